@@ -1,0 +1,174 @@
+#include "base/arena.h"
+
+#include "base/fault.h"
+
+#include <assert.h>
+#include <stdalign.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { BLOCK_BYTES = 16 * 1024, ALIGNMENT = alignof(max_align_t) };
+
+typedef struct Block {
+    struct Block *next;
+    size_t size; // bytes behind this header
+    size_t used;
+    alignas(max_align_t) char bytes[];
+} Block;
+
+struct Arena {
+    Block *blocks; // the first is the one that is being filled
+    size_t limit_bytes;
+    size_t used_bytes;
+};
+
+Arena *arena_new(size_t limit_bytes, Error *err)
+{
+    assert(limit_bytes > 0);
+
+    Arena *arena = fault_here() ? NULL : calloc(1, sizeof(*arena));
+    if (arena == NULL) {
+        error_set(err, ERROR_LIMIT, "arena: out of memory");
+        return NULL;
+    }
+    arena->limit_bytes = limit_bytes;
+    return arena;
+}
+
+void arena_free(Arena *arena)
+{
+    if (arena == NULL)
+        return;
+    for (Block *block = arena->blocks; block != NULL;) {
+        Block *next = block->next;
+        free(block);
+        block = next;
+    }
+    free(arena);
+}
+
+void arena_freep(Arena **arena)
+{
+    arena_free(*arena);
+}
+
+void arena_wipe(Arena *arena)
+{
+    if (arena == NULL)
+        return;
+    for (Block *block = arena->blocks; block != NULL; block = block->next) {
+        // Through a volatile pointer, or the compiler may drop writes to memory that is freed next.
+        volatile char *bytes = block->bytes;
+        for (size_t i = 0; i < block->used; i++)
+            bytes[i] = 0;
+    }
+    arena_free(arena);
+}
+
+void arena_reset(Arena *arena)
+{
+    Block *kept = NULL;
+    for (Block *block = arena->blocks; block != NULL;) {
+        Block *next = block->next;
+        if (kept == NULL || block->size > kept->size) {
+            free(kept);
+            kept = block;
+        } else {
+            free(block);
+        }
+        block = next;
+    }
+    if (kept != NULL) {
+        kept->next = NULL;
+        kept->used = 0;
+    }
+    arena->blocks = kept;
+    arena->used_bytes = 0;
+}
+
+static Block *arena_grow(Arena *arena, size_t size)
+{
+    // Doubling keeps the number of blocks small; a large piece gets a block of its own size.
+    size_t room = arena->blocks == NULL ? BLOCK_BYTES : arena->blocks->size * 2;
+    if (room > (size_t)1024 * 1024)
+        room = (size_t)1024 * 1024;
+    if (room < size)
+        room = size;
+    if (room > SIZE_MAX - sizeof(Block) || fault_here())
+        return NULL;
+    Block *block = malloc(sizeof(*block) + room);
+    if (block == NULL)
+        return NULL;
+    *block = (Block){.next = arena->blocks, .size = room};
+    arena->blocks = block;
+    return block;
+}
+
+void *arena_alloc(Arena *arena, size_t size, Error *err)
+{
+    assert(arena != NULL);
+
+    const size_t left = arena->limit_bytes - arena->used_bytes;
+    const size_t rounded = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    if (size > left || rounded < size) {
+        error_set(err, ERROR_LIMIT, "arena: %zu bytes asked, %zu of %zu left", size, left,
+                  arena->limit_bytes);
+        return NULL;
+    }
+    Block *block = arena->blocks;
+    if (block == NULL || block->size - block->used < rounded)
+        block = arena_grow(arena, rounded);
+    if (block == NULL) {
+        error_set(err, ERROR_LIMIT, "arena: out of memory for %zu bytes", size);
+        return NULL;
+    }
+    void *piece = block->bytes + block->used;
+    block->used += rounded;
+    arena->used_bytes += size;
+    memset(piece, 0, rounded);
+    return piece;
+}
+
+void *arena_alloc_array(Arena *arena, size_t count, size_t size, Error *err)
+{
+    assert(size > 0);
+
+    if (count > SIZE_MAX / size) {
+        error_set(err, ERROR_LIMIT, "arena: %zu items of %zu bytes", count, size);
+        return NULL;
+    }
+    return arena_alloc(arena, count * size, err);
+}
+
+bool arena_copy_str(Arena *arena, Str text, Str *ret_copy, Error *err)
+{
+    char *copy = arena_alloc(arena, text.size + 1, err);
+    TRY(copy != NULL);
+    if (text.size > 0)
+        memcpy(copy, text.data, text.size);
+    *ret_copy = (Str){copy, text.size};
+    return true;
+}
+
+bool arena_printf(Arena *arena, Str *ret_text, Error *err, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    const int size = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    assert(size >= 0);
+
+    char *text = arena_alloc(arena, (size_t)size + 1, err);
+    TRY(text != NULL);
+    va_start(args, format);
+    (void)vsnprintf(text, (size_t)size + 1, format, args);
+    va_end(args);
+    *ret_text = (Str){text, (size_t)size};
+    return true;
+}
+
+size_t arena_used_bytes(const Arena *arena)
+{
+    return arena->used_bytes;
+}

@@ -1,0 +1,59 @@
+// Field: one row says how a JSON member becomes a struct member. Reading, defaults, "did you mean",
+// `--help`, the reference manual and the JSON schema all come from the same rows.
+#pragma once
+
+#include "base/findings.h"
+#include "base/json.h"
+
+#include <stddef.h>
+
+typedef enum FieldKind {
+    FIELD_KIND_STR,      // Str
+    FIELD_KIND_SECRET,   // Str; printed as ***; must come from ${env:} or ${file:}, never from plain text
+    FIELD_KIND_INT,      // int64_t within [low, high]
+    FIELD_KIND_DOUBLE,   // double within [low, high]
+    FIELD_KIND_BOOL,     // bool
+    FIELD_KIND_SIZE,     // uint64_t bytes: 1024, "64KiB", "512MiB", "2GiB"
+    FIELD_KIND_DURATION, // int64_t microseconds: "PT1S", "P2D" (no months or years)
+    FIELD_KIND_CHOICE,   // int: index into `choices`
+    FIELD_KIND_JSON,     // const yyjson_val *: the member as it is, looked at by its owner
+    FIELD_KIND_STRUCT,   // a nested struct described by `fields`
+} FieldKind;
+
+typedef struct Field Field;
+struct Field {
+    const char *name; // NULL ends the table
+    FieldKind kind;
+    size_t offset;
+    double low, high;
+    const char *const *choices; // NULL-terminated
+    const Field *fields;
+    bool required;
+    const char *fallback; // as it would be written in JSON, strings without quotes; NULL = zero
+    const char *help;     // one line, lower case
+};
+
+// clang-format off
+#define FIELD_STR(type, member)            FIELD_KIND_STR,      offsetof(type, member), 0, 0, NULL, NULL
+#define FIELD_SECRET(type, member)         FIELD_KIND_SECRET,   offsetof(type, member), 0, 0, NULL, NULL
+#define FIELD_INT(type, member, lo, hi)    FIELD_KIND_INT,      offsetof(type, member), lo, hi, NULL, NULL
+#define FIELD_DOUBLE(type, member, lo, hi) FIELD_KIND_DOUBLE,   offsetof(type, member), lo, hi, NULL, NULL
+#define FIELD_BOOL(type, member)           FIELD_KIND_BOOL,     offsetof(type, member), 0, 0, NULL, NULL
+#define FIELD_SIZE(type, member, lo, hi)   FIELD_KIND_SIZE,     offsetof(type, member), lo, hi, NULL, NULL
+#define FIELD_DURATION(type, member)       FIELD_KIND_DURATION, offsetof(type, member), 0, 0, NULL, NULL
+#define FIELD_CHOICE(type, member, list)   FIELD_KIND_CHOICE,   offsetof(type, member), 0, 0, list, NULL
+#define FIELD_JSON(type, member)           FIELD_KIND_JSON,     offsetof(type, member), 0, 0, NULL, NULL
+#define FIELD_STRUCT(type, member, rows)   FIELD_KIND_STRUCT,   offsetof(type, member), 0, 0, NULL, rows
+// clang-format on
+
+// Fills `target` from `object` by `fields`. Everything wrong goes to `findings` under "<place><pointer>": unknown
+// members (with the nearest known name), wrong kinds, values out of range, missing required ones. Strings
+// are copied into `arena`; JSON members stay in their document. False only when memory runs out.
+bool field_read(const Field *fields, const yyjson_val *object, Str place, Str pointer, Arena *arena,
+                void *target, Findings *findings, Error *err) MUST_USE;
+
+// The parts of a table that are useful alone: "512MiB" -> bytes; false when it is not a size.
+bool field_parse_size(Str text, uint64_t *ret_bytes);
+
+// Writes `fields` as JSON Schema properties (draft 2020-12), for schemas/*.schema.json and `pawl help`.
+bool field_write_schema(const Field *fields, Buf *out, Error *err) MUST_USE;
