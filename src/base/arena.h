@@ -1,7 +1,7 @@
 // Arena: memory that lives and dies together. One per run, one per page, one per request.
 //
-// An arena hands out pieces of larger blocks, so a small allocation costs an addition. It belongs to one
-// thread at a time.
+// An arena hands out pieces of larger blocks, so a small allocation costs an addition. It belongs
+// to one thread at a time.
 #pragma once
 
 #include "base/error.h"
@@ -17,8 +17,8 @@ void arena_freep(Arena **arena); // for CLEANUP()
 // Like arena_free(), after overwriting everything: for arenas that held a secret.
 void arena_wipe(Arena *arena);
 
-// Everything handed out becomes invalid; one block is kept for what comes next, so that a page arena
-// settles into no allocation at all.
+// Everything handed out becomes invalid; one block is kept for what comes next, so that a page
+// arena settles into no allocation at all.
 void arena_reset(Arena *arena);
 
 // Zeroed, aligned for any type, valid until the arena is freed or reset. NULL with ERROR_LIMIT.

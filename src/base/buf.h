@@ -1,7 +1,7 @@
 // Buf: bytes that grow, for output whose size is not known beforehand.
 //
-// Starts as {0} or {.limit_bytes = n}; emptied with buf_done(). After a failed append the buffer holds what
-// it held before.
+// Starts as {0} or {.limit_bytes = n}; emptied with buf_done(). After a failed append the buffer
+// holds what it held before.
 #pragma once
 
 #include "base/error.h"

@@ -30,7 +30,8 @@ static void system_sleep_us(void *state, int64_t duration_us)
     (void)state;
     const struct timespec duration = {.tv_sec = duration_us / 1000000,
                                       .tv_nsec = duration_us % 1000000 * 1000};
-    (void)nanosleep(&duration, NULL); // an interrupted sleep is an early one, which callers allow for
+    (void)nanosleep(&duration,
+                    NULL); // an interrupted sleep is an early one, which callers allow for
 }
 
 static uint64_t system_random(void *state)

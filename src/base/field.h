@@ -8,12 +8,13 @@
 #include <stddef.h>
 
 typedef enum FieldKind {
-    FIELD_KIND_STR,      // Str
-    FIELD_KIND_SECRET,   // Str; printed as ***; must come from ${env:} or ${file:}, never from plain text
-    FIELD_KIND_INT,      // int64_t within [low, high]
-    FIELD_KIND_DOUBLE,   // double within [low, high]
-    FIELD_KIND_BOOL,     // bool
-    FIELD_KIND_SIZE,     // uint64_t bytes: 1024, "64KiB", "512MiB", "2GiB"
+    FIELD_KIND_STR,    // Str
+    FIELD_KIND_SECRET, // Str; printed as ***; must come from ${env:} or ${file:}, never from plain
+                       // text
+    FIELD_KIND_INT,    // int64_t within [low, high]
+    FIELD_KIND_DOUBLE, // double within [low, high]
+    FIELD_KIND_BOOL,   // bool
+    FIELD_KIND_SIZE,   // uint64_t bytes: 1024, "64KiB", "512MiB", "2GiB"
     FIELD_KIND_DURATION, // int64_t microseconds: "PT1S", "P2D" (no months or years)
     FIELD_KIND_CHOICE,   // int: index into `choices`
     FIELD_KIND_JSON,     // const yyjson_val *: the member as it is, looked at by its owner
@@ -46,14 +47,16 @@ struct Field {
 #define FIELD_STRUCT(type, member, rows)   FIELD_KIND_STRUCT,   offsetof(type, member), 0, 0, NULL, rows
 // clang-format on
 
-// Fills `target` from `object` by `fields`. Everything wrong goes to `findings` under "<place><pointer>": unknown
-// members (with the nearest known name), wrong kinds, values out of range, missing required ones. Strings
-// are copied into `arena`; JSON members stay in their document. False only when memory runs out.
+// Fills `target` from `object` by `fields`. Everything wrong goes to `findings` under
+// "<place><pointer>": unknown members (with the nearest known name), wrong kinds, values out of
+// range, missing required ones. Strings are copied into `arena`; JSON members stay in their
+// document. False only when memory runs out.
 bool field_read(const Field *fields, const yyjson_val *object, Str place, Str pointer, Arena *arena,
                 void *target, Findings *findings, Error *err) MUST_USE;
 
 // The parts of a table that are useful alone: "512MiB" -> bytes; false when it is not a size.
 bool field_parse_size(Str text, uint64_t *ret_bytes);
 
-// Writes `fields` as JSON Schema properties (draft 2020-12), for schemas/*.schema.json and `pawl help`.
+// Writes `fields` as JSON Schema properties (draft 2020-12), for schemas/*.schema.json and `pawl
+// help`.
 bool field_write_schema(const Field *fields, Buf *out, Error *err) MUST_USE;

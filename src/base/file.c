@@ -204,7 +204,8 @@ bool file_lock(const char *path, int *ret_fd, Error *err)
         const bool busy = errno == EWOULDBLOCK;
         file_error(err, "lock", path);
         (void)close(fd);
-        return busy ? error_set(err, ERROR_BUSY, "lock '%s': another process holds it", path) : false;
+        return busy ? error_set(err, ERROR_BUSY, "lock '%s': another process holds it", path)
+                    : false;
     }
     *ret_fd = fd;
     return true;

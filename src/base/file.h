@@ -1,7 +1,8 @@
 // File: the few things we do to the local disk, durably.
 //
-// Errors name the path and what the system said. A full disk is ERROR_LIMIT, a missing right ERROR_ACCESS,
-// a missing file ERROR_NOT_FOUND, an existing one where none may be ERROR_CONFLICT, the rest ERROR_IO.
+// Errors name the path and what the system said. A full disk is ERROR_LIMIT, a missing right
+// ERROR_ACCESS, a missing file ERROR_NOT_FOUND, an existing one where none may be ERROR_CONFLICT,
+// the rest ERROR_IO.
 #pragma once
 
 #include "base/arena.h"
@@ -10,7 +11,8 @@
 bool file_error(Error *err, const char *what, const char *path);
 
 // Reads a whole file into `arena`, NUL behind it. More than `limit_bytes` is ERROR_LIMIT.
-bool file_read(const char *path, size_t limit_bytes, Arena *arena, Str *ret_bytes, Error *err) MUST_USE;
+bool file_read(const char *path, size_t limit_bytes, Arena *arena, Str *ret_bytes,
+               Error *err) MUST_USE;
 
 // Replaces `path` whole or not at all: temporary file, fsync, rename, fsync of the folder.
 bool file_write(const char *path, Str bytes, Error *err) MUST_USE;
@@ -30,7 +32,7 @@ bool file_join(Arena *arena, Str folder, Str relative, Str *ret_path, Error *err
 // The folder part of a path: "a/b.json" -> "a", "b.json" -> ".".
 Str file_folder(Str path);
 
-// Takes an exclusive lock on `path` (created when missing), kept until file_unlock() or the end of the process.
-// ERROR_BUSY when another process, or another open in this one, holds it.
+// Takes an exclusive lock on `path` (created when missing), kept until file_unlock() or the end of
+// the process. ERROR_BUSY when another process, or another open in this one, holds it.
 bool file_lock(const char *path, int *ret_fd, Error *err) MUST_USE;
 void file_unlock(int fd); // -1 is fine

@@ -21,9 +21,11 @@ typedef struct Findings {
 
 // Each part is copied. Running out of memory drops the finding but still counts it.
 void findings_add(Findings *findings, Str place, Str what, Str fix);
-void findings_addf(Findings *findings, Str place, Str fix, const char *format, ...) PRINTF_LIKE(4, 5);
+void findings_addf(Findings *findings, Str place, Str fix, const char *format, ...)
+    PRINTF_LIKE(4, 5);
 
-// True when nothing was found; otherwise ERROR_JOB with the first finding and how many more there are.
+// True when nothing was found; otherwise ERROR_JOB with the first finding and how many more there
+// are.
 bool findings_check(const Findings *findings, Error *err) MUST_USE;
 
 // "place: what; fix" a line.

@@ -18,7 +18,8 @@ bool hasher_init(Hasher *hasher, Error *err)
 
 void hasher_start(Hasher *hasher)
 {
-    // A NULL type restarts with the algorithm already fetched, which is what makes small digests cheap.
+    // A NULL type restarts with the algorithm already fetched, which is what makes small digests
+    // cheap.
     const int ok = EVP_DigestInit_ex(hasher->context, NULL, NULL);
     assert(ok == 1);
     (void)ok;

@@ -15,13 +15,15 @@ typedef struct Key128 {
     unsigned char bytes[KEY_BYTES];
 } Key128;
 
-// A running digest. init, add any number of times, finish once; done() in any case. One thread at a time.
+// A running digest. init, add any number of times, finish once; done() in any case. One thread at a
+// time.
 typedef struct Hasher {
     void *context; // EVP_MD_CTX
 } Hasher;
 
 bool hasher_init(Hasher *hasher, Error *err) MUST_USE;
-void hasher_start(Hasher *hasher); // begins a new digest; an initialised hasher is reused for millions
+void hasher_start(
+    Hasher *hasher); // begins a new digest; an initialised hasher is reused for millions
 void hasher_add(Hasher *hasher, Str bytes);
 Sha256 hasher_finish(Hasher *hasher);
 void hasher_done(Hasher *hasher); // for CLEANUP()
@@ -32,7 +34,8 @@ Key128 key128(const Sha256 *hash);
 
 // Lower-case hexadecimal; `text` gets 2 * size + 1 bytes, NUL included.
 void hex_encode(const unsigned char *bytes, size_t size, char *text);
-bool hex_decode(Str text, unsigned char *bytes, size_t size); // false unless exactly 2 * size digits
+bool hex_decode(Str text, unsigned char *bytes,
+                size_t size); // false unless exactly 2 * size digits
 
 // "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx" and NUL.
 void uuid_format(const unsigned char bytes[KEY_BYTES], char text[UUID_TEXT_BYTES + 1]);

@@ -1,4 +1,5 @@
-// Json: reading by yyjson, and the two things it does not do: places for messages and canonical text.
+// Json: reading by yyjson, and the two things it does not do: places for messages and canonical
+// text.
 //
 // A document's memory belongs to an arena: nothing to free, but nothing outlives the arena either.
 #pragma once
@@ -22,16 +23,18 @@ static inline yyjson_val *json_get(const yyjson_val *object, Str name)
     return yyjson_obj_getn((yyjson_val *)(uintptr_t)object, name.data, name.size);
 }
 
-// Parses strict JSON. `bytes` is copied, so it may go. ERROR_DATA says "<where>: line 3, column 7: ...", for an
-// error, a depth over JSON_DEPTH_MAX, or bytes behind the document. Numbers too large for a double are kept raw
-// (yyjson_is_raw), so that 1e400 loses nothing.
-bool json_parse(Str bytes, const char *where, Arena *arena, yyjson_doc **ret_doc, Error *err) MUST_USE;
+// Parses strict JSON. `bytes` is copied, so it may go. ERROR_DATA says "<where>: line 3, column 7:
+// ...", for an error, a depth over JSON_DEPTH_MAX, or bytes behind the document. Numbers too large
+// for a double are kept raw (yyjson_is_raw), so that 1e400 loses nothing.
+bool json_parse(Str bytes, const char *where, Arena *arena, yyjson_doc **ret_doc,
+                Error *err) MUST_USE;
 
 // The value at a JSON pointer (RFC 6901: "/a/b~1c/0", "" = root), or NULL.
 const yyjson_val *json_pointer(const yyjson_val *root, Str pointer);
 
-// RFC 8785-like canonical text: members sorted by their bytes, no white space, shortest escapes, integers as they
-// are, doubles as their shortest round-trip form. A raw number stays as it was sent. Recursion is bounded.
+// RFC 8785-like canonical text: members sorted by their bytes, no white space, shortest escapes,
+// integers as they are, doubles as their shortest round-trip form. A raw number stays as it was
+// sent. Recursion is bounded.
 bool json_write_canonical(const yyjson_val *value, Buf *out, Error *err) MUST_USE;
 
 // Compact text, members in their order.

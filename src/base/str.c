@@ -97,7 +97,8 @@ bool str_to_int64(Str text, int64_t *ret_value)
     return true;
 }
 
-// strtod() accepts more ("inf", "0x1p3", leading blanks) than a JSON number may hold, hence the check.
+// strtod() accepts more ("inf", "0x1p3", leading blanks) than a JSON number may hold, hence the
+// check.
 static bool looks_like_number(Str text)
 {
     bool digit = false;

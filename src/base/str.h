@@ -63,8 +63,9 @@ size_t str_find(Str text, Str needle);
 // Without ASCII white space at both ends.
 Str str_trim(Str text);
 
-// Cuts `*rest` at the first `separator`: returns what stands before it and leaves in `*rest` what stands
-// behind; without one, returns all and leaves `*rest` = {NULL, 0}. Loop while (rest.data != NULL).
+// Cuts `*rest` at the first `separator`: returns what stands before it and leaves in `*rest` what
+// stands behind; without one, returns all and leaves `*rest` = {NULL, 0}. Loop while (rest.data !=
+// NULL).
 Str str_split_next(Str *rest, char separator);
 
 // Whole text as a decimal integer with an optional sign; false on anything else or overflow.

@@ -1,7 +1,8 @@
-// Time: instants, civil dates, IANA zones, ISO 8601 durations. No global zone, no setenv(TZ), no localtime.
+// Time: instants, civil dates, IANA zones, ISO 8601 durations. No global zone, no setenv(TZ), no
+// localtime.
 //
-// An instant is int64_t microseconds since 1970-01-01T00:00:00Z. A date is int32_t days since 1970-01-01. Both follow
-// the proleptic Gregorian calendar; years 0001 to 9999.
+// An instant is int64_t microseconds since 1970-01-01T00:00:00Z. A date is int32_t days since
+// 1970-01-01. Both follow the proleptic Gregorian calendar; years 0001 to 9999.
 #pragma once
 
 #include "base/arena.h"
@@ -24,11 +25,15 @@ int date_days_in_month(int year, int month);
 bool date_parse(Str text, int32_t *ret_date);
 void date_format(int32_t date, char text[TIME_TEXT_BYTES]); // "2025-05-01"
 
-// RFC 3339 / ISO 8601: "2025-05-01T10:20:30.123456Z", an offset, a blank for the T; a zone is required.
+// RFC 3339 / ISO 8601: "2025-05-01T10:20:30.123456Z", an offset, a blank for the T; a zone is
+// required.
 bool time_parse_iso(Str text, int64_t *ret_us);
-void time_format_iso(int64_t us, char text[TIME_TEXT_BYTES]); // "2025-05-01T10:20:30.123456Z", fraction only when there is one
+void time_format_iso(
+    int64_t us,
+    char text[TIME_TEXT_BYTES]); // "2025-05-01T10:20:30.123456Z", fraction only when there is one
 
-// An IANA zone, read from the system's TZif files (RFC 8536). Immutable once opened: threads may share it.
+// An IANA zone, read from the system's TZif files (RFC 8536). Immutable once opened: threads may
+// share it.
 typedef struct Zone Zone;
 
 // "UTC" and "" need no file. ERROR_NOT_FOUND names the zone (and the nearest known one).
@@ -36,23 +41,25 @@ bool zone_open(Str name, Arena *arena, const Zone **ret_zone, Error *err) MUST_U
 int32_t zone_offset_at(const Zone *zone, int64_t us); // seconds east of UTC
 int32_t zone_date_at(const Zone *zone, int64_t us);   // the local day of an instant
 
-// The instant of a local time. A time that a forward change skips is read with the offset before it; of one
-// that happens twice the first is meant (as java.time does it).
+// The instant of a local time. A time that a forward change skips is read with the offset before
+// it; of one that happens twice the first is meant (as java.time does it).
 int64_t zone_us_from_local(const Zone *zone, Civil local);
 int64_t zone_start_of_date(const Zone *zone, int32_t date); // first instant of that local day
 
-// ISO 8601 duration: "P2D", "PT1H30M", "P1M". Months and years stay apart, since their length varies.
+// ISO 8601 duration: "P2D", "PT1H30M", "P1M". Months and years stay apart, since their length
+// varies.
 typedef struct Duration {
     int32_t months;
     int64_t us; // days and below
 } Duration;
 bool duration_parse(Str text, Duration *ret_duration);
-int32_t date_add_duration(int32_t date, Duration duration, int sign); // 31 January + P1M = 28 February
+int32_t date_add_duration(int32_t date, Duration duration,
+                          int sign); // 31 January + P1M = 28 February
 
-// Parses by a format with the directives %Y %y %m %d %H %I %M %S %f %p %z %Z %j %b %B %a %A %s %ms %s_as_float
-// %epoch_microseconds %_ms %% (strftime's names; the last ones are Airbyte's). `ret_has_zone` tells whether the
-// text named its offset; where it did not, `zone` decides (NULL = UTC). False when the text does not match as
-// a whole.
+// Parses by a format with the directives %Y %y %m %d %H %I %M %S %f %p %z %Z %j %b %B %a %A %s %ms
+// %s_as_float %epoch_microseconds %_ms %% (strftime's names; the last ones are Airbyte's).
+// `ret_has_zone` tells whether the text named its offset; where it did not, `zone` decides (NULL =
+// UTC). False when the text does not match as a whole.
 bool time_parse(Str text, Str format, const Zone *zone, int64_t *ret_us, bool *ret_has_zone);
 
 // The reverse, in `offset_seconds` east of UTC. False on an unknown directive or too little room.

@@ -114,11 +114,13 @@ static void remove_test_folder(const char *folder)
 {
     char command[128];
     (void)snprintf(command, sizeof(command), "chmod -R u+w %s && rm -rf %s", folder, folder);
-    if (system(command) != 0) // NOLINT(cert-env33-c,concurrency-mt-unsafe): a path of ours, one thread
+    if (system(command) !=
+        0) // NOLINT(cert-env33-c,concurrency-mt-unsafe): a path of ours, one thread
         (void)fprintf(stderr, "could not remove %s\n", folder);
 }
 
-// Each test in a process of its own: one that aborts, leaks or hangs says so and the rest still run.
+// Each test in a process of its own: one that aborts, leaks or hangs says so and the rest still
+// run.
 static bool run_apart(const Test *test)
 {
     (void)fflush(stdout);
@@ -138,7 +140,8 @@ static bool run_apart(const Test *test)
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-// With a name, runs that one test in this process, for a debugger: ./test_store read_all_stops_at_the_limit
+// With a name, runs that one test in this process, for a debugger: ./test_store
+// read_all_stops_at_the_limit
 int main(int argc, char **argv)
 {
     int passed = 0;

@@ -16,7 +16,7 @@ typedef struct Test {
 } Test;
 
 extern Test *tests;
-extern Env test_env; // a clock that only sleeping moves, random numbers that repeat
+extern Env test_env;          // a clock that only sleeping moves, random numbers that repeat
 extern int64_t test_clock_us; // what test_env's clock says
 
 #define TEST(id)                                                        \
@@ -33,8 +33,8 @@ extern int64_t test_clock_us; // what test_env's clock says
 #define CHECK_INT(actual, expected) check_int((actual), (expected), __FILE__, __LINE__, #actual)
 #define CHECK_STR(actual, expected) check_str((actual), (expected), __FILE__, __LINE__, #actual)
 
-#define CHECK_OK(call, err)         check_ok((call), (err), __FILE__, __LINE__, #call)
-#define CHECK_CONTAINS(text, part)  check_contains((text), (part), __FILE__, __LINE__, #text)
+#define CHECK_OK(call, err)        check_ok((call), (err), __FILE__, __LINE__, #call)
+#define CHECK_CONTAINS(text, part) check_contains((text), (part), __FILE__, __LINE__, #text)
 
 // An empty folder of this test's own below /tmp; removed afterwards.
 const char *test_folder(void);

@@ -1,0 +1,120 @@
+// Connector: how to read one API, as an Airbyte low-code manifest says. No I/O: it says what to ask
+// and understands what came back; who sends the requests, and when, is somebody else's business. So
+// the same code serves `pawl run` with many slices at once, `pawl source read`, and the tests.
+//
+// A Connector and its Streams are immutable after connector_open() and may be shared by threads. A
+// PageReader belongs to one thread at a time. An Auth belongs to the thread that sends requests.
+#pragma once
+
+#include "base/env.h"
+#include "base/findings.h"
+#include "base/json.h"
+#include "base/time.h"
+#include "net/http.h"
+
+typedef struct Connector Connector;
+typedef struct Stream Stream;
+typedef struct Auth Auth;
+typedef struct PageReader PageReader;
+
+// Loads the manifest, checks it as a whole (every fault at once, with file and line) and binds it
+// to `config` (an object; its strings may be secrets). `config` must outlive the connector.
+bool connector_open(const char *manifest_path, const yyjson_val *config, Env *env, Arena *arena,
+                    Findings *findings, Connector **ret_connector, Error *err) MUST_USE;
+
+size_t connector_stream_count(const Connector *connector);
+const Stream *connector_stream(const Connector *connector, size_t index);
+// ERROR_JOB names the nearest stream.
+bool connector_find_stream(const Connector *connector, Str name, const Stream **ret_stream,
+                           Error *err) MUST_USE;
+Str stream_name(const Stream *stream);
+
+// Where a stream's partitions come from.
+const Stream *
+stream_parent(const Stream *stream);              // NULL = none: the stream has one partition, "{}"
+Str stream_partition_field(const Stream *stream); // "account_id"
+
+// One partition: its fields as canonical JSON ({"account_id":17,"parent_slice":{}}), which is also
+// its name in the ledger, and the values that templates see.
+typedef struct Partition {
+    Str key;
+    const yyjson_val *fields;
+} Partition;
+
+// Makes the partition of `stream` that a record of its parent stands for. *ret_ok = false when the
+// record lacks the parent key.
+bool stream_partition_from_record(const Stream *stream, const Partition *parent_partition,
+                                  const yyjson_val *record, Arena *arena, Partition *ret_partition,
+                                  bool *ret_ok, Error *err) MUST_USE;
+// The inverse, for resuming: from a key as it was persisted.
+bool stream_partition_from_key(const Stream *stream, Str key, Arena *arena,
+                               Partition *ret_partition, Error *err) MUST_USE;
+
+// The cursor as far as the pipeline needs it. Windows are closed dates/instants [from, to].
+typedef struct CursorInfo {
+    bool exists; // false: the stream has no date window; one slice reads all
+    Str field;
+    Duration step;        // how much one slice spans; zero = everything
+    Duration granularity; // the distance from one window's end to the next one's start
+} CursorInfo;
+CursorInfo stream_cursor(const Stream *stream);
+
+// A date window as instants; the manifest's format decides how it is written. Whole days are given
+// as midnight to midnight of the last day, UTC, whatever the account's zone: the API reads dates in
+// its own zone.
+typedef struct Window {
+    int64_t from_us;
+    int64_t to_us;
+} Window;
+
+// One unit of asking. `window` may be NULL when the stream has no cursor. Borrowed by the reader.
+bool page_reader_new(const Stream *stream, const Partition *partition, const Window *window,
+                     Arena *arena, PageReader **ret_reader, Error *err) MUST_USE;
+void page_reader_free(PageReader *reader); // gives back what the arena does not own; NULL is fine
+
+// The next request of the slice, without credentials (auth_apply adds them). *ret_more = false: the
+// slice is read. Strings live in `arena`, which must live until the answer was understood.
+bool page_reader_request(PageReader *reader, Arena *arena, HttpRequest *ret_request, bool *ret_more,
+                         Error *err) MUST_USE;
+
+typedef enum PageVerdict {
+    PAGE_RECORDS, // records (maybe none) follow; ask page_reader_request() for the next page
+    PAGE_RETRY,   // ask the same request again after wait_us
+    PAGE_LIMITED, // the same, and the far side said "too many": tell the rate budget
+    PAGE_IGNORED, // the manifest says to pass over it: the slice ends here, without records
+    PAGE_FAILED,  // no retry can help; `reason` says why
+    PAGE_DENIED,  // 401 or 403: the credential, or its right to this partition
+} PageVerdict;
+
+typedef struct PageOutcome {
+    PageVerdict verdict;
+    int64_t wait_us; // for RETRY and LIMITED: as the manifest's backoff says; -1 = it does not say
+    Str reason;      // never holds values of records; lives in the page's arena
+    yyjson_doc *doc; // the parsed body, in the page's arena; NULL when there was none
+    const yyjson_val **records; // selected, filtered, transformed
+    size_t record_count;
+} PageOutcome;
+
+// Understands the answer to the last request. Everything in the outcome lives in `page_arena`,
+// which also must outlive the next page_reader_request(). Used on a landed page too: that is how a
+// killed run finds its place again.
+bool page_reader_answer(PageReader *reader, const HttpResponse *response, Arena *page_arena,
+                        PageOutcome *ret_outcome, Error *err) MUST_USE;
+
+// Credentials of one stream's requester. Streams with equal authenticators share one Auth.
+bool connector_auth(const Connector *connector, const Stream *stream, Arena *arena, Auth **ret_auth,
+                    Error *err) MUST_USE;
+void auth_free(Auth *auth); // wipes tokens; NULL is fine
+
+typedef enum AuthStep {
+    AUTH_READY,     // `request` now carries the credential
+    AUTH_NEED_TOKEN // send `ret_token_request` first, give its answer to auth_answer(), then apply
+                    // again
+} AuthStep;
+
+// Adds the credential to `request` (headers, query or body). Never to another origin than the one
+// the manifest names: then the request goes without. Strings live in `arena`.
+bool auth_apply(Auth *auth, HttpRequest *request, Arena *arena, HttpRequest *ret_token_request,
+                AuthStep *ret_step, Error *err) MUST_USE;
+bool auth_answer(Auth *auth, const HttpResponse *response, Error *err) MUST_USE;
+void auth_expire(Auth *auth); // a 401 came for a token that looked good: get a new one next time
