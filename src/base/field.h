@@ -17,7 +17,7 @@ typedef enum FieldKind {
     FIELD_KIND_SIZE,   // uint64_t bytes: 1024, "64KiB", "512MiB", "2GiB"
     FIELD_KIND_DURATION, // int64_t microseconds: "PT1S", "P2D" (no months or years)
     FIELD_KIND_CHOICE,   // int: index into `choices`
-    FIELD_KIND_JSON,     // const yyjson_val *: the member as it is, looked at by its owner
+    FIELD_KIND_JSON,     // yyjson_val *: the member as it is, looked at by its owner
     FIELD_KIND_STRUCT,   // a nested struct described by `fields`
 } FieldKind;
 
@@ -51,7 +51,7 @@ struct Field {
 // "<place><pointer>": unknown members (with the nearest known name), wrong kinds, values out of
 // range, missing required ones. Strings are copied into `arena`; JSON members stay in their
 // document. False only when memory runs out.
-bool field_read(const Field *fields, const yyjson_val *object, Str place, Str pointer, Arena *arena,
+bool field_read(const Field *fields, yyjson_val *object, Str place, Str pointer, Arena *arena,
                 void *target, Findings *findings, Error *err) MUST_USE;
 
 // The parts of a table that are useful alone: "512MiB" -> bytes; false when it is not a size.

@@ -1,6 +1,9 @@
 // Json: reading by yyjson, and the two things it does not do: places for messages and canonical
 // text.
 //
+// yyjson takes pointers to non-const values even to read them, so ours are not const either; nobody
+// changes one.
+//
 // A document's memory belongs to an arena: nothing to free, but nothing outlives the arena either.
 #pragma once
 
@@ -12,15 +15,15 @@
 // Deeper documents are refused before anything recurses into them.
 enum { JSON_DEPTH_MAX = 512 };
 
-static inline Str json_str(const yyjson_val *value)
+static inline Str json_str(yyjson_val *value)
 {
     return (Str){yyjson_get_str(value), yyjson_get_len(value)};
 }
 
 // Member `name` of an object, or NULL.
-static inline yyjson_val *json_get(const yyjson_val *object, Str name)
+static inline yyjson_val *json_get(yyjson_val *object, Str name)
 {
-    return yyjson_obj_getn((yyjson_val *)(uintptr_t)object, name.data, name.size);
+    return yyjson_obj_getn(object, name.data, name.size);
 }
 
 // Parses strict JSON. `bytes` is copied, so it may go. ERROR_DATA says "<where>: line 3, column 7:
@@ -30,15 +33,15 @@ bool json_parse(Str bytes, const char *where, Arena *arena, yyjson_doc **ret_doc
                 Error *err) MUST_USE;
 
 // The value at a JSON pointer (RFC 6901: "/a/b~1c/0", "" = root), or NULL.
-const yyjson_val *json_pointer(const yyjson_val *root, Str pointer);
+yyjson_val *json_pointer(yyjson_val *root, Str pointer);
 
 // RFC 8785-like canonical text: members sorted by their bytes, no white space, shortest escapes,
 // integers as they are, doubles as their shortest round-trip form. A raw number stays as it was
 // sent. Recursion is bounded.
-bool json_write_canonical(const yyjson_val *value, Buf *out, Error *err) MUST_USE;
+bool json_write_canonical(yyjson_val *value, Buf *out, Error *err) MUST_USE;
 
 // Compact text, members in their order.
-bool json_write(const yyjson_val *value, Buf *out, Error *err) MUST_USE;
+bool json_write(yyjson_val *value, Buf *out, Error *err) MUST_USE;
 
 // `text` with quotes and escapes. Invalid UTF-8 becomes U+FFFD, since JSON text cannot hold it.
 bool json_write_str(Str text, Buf *out, Error *err) MUST_USE;

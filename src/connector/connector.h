@@ -19,7 +19,7 @@ typedef struct PageReader PageReader;
 
 // Loads the manifest, checks it as a whole (every fault at once, with file and line) and binds it
 // to `config` (an object; its strings may be secrets). `config` must outlive the connector.
-bool connector_open(const char *manifest_path, const yyjson_val *config, Env *env, Arena *arena,
+bool connector_open(const char *manifest_path, yyjson_val *config, Env *env, Arena *arena,
                     Findings *findings, Connector **ret_connector, Error *err) MUST_USE;
 
 size_t connector_stream_count(const Connector *connector);
@@ -38,13 +38,13 @@ Str stream_partition_field(const Stream *stream); // "account_id"
 // its name in the ledger, and the values that templates see.
 typedef struct Partition {
     Str key;
-    const yyjson_val *fields;
+    yyjson_val *fields;
 } Partition;
 
 // Makes the partition of `stream` that a record of its parent stands for. *ret_ok = false when the
 // record lacks the parent key.
 bool stream_partition_from_record(const Stream *stream, const Partition *parent_partition,
-                                  const yyjson_val *record, Arena *arena, Partition *ret_partition,
+                                  yyjson_val *record, Arena *arena, Partition *ret_partition,
                                   bool *ret_ok, Error *err) MUST_USE;
 // The inverse, for resuming: from a key as it was persisted.
 bool stream_partition_from_key(const Stream *stream, Str key, Arena *arena,
@@ -91,7 +91,7 @@ typedef struct PageOutcome {
     int64_t wait_us; // for RETRY and LIMITED: as the manifest's backoff says; -1 = it does not say
     Str reason;      // never holds values of records; lives in the page's arena
     yyjson_doc *doc; // the parsed body, in the page's arena; NULL when there was none
-    const yyjson_val **records; // selected, filtered, transformed
+    yyjson_val **records; // selected, filtered, transformed
     size_t record_count;
 } PageOutcome;
 

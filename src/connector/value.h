@@ -35,8 +35,8 @@ struct Value {
         bool boolean;
         int64_t integer; // int; microseconds of datetime, timedelta; days of date
         double number;
-        Str text;               // str, bigint
-        const yyjson_val *json; // VALUE_JSON
+        Str text;         // str, bigint
+        yyjson_val *json; // VALUE_JSON
         struct {
             const Value *items;
             size_t count;
@@ -63,7 +63,7 @@ Value value_bool(bool boolean);
 Value value_int(int64_t integer);
 Value value_float(double number);
 Value value_str(Str text);
-Value value_json(const yyjson_val *json); // scalars become their own kind
+Value value_json(yyjson_val *json); // scalars become their own kind
 
 bool value_is_true(Value value); // Python's truth
 bool value_equal(Value a,
