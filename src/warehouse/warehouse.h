@@ -1,0 +1,158 @@
+// Warehouse: where the rows end up, and the one transaction that makes a load count once.
+//
+// Drivers: duckdb (here), postgres, snowflake. A Warehouse belongs to one thread at a time. The
+// protocol is design.md's "Exactly once"; tests/warehouse runs one suite on every driver.
+#pragma once
+
+#include "base/env.h"
+#include "base/field.h"
+#include "batch/batch.h"
+
+typedef struct Warehouse Warehouse;
+
+typedef struct TableSpec {
+    Str schema;            // "ctm"
+    Str name;              // "calls"
+    const Column *columns; // contract_columns()
+    size_t column_count;
+    bool evolve; // may add columns to a standing table; otherwise a missing one is ERROR_JOB that
+                 // names it
+} TableSpec;
+
+// One slice of a load, as the ledger keeps it (PAWL_SLICE).
+typedef struct LoadSlice {
+    Str partition_key;
+    int64_t from_us, to_us; // window; both 0 = none
+    int64_t fetched_us;     // reading time
+    int64_t total;          // the source's own; -1 = none
+    int64_t rows;           // distinct keys landed
+    bool skipped;           // set by load_begin(): a later reading of this window is in already
+} LoadSlice;
+
+typedef struct Watermark {
+    Str stream;
+    Str partition_key;
+    int64_t us;
+} Watermark;
+
+typedef struct LoadSpec {
+    const TableSpec *table;
+    Str job, mode, run, stream;
+    uint32_t ordinal; // the load is (run, stream, ordinal)
+    Sha256 checksum;  // of its content; stored and verified, never its name
+    uint64_t
+        epoch; // fence of (job, mode): a lower one than the stored rolls back with ERROR_CONFLICT
+    LoadSlice *slices;
+    size_t slice_count;
+} LoadSpec;
+
+// What is stored under a key.
+typedef struct MatchedRow {
+    bool found;
+    bool deleted;
+    Key128 hash;
+    int64_t fetched_us;
+} MatchedRow;
+
+// Rows to be written, in batches: next() sets ret_array->release = NULL at the end. `rows`
+// (ascending, `count` of them) selects what to write of the batch; `replaces[i]` tells that row i
+// stands for a key that is stored already.
+typedef struct RowSelection {
+    struct ArrowArray *array; // moved to the callee, who releases it as soon as it may
+    const uint32_t *rows;
+    const bool *replaces;
+    size_t count;
+} RowSelection;
+typedef struct RowSource {
+    bool (*next)(void *state, RowSelection *ret_selection,
+                 Error *err); // count = 0 and array = NULL at the end
+    void *state;
+    size_t rows_total;
+    size_t replaces_total;
+} RowSource;
+
+typedef struct LoadCommit {
+    const Watermark *watermarks; // moved forward only: GREATEST of stored and given
+    size_t watermark_count;
+    int64_t inserted, updated, unchanged, quarantined, deleted;
+} LoadCommit;
+
+// One row of ETL_LOG. Times in microseconds, -1 = does not apply. `error_json` holds paths and
+// types, never values.
+typedef struct EtlLogRow {
+    Str run, job, mode, stage, stream, partition_key, status;
+    int64_t slice, load; // ordinals
+    int64_t rows_in, rows_landed, rows_inserted, rows_updated, rows_unchanged, rows_deleted,
+        rows_quarantined, rows_overflowed;
+    int64_t bytes, requests, attempts, wait_us, started_us, duration_us;
+    Str error_json;
+} EtlLogRow;
+
+typedef struct WarehouseDriver {
+    const char *name;
+    const char *summary;
+    const Field *fields;
+    size_t state_size;
+
+    // Cheap: connects lazily. `memory_bytes` is the driver's share of limits.memory.
+    bool (*open)(void *state, Env *env, uint64_t memory_bytes, Error *err);
+    void (*close)(void *state);
+    // Gives up the connection (and DuckDB's file lock) until the next call needs it.
+    bool (*idle)(void *state, Error *err);
+
+    // Ledger, ETL_LOG, views and the tables: created or evolved. Idempotent.
+    bool (*prepare)(void *state, const TableSpec *tables, size_t count, Error *err);
+
+    // One load. begin() opens the transaction, fences, and sets slices[].skipped; *ret_loaded =
+    // true: the ledger has it already (with this checksum, else ERROR_DATA), nothing is open. Any
+    // failure later: abort().
+    bool (*load_begin)(void *state, const LoadSpec *spec, bool *ret_loaded, Error *err);
+    bool (*load_match)(void *state, const Key128 *keys, size_t count, MatchedRow *ret_rows,
+                       Error *err);
+    bool (*load_write)(void *state, RowSource *source, Error *err);
+    bool (*load_write_quarantine)(void *state, struct ArrowArray *array, Error *err); // moved
+    // Sets _deleted_at where the row is not fresher than `fetched_us`; counts those that changed.
+    bool (*load_mark_deleted)(void *state, const Key128 *keys, size_t count, int64_t fetched_us,
+                              int64_t *ret_marked, Error *err);
+    bool (*load_commit)(void *state, const LoadCommit *commit, Error *err);
+    void (*load_abort)(void *state);
+
+    // Keys of live rows of one partition (its columns and canonical values) whose window column
+    // lies in [from_us, to_us), not fresher than `fetched_us`: what a slice read whole should have
+    // shown. Outside a load.
+    bool (*window_keys)(void *state, const TableSpec *table, Str window_column,
+                        const Str *partition_columns, const Str *partition_values,
+                        size_t partition_count, int64_t from_us, int64_t to_us, int64_t fetched_us,
+                        Arena *arena, Key128 **ret_keys, size_t *ret_count, Error *err);
+
+    // Ledger reads. Slices: the latest reading of each window of (table, stream).
+    bool (*read_watermarks)(void *state, Str job, const TableSpec *table, Arena *arena,
+                            Watermark **ret_marks, size_t *ret_count, Error *err);
+    bool (*read_slices)(void *state, const TableSpec *table, Str stream, Arena *arena,
+                        LoadSlice **ret_slices, size_t *ret_count, Error *err);
+    bool (*has_load)(void *state, Str run, Str stream, uint32_t ordinal, bool *ret_has, Error *err);
+    // By hand, on record: may move back (`pawl state rewind`). Fenced by epoch like a load.
+    bool (*set_watermark)(void *state, Str job, Str mode, const TableSpec *table,
+                          const Watermark *mark, uint64_t epoch, Error *err);
+
+    bool (*append_log)(void *state, const EtlLogRow *rows, size_t count, Error *err);
+
+    // Any read-only SQL as text rows, for reports, status and tests: calls `visit` for each row
+    // with `columns` cells (data NULL = NULL).
+    bool (*query)(void *state, Str sql,
+                  bool (*visit)(void *visitor, const Str *cells, size_t columns), void *visitor,
+                  Error *err);
+} WarehouseDriver;
+
+struct Warehouse {
+    const WarehouseDriver *driver;
+    void *state;
+};
+
+extern const WarehouseDriver warehouse_duckdb;
+
+// Opens `driver` with the job file's "warehouse" object.
+bool warehouse_open(Warehouse *warehouse, const WarehouseDriver *driver, yyjson_val *options,
+                    Str place, Str base_folder, Env *env, uint64_t memory_bytes, Arena *arena,
+                    Findings *findings, Error *err) MUST_USE;
+void warehouse_close(Warehouse *warehouse); // for CLEANUP()
