@@ -105,12 +105,17 @@ static Block *arena_grow(Arena *arena, size_t size)
     return block;
 }
 
-void *arena_alloc(Arena *arena, size_t size, Error *err)
+static size_t round_up(size_t size)
+{
+    return (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+void *arena_alloc_raw(Arena *arena, size_t size, Error *err)
 {
     assert(arena != NULL);
 
     const size_t left = arena->limit_bytes - arena->used_bytes;
-    const size_t rounded = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    const size_t rounded = round_up(size);
     if (size > left || rounded < size) {
         error_set(err, ERROR_LIMIT, "arena: %zu bytes asked, %zu of %zu left", size, left,
                   arena->limit_bytes);
@@ -126,8 +131,38 @@ void *arena_alloc(Arena *arena, size_t size, Error *err)
     void *piece = block->bytes + block->used;
     block->used += rounded;
     arena->used_bytes += size;
-    memset(piece, 0, rounded);
     return piece;
+}
+
+void *arena_alloc(Arena *arena, size_t size, Error *err)
+{
+    void *piece = arena_alloc_raw(arena, size, err);
+    if (piece != NULL)
+        memset(piece, 0, size);
+    return piece;
+}
+
+void *arena_resize(Arena *arena, void *piece, size_t old_size, size_t size, Error *err)
+{
+    assert(piece != NULL);
+
+    Block *block = arena->blocks;
+    const size_t old_rounded = round_up(old_size);
+    const size_t rounded = round_up(size);
+    const bool last = (char *)piece + old_rounded == block->bytes + block->used;
+    if (size <= old_size && !last)
+        return piece;
+    const size_t left = arena->limit_bytes - (arena->used_bytes - old_size);
+    if (last && size <= left && rounded >= size &&
+        rounded <= block->size - (block->used - old_rounded)) {
+        block->used = block->used - old_rounded + rounded;
+        arena->used_bytes = arena->used_bytes - old_size + size;
+        return piece;
+    }
+    void *moved = arena_alloc_raw(arena, size, err);
+    if (moved != NULL)
+        memcpy(moved, piece, old_size < size ? old_size : size);
+    return moved;
 }
 
 void *arena_alloc_array(Arena *arena, size_t count, size_t size, Error *err)

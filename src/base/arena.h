@@ -24,6 +24,13 @@ void arena_reset(Arena *arena);
 // Zeroed, aligned for any type, valid until the arena is freed or reset. NULL with ERROR_LIMIT.
 void *arena_alloc(Arena *arena, size_t size, Error *err) MUST_USE;
 
+// Like arena_alloc(), but not zeroed: for bytes that are filled at once anyway.
+void *arena_alloc_raw(Arena *arena, size_t size, Error *err) MUST_USE;
+
+// Makes a piece longer or shorter, in place where it is the last one handed out. What is new is not
+// zeroed. NULL with ERROR_LIMIT leaves the piece as it is.
+void *arena_resize(Arena *arena, void *piece, size_t old_size, size_t size, Error *err) MUST_USE;
+
 // `count` items of `size` bytes; the product cannot overflow. NULL with ERROR_LIMIT.
 void *arena_alloc_array(Arena *arena, size_t count, size_t size, Error *err) MUST_USE;
 

@@ -21,6 +21,8 @@ bool buf_reserve(Buf *buf, size_t size, Error *err)
     size_t capacity = buf->capacity == 0 ? FIRST_BYTES : buf->capacity * 2;
     if (capacity < needed)
         capacity = needed;
+    if (capacity > limit)
+        capacity = limit;
     char *data = fault_here() ? NULL : realloc(buf->data, capacity);
     if (data == NULL)
         return error_set(err, ERROR_LIMIT, "buffer: out of memory for %zu bytes", capacity);

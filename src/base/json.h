@@ -27,20 +27,21 @@ static inline yyjson_val *json_get(yyjson_val *object, Str name)
 }
 
 // Parses strict JSON. `bytes` is copied, so it may go. ERROR_DATA says "<where>: line 3, column 7:
-// ...", for an error, a depth over JSON_DEPTH_MAX, or bytes behind the document. Numbers too large
-// for a double are kept raw (yyjson_is_raw), so that 1e400 loses nothing.
+// ...", for an error, a depth over JSON_DEPTH_MAX, or bytes behind the document; ERROR_LIMIT that
+// the arena is full. Numbers too large for a double are kept raw (yyjson_is_raw), so that 1e400
+// loses nothing.
 bool json_parse(Str bytes, const char *where, Arena *arena, yyjson_doc **ret_doc,
                 Error *err) MUST_USE;
 
 // The value at a JSON pointer (RFC 6901: "/a/b~1c/0", "" = root), or NULL.
 yyjson_val *json_pointer(yyjson_val *root, Str pointer);
 
-// RFC 8785-like canonical text: members sorted by their bytes, no white space, shortest escapes,
-// integers as they are, doubles as their shortest round-trip form. A raw number stays as it was
-// sent. Recursion is bounded.
+// RFC 8785-like canonical text: members sorted by their bytes (duplicates stay, in their order), no
+// white space, shortest escapes, integers as they are, doubles in ECMAScript's shortest form
+// (1.0 -> 1, 1e21 -> 1e+21). A raw number stays as it was sent. Recursion is bounded.
 bool json_write_canonical(yyjson_val *value, Buf *out, Error *err) MUST_USE;
 
-// Compact text, members in their order.
+// Compact text, members in their order; a double stays one (1.0).
 bool json_write(yyjson_val *value, Buf *out, Error *err) MUST_USE;
 
 // `text` with quotes and escapes. Invalid UTF-8 becomes U+FFFD, since JSON text cannot hold it.

@@ -185,20 +185,38 @@ static size_t utf8_sequence(unsigned char lead, unsigned char *ret_low, unsigned
     return 0;
 }
 
-bool str_is_utf8(Str text)
+// True when the eight bytes at `bytes` are all ASCII, which most text is.
+static bool is_ascii8(const char *bytes)
 {
-    for (size_t i = 0; i < text.size;) {
+    uint64_t word = 0;
+    memcpy(&word, bytes, sizeof(word));
+    return (word & UINT64_C(0x8080808080808080)) == 0;
+}
+
+size_t str_utf8_size(Str text)
+{
+    size_t i = 0;
+    while (i < text.size) {
+        if (text.size - i >= 8 && is_ascii8(text.data + i)) {
+            i += 8;
+            continue;
+        }
         unsigned char low = 0;
         unsigned char high = 0;
         const size_t size = utf8_sequence((unsigned char)text.data[i], &low, &high);
         if (size == 0 || size > text.size - i)
-            return false;
+            return i;
         for (size_t k = 1; k < size; k++) {
             const unsigned char c = (unsigned char)text.data[i + k];
             if (k == 1 ? c < low || c > high : c < 0x80 || c > 0xBF)
-                return false;
+                return i;
         }
         i += size;
     }
-    return true;
+    return i;
+}
+
+bool str_is_utf8(Str text)
+{
+    return str_utf8_size(text) == text.size;
 }

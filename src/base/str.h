@@ -78,5 +78,8 @@ bool str_to_double(Str text, double *ret_value);
 // Texts over 64 bytes count as far apart.
 size_t str_distance(Str a, Str b);
 
+// How many bytes from the start are well-formed UTF-8; text.size when all are.
+size_t str_utf8_size(Str text);
+
 // True when the bytes are well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms).
 bool str_is_utf8(Str text);
