@@ -58,6 +58,9 @@ Str http_header(const HttpResponse *response, Str name);
 // or NUL.
 bool http_request_add_header(HttpRequest *request, Str name, Str value, Error *err) MUST_USE;
 
+bool http_text_is_token(Str text); // RFC 9110 5.6.2: a method or a header's name
+bool http_text_is_line(Str text);  // no CR, LF or NUL
+
 typedef struct HttpOptions {
     size_t connections; // at most this many at once, to all hosts together
     int64_t timeout_ms; // default for a whole exchange

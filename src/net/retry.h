@@ -10,6 +10,9 @@ typedef struct RetryPolicy {
     int64_t max_us; // longest wait by our own rule; a Retry-After may ask for more
 } RetryPolicy;
 
+// Longest Retry-After that retry_after_us() reports: a year. What says more means "never".
+#define RETRY_AFTER_US_MAX (INT64_C(366) * 24 * 3600 * 1000000)
+
 // Exponential with full jitter: uniform in [0, min(max, initial * factor^(attempt - 1))]. `attempt`
 // counts from 1.
 int64_t retry_backoff_us(const RetryPolicy *policy, int64_t attempt, uint64_t random);
@@ -17,6 +20,10 @@ int64_t retry_backoff_us(const RetryPolicy *policy, int64_t attempt, uint64_t ra
 // Retry-After in all its forms (RFC 9110 10.2.3): seconds ("7", "0", "1.5" as some send), an HTTP
 // date in any of the three formats. False when there is none or it cannot be read. Never negative.
 bool retry_after_us(const HttpResponse *response, int64_t now_us, int64_t *ret_wait_us);
+
+// An HTTP date (RFC 9110 5.6.7) in any of its three formats. `now_us` tells the century of RFC
+// 850's two digits.
+bool http_date_parse(Str text, int64_t now_us, int64_t *ret_us);
 
 // GET, HEAD, OPTIONS, PUT and DELETE are idempotent (RFC 9110 9.2.2): they may be sent again after
 // a transport error that leaves open whether the far side acted.

@@ -1,0 +1,239 @@
+#include "net/retry.h"
+
+#include "base/time.h"
+
+#include <assert.h>
+
+int64_t retry_backoff_us(const RetryPolicy *policy, int64_t attempt, uint64_t random)
+{
+    assert(attempt >= 1);
+    assert(policy->initial_us >= 0 && policy->max_us >= 0);
+
+    double ceiling = (double)policy->initial_us;
+    for (int64_t i = 1; i < attempt && ceiling < (double)policy->max_us && policy->factor > 1; i++)
+        ceiling *= policy->factor;
+    const uint64_t most =
+        ceiling < (double)policy->max_us ? (uint64_t)ceiling : (uint64_t)policy->max_us;
+    return (int64_t)(random % (most + 1));
+}
+
+// --- dates
+// ----------------------------------------------------------------------------------------
+
+// Takes digits off the front: between 1 and `digits_max` of them.
+static bool take_number(Str *text, size_t digits_max, int *ret_number)
+{
+    int number = 0;
+    size_t i = 0;
+    while (i < text->size && i < digits_max && text->data[i] >= '0' && text->data[i] <= '9')
+        number = number * 10 + (text->data[i++] - '0');
+    if (i == 0)
+        return false;
+    *text = str_slice(*text, i, text->size);
+    *ret_number = number;
+    return true;
+}
+
+static bool take(Str *text, Str part)
+{
+    if (!str_starts_with(*text, part))
+        return false;
+    *text = str_slice(*text, part.size, text->size);
+    return true;
+}
+
+static bool take_month(Str *text, int *ret_month)
+{
+    static const char names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    for (int i = 0; i < 12; i++) {
+        if (take(text, (Str){names + (size_t)i * 3, 3})) {
+            *ret_month = i + 1;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool take_clock(Str *text, Civil *civil)
+{
+    return take_number(text, 2, &civil->hour) && take(text, STR(":")) &&
+           take_number(text, 2, &civil->minute) && take(text, STR(":")) &&
+           take_number(text, 2, &civil->second);
+}
+
+// "06 Nov 1994 08:49:37 GMT", and with '-' and two digits of the year as RFC 850 wrote it.
+static bool parse_day_first(Str text, int64_t now_us, Civil *civil)
+{
+    if (!take_number(&text, 2, &civil->day))
+        return false;
+    const bool old = take(&text, STR("-"));
+    const Str between = old ? STR("-") : STR(" ");
+    if (!(old || take(&text, STR(" "))) || !take_month(&text, &civil->month) ||
+        !take(&text, between))
+        return false;
+    const size_t before = text.size;
+    if (!take_number(&text, 4, &civil->year))
+        return false;
+    if (before - text.size == 2) {
+        // More than 50 years ahead means the most recent such year in the past.
+        const int this_year = civil_from_us(now_us).year;
+        civil->year += this_year / 100 * 100;
+        civil->year -= civil->year > this_year + 50 ? 100 : 0;
+    }
+    return take(&text, STR(" ")) && take_clock(&text, civil) && str_equal(text, STR(" GMT"));
+}
+
+// asctime's "Nov  6 08:49:37 1994".
+static bool parse_month_first(Str text, Civil *civil)
+{
+    if (!take_month(&text, &civil->month) || !take(&text, STR(" ")))
+        return false;
+    (void)take(&text, STR(" "));
+    return take_number(&text, 2, &civil->day) && take(&text, STR(" ")) &&
+           take_clock(&text, civil) && take(&text, STR(" ")) &&
+           take_number(&text, 4, &civil->year) && text.size == 0;
+}
+
+bool http_date_parse(Str text, int64_t now_us, int64_t *ret_us)
+{
+    // The name of the day is not compared with the date: a wrong one does no harm.
+    const size_t comma = str_find_char(text, ',');
+    Civil civil = {0};
+    bool ok = false;
+    if (comma < text.size) {
+        text = str_slice(text, comma + 1, text.size);
+        ok = take(&text, STR(" ")) && parse_day_first(text, now_us, &civil);
+    } else {
+        ok = text.size > 4 && text.data[3] == ' ' &&
+             parse_month_first(str_slice(text, 4, text.size), &civil);
+    }
+    // 60 is a leap second.
+    if (!ok || civil.year < 1 || civil.day < 1 ||
+        civil.day > date_days_in_month(civil.year, civil.month) || civil.hour > 23 ||
+        civil.minute > 59 || civil.second > 60)
+        return false;
+    *ret_us = us_from_civil(civil);
+    return true;
+}
+
+bool retry_after_us(const HttpResponse *response, int64_t now_us, int64_t *ret_wait_us)
+{
+    const Str text = str_trim(http_header(response, STR("Retry-After")));
+    double seconds = 0;
+    int64_t then_us = 0;
+    int64_t wait_us = 0;
+    if (text.size == 0)
+        return false;
+    if (str_to_double(text, &seconds)) {
+        if (!(seconds >= 0)) // NaN too
+            return false;
+        const double most = (double)RETRY_AFTER_US_MAX / 1e6;
+        wait_us = seconds < most ? (int64_t)(seconds * 1e6) : RETRY_AFTER_US_MAX;
+    } else if (http_date_parse(text, now_us, &then_us)) {
+        wait_us = then_us > now_us ? then_us - now_us : 0;
+    } else {
+        return false;
+    }
+    *ret_wait_us = wait_us < RETRY_AFTER_US_MAX ? wait_us : RETRY_AFTER_US_MAX;
+    return true;
+}
+
+bool retry_is_safe_method(Str method)
+{
+    return str_equal(method, STR("GET")) || str_equal(method, STR("HEAD")) ||
+           str_equal(method, STR("OPTIONS")) || str_equal(method, STR("PUT")) ||
+           str_equal(method, STR("DELETE"));
+}
+
+bool retry_is_transient_status(int status)
+{
+    return status == 408 || status == 425 || status == 429 || status == 500 || status == 502 ||
+           status == 503 || status == 504;
+}
+
+// --- Link
+// -----------------------------------------------------------------------------------------
+
+static void skip_blanks(Str *text)
+{
+    while (text->size > 0 && (text->data[0] == ' ' || text->data[0] == '\t'))
+        *text = str_slice(*text, 1, text->size);
+}
+
+static bool is_separator(char c)
+{
+    return c == ';' || c == ',' || c == '=' || c == ' ' || c == '\t';
+}
+
+// A token, or a quoted string without its quotes (backslashes stay: no rel holds one).
+static Str take_word(Str *text)
+{
+    size_t end = 0;
+    if (text->size > 0 && text->data[0] == '"') {
+        end = 1;
+        while (end < text->size && text->data[end] != '"')
+            end += text->data[end] == '\\' ? 2 : 1;
+        const Str word = str_slice(*text, 1, (end < text->size ? end : text->size) - 1);
+        *text = str_slice(*text, end + 1, text->size);
+        return word;
+    }
+    while (end < text->size && !is_separator(text->data[end]))
+        end++;
+    const Str word = str_slice(*text, 0, end);
+    *text = str_slice(*text, end, text->size);
+    return word;
+}
+
+static bool words_contain(Str words, Str word)
+{
+    while (words.data != NULL)
+        if (str_equal_ignoring_case(str_split_next(&words, ' '), word))
+            return true;
+    return false;
+}
+
+// Reads one link's parameters up to its ',' or the end. Of several rel only the first counts (RFC
+// 8288 3.3).
+static bool params_have_rel(Str *text, Str rel)
+{
+    bool seen = false;
+    bool found = false;
+    skip_blanks(text);
+    while (text->size > 0 && text->data[0] != ',') {
+        if (!take(text, STR(";"))) {
+            *text = str_slice(*text, 1, text->size); // garbage between parameters
+            continue;
+        }
+        skip_blanks(text);
+        const Str name = take_word(text);
+        Str value = {0};
+        skip_blanks(text);
+        if (take(text, STR("="))) {
+            skip_blanks(text);
+            value = take_word(text);
+            skip_blanks(text);
+        }
+        if (!seen && str_equal_ignoring_case(name, STR("rel"))) {
+            seen = true;
+            found = words_contain(value, rel);
+        }
+    }
+    return found;
+}
+
+Str link_header_target(Str header, Str rel)
+{
+    for (;;) {
+        const size_t open = str_find_char(header, '<');
+        if (open == header.size)
+            return (Str){0};
+        header = str_slice(header, open + 1, header.size);
+        const size_t close = str_find_char(header, '>');
+        if (close == header.size)
+            return (Str){0};
+        const Str target = str_slice(header, 0, close);
+        header = str_slice(header, close + 1, header.size);
+        if (params_have_rel(&header, rel))
+            return target;
+    }
+}
