@@ -1,0 +1,246 @@
+#include "run/secret.h"
+
+#include "base/file.h"
+
+#include <string.h>
+
+enum { DEPTH_MAX = 32, NAME_BYTES_MAX = 256 };
+
+// What one walk over the job needs at every level.
+typedef struct Resolver {
+    Str place;
+    Str folder;
+    Env *env;
+    Arena *arena;
+    Findings *findings;
+    Buf *value;    // the copy with secrets
+    Buf *shown;    // the copy for people
+    bool replaced; // the string in hand held a reference
+} Resolver;
+
+static void wipe_buf(Buf *buf)
+{
+    volatile char *bytes = buf->data;
+    for (size_t i = 0; i < buf->size; i++)
+        bytes[i] = 0;
+    buf_done(buf);
+}
+
+static bool read_variable(Resolver *resolver, Str name, Str pointer, Str *ret_text, Error *err)
+{
+    char text[NAME_BYTES_MAX];
+    if (name.size >= sizeof(text))
+        return error_set(err, ERROR_JOB, "variable name longer than %d bytes", NAME_BYTES_MAX);
+    memcpy(text, name.data, name.size);
+    text[name.size] = '\0';
+    const char *value = resolver->env->variable(resolver->env->state, text);
+    if (value == NULL) {
+        findings_addf(resolver->findings, pointer, STR("set it, for instance: export NAME=..."),
+                      "environment variable %s is not set", text);
+        *ret_text = STR("");
+        return true;
+    }
+    *ret_text = str_from(value);
+    return true;
+}
+
+static bool read_secret_file(Resolver *resolver, Str name, Str pointer, Str *ret_text, Error *err)
+{
+    Str path = {0};
+    TRY(file_join(resolver->arena, resolver->folder, name, &path, err));
+    Error problem = {0};
+    if (!file_read(path.data, SECRET_FILE_BYTES_MAX, resolver->arena, ret_text, &problem)) {
+        findings_addf(resolver->findings, pointer, STR("create it, readable by you only"), "%s",
+                      problem.message);
+        *ret_text = STR("");
+        return true;
+    }
+    // Editors end files with a newline that is no part of the secret.
+    *ret_text = str_trim(*ret_text);
+    return true;
+}
+
+static bool read_reference(Resolver *resolver, Str reference, Str pointer, Str *ret_text,
+                           Error *err)
+{
+    if (str_starts_with(reference, STR("env:")))
+        return read_variable(resolver, str_slice(reference, 4, reference.size), pointer, ret_text,
+                             err);
+    if (str_starts_with(reference, STR("file:")))
+        return read_secret_file(resolver, str_slice(reference, 5, reference.size), pointer,
+                                ret_text, err);
+    findings_addf(resolver->findings, pointer, STR("write ${env:NAME} or ${file:PATH}"),
+                  "unknown reference ${" STR_FMT "}", STR_ARG(reference));
+    *ret_text = STR("");
+    return true;
+}
+
+static bool resolve_string(Resolver *resolver, Str text, Str pointer, Error *err)
+{
+    CLEANUP(wipe_buf) Buf plain = {0};
+    bool replaced = false;
+    while (text.size > 0) {
+        const size_t start = str_find(text, STR("${"));
+        TRY(buf_append(&plain, str_slice(text, 0, start), err));
+        text = str_slice(text, start, text.size);
+        if (text.size == 0)
+            break;
+        const size_t end = str_find_char(text, '}');
+        if (end == text.size) {
+            findings_addf(resolver->findings, pointer, STR("close it with }"),
+                          "a ${ without its }");
+            break;
+        }
+        Str value = {0};
+        TRY(read_reference(resolver, str_slice(text, 2, end - 2), pointer, &value, err));
+        TRY(buf_append(&plain, value, err));
+        replaced = true;
+        text = str_slice(text, end + 1, text.size);
+    }
+    TRY(json_write_str(buf_str(&plain), resolver->value, err));
+    return json_write_str(replaced ? STR("***") : buf_str(&plain), resolver->shown, err);
+}
+
+static bool append_both(Resolver *resolver, Str text, Error *err)
+{
+    return buf_append(resolver->value, text, err) && buf_append(resolver->shown, text, err);
+}
+
+static bool resolve_value(Resolver *resolver, yyjson_val *value, Str pointer, int depth,
+                          Error *err);
+
+static bool resolve_object(Resolver *resolver, yyjson_val *object, Str pointer, int depth,
+                           Error *err)
+{
+    TRY(append_both(resolver, STR("{"), err));
+    size_t i = 0;
+    size_t count = 0;
+    yyjson_val *name = NULL;
+    yyjson_val *member = NULL;
+    yyjson_obj_foreach(object, i, count, name, member)
+    {
+        if (i > 0)
+            TRY(append_both(resolver, STR(","), err));
+        TRY(json_write_str(json_str(name), resolver->value, err));
+        TRY(json_write_str(json_str(name), resolver->shown, err));
+        TRY(append_both(resolver, STR(":"), err));
+        Str below = {0};
+        TRY(arena_printf(resolver->arena, &below, err, STR_FMT "/" STR_FMT, STR_ARG(pointer),
+                         STR_ARG(json_str(name))));
+        TRY(resolve_value(resolver, member, below, depth + 1, err));
+    }
+    return append_both(resolver, STR("}"), err);
+}
+
+static bool resolve_array(Resolver *resolver, yyjson_val *array, Str pointer, int depth, Error *err)
+{
+    TRY(append_both(resolver, STR("["), err));
+    size_t i = 0;
+    size_t count = 0;
+    yyjson_val *item = NULL;
+    yyjson_arr_foreach(array, i, count, item)
+    {
+        if (i > 0)
+            TRY(append_both(resolver, STR(","), err));
+        Str below = {0};
+        TRY(arena_printf(resolver->arena, &below, err, STR_FMT "/%zu", STR_ARG(pointer), i));
+        TRY(resolve_value(resolver, item, below, depth + 1, err));
+    }
+    return append_both(resolver, STR("]"), err);
+}
+
+static bool resolve_value(Resolver *resolver, yyjson_val *value, Str pointer, int depth, Error *err)
+{
+    if (depth > DEPTH_MAX)
+        return error_set(err, ERROR_JOB, STR_FMT ": nested deeper than %d levels", STR_ARG(pointer),
+                         DEPTH_MAX);
+    if (yyjson_is_str(value))
+        return resolve_string(resolver, json_str(value), pointer, err);
+    if (yyjson_is_obj(value))
+        return resolve_object(resolver, value, pointer, depth, err);
+    if (yyjson_is_arr(value))
+        return resolve_array(resolver, value, pointer, depth, err);
+    return json_write(value, resolver->value, err) && json_write(value, resolver->shown, err);
+}
+
+bool secret_resolve(yyjson_val *value, Str place, Str folder, Env *env, Arena *arena,
+                    Findings *findings, yyjson_val **ret_value, yyjson_val **ret_shown, Error *err)
+{
+    CLEANUP(wipe_buf) Buf text = {0};
+    CLEANUP(buf_done) Buf shown = {0};
+    Resolver resolver = {.place = place,
+                         .folder = folder,
+                         .env = env,
+                         .arena = arena,
+                         .findings = findings,
+                         .value = &text,
+                         .shown = &shown};
+    Str root = {0};
+    TRY(arena_printf(arena, &root, err, STR_FMT ": ", STR_ARG(place)));
+    TRY(resolve_value(&resolver, value, root, 0, err));
+
+    yyjson_doc *value_doc = NULL;
+    yyjson_doc *shown_doc = NULL;
+    TRY(json_parse(buf_str(&text), "job", arena, &value_doc, err));
+    TRY(json_parse(buf_str(&shown), "job", arena, &shown_doc, err));
+    *ret_value = yyjson_doc_get_root(value_doc);
+    *ret_shown = yyjson_doc_get_root(shown_doc);
+    return true;
+}
+
+bool secret_is_secret_name(Str name)
+{
+    static const char *const whole[] = {"password", "passwd", "secret", "token",      "key",
+                                        "api_key",  "apikey", "sas",    "credential", NULL};
+    static const char *const endings[] = {"_password",   "_secret",     "_token",
+                                          "_api_key",    "_access_key", "_private_key",
+                                          "_secret_key", "_sas",        NULL};
+    for (size_t i = 0; whole[i] != NULL; i++) {
+        if (str_equal_ignoring_case(name, str_from(whole[i])))
+            return true;
+    }
+    for (size_t i = 0; endings[i] != NULL; i++) {
+        if (str_ends_with(name, str_from(endings[i])))
+            return true;
+    }
+    return str_equal(name, STR("access_key")) || str_equal(name, STR("secret_key")) ||
+           str_equal(name, STR("private_key"));
+}
+
+static void refuse_member(yyjson_val *name, yyjson_val *member, Str place, Str pointer,
+                          Findings *findings)
+{
+    Str below = {0};
+    Error ignored = {0};
+    if (!arena_printf(findings->arena, &below, &ignored, STR_FMT "/" STR_FMT, STR_ARG(pointer),
+                      STR_ARG(json_str(name))))
+        below = pointer;
+    const Str text = json_str(member);
+    if (yyjson_is_str(member) && secret_is_secret_name(json_str(name)) && text.size > 0 &&
+        str_find(text, STR("${")) == text.size) {
+        Str full = {0};
+        if (!arena_printf(findings->arena, &full, &ignored, STR_FMT ": " STR_FMT, STR_ARG(place),
+                          STR_ARG(below)))
+            full = below;
+        findings_add(findings, full, STR("a secret is written out in the job file"),
+                     STR("put it into the environment and write ${env:NAME}"));
+        return;
+    }
+    secret_refuse_plain(member, place, below, findings);
+}
+
+void secret_refuse_plain(yyjson_val *value, Str place, Str pointer, Findings *findings)
+{
+    size_t i = 0;
+    size_t count = 0;
+    yyjson_val *name = NULL;
+    yyjson_val *member = NULL;
+    // Depth is bounded by json_parse().
+    if (yyjson_is_obj(value)) {
+        yyjson_obj_foreach(value, i, count, name, member)
+            refuse_member(name, member, place, pointer, findings);
+    } else if (yyjson_is_arr(value)) {
+        yyjson_arr_foreach(value, i, count, member)
+            secret_refuse_plain(member, place, pointer, findings);
+    }
+}

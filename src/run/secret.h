@@ -1,0 +1,23 @@
+// Secret: `${env:NAME}` and `${file:PATH}` in a job file, and the refusal of secrets written out.
+#pragma once
+
+#include "base/env.h"
+#include "base/findings.h"
+#include "base/json.h"
+
+enum { SECRET_FILE_BYTES_MAX = 64 * 1024 };
+
+// Copies `value` with every reference replaced; `shown` gets the same with every replaced string as
+// "***". A variable that is not set and a file that cannot be read are findings. `folder` is where
+// relative files start.
+bool secret_resolve(yyjson_val *value, Str place, Str folder, Env *env, Arena *arena,
+                    Findings *findings, yyjson_val **ret_value, yyjson_val **ret_shown,
+                    Error *err) MUST_USE;
+
+// Adds a finding for each string below `value` whose member name says that it is a secret
+// (password, secret, token, key...) and that is written out instead of referred to.
+void secret_refuse_plain(yyjson_val *value, Str place, Str pointer, Findings *findings);
+
+// True for "client_secret", "api_key", "sas_token", "password"...; not for "key_columns" or
+// "token_endpoint".
+bool secret_is_secret_name(Str name);
