@@ -26,7 +26,7 @@ struct Field {
     const char *name; // NULL ends the table
     FieldKind kind;
     size_t offset;
-    double low, high;
+    double low, high;           // both 0 = any
     const char *const *choices; // NULL-terminated
     const Field *fields;
     bool required;
@@ -48,15 +48,26 @@ struct Field {
 // clang-format on
 
 // Fills `target` from `object` by `fields`. Everything wrong goes to `findings` under
-// "<place><pointer>": unknown members (with the nearest known name), wrong kinds, values out of
-// range, missing required ones. Strings are copied into `arena`; JSON members stay in their
-// document. False only when memory runs out.
+// "<place>: <pointer>": unknown members (with the nearest known name), members given twice, wrong
+// kinds, values out of range, missing required ones. Strings are copied into `arena` with a NUL
+// behind them; JSON members stay in their document. A member that is wrong or missing gets its
+// fallback, an absent struct the fallbacks of its own rows. False only when memory runs out.
+//
+// ${env:NAME} and ${file:PATH} are not looked at: run/ resolves them before. So secrets arrive as
+// plain text here, and no finding ever quotes a string.
 bool field_read(const Field *fields, yyjson_val *object, Str place, Str pointer, Arena *arena,
                 void *target, Findings *findings, Error *err) MUST_USE;
 
-// The parts of a table that are useful alone: "512MiB" -> bytes; false when it is not a size.
+// Called with the members as they stand in the file: adds a finding for each secret that is plain
+// text instead of a reference "${env:NAME}" or "${file:PATH}".
+void field_refuse_plain_secrets(const Field *fields, yyjson_val *object, Str place, Str pointer,
+                                Findings *findings);
+
+// The parts of a table that are useful alone: "512MiB" -> bytes; false when it is not a size (a
+// whole number, perhaps with B, KiB, MiB, GiB or TiB).
 bool field_parse_size(Str text, uint64_t *ret_bytes);
 
-// Writes `fields` as JSON Schema properties (draft 2020-12), for schemas/*.schema.json and `pawl
-// help`.
+// Writes `fields` as the JSON Schema (draft 2020-12) of an object, for schemas/*.schema.json and
+// `pawl help`. Unknown members are refused there too: a table whose files name their "$schema" has
+// a row for it.
 bool field_write_schema(const Field *fields, Buf *out, Error *err) MUST_USE;

@@ -15,9 +15,12 @@
 // Deeper documents are refused before anything recurses into them.
 enum { JSON_DEPTH_MAX = 512 };
 
+// The text of a string; {NULL, 0} for anything else.
 static inline Str json_str(yyjson_val *value)
 {
-    return (Str){yyjson_get_str(value), yyjson_get_len(value)};
+    const char *text = yyjson_get_str(value);
+    // yyjson's length of an array is its number of items.
+    return (Str){text, text == NULL ? 0 : yyjson_get_len(value)};
 }
 
 // Member `name` of an object, or NULL.
