@@ -17,8 +17,7 @@ int64_t retry_backoff_us(const RetryPolicy *policy, int64_t attempt, uint64_t ra
     return (int64_t)(random % (most + 1));
 }
 
-// --- dates
-// ----------------------------------------------------------------------------------------
+// --- dates ---
 
 // Takes digits off the front: between 1 and `digits_max` of them.
 static bool take_number(Str *text, size_t digits_max, int *ret_number)
@@ -151,8 +150,7 @@ bool retry_is_transient_status(int status)
            status == 503 || status == 504;
 }
 
-// --- Link
-// -----------------------------------------------------------------------------------------
+// --- Link ---
 
 static void skip_blanks(Str *text)
 {

@@ -143,8 +143,7 @@ bool url_host_is_loopback(Str host)
     return str_equal_ignoring_case(host, STR("localhost"));
 }
 
-// --- joining
-// --------------------------------------------------------------------------------------
+// --- joining ---
 
 // A reference of any kind, cut as Python's urlparse cuts it.
 typedef struct Parts {
@@ -359,8 +358,7 @@ bool url_join(Str base, Str reference, Arena *arena, Str *ret_url, Error *err)
     return arena_copy_str(arena, buf_str(&out), ret_url, err);
 }
 
-// --- percent-encoding
-// -----------------------------------------------------------------------------
+// --- percent-encoding ---
 
 static int hex_digit(char c)
 {
