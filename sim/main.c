@@ -1,0 +1,84 @@
+// ctm-sim: see sim/README.md, or --help.
+
+#include "base/file.h"
+#include "options.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+
+enum { LOOK_US = 20 * 1000, HELP_BYTES = 64 * 1024 };
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+static void watch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    (void)sigemptyset(&action.sa_mask);
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+static bool announce(const Options *options, const Server *server, Error *err)
+{
+    if (options->port_file != NULL) {
+        char text[16];
+        const int size = snprintf(text, sizeof(text), "%d\n", server->port);
+        TRY(file_write(options->port_file, (Str){text, (size_t)size}, err));
+    }
+    const World *world = &server->service->world;
+    if (options->json)
+        (void)printf(
+            "{\"url\":\"http://127.0.0.1:%d\",\"port\":%d,\"stranger_port\":%d,\"now\":%" PRId64
+            "}\n",
+            server->port, server->port, server->stranger_port, world->now);
+    else
+        (void)printf("ctm-sim: listening on http://127.0.0.1:%d\n", server->port);
+    (void)fflush(stdout);
+    return true;
+}
+
+static bool serve(const Options *options, Env *env, Service *service, Server *server, Error *err)
+{
+    TRY(service_init(service, &options->service, env, err));
+    TRY(server_start(server, service, &options->server, err));
+    TRY(announce(options, server, err));
+    while (!interrupted && !atomic_load(&service->stop))
+        env->sleep_us(env->state, LOOK_US);
+    return true;
+}
+
+static bool print_help(Error *err)
+{
+    CLEANUP(buf_done) Buf text = {.limit_bytes = HELP_BYTES};
+    TRY(options_help(&text, err));
+    (void)fwrite(text.data, 1, text.size, stdout);
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    Error err = {0};
+    Env env;
+    Options options;
+    Service service = {0};
+    Server server = {0};
+    env_init_system(&env);
+    watch_signals();
+
+    bool ok = options_read(argc, argv, &options, &err);
+    if (ok)
+        ok = options.help ? print_help(&err) : serve(&options, &env, &service, &server, &err);
+    server_stop(&server);
+    service_done(&service);
+    if (!ok)
+        (void)fprintf(stderr, "ctm-sim: %s\n", err.message);
+    return ok ? 0 : 1;
+}

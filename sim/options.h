@@ -1,0 +1,17 @@
+// Options: the command line of ctm-sim.
+#pragma once
+
+#include "server.h"
+
+typedef struct Options {
+    ServicePlan service;
+    ServerPlan server;
+    const char *port_file; // where to write the port, or NULL
+    bool help, json;
+} Options;
+
+// Fills the options from their defaults and `argv`. ERROR_JOB names the wrong one.
+bool options_read(int argc, char **argv, Options *ret_options, Error *err) MUST_USE;
+
+// What --help prints.
+bool options_help(Buf *out, Error *err) MUST_USE;

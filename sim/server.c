@@ -1,0 +1,254 @@
+#include "server.h"
+
+#include <arpa/inet.h>
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <stdio.h>
+
+enum {
+    SERVER_ARENA_BYTES = 16 * 1024 * 1024,
+    EXCHANGE_ARENA_BYTES = 64 * 1024 * 1024,
+    CONNECTION_BYTES = 64 * 1024
+};
+
+// One request and its answer.
+struct Exchange {
+    Server *server;
+    Exchange *next; // in the pool
+    struct MHD_Connection *connection;
+    Arena *arena;
+    Str target;
+    Buf request_body;
+    Answer answer;
+    bool begun, waited;
+    bool to_stranger;
+};
+
+// NULL when there are too many at once, or memory ran out.
+static Exchange *take_exchange(Server *server)
+{
+    Error err = {0};
+    (void)pthread_mutex_lock(&server->lock);
+    Exchange *exchange = server->unused;
+    if (exchange != NULL) {
+        server->unused = exchange->next;
+    } else if (server->exchange_count < SERVER_EXCHANGES_MAX) {
+        exchange = arena_alloc(server->arena, sizeof(*exchange), &err);
+        if (exchange != NULL)
+            exchange->arena = arena_new(EXCHANGE_ARENA_BYTES, &err);
+        if (exchange != NULL && exchange->arena == NULL)
+            exchange = NULL;
+        server->exchange_count += exchange != NULL;
+    }
+    (void)pthread_mutex_unlock(&server->lock);
+    return exchange;
+}
+
+static void give_back_exchange(Exchange *exchange)
+{
+    Server *server = exchange->server;
+    arena_reset(exchange->arena);
+    (void)pthread_mutex_lock(&server->lock);
+    exchange->next = server->unused;
+    server->unused = exchange;
+    (void)pthread_mutex_unlock(&server->lock);
+}
+
+static void free_exchanges(Server *server)
+{
+    while (server->unused != NULL) {
+        Exchange *exchange = server->unused;
+        server->unused = exchange->next;
+        buf_done(&exchange->request_body);
+        buf_done(&exchange->answer.body);
+        arena_free(exchange->arena);
+    }
+}
+
+// Called with the raw request target, before libmicrohttpd decodes it: next_page must repeat the
+// query as it came.
+static void *begin_request(void *state, const char *target, struct MHD_Connection *connection)
+{
+    Exchange *exchange = take_exchange(state);
+    if (exchange == NULL)
+        return NULL;
+    Error err = {0};
+    exchange->server = state;
+    exchange->connection = connection;
+    exchange->begun = exchange->waited = exchange->to_stranger = false;
+    buf_clear(&exchange->request_body);
+    exchange->request_body.limit_bytes = REQUEST_BODY_BYTES_MAX;
+    exchange->answer.arena = exchange->arena;
+    exchange->answer.body.limit_bytes = SERVICE_BODY_BYTES_MAX;
+    if (!arena_copy_str(exchange->arena, str_from(target), &exchange->target, &err)) {
+        give_back_exchange(exchange);
+        return NULL;
+    }
+    return exchange;
+}
+
+static void end_request(void *state, struct MHD_Connection *connection, void **exchange_slot,
+                        enum MHD_RequestTerminationCode reason)
+{
+    (void)state;
+    (void)connection;
+    (void)reason;
+    if (*exchange_slot != NULL)
+        give_back_exchange(*exchange_slot);
+    *exchange_slot = NULL;
+}
+
+static Str header_of(struct MHD_Connection *connection, const char *name)
+{
+    const char *value = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+    return value == NULL ? (Str){NULL, 0} : str_from(value);
+}
+
+static void wake(void *connection)
+{
+    MHD_resume_connection(connection);
+}
+
+// The body stays the exchange's, which outlives the response.
+static enum MHD_Result send_answer(Exchange *exchange)
+{
+    const Answer *answer = &exchange->answer;
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        answer->body.size, answer->body.data, MHD_RESPMEM_PERSISTENT);
+    if (response == NULL)
+        return MHD_NO;
+    (void)MHD_add_response_header(response, "Content-Type", answer->content_type);
+    for (size_t i = 0; i < answer->header_count; i++) // arena copies are NUL-terminated
+        (void)MHD_add_response_header(response, answer->headers[i].name,
+                                      answer->headers[i].value.data);
+    const enum MHD_Result result =
+        MHD_queue_response(exchange->connection, (unsigned)answer->status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+static enum MHD_Result answer_request(Exchange *exchange, const char *method)
+{
+    Service *service = exchange->server->service;
+    const Request request = {.method = str_from(method),
+                             .target = exchange->target,
+                             .host = header_of(exchange->connection, "Host"),
+                             .authorization = header_of(exchange->connection, "Authorization"),
+                             .body = buf_str(&exchange->request_body),
+                             .to_stranger = exchange->to_stranger};
+    const int64_t delay_us = exchange->waited ? 0 : service_delay_us(service, &request);
+    if (delay_us > 0) {
+        exchange->waited = true;
+        MHD_suspend_connection(exchange->connection);
+        if (!waiting_add(&exchange->server->waiting, delay_us, wake, exchange->connection))
+            MHD_resume_connection(exchange->connection);
+        return MHD_YES;
+    }
+    Error err = {0};
+    if (!service_answer(service, &request, &exchange->answer, &err)) {
+        (void)fprintf(stderr, "ctm-sim: %s\n", err.message);
+        return MHD_NO;
+    }
+    return send_answer(exchange);
+}
+
+static enum MHD_Result handle(Server *server, struct MHD_Connection *connection, const char *method,
+                              const char *upload, size_t *upload_size, void **exchange_slot)
+{
+    (void)server;
+    Exchange *exchange = *exchange_slot;
+    if (exchange == NULL)
+        return MHD_NO;
+    if (!exchange->begun) { // headers only; a body may follow
+        exchange->begun = true;
+        exchange->connection = connection;
+        return MHD_YES;
+    }
+    if (*upload_size > 0) {
+        Error err = {0};
+        if (!buf_append(&exchange->request_body, (Str){upload, *upload_size}, &err))
+            return MHD_NO;
+        *upload_size = 0;
+        return MHD_YES;
+    }
+    return answer_request(exchange, method);
+}
+
+static enum MHD_Result handle_own(void *state, struct MHD_Connection *connection, const char *url,
+                                  const char *method, const char *version, const char *upload,
+                                  size_t *upload_size, void **exchange_slot)
+{
+    (void)url;
+    (void)version;
+    return handle(state, connection, method, upload, upload_size, exchange_slot);
+}
+
+// The other origin: whoever comes here followed a redirect or a link, and is watched for
+// credentials.
+static enum MHD_Result handle_stranger(void *state, struct MHD_Connection *connection,
+                                       const char *url, const char *method, const char *version,
+                                       const char *upload, size_t *upload_size,
+                                       void **exchange_slot)
+{
+    (void)url;
+    (void)version;
+    if (*exchange_slot != NULL)
+        ((Exchange *)*exchange_slot)->to_stranger = true;
+    return handle(state, connection, method, upload, upload_size, exchange_slot);
+}
+
+static struct MHD_Daemon *start_daemon(Server *server, uint16_t port,
+                                       MHD_AccessHandlerCallback handler, uint16_t *ret_port)
+{
+    const struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    // A pool of one is refused; the option is then the end of the list.
+    const struct MHD_OptionItem pool[] = {
+        {server->plan.threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END,
+         server->plan.threads, NULL},
+        {MHD_OPTION_END, 0, NULL}};
+    struct MHD_Daemon *daemon = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, port, NULL,
+        NULL, handler, server, MHD_OPTION_SOCK_ADDR, &address, MHD_OPTION_LISTENING_ADDRESS_REUSE,
+        1u, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
+        MHD_OPTION_URI_LOG_CALLBACK, begin_request, server, MHD_OPTION_NOTIFY_COMPLETED,
+        end_request, NULL, MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
+    const union MHD_DaemonInfo *info =
+        daemon == NULL ? NULL : MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_BIND_PORT);
+    if (info != NULL)
+        *ret_port = info->port;
+    return daemon;
+}
+
+bool server_start(Server *server, Service *service, const ServerPlan *plan, Error *err)
+{
+    *server = (Server){.service = service, .plan = *plan};
+    server->arena = arena_new(SERVER_ARENA_BYTES, err);
+    TRY(server->arena != NULL);
+    (void)pthread_mutex_init(&server->lock, NULL);
+    TRY(waiting_start(&server->waiting, service->env, server->arena, err));
+    server->daemon = start_daemon(server, plan->port, handle_own, &server->port);
+    if (server->daemon == NULL)
+        return error_set(err, ERROR_IO, "server: cannot listen on 127.0.0.1:%d", plan->port);
+    server->stranger = start_daemon(server, 0, handle_stranger, &server->stranger_port);
+    if (server->stranger == NULL)
+        return error_set(err, ERROR_IO, "server: cannot listen on a second port");
+    return arena_printf(service->arena, &service->stranger_origin, err, "http://127.0.0.1:%d",
+                        server->stranger_port);
+}
+
+void server_stop(Server *server)
+{
+    if (server->arena == NULL)
+        return;
+    // Connections that still wait must be woken before their daemon ends.
+    waiting_stop(&server->waiting);
+    if (server->daemon != NULL)
+        MHD_stop_daemon(server->daemon);
+    if (server->stranger != NULL)
+        MHD_stop_daemon(server->stranger);
+    free_exchanges(server);
+    (void)pthread_mutex_destroy(&server->lock);
+    arena_free(server->arena);
+    *server = (Server){0};
+}
