@@ -21,6 +21,7 @@ struct Arena {
     Block *blocks; // the first is the one that is being filled
     size_t limit_bytes;
     size_t used_bytes;
+    size_t first_bytes; // size of the first block: what the last round needed in several
 };
 
 Arena *arena_new(size_t limit_bytes, Error *err)
@@ -59,8 +60,9 @@ void arena_wipe(Arena *arena)
         return;
     for (Block *block = arena->blocks; block != NULL; block = block->next) {
         // Through a volatile pointer, or the compiler may drop writes to memory that is freed next.
+        // All of the block: a reset or a resize may have left a secret behind what is used now.
         volatile char *bytes = block->bytes;
-        for (size_t i = 0; i < block->used; i++)
+        for (size_t i = 0; i < block->size; i++)
             bytes[i] = 0;
     }
     arena_free(arena);
@@ -68,23 +70,21 @@ void arena_wipe(Arena *arena)
 
 void arena_reset(Arena *arena)
 {
-    Block *kept = NULL;
-    for (Block *block = arena->blocks; block != NULL;) {
+    arena->used_bytes = 0;
+    Block *block = arena->blocks;
+    if (block != NULL && block->next == NULL) {
+        block->used = 0;
+        return;
+    }
+    // Several blocks: the next round gets one that is as large as all of them.
+    arena->first_bytes = 0;
+    while (block != NULL) {
         Block *next = block->next;
-        if (kept == NULL || block->size > kept->size) {
-            free(kept);
-            kept = block;
-        } else {
-            free(block);
-        }
+        arena->first_bytes += block->size;
+        free(block);
         block = next;
     }
-    if (kept != NULL) {
-        kept->next = NULL;
-        kept->used = 0;
-    }
-    arena->blocks = kept;
-    arena->used_bytes = 0;
+    arena->blocks = NULL;
 }
 
 static Block *arena_grow(Arena *arena, size_t size)
@@ -93,6 +93,8 @@ static Block *arena_grow(Arena *arena, size_t size)
     size_t room = arena->blocks == NULL ? BLOCK_BYTES : arena->blocks->size * 2;
     if (room > (size_t)1024 * 1024)
         room = (size_t)1024 * 1024;
+    if (arena->blocks == NULL && room < arena->first_bytes)
+        room = arena->first_bytes;
     if (room < size)
         room = size;
     if (room > SIZE_MAX - sizeof(Block) || fault_here())

@@ -17,8 +17,8 @@ void arena_freep(Arena **arena); // for CLEANUP()
 // Like arena_free(), after overwriting everything: for arenas that held a secret.
 void arena_wipe(Arena *arena);
 
-// Everything handed out becomes invalid; one block is kept for what comes next, so that a page
-// arena settles into no allocation at all.
+// Everything handed out becomes invalid. What was needed stays, or comes back as one block, so that
+// a page arena settles into no allocation at all.
 void arena_reset(Arena *arena);
 
 // Zeroed, aligned for any type, valid until the arena is freed or reset. NULL with ERROR_LIMIT.

@@ -56,12 +56,13 @@ static bool faulty(void)
 
 bool file_read(const char *path, size_t limit_bytes, Arena *arena, Str *ret_bytes, Error *err)
 {
-    CLEANUP(close_fd) int fd = faulty() ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    CLEANUP(close_fd) int fd = faulty() ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat status;
     if (fd < 0 || fstat(fd, &status) != 0)
         return file_error(err, "open", path);
-    if (S_ISDIR(status.st_mode))
-        return error_set(err, ERROR_IO, "open '%s': it is a folder", path);
+    // A pipe has no size to trust, and opening one without O_NONBLOCK would wait for a writer.
+    if (!S_ISREG(status.st_mode))
+        return error_set(err, ERROR_NOT_FOUND, "open '%s': not a regular file", path);
     if ((uint64_t)status.st_size > limit_bytes)
         return error_set(err, ERROR_LIMIT, "read '%s': longer than %zu bytes", path, limit_bytes);
 
@@ -149,6 +150,20 @@ bool file_create(const char *path, Str bytes, Error *err)
     return linked && sync_folder(path, err);
 }
 
+// Creates one folder below a folder that is there. Whether it survives a crash is up to its parent.
+static bool make_one_folder(const char *path, Error *err)
+{
+    if (!faulty() && mkdir(path, 0700) == 0)
+        return sync_folder(path, err);
+    struct stat status;
+    if (errno == EEXIST && stat(path, &status) == 0) {
+        if (S_ISDIR(status.st_mode))
+            return true;
+        errno = ENOTDIR;
+    }
+    return file_error(err, "make folder", path);
+}
+
 bool file_make_folder(const char *path, Error *err)
 {
     char part[PATH_MAX];
@@ -160,8 +175,7 @@ bool file_make_folder(const char *path, Error *err)
             continue;
         memcpy(part, path, i);
         part[i] = '\0';
-        if (faulty() || (mkdir(part, 0700) != 0 && errno != EEXIST))
-            return file_error(err, "make folder", part);
+        TRY(make_one_folder(part, err));
     }
     return true;
 }

@@ -1,6 +1,9 @@
 #include "base/hash.h"
 
+#include "base/fault.h"
+
 #include <assert.h>
+#include <errno.h>
 #include <openssl/evp.h>
 #include <unistd.h>
 
@@ -8,7 +11,7 @@ static const char digits[] = "0123456789abcdef";
 
 bool hasher_init(Hasher *hasher, Error *err)
 {
-    hasher->context = EVP_MD_CTX_new();
+    hasher->context = fault_here() ? NULL : EVP_MD_CTX_new();
     if (hasher->context == NULL)
         return error_set(err, ERROR_LIMIT, "hash: out of memory");
     if (EVP_DigestInit_ex(hasher->context, EVP_sha256(), NULL) != 1)
@@ -62,9 +65,13 @@ bool sha256_file(int fd, Sha256 *ret_hash, Error *err)
     TRY(hasher_init(&hasher, err));
     char piece[16384];
     for (;;) {
-        const ssize_t got = read(fd, piece, sizeof(piece));
+        const bool faulty = fault_here();
+        const ssize_t got = faulty ? -1 : read(fd, piece, sizeof(piece));
+        if (got < 0 && !faulty && errno == EINTR)
+            continue;
         if (got < 0)
-            return error_set(err, ERROR_IO, "hash: cannot read");
+            return error_set(err, ERROR_IO, "hash: cannot read: %s",
+                             strerror(faulty ? EIO : errno));
         if (got == 0)
             break;
         hasher_add(&hasher, (Str){piece, (size_t)got});

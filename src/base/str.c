@@ -38,8 +38,11 @@ size_t str_find_char(Str text, char c)
 
 size_t str_find(Str text, Str needle)
 {
+    if (needle.size == 0)
+        return 0;
     for (size_t i = 0; i + needle.size <= text.size; i++) {
-        if (memcmp(text.data + i, needle.data, needle.size) == 0)
+        i += str_find_char(str_slice(text, i, text.size), needle.data[0]);
+        if (i + needle.size <= text.size && memcmp(text.data + i, needle.data, needle.size) == 0)
             return i;
     }
     return text.size;

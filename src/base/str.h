@@ -57,7 +57,7 @@ int str_compare(Str a, Str b);
 // Index of the first `c` or `text.size`.
 size_t str_find_char(Str text, char c);
 
-// Index of the first `needle` or `text.size`.
+// Index of the first `needle` or `text.size`. An empty needle is found at once.
 size_t str_find(Str text, Str needle);
 
 // Without ASCII white space at both ends.

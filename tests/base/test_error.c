@@ -1,0 +1,48 @@
+#include "base/error.h"
+
+#include "harness/check.h"
+
+TEST(errors_say_why_and_where)
+{
+    Error err = {.retry_after_ms = 5};
+    CHECK(!error_set(&err, ERROR_DATA, "field '%s': %d", "total", 7));
+    CHECK_INT(err.code, ERROR_DATA);
+    CHECK_INT(err.retry_after_ms, 0);
+    CHECK_STR(str_from(err.message), STR("field 'total': 7"));
+    CHECK(!error_context(&err, "orders, page %d", 3));
+    CHECK_STR(str_from(err.message), STR("orders, page 3: field 'total': 7"));
+    CHECK_INT(err.code, ERROR_DATA);
+}
+
+// However much is put in front, the cause stays as long as there is room for it.
+TEST(long_texts_are_cut)
+{
+    char text[2000];
+    memset(text, 'x', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    Error err = {0};
+    CHECK(!error_set(&err, ERROR_IO, "%s", text));
+    CHECK_INT((int64_t)strlen(err.message), (int64_t)sizeof(err.message) - 1);
+    CHECK(!error_set(&err, ERROR_IO, "cause"));
+    CHECK(!error_context(&err, "%s", text));
+    CHECK(str_ends_with(str_from(err.message), STR("xxx: cause")));
+    for (int i = 0; i < 10; i++)
+        CHECK(!error_context(&err, "%s", text));
+    CHECK_INT((int64_t)strlen(err.message), (int64_t)sizeof(err.message) - 1);
+}
+
+static bool passes_up(bool ok, int *reached)
+{
+    TRY(ok);
+    (*reached)++;
+    return true;
+}
+
+TEST(try_returns_at_the_first_failure)
+{
+    int reached = 0;
+    CHECK(!passes_up(false, &reached));
+    CHECK_INT(reached, 0);
+    CHECK(passes_up(true, &reached));
+    CHECK_INT(reached, 1);
+}

@@ -1,0 +1,135 @@
+#include "base/hash.h"
+
+#include "base/file.h"
+#include "harness/check.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
+
+static Str hex(const Sha256 *hash, char text[2 * SHA256_BYTES + 1])
+{
+    hex_encode(hash->bytes, sizeof(hash->bytes), text);
+    return (Str){text, 2 * SHA256_BYTES};
+}
+
+// FIPS 180-4's examples, as NIST prints them.
+static const struct {
+    Str text;
+    const char *expected;
+} vectors[] = {
+    {{"", 0}, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+    {{"abc", 3}, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+    {{"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", 56},
+     "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
+    {{"abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmnhijklmnoijklmnopjklmnopqklmnopqrlmno"
+      "pqrsmnopqrstnopqrstu",
+      112},
+     "cf5b16a778af8380036ce59e7b0492370b249b11e8f07a51afac45037afee9d1"},
+};
+
+TEST(sha256_gives_the_published_digests)
+{
+    Error err = {0};
+    CLEANUP(hasher_done) Hasher hasher = {0};
+    CHECK_OK(hasher_init(&hasher, &err), &err);
+    char text[2 * SHA256_BYTES + 1];
+    for (size_t i = 0; i < COUNT(vectors); i++) {
+        const Sha256 whole = sha256(vectors[i].text);
+        CHECK_STR(hex(&whole, text), str_from(vectors[i].expected));
+        // The same in two pieces, by a hasher that is used again and again.
+        hasher_start(&hasher);
+        hasher_add(&hasher, str_slice(vectors[i].text, 0, 2));
+        hasher_add(&hasher, str_slice(vectors[i].text, 2, 999));
+        const Sha256 pieces = hasher_finish(&hasher);
+        CHECK_STR(hex(&pieces, text), str_from(vectors[i].expected));
+    }
+}
+
+TEST(a_million_letters)
+{
+    Error err = {0};
+    CLEANUP(hasher_done) Hasher hasher = {0};
+    CHECK_OK(hasher_init(&hasher, &err), &err);
+    char letters[1000];
+    memset(letters, 'a', sizeof(letters));
+    for (int i = 0; i < 1000; i++)
+        hasher_add(&hasher, (Str){letters, sizeof(letters)});
+    const Sha256 hash = hasher_finish(&hasher);
+    char text[2 * SHA256_BYTES + 1];
+    CHECK_STR(hex(&hash, text),
+              STR("cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"));
+}
+
+TEST(files_are_hashed)
+{
+    Error err = {0};
+    char path[128];
+    (void)snprintf(path, sizeof(path), "%s/f", test_folder());
+    char bytes[40000];
+    memset(bytes, 'z', sizeof(bytes));
+    CHECK_OK(file_write(path, (Str){bytes, sizeof(bytes)}, &err), &err);
+    const Sha256 expected = sha256((Str){bytes, sizeof(bytes)});
+    FAULTS() {
+        Error failure = {0};
+        const int fd = open(path, O_RDONLY | O_CLOEXEC);
+        CHECK(fd >= 0);
+        Sha256 hash = {{0}};
+        const bool ok = sha256_file(fd, &hash, &failure);
+        CHECK(ok == (failure.code == ERROR_NONE));
+        CHECK(!ok || memcmp(hash.bytes, expected.bytes, sizeof(hash.bytes)) == 0);
+        CHECK(close(fd) == 0);
+    }
+    Sha256 hash;
+    CHECK(!sha256_file(-1, &hash, &err));
+    CHECK_INT(err.code, ERROR_IO);
+}
+
+TEST(keys_are_the_first_half)
+{
+    const Sha256 hash = sha256(STR("abc"));
+    const Key128 key = key128(&hash);
+    char text[2 * KEY_BYTES + 1];
+    hex_encode(key.bytes, sizeof(key.bytes), text);
+    CHECK_STR(str_from(text), STR("ba7816bf8f01cfea414140de5dae2223"));
+}
+
+TEST(hex_goes_both_ways)
+{
+    const unsigned char expected[] = {0x00, 0x7F, 0x80, 0xFF, 0xA5};
+    unsigned char bytes[5];
+    char text[11];
+    hex_encode(expected, sizeof(expected), text);
+    CHECK_STR(str_from(text), STR("007f80ffa5"));
+    CHECK(hex_decode(STR("007F80ffA5"), bytes, sizeof(bytes)));
+    CHECK(memcmp(bytes, expected, sizeof(bytes)) == 0);
+    const Str wrong[] = {STR("007f80ffa"),  STR("007f80ffa50"), STR("007f80ffag"),
+                         STR("007f80ff a"), STR("g07f80ffa5"),  STR("")};
+    for (size_t i = 0; i < COUNT(wrong); i++)
+        CHECK(!hex_decode(wrong[i], bytes, sizeof(bytes)));
+}
+
+TEST(uuids_have_their_form)
+{
+    const unsigned char bytes[KEY_BYTES] = {0x12, 0x3e, 0x45, 0x67, 0xe8, 0x9b, 0x12, 0xd3,
+                                            0xa4, 0x56, 0x42, 0x66, 0x14, 0x17, 0x40, 0x00};
+    char text[UUID_TEXT_BYTES + 1];
+    uuid_format(bytes, text);
+    CHECK_STR(str_from(text), STR("123e4567-e89b-12d3-a456-426614174000"));
+}
+
+// RFC 9562: 48 bits of milliseconds, version 7, variant 10.
+TEST(new_uuids_sort_by_time)
+{
+    char first[UUID_TEXT_BYTES + 1];
+    char second[UUID_TEXT_BYTES + 1];
+    test_clock_us = INT64_C(1645557742000) * 1000; // the RFC's example, appendix A.6
+    uuid_new(&test_env, first);
+    CHECK_STR(str_slice(str_from(first), 0, 15), STR("017f22e2-79b0-7"));
+    CHECK(strchr("89ab", first[19]) != NULL);
+    CHECK_INT((int64_t)strlen(first), UUID_TEXT_BYTES);
+    test_clock_us += 1000;
+    uuid_new(&test_env, second);
+    CHECK(strcmp(first, second) < 0);
+}
