@@ -6,6 +6,9 @@
 // The days of 0001-01-01 and 9999-12-31.
 enum { DATE_MIN = -719162, DATE_MAX = 2932896, YEARS_MAX = 9999 };
 
+#define US_MIN (DATE_MIN * US_PER_DAY)
+#define US_MAX ((DATE_MAX + 1) * US_PER_DAY - 1)
+
 static int64_t floor_divide(int64_t value, int64_t by)
 {
     return value / by - (value % by < 0 ? 1 : 0);
@@ -193,7 +196,10 @@ bool time_parse_iso(Str text, int64_t *ret_us)
         return false;
     if (!take_clock(&text, &civil) || !take_offset(&text, &offset_seconds) || text.size > 0)
         return false;
-    *ret_us = us_from_civil(civil) - offset_seconds * US_PER_SECOND;
+    const int64_t us = us_from_civil(civil) - offset_seconds * US_PER_SECOND;
+    if (us < US_MIN || us > US_MAX)
+        return false;
+    *ret_us = us;
     return true;
 }
 
