@@ -1,0 +1,449 @@
+#include "batch/batch.h"
+
+#include "base/arena.h"
+#include "base/fault.h"
+
+#include <assert.h>
+
+// ROWS_FIRST rows have room without a reallocation; a builder's own description of its columns
+// stays below DESCRIPTION_BYTES_MAX.
+enum { ROWS_FIRST = 64, DESCRIPTION_BYTES_MAX = 4 * 1024 * 1024 };
+
+// How one type of column is stored.
+typedef struct Storage {
+    const char *name;
+    enum ArrowType type;
+    size_t value_bytes; // of one value; 0 = a bit (boolean) or an int32 offset into the text
+} Storage;
+
+static const Storage storages[] = {
+    [COLUMN_STRING] = {"string", NANOARROW_TYPE_STRING, 0},
+    [COLUMN_INT64] = {"int64", NANOARROW_TYPE_INT64, 8},
+    [COLUMN_DOUBLE] = {"double", NANOARROW_TYPE_DOUBLE, 8},
+    [COLUMN_DECIMAL] = {"decimal", NANOARROW_TYPE_DECIMAL128, 16},
+    [COLUMN_BOOLEAN] = {"boolean", NANOARROW_TYPE_BOOL, 0},
+    [COLUMN_TIMESTAMP] = {"timestamp", NANOARROW_TYPE_TIMESTAMP, 8},
+    [COLUMN_DATE] = {"date", NANOARROW_TYPE_DATE32, 4},
+    [COLUMN_JSON] = {"json", NANOARROW_TYPE_STRING, 0},
+    [COLUMN_KEY] = {"key", NANOARROW_TYPE_FIXED_SIZE_BINARY, KEY_BYTES},
+};
+
+// One column being filled. Its buffers are nanoarrow's, so that an ArrowArray can own them.
+typedef struct Cells {
+    ColumnType type;
+    struct ArrowBuffer valid;  // a bit a row
+    struct ArrowBuffer values; // values, bits, or row + 1 offsets
+    struct ArrowBuffer text;   // of strings and json
+    int64_t text_size_before;  // of the batch before this one: what this one probably needs
+} Cells;
+
+struct BatchBuilder {
+    Arena *arena;
+    Cells *cells;
+    size_t count;
+    size_t *texts; // the columns that have offsets
+    size_t text_count;
+    size_t rows;
+    size_t rows_max;    // room in all row-wise buffers
+    size_t rows_before; // of the batch before this one
+    bool open;
+};
+
+const char *column_type_name(ColumnType type)
+{
+    return storages[type].name;
+}
+
+static bool has_text(ColumnType type)
+{
+    return type == COLUMN_STRING || type == COLUMN_JSON;
+}
+
+static size_t bitmap_bytes(size_t rows)
+{
+    return (rows + 63) / 64 * 8;
+}
+
+// --- memory
+
+// Like ArrowBufferReserve(), but a buffer that cannot grow keeps what it holds. New bytes are zero.
+static bool grow(struct ArrowBuffer *buffer, size_t size, bool zeroed, Error *err)
+{
+    const size_t old_size = (size_t)buffer->capacity_bytes;
+    if (size <= old_size)
+        return true;
+    uint8_t *data = fault_here()
+                        ? NULL
+                        : buffer->allocator.reallocate(&buffer->allocator, buffer->data,
+                                                       buffer->capacity_bytes, (int64_t)size);
+    if (data == NULL)
+        return error_set(err, ERROR_LIMIT, "batch: out of memory for %zu bytes", size);
+    if (zeroed)
+        memset(data + old_size, 0, size - old_size);
+    buffer->data = data;
+    buffer->capacity_bytes = (int64_t)size;
+    return true;
+}
+
+static bool grow_column(Cells *cells, size_t rows, Error *err)
+{
+    TRY(grow(&cells->valid, bitmap_bytes(rows), true, err));
+    const size_t value_bytes = storages[cells->type].value_bytes;
+    if (value_bytes > 0)
+        return grow(&cells->values, rows * value_bytes, true, err);
+    if (cells->type == COLUMN_BOOLEAN)
+        return grow(&cells->values, bitmap_bytes(rows), true, err);
+    return grow(&cells->values, (rows + 1) * sizeof(int32_t), true, err);
+}
+
+static bool grow_rows(BatchBuilder *builder, Error *err)
+{
+    size_t rows = builder->rows_max * 2;
+    if (rows < builder->rows_before)
+        rows = builder->rows_before;
+    if (rows < ROWS_FIRST)
+        rows = ROWS_FIRST;
+    for (size_t i = 0; i < builder->count; i++)
+        TRY(grow_column(&builder->cells[i], rows, err));
+    builder->rows_max = rows;
+    return true;
+}
+
+static bool grow_text(Cells *cells, size_t size, Error *err)
+{
+    if (size > INT32_MAX)
+        return error_set(err, ERROR_LIMIT, "batch: a column of more than %d bytes", INT32_MAX);
+    size_t capacity = (size_t)cells->text.capacity_bytes * 2;
+    if (capacity < (size_t)cells->text_size_before)
+        capacity = (size_t)cells->text_size_before;
+    if (capacity < size)
+        capacity = size;
+    return grow(&cells->text, capacity, false, err);
+}
+
+// --- life
+
+static bool builder_init(BatchBuilder *builder, const Column *columns, size_t count, Error *err)
+{
+    builder->cells = arena_alloc_array(builder->arena, count, sizeof(Cells), err);
+    TRY(builder->cells != NULL);
+    builder->texts = arena_alloc_array(builder->arena, count, sizeof(size_t), err);
+    TRY(builder->texts != NULL);
+    builder->count = count;
+    for (size_t i = 0; i < count; i++) {
+        Cells *cells = &builder->cells[i];
+        cells->type = columns[i].type;
+        ArrowBufferInit(&cells->valid);
+        ArrowBufferInit(&cells->values);
+        ArrowBufferInit(&cells->text);
+        if (has_text(cells->type))
+            builder->texts[builder->text_count++] = i;
+    }
+    return true;
+}
+
+bool batch_builder_new(const Column *columns, size_t count, BatchBuilder **ret_builder, Error *err)
+{
+    assert(count > 0);
+
+    if (count > BATCH_COLUMNS_MAX)
+        return error_set(err, ERROR_LIMIT, "batch: %zu columns, more than %d", count,
+                         BATCH_COLUMNS_MAX);
+    Arena *arena = arena_new(DESCRIPTION_BYTES_MAX, err);
+    TRY(arena != NULL);
+    BatchBuilder *builder = arena_alloc(arena, sizeof(*builder), err);
+    if (builder == NULL) {
+        arena_free(arena);
+        return false;
+    }
+    builder->arena = arena;
+    if (!builder_init(builder, columns, count, err)) {
+        arena_free(arena);
+        return false;
+    }
+    *ret_builder = builder;
+    return true;
+}
+
+void batch_builder_free(BatchBuilder *builder)
+{
+    if (builder == NULL)
+        return;
+    for (size_t i = 0; i < builder->count; i++) {
+        ArrowBufferReset(&builder->cells[i].valid);
+        ArrowBufferReset(&builder->cells[i].values);
+        ArrowBufferReset(&builder->cells[i].text);
+    }
+    arena_free(builder->arena);
+}
+
+void batch_builder_freep(BatchBuilder **builder)
+{
+    batch_builder_free(*builder);
+}
+
+// --- rows
+
+static void bit_set(struct ArrowBuffer *bits, size_t row)
+{
+    bits->data[row / 8] |= (uint8_t)(1U << (row % 8));
+}
+
+static void bit_clear(struct ArrowBuffer *bits, size_t row)
+{
+    bits->data[row / 8] &= (uint8_t) ~(1U << (row % 8));
+}
+
+static int32_t *offsets(const Cells *cells)
+{
+    return (int32_t *)(void *)cells->values.data;
+}
+
+bool batch_row_begin(BatchBuilder *builder, Error *err)
+{
+    assert(!builder->open);
+
+    if (builder->rows == builder->rows_max)
+        TRY(grow_rows(builder, err));
+    builder->open = true;
+    return true;
+}
+
+bool batch_set_str(BatchBuilder *builder, size_t column, Str text, Error *err)
+{
+    Cells *cells = &builder->cells[column];
+    assert(builder->open && has_text(cells->type));
+
+    // From the row's own start: setting a column twice keeps the later text only.
+    const size_t row = builder->rows;
+    const size_t start = (size_t)offsets(cells)[row];
+    if (text.size > (size_t)cells->text.capacity_bytes - start)
+        TRY(grow_text(cells, start + text.size, err));
+    if (text.size > 0)
+        memcpy(cells->text.data + start, text.data, text.size);
+    cells->text.size_bytes = (int64_t)(start + text.size);
+    bit_set(&cells->valid, row);
+    return true;
+}
+
+// Room was made by batch_row_begin().
+static void set_value(BatchBuilder *builder, size_t column, const void *value, size_t size)
+{
+    Cells *cells = &builder->cells[column];
+    assert(builder->open && storages[cells->type].value_bytes == size);
+
+    memcpy(cells->values.data + builder->rows * size, value, size);
+    bit_set(&cells->valid, builder->rows);
+}
+
+bool batch_set_int64(BatchBuilder *builder, size_t column, int64_t value, Error *err)
+{
+    if (builder->cells[column].type != COLUMN_DATE) {
+        set_value(builder, column, &value, sizeof(value));
+        return true;
+    }
+    const int32_t date = (int32_t)value;
+    if (date != value)
+        return error_set(err, ERROR_DATA, "batch: a date out of range");
+    set_value(builder, column, &date, sizeof(date));
+    return true;
+}
+
+bool batch_set_double(BatchBuilder *builder, size_t column, double value, Error *err)
+{
+    (void)err;
+    set_value(builder, column, &value, sizeof(value));
+    return true;
+}
+
+bool batch_set_bool(BatchBuilder *builder, size_t column, bool value, Error *err)
+{
+    (void)err;
+    Cells *cells = &builder->cells[column];
+    assert(builder->open && cells->type == COLUMN_BOOLEAN);
+
+    if (value)
+        bit_set(&cells->values, builder->rows);
+    else
+        bit_clear(&cells->values, builder->rows);
+    bit_set(&cells->valid, builder->rows);
+    return true;
+}
+
+bool batch_set_decimal(BatchBuilder *builder, size_t column, const uint64_t words[2], Error *err)
+{
+    (void)err;
+    set_value(builder, column, words, 2 * sizeof(words[0]));
+    return true;
+}
+
+bool batch_set_key(BatchBuilder *builder, size_t column, const Key128 *key, Error *err)
+{
+    (void)err;
+    set_value(builder, column, key->bytes, sizeof(key->bytes));
+    return true;
+}
+
+bool batch_row_end(BatchBuilder *builder, Error *err)
+{
+    (void)err;
+    assert(builder->open);
+
+    for (size_t i = 0; i < builder->text_count; i++) {
+        Cells *cells = &builder->cells[builder->texts[i]];
+        offsets(cells)[builder->rows + 1] = (int32_t)cells->text.size_bytes;
+    }
+    builder->rows++;
+    builder->open = false;
+    return true;
+}
+
+void batch_row_undo(BatchBuilder *builder)
+{
+    assert(builder->open);
+
+    for (size_t i = 0; i < builder->count; i++)
+        bit_clear(&builder->cells[i].valid, builder->rows);
+    for (size_t i = 0; i < builder->text_count; i++) {
+        Cells *cells = &builder->cells[builder->texts[i]];
+        cells->text.size_bytes = offsets(cells)[builder->rows];
+    }
+    builder->open = false;
+}
+
+size_t batch_builder_rows(const BatchBuilder *builder)
+{
+    return builder->rows;
+}
+
+size_t batch_builder_bytes(const BatchBuilder *builder)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < builder->count; i++) {
+        const Cells *cells = &builder->cells[i];
+        bytes += (size_t)(cells->valid.capacity_bytes + cells->values.capacity_bytes +
+                          cells->text.capacity_bytes);
+    }
+    return bytes;
+}
+
+// --- Arrow
+
+static bool arrow_ok(ArrowErrorCode code, Error *err)
+{
+    if (code != NANOARROW_OK)
+        return error_set(err, ERROR_LIMIT, "batch: out of memory for a description");
+    return true;
+}
+
+#define ARROW(call) TRY(!fault_here() ? arrow_ok((call), err) : arrow_ok(ENOMEM, err))
+
+// The size of the values of `rows` rows, as Arrow counts them.
+static int64_t values_size(const Cells *cells, size_t rows)
+{
+    const size_t value_bytes = storages[cells->type].value_bytes;
+    if (value_bytes > 0)
+        return (int64_t)(rows * value_bytes);
+    if (cells->type == COLUMN_BOOLEAN)
+        return (int64_t)((rows + 7) / 8);
+    return (int64_t)((rows + 1) * sizeof(int32_t));
+}
+
+static void move_column(Cells *cells, size_t rows, struct ArrowArray *child)
+{
+    cells->text_size_before = cells->text.size_bytes + cells->text.size_bytes / 8;
+    cells->valid.size_bytes = (int64_t)((rows + 7) / 8);
+    cells->values.size_bytes = values_size(cells, rows);
+    child->length = (int64_t)rows;
+    child->null_count = (int64_t)rows - ArrowBitCountSet(cells->valid.data, 0, (int64_t)rows);
+
+    struct ArrowBitmap valid;
+    ArrowBitmapInit(&valid);
+    valid.size_bits = (int64_t)rows;
+    ArrowBufferMove(&cells->valid, &valid.buffer);
+    ArrowArraySetValidityBitmap(child, &valid);
+    NANOARROW_UNUSED(ArrowArraySetBuffer(child, 1, &cells->values)); // fails for a bad index only
+    if (has_text(cells->type))
+        NANOARROW_UNUSED(ArrowArraySetBuffer(child, 2, &cells->text));
+}
+
+// Everything that may fail, before any buffer moves.
+static bool make_array(const BatchBuilder *builder, struct ArrowArray *array, Error *err)
+{
+    ARROW(ArrowArrayInitFromType(array, NANOARROW_TYPE_STRUCT));
+    ARROW(ArrowArrayAllocateChildren(array, (int64_t)builder->count));
+    for (size_t i = 0; i < builder->count; i++)
+        ARROW(ArrowArrayInitFromType(array->children[i], storages[builder->cells[i].type].type));
+    return true;
+}
+
+bool batch_builder_finish(BatchBuilder *builder, struct ArrowArray *ret_array, Error *err)
+{
+    assert(!builder->open);
+
+    // A column of no rows still has one offset.
+    if (builder->rows_max == 0)
+        TRY(grow_rows(builder, err));
+    CLEANUP(arrow_array_done) struct ArrowArray array = {.release = NULL};
+    TRY(make_array(builder, &array, err));
+    for (size_t i = 0; i < builder->count; i++)
+        move_column(&builder->cells[i], builder->rows, array.children[i]);
+    array.length = (int64_t)builder->rows;
+    array.null_count = 0;
+    builder->rows_before = builder->rows;
+    builder->rows = 0;
+    builder->rows_max = 0;
+
+    ArrowArrayMove(&array, ret_array);
+    return true;
+}
+
+static ArrowErrorCode set_type(struct ArrowSchema *child, const Column *column)
+{
+    const enum ArrowType type = storages[column->type].type;
+    if (column->type == COLUMN_TIMESTAMP)
+        return ArrowSchemaSetTypeDateTime(child, type, NANOARROW_TIME_UNIT_MICRO, "UTC");
+    if (column->type == COLUMN_DECIMAL)
+        return ArrowSchemaSetTypeDecimal(child, type, column->precision, column->scale);
+    if (column->type == COLUMN_KEY)
+        return ArrowSchemaSetTypeFixedSize(child, type, KEY_BYTES);
+    return ArrowSchemaSetType(child, type);
+}
+
+static bool describe(struct ArrowSchema *schema, const Column *columns, size_t count, Arena *arena,
+                     Error *err)
+{
+    ArrowSchemaInit(schema);
+    ARROW(ArrowSchemaSetTypeStruct(schema, (int64_t)count));
+    for (size_t i = 0; i < count; i++) {
+        struct ArrowSchema *child = schema->children[i];
+        Str name = {0};
+        TRY(arena_copy_str(arena, columns[i].name, &name, err)); // with the NUL that Arrow wants
+        ARROW(set_type(child, &columns[i]));
+        ARROW(ArrowSchemaSetName(child, name.data));
+        child->flags = columns[i].required ? 0 : ARROW_FLAG_NULLABLE;
+    }
+    return true;
+}
+
+bool batch_schema(const Column *columns, size_t count, struct ArrowSchema *ret_schema, Error *err)
+{
+    CLEANUP(arena_freep) Arena *arena = arena_new(DESCRIPTION_BYTES_MAX, err);
+    TRY(arena != NULL);
+    CLEANUP(arrow_schema_done) struct ArrowSchema schema = {.release = NULL};
+    TRY(describe(&schema, columns, count, arena, err));
+    ArrowSchemaMove(&schema, ret_schema);
+    return true;
+}
+
+void arrow_array_done(struct ArrowArray *array)
+{
+    if (array->release != NULL)
+        array->release(array);
+}
+
+void arrow_schema_done(struct ArrowSchema *schema)
+{
+    if (schema->release != NULL)
+        schema->release(schema);
+}
