@@ -55,35 +55,51 @@ typedef struct ShapeCounts {
 // Rows with what the merge needs of each at hand. Freed by shaped_batch_free().
 typedef struct ShapedBatch {
     struct ArrowArray array; // contract_columns()
-    Key128 *keys;
-    Key128 *hashes;
-    int64_t *fetched_us;
+    const Key128 *keys;   // of each row; these three lie in the array's own buffers, so that they
+    const Key128 *hashes; // live as long as the array does, wherever it was moved
+    const int64_t *fetched_us;
     size_t rows;
     size_t bytes;                 // of all buffers, for the memory budget
     struct ArrowArray quarantine; // contract_quarantine_columns(); length may be 0
+    Arena *arena;                 // of the batch itself
 } ShapedBatch;
 
-void shaped_batch_free(ShapedBatch *batch); // NULL is fine
+void shaped_batch_free(ShapedBatch *batch);   // NULL is fine
+void shaped_batch_freep(ShapedBatch **batch); // for CLEANUP()
 
 typedef struct Shaper Shaper;
 
+// `zone` is that of times which name none and whose column has none either (NULL = UTC).
 bool shaper_new(const Contract *contract, const Zone *zone, Shaper **ret_shaper,
                 Error *err) MUST_USE;
 void shaper_free(Shaper *shaper);
+void shaper_freep(Shaper **shaper); // for CLEANUP()
+
+// From now on: slices of another account have another zone.
+void shaper_set_zone(Shaper *shaper, const Zone *zone);
+
+// Makes "privacy": "hash" an HMAC-SHA-256 under `key`; without it a plain SHA-256, which anybody
+// can try all telephone numbers against. The same key must be used for ever: joins and _row_hash
+// depend on it.
+void shaper_set_privacy_key(Shaper *shaper, Str key);
 
 // Appends the records of one page. `partition` is an object with the slice's partition fields (NULL
 // = none): a contract may fill key columns from it ("from_partition"). Fails only for lack of
-// memory, and with ERROR_DATA under evolution freeze.
+// memory, and with ERROR_DATA under evolution freeze; rows appended before stay.
 bool shaper_add(Shaper *shaper, yyjson_val *const *records, size_t count, yyjson_val *partition,
                 int64_t fetched_us, Error *err) MUST_USE;
 
-// True when a batch's worth of rows is there.
+// True when a batch's worth of rows is there: another page as large as the largest so far would not
+// fit into BATCH_ROWS. (A single page of more than BATCH_ROWS records makes a longer batch.)
 bool shaper_is_full(const Shaper *shaper);
 
 // Hands over what was appended since the last call (maybe no rows). NULL only with an error.
 bool shaper_take(Shaper *shaper, ShapedBatch **ret_batch, Error *err) MUST_USE;
 
 // Counts since the shaper was made; and the unknown paths seen, for the drift event ("/foo/bar", at
-// most 100).
+// most 100). Under evolution evolve each of them may become a column: shaper_drift_types() has the
+// type of the first value seen under each path, contract_promote() (contract/promote.h) writes it
+// into the file.
 const ShapeCounts *shaper_counts(const Shaper *shaper);
 const Str *shaper_drift_paths(const Shaper *shaper, size_t *ret_count);
+const ColumnType *shaper_drift_types(const Shaper *shaper);

@@ -1,0 +1,114 @@
+#include "contract/names.h"
+
+#include "contract/text.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+// Learned names live in NAMES_BYTES_MAX; a table twice as large as the names keeps its chains
+// short.
+enum { NAMES_BYTES_MAX = 64 * 1024 * 1024, TABLE_SIZE = 2 * NAMES_MAX, NAME_BYTES_KEPT = 16 };
+
+static bool names_start(Names *names, Error *err)
+{
+    names->count = 0;
+    names->changed = false;
+    names->first = (Name){0};
+    names->sorted = arena_alloc_array(names->arena, NAMES_MAX, sizeof(Name *), err);
+    TRY(names->sorted != NULL);
+    names->table = arena_alloc_array(names->arena, TABLE_SIZE, sizeof(Name *), err);
+    return names->table != NULL;
+}
+
+bool names_init(Names *names, const Node *root, Error *err)
+{
+    *names = (Names){.root = root};
+    names->arena = arena_new(NAMES_BYTES_MAX, err);
+    TRY(names->arena != NULL);
+    return names_start(names, err);
+}
+
+void names_done(Names *names)
+{
+    arena_free(names->arena);
+    names->arena = NULL;
+}
+
+bool names_make_room(Names *names, size_t members, Error *err)
+{
+    assert(members <= RECORD_MEMBERS_MAX);
+
+    if (names->count + members <= NAMES_MAX && arena_used_bytes(names->arena) < NAMES_BYTES_MAX / 2)
+        return true;
+    arena_reset(names->arena);
+    return names_start(names, err);
+}
+
+// FNV-1a.
+static uint32_t hash_of(Str text)
+{
+    uint32_t hash = 2166136261U;
+    for (size_t i = 0; i < text.size; i++)
+        hash = (hash ^ (unsigned char)text.data[i]) * 16777619U;
+    return hash;
+}
+
+static bool is_reserved(Str text)
+{
+    return str_equal(text, STR("$bytes")) || str_equal(text, STR("$others"));
+}
+
+static Name *learn(Names *names, Str text, uint32_t hash, Error *err)
+{
+    Name *name = arena_alloc(names->arena, sizeof(*name), err);
+    if (name == NULL || !arena_copy_str(names->arena, text, &name->text, err))
+        return NULL;
+    CLEANUP(buf_done) Buf quoted = {0};
+    if (!text_write_name(text, &quoted, err))
+        return NULL;
+    // Padded, so that it may be copied in pieces of a fixed size.
+    char *kept = arena_alloc(names->arena, quoted.size + NAME_BYTES_KEPT, err);
+    if (kept == NULL)
+        return NULL;
+    memcpy(kept, quoted.data, quoted.size);
+    name->quoted = (Str){kept, quoted.size};
+    name->node = node_member(names->root, text);
+    name->hash = hash;
+    name->reserved = is_reserved(text);
+    name->drift = name->node != NULL && (name->node->known || name->node->source != NO_SOURCE ||
+                                         name->node->sources_below);
+    return name;
+}
+
+Name *names_find(Names *names, Str text, Error *err)
+{
+    const uint32_t hash = hash_of(text);
+    size_t at = hash % TABLE_SIZE;
+    for (; names->table[at] != NULL; at = (at + 1) % TABLE_SIZE) {
+        if (names->table[at]->hash == hash && str_equal(names->table[at]->text, text))
+            return names->table[at];
+    }
+    assert(names->count < NAMES_MAX); // names_make_room() saw to it
+    Name *name = learn(names, text, hash, err);
+    if (name == NULL)
+        return NULL;
+    names->table[at] = name;
+    names->sorted[names->count++] = name;
+    names->changed = true;
+    return name;
+}
+
+static int compare_names(const void *left, const void *right)
+{
+    Name *const *a = left;
+    Name *const *b = right;
+    return str_compare((*a)->text, (*b)->text);
+}
+
+void names_rank(Names *names)
+{
+    qsort(names->sorted, names->count, sizeof(Name *), compare_names);
+    for (size_t i = 0; i < names->count; i++)
+        names->sorted[i]->rank = (uint32_t)i;
+    names->changed = false;
+}

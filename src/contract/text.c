@@ -1,0 +1,471 @@
+#include "contract/text.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+// Objects of up to FEW_MEMBERS are sorted by insertion. NUMBER_BYTES holds any integer.
+enum { FEW_MEMBERS = 32, NUMBER_BYTES = 24, MASK_DIGITS_MIN = 10, MASK_DIGITS_SHOWN = 4 };
+
+typedef struct Member {
+    uint64_t
+        prefix; // first eight bytes of the name, most significant first: decides most comparisons
+    yyjson_val *name;
+} Member;
+
+bool text_init(Text *text, Error *err)
+{
+    *text = (Text){.noting = true};
+    return hasher_init(&text->hasher, err);
+}
+
+void text_done(Text *text)
+{
+    buf_done(&text->out);
+    buf_done(&text->bytes);
+    buf_done(&text->others);
+    buf_done(&text->members);
+    hasher_done(&text->hasher);
+}
+
+// --- strings
+
+bool text_is_clean(Str sent)
+{
+    return memchr(sent.size > 0 ? sent.data : "x", '\0', sent.size) == NULL && str_is_utf8(sent);
+}
+
+bool text_clean(Str sent, Buf *out, Error *err)
+{
+    while (sent.size > 0) {
+        size_t good = str_utf8_size(sent);
+        const char *nul = memchr(sent.data, '\0', good);
+        if (nul != NULL)
+            good = (size_t)(nul - sent.data);
+        TRY(buf_append(out, str_slice(sent, 0, good), err));
+        if (good == sent.size)
+            break;
+        TRY(buf_append(out, STR("\xEF\xBF\xBD"), err));
+        sent = str_slice(sent, good + 1, sent.size);
+    }
+    return true;
+}
+
+bool text_write_base64(Str bytes, Buf *out, Error *err)
+{
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    TRY(buf_reserve(out, (bytes.size + 2) / 3 * 4, err));
+    for (size_t i = 0; i < bytes.size; i += 3) {
+        const size_t left = bytes.size - i;
+        uint32_t word = (uint32_t)(unsigned char)bytes.data[i] << 16;
+        if (left > 1)
+            word |= (uint32_t)(unsigned char)bytes.data[i + 1] << 8;
+        if (left > 2)
+            word |= (uint32_t)(unsigned char)bytes.data[i + 2];
+        char four[4];
+        for (int digit = 0; digit < 4; digit++)
+            four[digit] = letters[(word >> (18 - 6 * digit)) & 63];
+        if (left < 3)
+            four[3] = '=';
+        if (left < 2)
+            four[2] = '=';
+        TRY(buf_append(out, (Str){four, sizeof(four)}, err));
+    }
+    return true;
+}
+
+bool text_write_name(Str name, Buf *out, Error *err)
+{
+    if (text_is_clean(name)) {
+        TRY(json_write_str(name, out, err));
+    } else {
+        TRY(buf_append(out, STR("\"$name:"), err));
+        TRY(text_write_base64(name, out, err));
+        TRY(buf_append_char(out, '"', err));
+    }
+    return buf_append_char(out, ':', err);
+}
+
+// --- notes
+
+// One step of a JSON pointer inside a JSON string.
+static bool write_step(const Place *place, Buf *out, Error *err)
+{
+    if (place->name.data == NULL)
+        return buf_printf(out, err, "/%zu", place->index);
+    CLEANUP(buf_done) Buf step = {0};
+    TRY(buf_append_char(&step, '/', err));
+    if (!text_is_clean(place->name)) {
+        TRY(buf_append(&step, STR("$name:"), err));
+        TRY(text_write_base64(place->name, &step, err));
+    } else {
+        for (size_t i = 0; i < place->name.size; i++) {
+            const char c = place->name.data[i];
+            const Str piece = c == '~' ? STR("~0") : c == '/' ? STR("~1") : (Str){&c, 1};
+            TRY(buf_append(&step, piece, err));
+        }
+    }
+    // Without the quotes that json_write_str() puts around it.
+    const size_t start = out->size;
+    TRY(json_write_str(buf_str(&step), out, err));
+    memmove(out->data + start, out->data + start + 1, out->size - start - 2);
+    out->size -= 2;
+    return true;
+}
+
+static bool write_pointer(const Place *place, Buf *out, Error *err)
+{
+    const Place *steps[JSON_DEPTH_MAX + 2];
+    size_t count = 0;
+    for (; place != NULL && count < sizeof(steps) / sizeof(steps[0]); place = place->up)
+        steps[count++] = place;
+    TRY(buf_append_char(out, '"', err));
+    while (count > 0)
+        TRY(write_step(steps[--count], out, err));
+    return buf_append_char(out, '"', err);
+}
+
+static bool note_bytes(Text *text, Str sent, const Place *place, Error *err)
+{
+    if (!text->noting)
+        return true;
+    TRY(write_pointer(place, &text->bytes, err));
+    TRY(buf_append(&text->bytes, STR(":\""), err));
+    TRY(text_write_base64(sent, &text->bytes, err));
+    return buf_append(&text->bytes, STR("\","), err);
+}
+
+bool text_note_other(Text *text, yyjson_val *value, const Node *node, const Place *place,
+                     Error *err)
+{
+    if (!text->noting || (node != NULL && node->privacy == PRIVACY_DROP))
+        return true;
+    // Written behind the text, then moved: one writer is enough. Notes of the value itself would
+    // stand in the middle of this one, so its odd strings are kept mended only.
+    const size_t start = text->out.size;
+    text->noting = false;
+    const bool written = text_write(text, value, node, place, err);
+    text->noting = true;
+    TRY(written);
+    Buf *others = &text->others;
+    TRY(buf_append(others, STR("{\"path\":"), err));
+    TRY(write_pointer(place, others, err));
+    TRY(buf_append(others, STR(",\"value\":"), err));
+    TRY(buf_append(others, (Str){text->out.data + start, text->out.size - start}, err));
+    text->out.size = start;
+    return buf_append(others, STR("},"), err);
+}
+
+// --- privacy
+
+void text_set_privacy_key(Text *text, Str key)
+{
+    // RFC 2104: a key longer than a block is hashed first.
+    Sha256 hashed;
+    if (key.size > sizeof(text->inner_pad)) {
+        hashed = sha256(key);
+        key = (Str){(const char *)hashed.bytes, sizeof(hashed.bytes)};
+    }
+    text->keyed = key.size > 0;
+    for (size_t i = 0; i < sizeof(text->inner_pad); i++) {
+        const unsigned char byte = i < key.size ? (unsigned char)key.data[i] : 0;
+        text->inner_pad[i] = byte ^ 0x36;
+        text->outer_pad[i] = byte ^ 0x5C;
+    }
+}
+
+static Sha256 keyed_hash(Text *text, Str plain)
+{
+    hasher_start(&text->hasher);
+    if (text->keyed)
+        hasher_add(&text->hasher, (Str){(const char *)text->inner_pad, sizeof(text->inner_pad)});
+    hasher_add(&text->hasher, plain);
+    const Sha256 inner = hasher_finish(&text->hasher);
+    if (!text->keyed)
+        return inner;
+    hasher_start(&text->hasher);
+    hasher_add(&text->hasher, (Str){(const char *)text->outer_pad, sizeof(text->outer_pad)});
+    hasher_add(&text->hasher, (Str){(const char *)inner.bytes, sizeof(inner.bytes)});
+    return hasher_finish(&text->hasher);
+}
+
+static bool mask(Str plain, Buf *out, Error *err)
+{
+    char last[MASK_DIGITS_SHOWN];
+    size_t digits = 0;
+    for (size_t i = plain.size; i > 0; i--) {
+        const char c = plain.data[i - 1];
+        if (c < '0' || c > '9')
+            continue;
+        if (digits < MASK_DIGITS_SHOWN)
+            last[MASK_DIGITS_SHOWN - 1 - digits] = c;
+        digits++;
+    }
+    TRY(buf_append(out, STR("***"), err));
+    if (digits < MASK_DIGITS_MIN)
+        return true;
+    return buf_append(out, (Str){last, sizeof(last)}, err);
+}
+
+bool text_hide(Text *text, Privacy privacy, Str plain, Buf *out, Error *err)
+{
+    assert(privacy == PRIVACY_MASK || privacy == PRIVACY_HASH);
+
+    if (privacy == PRIVACY_MASK)
+        return mask(plain, out, err);
+    const Sha256 hash = keyed_hash(text, plain);
+    char hex[2 * KEY_BYTES + 1];
+    hex_encode(hash.bytes, KEY_BYTES, hex);
+    return buf_append(out, (Str){hex, 2 * KEY_BYTES}, err);
+}
+
+// A hidden value is a JSON string, whatever it was; a null stays null.
+static bool write_hidden(Text *text, yyjson_val *value, Privacy privacy, Error *err)
+{
+    CLEANUP(buf_done) Buf hidden = {0};
+    CLEANUP(buf_done) Buf plain = {0};
+    Str sent = json_str(value);
+    if (!yyjson_is_str(value)) {
+        TRY(json_write_canonical(value, &plain, err));
+        sent = buf_str(&plain);
+    }
+    TRY(text_hide(text, privacy, sent, &hidden, err));
+    return json_write_str(buf_str(&hidden), &text->out, err);
+}
+
+// --- values
+
+static bool write_str(Text *text, Str sent, const Place *place, Error *err)
+{
+    if (text_put_plain(&text->out, sent))
+        return true;
+    TRY(buf_reserve(&text->out, sent.size + TEXT_SLACK, err));
+    if (text_is_clean(sent))
+        return json_write_str(sent, &text->out, err);
+    TRY(note_bytes(text, sent, place, err));
+    CLEANUP(buf_done) Buf clean = {0};
+    TRY(text_clean(sent, &clean, err));
+    return json_write_str(buf_str(&clean), &text->out, err);
+}
+
+static bool write_integer(Text *text, uint64_t value, bool negative, Error *err)
+{
+    char digits[NUMBER_BYTES];
+    size_t at = sizeof(digits);
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    if (negative)
+        digits[--at] = '-';
+    return buf_append(&text->out, (Str){digits + at, sizeof(digits) - at}, err);
+}
+
+static bool write_number(Text *text, yyjson_val *value, Error *err)
+{
+    if (unsafe_yyjson_is_uint(value))
+        return write_integer(text, value->uni.u64, false, err);
+    if (unsafe_yyjson_is_real(value))
+        return json_write_canonical(value, &text->out, err);
+    const int64_t number = value->uni.i64;
+    return write_integer(text, number < 0 ? 0 - (uint64_t)number : (uint64_t)number, number < 0,
+                         err);
+}
+
+static uint64_t name_prefix(yyjson_val *name)
+{
+    const Str text = json_str(name);
+    unsigned char bytes[8] = {0};
+    memcpy(bytes, text.data, text.size < sizeof(bytes) ? text.size : sizeof(bytes));
+    uint64_t prefix = 0;
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        prefix = prefix << 8 | bytes[i];
+    return prefix;
+}
+
+// Of two members with one name the earlier comes first.
+static int member_compare(const void *left, const void *right)
+{
+    const Member *a = left;
+    const Member *b = right;
+    if (a->prefix != b->prefix)
+        return a->prefix < b->prefix ? -1 : 1;
+    const int order = str_compare(json_str(a->name), json_str(b->name));
+    return order != 0 ? order : (a->name > b->name) - (a->name < b->name);
+}
+
+// Insertion: a few members, which servers mostly send in the same order, and often sorted.
+static void sort_few(Member *members, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        const Member member = members[i];
+        size_t at = i;
+        for (; at > 0 && member_compare(&member, &members[at - 1]) < 0; at--)
+            members[at] = members[at - 1];
+        members[at] = member;
+    }
+}
+
+// Sorts an object's members onto the stack; returns where they begin. The stack may move while they
+// are written, so they are reached by index.
+static bool push_members(Text *text, yyjson_val *object, size_t *ret_start, Error *err)
+{
+    const size_t count = unsafe_yyjson_get_len(object);
+    TRY(buf_reserve(&text->members, count * sizeof(Member), err));
+    const size_t start = text->members.size;
+    Member *members = (Member *)(void *)(text->members.data + start);
+    yyjson_val *name = object + 1;
+    for (size_t i = 0; i < count; i++, name = unsafe_yyjson_get_next(name + 1))
+        members[i] = (Member){name_prefix(name), name};
+    if (count <= FEW_MEMBERS)
+        sort_few(members, count);
+    else
+        qsort(members, count, sizeof(*members), member_compare);
+    text->members.size += count * sizeof(Member);
+    *ret_start = start;
+    return true;
+}
+
+static yyjson_val *member_name(const Text *text, size_t start, size_t index)
+{
+    Member member;
+    memcpy(&member, text->members.data + start + index * sizeof(Member), sizeof(member));
+    return member.name;
+}
+
+static bool write_value(Text *text, yyjson_val *value, const Node *node, const Place *place,
+                        size_t depth, Error *err);
+
+// A node that changes nothing, here or below, need not be carried on.
+static const Node *interesting(const Text *text, const Node *node)
+{
+    if (node == NULL || node->privacy_below || node->volatile_below ||
+        node->privacy != PRIVACY_KEEP || (text->remaining != NULL && node->sources_below))
+        return node;
+    return NULL;
+}
+
+// True for a member that is not to be written.
+static bool is_left_out(const Text *text, const Node *node, yyjson_val *value)
+{
+    if (text->remaining != NULL && unsafe_yyjson_is_null(value))
+        return true;
+    if (node == NULL)
+        return false;
+    if (node->privacy == PRIVACY_DROP || (node->is_volatile && text->skip_volatile))
+        return true;
+    if (text->remaining == NULL || node->source == NO_SOURCE)
+        return false;
+    const Sourced *sourced = &text->remaining[node->source];
+    return sourced->value == value && sourced->taken && !sourced->kept;
+}
+
+// NOLINTNEXTLINE(misc-no-recursion): write_value() bounds the depth
+static bool write_member(Text *text, yyjson_val *name, const Node *node, const Place *place,
+                         size_t depth, Error *err)
+{
+    const Str sent = json_str(name);
+    if (text_put_plain(&text->out, sent))
+        TRY(buf_append_char(&text->out, ':', err));
+    else
+        TRY(text_write_name(sent, &text->out, err));
+    return write_value(text, name + 1, node, place, depth, err);
+}
+
+// NOLINTNEXTLINE(misc-no-recursion): write_value() bounds the depth
+static bool write_members(Text *text, yyjson_val *object, const Node *node, const Place *place,
+                          size_t start, size_t depth, Error *err)
+{
+    const size_t count = unsafe_yyjson_get_len(object);
+    bool first = true;
+    for (size_t i = 0; i < count; i++) {
+        yyjson_val *name = member_name(text, start, i);
+        const Str sent = json_str(name);
+        const Node *below = node == NULL ? NULL : node_member(node, sent);
+        if (node != NULL && is_left_out(text, below, name + 1))
+            continue;
+        const Place here = {place, sent, 0};
+        if (i + 1 < count && str_equal(sent, json_str(member_name(text, start, i + 1)))) {
+            TRY(text_note_other(text, name + 1, below, &here, err));
+            continue;
+        }
+        const size_t before = text->out.size;
+        if (!first)
+            TRY(buf_append_char(&text->out, ',', err));
+        TRY(write_member(text, name, interesting(text, below), &here, depth, err));
+        if (text->remaining != NULL && below != NULL && below->sources_below &&
+            str_ends_with(buf_str(&text->out), STR(":{}")))
+            text->out.size = before; // columns hold all of it
+        else
+            first = false;
+    }
+    return true;
+}
+
+// NOLINTNEXTLINE(misc-no-recursion): write_value() bounds the depth
+static bool write_object(Text *text, yyjson_val *object, const Node *node, const Place *place,
+                         size_t depth, Error *err)
+{
+    size_t start = 0;
+    TRY(push_members(text, object, &start, err));
+    TRY(buf_append_char(&text->out, '{', err));
+    const bool ok = write_members(text, object, node, place, start, depth, err);
+    text->members.size = start;
+    return ok && buf_append_char(&text->out, '}', err);
+}
+
+// NOLINTNEXTLINE(misc-no-recursion): write_value() bounds the depth
+static bool write_array(Text *text, yyjson_val *array, const Node *node, const Place *place,
+                        size_t depth, Error *err)
+{
+    const Node *below = node == NULL ? NULL : node->any;
+    const bool dropped = below != NULL && (below->privacy == PRIVACY_DROP ||
+                                           (below->is_volatile && text->skip_volatile));
+    const size_t count = dropped ? 0 : unsafe_yyjson_get_len(array);
+    TRY(buf_append_char(&text->out, '[', err));
+    yyjson_val *item = array + 1;
+    for (size_t i = 0; i < count; i++, item = unsafe_yyjson_get_next(item)) {
+        if (i > 0)
+            TRY(buf_append_char(&text->out, ',', err));
+        const Place here = {.up = place, .index = i};
+        TRY(write_value(text, item, interesting(text, below), &here, depth, err));
+    }
+    return buf_append_char(&text->out, ']', err);
+}
+
+// NOLINTNEXTLINE(misc-no-recursion): stops at JSON_DEPTH_MAX
+static bool write_value(Text *text, yyjson_val *value, const Node *node, const Place *place,
+                        size_t depth, Error *err)
+{
+    if (node != NULL && node->privacy != PRIVACY_KEEP && !unsafe_yyjson_is_null(value))
+        return write_hidden(text, value, node->privacy, err);
+    switch (unsafe_yyjson_get_type(value)) {
+    case YYJSON_TYPE_STR:
+        return write_str(text, json_str(value), place, err);
+    case YYJSON_TYPE_NUM:
+        return write_number(text, value, err);
+    case YYJSON_TYPE_NULL:
+        return buf_append(&text->out, STR("null"), err);
+    case YYJSON_TYPE_BOOL:
+        return buf_append(&text->out, unsafe_yyjson_is_true(value) ? STR("true") : STR("false"),
+                          err);
+    case YYJSON_TYPE_RAW:
+        return buf_append(&text->out, (Str){value->uni.str, unsafe_yyjson_get_len(value)}, err);
+    default:
+        break;
+    }
+    if (depth == JSON_DEPTH_MAX)
+        return error_set(err, ERROR_DATA, "nested more than %d deep", JSON_DEPTH_MAX);
+    return unsafe_yyjson_is_obj(value) ? write_object(text, value, node, place, depth + 1, err)
+                                       : write_array(text, value, node, place, depth + 1, err);
+}
+
+bool text_write(Text *text, yyjson_val *value, const Node *node, const Place *place, Error *err)
+{
+    assert(node == NULL || node->privacy != PRIVACY_DROP);
+
+    const size_t members = text->members.size;
+    const bool ok = write_value(text, value, node, place, 0, err);
+    text->members.size = members;
+    return ok;
+}
