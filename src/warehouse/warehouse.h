@@ -17,7 +17,17 @@ typedef struct TableSpec {
     size_t column_count;
     bool evolve; // may add columns to a standing table; otherwise a missing one is ERROR_JOB that
                  // names it
+    const Column *quarantine_columns; // contract_quarantine_columns(), of "<name>__quarantine"
+    size_t quarantine_count;          // 0 = the table has none
 } TableSpec;
+
+// A view for people, made from files beside the connector (views.h reads them): the driver runs its
+// text without knowing what it is about.
+typedef struct ViewSpec {
+    Str schema;
+    Str name;
+    Str select; // in the driver's dialect; table names unqualified, so that the schema may be any
+} ViewSpec;
 
 // One slice of a load, as the ledger keeps it (PAWL_SLICE).
 typedef struct LoadSlice {
@@ -26,7 +36,7 @@ typedef struct LoadSlice {
     int64_t fetched_us;     // reading time
     int64_t total;          // the source's own; -1 = none
     int64_t rows;           // distinct keys landed
-    bool skipped;           // set by load_begin(): a later reading of this window is in already
+    bool skipped; // set by load_begin(): a later reading of this window, or of one around it, is in
 } LoadSlice;
 
 typedef struct Watermark {
@@ -54,21 +64,21 @@ typedef struct MatchedRow {
     int64_t fetched_us;
 } MatchedRow;
 
-// Rows to be written, in batches: next() sets ret_array->release = NULL at the end. `rows`
-// (ascending, `count` of them) selects what to write of the batch; `replaces[i]` tells that row i
-// stands for a key that is stored already.
+// Rows to be written, in batches. `rows` (ascending, `count` of them) selects what to write of the
+// batch; replaces[i] tells that rows[i] stands for a key that is stored already, whose row goes.
+// Both stay until the next call of next(); no key comes twice in a load.
 typedef struct RowSelection {
-    struct ArrowArray *array; // moved to the callee, who releases it as soon as it may
+    struct ArrowArray *array; // its content is moved to the driver, who releases it when written
     const uint32_t *rows;
     const bool *replaces;
-    size_t count;
+    size_t count; // may be 0
 } RowSelection;
 typedef struct RowSource {
-    bool (*next)(void *state, RowSelection *ret_selection,
-                 Error *err); // count = 0 and array = NULL at the end
+    // At the end array = NULL. Called on the thread of load_write().
+    bool (*next)(void *state, RowSelection *ret_selection, Error *err);
     void *state;
-    size_t rows_total;
-    size_t replaces_total;
+    size_t rows_total;     // exact: what next() will select
+    size_t replaces_total; // exact
 } RowSource;
 
 typedef struct LoadCommit {
@@ -94,24 +104,29 @@ typedef struct WarehouseDriver {
     const Field *fields;
     size_t state_size;
 
-    // Cheap: connects lazily. `memory_bytes` is the driver's share of limits.memory.
-    bool (*open)(void *state, Env *env, uint64_t memory_bytes, Error *err);
+    // Cheap: connects lazily. `memory_bytes` is the driver's share of limits.memory; relative paths
+    // start at `base_folder`.
+    bool (*open)(void *state, Env *env, Str base_folder, uint64_t memory_bytes, Error *err);
     void (*close)(void *state);
     // Gives up the connection (and DuckDB's file lock) until the next call needs it.
     bool (*idle)(void *state, Error *err);
 
-    // Ledger, ETL_LOG, views and the tables: created or evolved. Idempotent.
+    // Ledger, ETL_LOG, PIPELINE_HEALTH and the tables: created or evolved. Idempotent.
     bool (*prepare)(void *state, const TableSpec *tables, size_t count, Error *err);
+    // Made anew, so that the text in the warehouse is the one given. Their tables must stand.
+    bool (*create_views)(void *state, const ViewSpec *views, size_t count, Error *err);
 
     // One load. begin() opens the transaction, fences, and sets slices[].skipped; *ret_loaded =
-    // true: the ledger has it already (with this checksum, else ERROR_DATA), nothing is open. Any
-    // failure later: abort().
+    // true: the ledger has it already (with this checksum, else ERROR_DATA), nothing is open.
+    // `spec` stays until commit() or abort(). Any failure later: abort(). A failed commit() may
+    // have happened nevertheless: begin() of the same load tells.
     bool (*load_begin)(void *state, const LoadSpec *spec, bool *ret_loaded, Error *err);
     bool (*load_match)(void *state, const Key128 *keys, size_t count, MatchedRow *ret_rows,
                        Error *err);
     bool (*load_write)(void *state, RowSource *source, Error *err);
     bool (*load_write_quarantine)(void *state, struct ArrowArray *array, Error *err); // moved
-    // Sets _deleted_at where the row is not fresher than `fetched_us`; counts those that changed.
+    // Marks the live rows that are not fresher than `fetched_us`: _deleted_at and _fetched_at
+    // become that time, so that an older reading cannot bring them back. Counts them.
     bool (*load_mark_deleted)(void *state, const Key128 *keys, size_t count, int64_t fetched_us,
                               int64_t *ret_marked, Error *err);
     bool (*load_commit)(void *state, const LoadCommit *commit, Error *err);
@@ -138,7 +153,7 @@ typedef struct WarehouseDriver {
     bool (*append_log)(void *state, const EtlLogRow *rows, size_t count, Error *err);
 
     // Any read-only SQL as text rows, for reports, status and tests: calls `visit` for each row
-    // with `columns` cells (data NULL = NULL).
+    // with `columns` cells (data NULL = NULL), until it returns false.
     bool (*query)(void *state, Str sql,
                   bool (*visit)(void *visitor, const Str *cells, size_t columns), void *visitor,
                   Error *err);

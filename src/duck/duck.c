@@ -1,0 +1,382 @@
+#include "duck/duck.h"
+
+#include "base/fault.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+enum { SQL_BYTES = 4096, MESSAGE_BYTES = 400 };
+
+static ErrorCode code_of(duckdb_error_type type, const char *message)
+{
+    if (strstr(message, "No space left") != NULL || strstr(message, "File too large") != NULL)
+        return ERROR_LIMIT;
+    if (strstr(message, "Could not set lock") != NULL)
+        return ERROR_BUSY;
+    if (strstr(message, "Permission denied") != NULL || strstr(message, "read-only") != NULL ||
+        strstr(message, "Read-only file system") != NULL)
+        return ERROR_ACCESS;
+    switch ((int)type) {
+    case DUCKDB_ERROR_OUT_OF_MEMORY:
+        return ERROR_LIMIT;
+    case DUCKDB_ERROR_TRANSACTION:
+        return ERROR_CONFLICT;
+    case DUCKDB_ERROR_PERMISSION:
+        return ERROR_ACCESS;
+    case DUCKDB_ERROR_CATALOG:
+    case DUCKDB_ERROR_BINDER:
+    case DUCKDB_ERROR_PARSER:
+    case DUCKDB_ERROR_SYNTAX:
+        return ERROR_JOB;
+    case DUCKDB_ERROR_CONVERSION:
+    case DUCKDB_ERROR_OUT_OF_RANGE:
+    case DUCKDB_ERROR_CONSTRAINT:
+    case DUCKDB_ERROR_INVALID_INPUT:
+        return ERROR_DATA;
+    case DUCKDB_ERROR_INTERRUPT:
+        return ERROR_STOPPED;
+    default:
+        return ERROR_IO;
+    }
+}
+
+// The first line of what DuckDB says; the rest repeats the SQL.
+static bool fail(Error *err, duckdb_error_type type, const char *message)
+{
+    if (message == NULL)
+        message = "no reason given";
+    const int size = (int)strcspn(message, "\n");
+    return error_set(err, code_of(type, message), "duckdb: %.*s",
+                     size < MESSAGE_BYTES ? size : MESSAGE_BYTES, message);
+}
+
+static duckdb_logical_type logical_type(const DuckColumn *column)
+{
+    if (column->type == DUCKDB_TYPE_DECIMAL)
+        return duckdb_create_decimal_type(column->precision, column->scale);
+    duckdb_logical_type type = duckdb_create_logical_type(column->type);
+    // DuckDB's JSON is a VARCHAR by this name; taking it as VARCHAR would parse each value again.
+    if (column->is_json)
+        duckdb_logical_type_set_alias(type, "JSON");
+    return type;
+}
+
+static void rows_bind(duckdb_bind_info info)
+{
+    const Duck *duck = duckdb_bind_get_extra_info(info);
+    if (duck->rows == NULL) {
+        duckdb_bind_set_error(info, "pawl_rows() has no rows now");
+        return;
+    }
+    for (size_t i = 0; i < duck->rows->column_count; i++) {
+        duckdb_logical_type type = logical_type(&duck->rows->columns[i]);
+        duckdb_bind_add_result_column(info, duck->rows->columns[i].name, type);
+        duckdb_destroy_logical_type(&type);
+    }
+    duckdb_bind_set_cardinality(info, duck->rows->rows_total, true);
+}
+
+static void rows_init(duckdb_init_info info)
+{
+    duckdb_init_set_max_threads(info, 1);
+}
+
+static void rows_fill(duckdb_function_info info, duckdb_data_chunk chunk)
+{
+    const Duck *duck = duckdb_function_get_extra_info(info);
+    size_t rows = 0;
+    if (duck->rows == NULL ||
+        !duck->rows->fill(duck->rows->state, chunk, &rows, duck->rows_error)) {
+        duckdb_function_set_error(info, "its rows failed");
+        return;
+    }
+    assert(rows <= DUCK_VECTOR_ROWS);
+    duckdb_data_chunk_set_size(chunk, rows);
+}
+
+static bool register_rows(Duck *duck, Error *err)
+{
+    duckdb_table_function function = duckdb_create_table_function();
+    duckdb_table_function_set_name(function, "pawl_rows");
+    duckdb_table_function_set_extra_info(function, duck, NULL);
+    duckdb_table_function_set_bind(function, rows_bind);
+    duckdb_table_function_set_init(function, rows_init);
+    duckdb_table_function_set_function(function, rows_fill);
+    const duckdb_state state = duckdb_register_table_function(duck->connection, function);
+    duckdb_destroy_table_function(&function);
+    if (state != DuckDBSuccess)
+        return error_set(err, ERROR_IO, "duckdb: pawl_rows() could not be registered");
+    return true;
+}
+
+static bool open_instance(Duck *duck, const DuckOptions *options, Error *err)
+{
+    duckdb_config config = NULL;
+    char threads[16];
+    (void)snprintf(threads, sizeof(threads), "%d", options->threads > 0 ? options->threads : 1);
+    char memory[32];
+    (void)snprintf(memory, sizeof(memory), "%lluB", (unsigned long long)options->memory_bytes);
+    bool ok = duckdb_create_config(&config) == DuckDBSuccess &&
+              duckdb_set_config(config, "threads", threads) == DuckDBSuccess &&
+              duckdb_set_config(config, "autoload_known_extensions", "false") == DuckDBSuccess &&
+              duckdb_set_config(config, "autoinstall_known_extensions", "false") == DuckDBSuccess;
+    if (ok && options->memory_bytes > 0)
+        ok = duckdb_set_config(config, "memory_limit", memory) == DuckDBSuccess;
+    if (!ok) {
+        duckdb_destroy_config(&config);
+        return error_set(err, ERROR_IO, "duckdb: a setting was refused");
+    }
+    char *message = NULL;
+    const duckdb_state state = duckdb_open_ext(NULL, &duck->database, config, &message);
+    duckdb_destroy_config(&config);
+    if (state != DuckDBSuccess) {
+        (void)fail(err, DUCKDB_ERROR_IO, message);
+        duckdb_free(message);
+        return false;
+    }
+    if (duckdb_connect(duck->database, &duck->connection) != DuckDBSuccess)
+        return error_set(err, ERROR_IO, "duckdb: could not connect");
+    return true;
+}
+
+// `text` as a SQL literal; false when it does not fit.
+static bool quote(const char *text, char *out, size_t room)
+{
+    size_t used = 0;
+    out[used++] = '\'';
+    for (; *text != '\0'; text++) {
+        if (used + 4 > room)
+            return false;
+        if (*text == '\'')
+            out[used++] = '\'';
+        out[used++] = *text;
+    }
+    out[used++] = '\'';
+    out[used] = '\0';
+    return true;
+}
+
+// The file is attached rather than opened, so that SQL knows it by a name of ours: opened as
+// "ctm.duckdb" it would be called "ctm", and "ctm.calls" would no longer say whether ctm is the
+// file or the schema.
+static bool attach(Duck *duck, const DuckOptions *options, Error *err)
+{
+    if (options->path == NULL)
+        return true;
+    char path[SQL_BYTES / 4];
+    char temp[SQL_BYTES / 4];
+    char plain_temp[SQL_BYTES / 8];
+    char sql[SQL_BYTES];
+    const char *folder = options->temp_folder;
+    if (folder == NULL) {
+        (void)snprintf(plain_temp, sizeof(plain_temp), "%s.tmp", options->path);
+        folder = plain_temp;
+    }
+    if (strlen(options->path) + 5 > sizeof(plain_temp) ||
+        !quote(options->path, path, sizeof(path)) || !quote(folder, temp, sizeof(temp)))
+        return error_set(err, ERROR_LIMIT, "duckdb: the path is too long");
+    (void)snprintf(sql, sizeof(sql), "SET temp_directory = %s; ATTACH %s AS %s%s; USE %s", temp,
+                   path, options->name, options->read_only ? " (READ_ONLY)" : "", options->name);
+    return duck_run_sql(duck, sql, err);
+}
+
+bool duck_open(Duck *duck, const DuckOptions *options, Error *err)
+{
+    assert(duck->database == NULL);
+    assert(options->path == NULL || options->name != NULL);
+
+    if (fault_here())
+        return error_set(err, ERROR_IO, "duckdb: injected");
+    const bool ok = open_instance(duck, options, err) && register_rows(duck, err) &&
+                    duck_run_sql(duck, "SET TimeZone = 'UTC'", err) &&
+                    (options->settings == NULL || duck_run_sql(duck, options->settings, err)) &&
+                    attach(duck, options, err);
+    if (!ok)
+        duck_close(duck);
+    return ok;
+}
+
+void duck_close(Duck *duck)
+{
+    if (duck->connection != NULL)
+        duckdb_disconnect(&duck->connection);
+    if (duck->database != NULL)
+        duckdb_close(&duck->database);
+    *duck = (Duck){0};
+}
+
+bool duck_run_sql(Duck *duck, const char *sql, Error *err)
+{
+    assert(duck->connection != NULL);
+    if (fault_here())
+        return error_set(err, ERROR_IO, "duckdb: injected");
+    duckdb_result result = {0};
+    const bool ok = duckdb_query(duck->connection, sql, &result) == DuckDBSuccess;
+    if (!ok)
+        (void)fail(err, duckdb_result_error_type(&result), duckdb_result_error(&result));
+    duckdb_destroy_result(&result);
+    return ok;
+}
+
+static duckdb_state bind(duckdb_prepared_statement prepared, idx_t index, const DuckValue *value)
+{
+    switch (value->kind) {
+    case DUCK_NULL:
+        return duckdb_bind_null(prepared, index);
+    case DUCK_TEXT:
+        return duckdb_bind_varchar_length(prepared, index, value->text.data, value->text.size);
+    case DUCK_INT64:
+        return duckdb_bind_int64(prepared, index, value->number);
+    case DUCK_TIME:
+        return duckdb_bind_timestamp_tz(prepared, index, (duckdb_timestamp){value->number});
+    }
+    return DuckDBError;
+}
+
+static bool prepare(Duck *duck, const DuckStatement *statement,
+                    duckdb_prepared_statement *ret_prepared, Error *err)
+{
+    assert(statement->value_count <= DUCK_PARAMETERS_MAX);
+    if (fault_here())
+        return error_set(err, ERROR_IO, "duckdb: injected");
+    duckdb_prepared_statement prepared = NULL;
+    if (duckdb_prepare(duck->connection, statement->sql, &prepared) != DuckDBSuccess) {
+        // A failed prepare has no error type of its own; what it lacks is in the SQL or the tables.
+        (void)fail(err, DUCKDB_ERROR_BINDER, duckdb_prepare_error(prepared));
+        duckdb_destroy_prepare(&prepared);
+        return false;
+    }
+    for (size_t i = 0; i < statement->value_count; i++) {
+        if (bind(prepared, i + 1, &statement->values[i]) == DuckDBSuccess)
+            continue;
+        duckdb_destroy_prepare(&prepared);
+        return error_set(err, ERROR_IO, "duckdb: value %zu of a statement was refused", i + 1);
+    }
+    *ret_prepared = prepared;
+    return true;
+}
+
+static bool execute(Duck *duck, const DuckStatement *statement, duckdb_result *ret_result,
+                    Error *err)
+{
+    Error rows_error = {0};
+    duck->rows = statement->rows;
+    duck->rows_error = &rows_error;
+    duckdb_prepared_statement prepared = NULL;
+    bool ok = prepare(duck, statement, &prepared, err);
+    if (ok) {
+        duckdb_result result = {0};
+        ok = duckdb_execute_prepared(prepared, &result) == DuckDBSuccess;
+        if (ok) {
+            *ret_result = result;
+        } else {
+            (void)fail(err, duckdb_result_error_type(&result), duckdb_result_error(&result));
+            duckdb_destroy_result(&result);
+        }
+        duckdb_destroy_prepare(&prepared);
+    }
+    duck->rows = NULL;
+    duck->rows_error = NULL;
+    if (!ok && rows_error.code != ERROR_NONE)
+        *err = rows_error;
+    return ok;
+}
+
+bool duck_run(Duck *duck, const DuckStatement *statement, int64_t *ret_changed, Error *err)
+{
+    duckdb_result result = {0};
+    TRY(execute(duck, statement, &result, err));
+    if (ret_changed != NULL)
+        *ret_changed = (int64_t)duckdb_rows_changed(&result);
+    duckdb_destroy_result(&result);
+    return true;
+}
+
+bool duck_query(Duck *duck, const DuckStatement *statement,
+                bool (*visit)(void *visitor, duckdb_data_chunk chunk, Error *err), void *visitor,
+                Error *err)
+{
+    duckdb_result result = {0};
+    TRY(execute(duck, statement, &result, err));
+    bool ok = true;
+    while (ok) {
+        duckdb_data_chunk chunk = duckdb_fetch_chunk(result);
+        if (chunk == NULL)
+            break;
+        ok = visit(visitor, chunk, err);
+        duckdb_destroy_data_chunk(&chunk);
+    }
+    duckdb_destroy_result(&result);
+    return ok;
+}
+
+typedef struct Int64Cell {
+    int64_t value;
+    bool found;
+} Int64Cell;
+
+static bool take_int64(void *visitor, duckdb_data_chunk chunk, Error *err)
+{
+    (void)err;
+    Int64Cell *cell = visitor;
+    if (duckdb_data_chunk_get_size(chunk) == 0 || duck_is_null(chunk, 0, 0))
+        return true;
+    cell->value = duck_get_int64(chunk, 0, 0);
+    cell->found = true;
+    return true;
+}
+
+bool duck_query_int64(Duck *duck, const DuckStatement *statement, int64_t *ret_value,
+                      bool *ret_found, Error *err)
+{
+    Int64Cell cell = {0};
+    TRY(duck_query(duck, statement, take_int64, &cell, err));
+    *ret_value = cell.value;
+    *ret_found = cell.found;
+    return true;
+}
+
+bool duck_is_null(duckdb_data_chunk chunk, size_t column, size_t row)
+{
+    uint64_t *validity = duckdb_vector_get_validity(duckdb_data_chunk_get_vector(chunk, column));
+    return validity != NULL && !duckdb_validity_row_is_valid(validity, row);
+}
+
+Str duck_get_text(duckdb_data_chunk chunk, size_t column, size_t row)
+{
+    duckdb_string_t *texts = duckdb_vector_get_data(duckdb_data_chunk_get_vector(chunk, column));
+    return (Str){duckdb_string_t_data(&texts[row]), duckdb_string_t_length(texts[row])};
+}
+
+int64_t duck_get_int64(duckdb_data_chunk chunk, size_t column, size_t row)
+{
+    const int64_t *numbers = duckdb_vector_get_data(duckdb_data_chunk_get_vector(chunk, column));
+    return numbers[row];
+}
+
+bool duck_get_bool(duckdb_data_chunk chunk, size_t column, size_t row)
+{
+    const bool *flags = duckdb_vector_get_data(duckdb_data_chunk_get_vector(chunk, column));
+    return flags[row];
+}
+
+static uint64_t read_big_endian(const unsigned char *bytes)
+{
+    uint64_t word = 0;
+    memcpy(&word, bytes, sizeof(word));
+    return __builtin_bswap64(word);
+}
+
+duckdb_hugeint duck_uuid(const unsigned char bytes[16])
+{
+    return (duckdb_hugeint){.lower = read_big_endian(bytes + 8),
+                            .upper = (int64_t)(read_big_endian(bytes) ^ (UINT64_C(1) << 63))};
+}
+
+void duck_uuid_bytes(duckdb_hugeint uuid, unsigned char bytes[16])
+{
+    const uint64_t high = __builtin_bswap64((uint64_t)uuid.upper ^ (UINT64_C(1) << 63));
+    const uint64_t low = __builtin_bswap64(uuid.lower);
+    memcpy(bytes, &high, sizeof(high));
+    memcpy(bytes + 8, &low, sizeof(low));
+}

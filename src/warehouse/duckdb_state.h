@@ -1,0 +1,85 @@
+// The DuckDB driver's state, shared by its files: duckdb.c (connection), duckdb_tables.c (DDL),
+// duckdb_load.c (a load), duckdb_ledger.c (ledger, log).
+#pragma once
+
+#include "base/kill.h"
+#include "duck/arrow.h"
+#include "duck/grid.h"
+#include "warehouse/sql.h"
+#include "warehouse/warehouse.h"
+
+// What SQL calls the database file while we have it open. Never written into a view, since other
+// programs know the file by another name.
+#define DUCKDB_DATABASE_NAME "pawl_file"
+
+enum {
+    SCRATCH_BYTES_MAX = 256 * 1024 * 1024, // keys and ledger rows of one call
+    LOCK_LOOK_US = 100 * 1000,
+};
+
+typedef struct DuckWarehouseLoad {
+    const LoadSpec *spec; // NULL = no load is open
+    Str id;               // "<run>/<stream>/<ordinal>"
+    Str target;
+    int64_t now_us;
+    bool broken; // COMMIT failed: what the connection believes is not to be trusted
+} DuckWarehouseLoad;
+
+typedef struct DuckWarehouse {
+    // From the job file.
+    Str path;
+    Str schema; // of the ledger, ETL_LOG and PIPELINE_HEALTH
+    int64_t lock_wait_us;
+    int64_t threads;
+
+    Env *env;
+    uint64_t memory_bytes;
+    Arena *lasting; // the path
+    Arena *loading; // of one load
+    Arena *scratch; // of one call
+    Duck duck;
+    DuckWarehouseLoad load;
+} DuckWarehouse;
+
+// Opens the file unless it is open, waiting for its lock; empties the scratch arena.
+bool duck_warehouse_begin_call(DuckWarehouse *db, Error *err) MUST_USE;
+
+// sql_expand() with the ledger's schema, in scratch.
+bool duck_warehouse_own(DuckWarehouse *db, const char *text, const char **ret_sql,
+                        Error *err) MUST_USE;
+
+// The rest of the driver.
+bool duck_warehouse_prepare_tables(void *state, const TableSpec *tables, size_t count, Error *err);
+bool duck_warehouse_create_views(void *state, const ViewSpec *views, size_t count, Error *err);
+bool duck_warehouse_load_begin(void *state, const LoadSpec *spec, bool *ret_loaded, Error *err);
+bool duck_warehouse_load_match(void *state, const Key128 *keys, size_t count, MatchedRow *ret_rows,
+                               Error *err);
+bool duck_warehouse_load_write(void *state, RowSource *source, Error *err);
+bool duck_warehouse_load_write_quarantine(void *state, struct ArrowArray *array, Error *err);
+bool duck_warehouse_load_mark_deleted(void *state, const Key128 *keys, size_t count,
+                                      int64_t fetched_us, int64_t *ret_marked, Error *err);
+bool duck_warehouse_load_commit(void *state, const LoadCommit *commit, Error *err);
+void duck_warehouse_load_abort(void *state);
+bool duck_warehouse_window_keys(void *state, const TableSpec *table, Str window_column,
+                                const Str *partition_columns, const Str *partition_values,
+                                size_t partition_count, int64_t from_us, int64_t to_us,
+                                int64_t fetched_us, Arena *arena, Key128 **ret_keys,
+                                size_t *ret_count, Error *err);
+bool duck_warehouse_read_watermarks(void *state, Str job, const TableSpec *table, Arena *arena,
+                                    Watermark **ret_marks, size_t *ret_count, Error *err);
+bool duck_warehouse_read_slices(void *state, const TableSpec *table, Str stream, Arena *arena,
+                                LoadSlice **ret_slices, size_t *ret_count, Error *err);
+bool duck_warehouse_has_load(void *state, Str run, Str stream, uint32_t ordinal, bool *ret_has,
+                             Error *err);
+bool duck_warehouse_set_watermark(void *state, Str job, Str mode, const TableSpec *table,
+                                  const Watermark *mark, uint64_t epoch, Error *err);
+bool duck_warehouse_append_log(void *state, const EtlLogRow *rows, size_t count, Error *err);
+
+// Ledger writes within an open transaction.
+bool duck_warehouse_fence(DuckWarehouse *db, Str job, Str mode, uint64_t epoch,
+                          Error *err) MUST_USE;
+bool duck_warehouse_mark_skipped(DuckWarehouse *db, const LoadSpec *spec, Error *err) MUST_USE;
+bool duck_warehouse_write_ledger(DuckWarehouse *db, const LoadCommit *commit, Error *err) MUST_USE;
+bool duck_warehouse_find_load(DuckWarehouse *db, Str run, Str stream, uint32_t ordinal,
+                              Str *ret_checksum,
+                              Error *err) MUST_USE; // {NULL, 0} = not there

@@ -1,0 +1,33 @@
+#include "warehouse/warehouse.h"
+
+#include <assert.h>
+
+bool warehouse_open(Warehouse *warehouse, const WarehouseDriver *driver, yyjson_val *options,
+                    Str place, Str base_folder, Env *env, uint64_t memory_bytes, Arena *arena,
+                    Findings *findings, Error *err)
+{
+    assert(warehouse->driver == NULL);
+    assert(driver->state_size > 0);
+
+    void *state = arena_alloc(arena, driver->state_size, err);
+    TRY(state != NULL);
+    const size_t found = findings->count;
+    TRY(field_read(driver->fields, options, place, (Str){"", 0}, arena, state, findings, err));
+    if (findings->count > found)
+        return findings_check(findings, err);
+
+    warehouse->driver = driver;
+    warehouse->state = state;
+    if (!driver->open(state, env, base_folder, memory_bytes, err)) {
+        warehouse_close(warehouse);
+        return error_context(err, "warehouse %s", driver->name);
+    }
+    return true;
+}
+
+void warehouse_close(Warehouse *warehouse)
+{
+    if (warehouse->driver != NULL)
+        warehouse->driver->close(warehouse->state);
+    *warehouse = (Warehouse){0};
+}

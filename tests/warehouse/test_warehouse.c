@@ -1,0 +1,529 @@
+// One suite for every driver: what a load promises.
+#include "rig.h"
+
+#include <string.h>
+
+static const WarehouseDriver *const drivers[] = {&warehouse_duckdb};
+
+static int databases = 0;
+
+// A new, prepared warehouse of the driver.
+static void fresh(Rig *rig, const WarehouseDriver *driver)
+{
+    char path[128];
+    (void)snprintf(path, sizeof(path), "%s/%d.duckdb", test_folder(), databases++);
+    check_row(driver->name);
+    rig_open(rig, driver, path, "");
+    rig_prepare(rig);
+}
+
+// Runs its block once a driver, on a fresh warehouse.
+#define ON_EACH_DRIVER(id)                                                  \
+    static void id##_on(Rig *rig);                                          \
+    TEST(id)                                                                \
+    {                                                                       \
+        for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++) { \
+            CLEANUP(rig_close) Rig rig = {0};                               \
+            fresh(&rig, drivers[i]);                                        \
+            id##_on(&rig);                                                  \
+        }                                                                   \
+    }                                                                       \
+    static void id##_on(Rig *rig)
+
+#define ROWS(...)                          \
+    .rows = (const RigRow[]){__VA_ARGS__}, \
+    .count = sizeof((const RigRow[]){__VA_ARGS__}) / sizeof(RigRow)
+#define ORDERS     "SELECT id, name FROM shop.\"or\"\"ders\" WHERE _deleted_at IS NULL ORDER BY id"
+#define ALL_ORDERS "SELECT id, name, _deleted_at IS NOT NULL FROM shop.\"or\"\"ders\" ORDER BY id"
+
+static RigResult load_ok(Rig *rig, const RigLoad *load)
+{
+    Error err = {0};
+    RigResult result = {0};
+    CHECK_OK(rig_load(rig, load, &result, &err), &err);
+    return result;
+}
+
+// One reading of window 1 to 2 of partition "a" as a load of its own.
+static RigResult read_window(Rig *rig, const char *run, int64_t fetched_us, const RigRow *rows,
+                             size_t count)
+{
+    const RigReading reading = {.partition = "a",
+                                .from_us = 1,
+                                .to_us = 2,
+                                .fetched_us = fetched_us,
+                                .rows = rows,
+                                .count = count};
+    return load_ok(rig, &(RigLoad){.run = run, .epoch = 1, .readings = &reading, .count = 1});
+}
+#define READ(rig, run, fetched_us, ...)                                    \
+    read_window((rig), (run), (fetched_us), (const RigRow[]){__VA_ARGS__}, \
+                sizeof((const RigRow[]){__VA_ARGS__}) / sizeof(RigRow))
+
+ON_EACH_DRIVER(rows_arrive_as_they_are)
+{
+    const RigResult result =
+        READ(rig, "r1", 77000000, {1, "short"}, {2, "a name of more than twelve bytes"}, {4, ""});
+    CHECK_INT(result.inserted, 3);
+    CHECK_STR(
+        rig_query(rig,
+                  "SELECT id, account, name, amount, large, happened, day, ok, score, \"ta\"\"gs\","
+                  " _overflow, _fetched_at FROM shop.\"or\"\"ders\" ORDER BY id"),
+        STR("1|1|short|-|-|1970-01-01 00:00:01+00|-|-|-|-|-|1970-01-01 00:01:17+00 "
+            "2|2|a name of more than twelve bytes|-2.5000|202824096036516704239472512860.16|"
+            "1970-01-01 00:00:02+00|1970-01-03|false|0.5|[\"a longer tag\", 1]|-|1970-01-01 "
+            "00:01:17+00 "
+            "4|4||-2.5000|202824096036516704239472512860.16|1970-01-01 00:00:04+00|1970-01-05|true|"
+            "0.5|[\"a longer tag\", 1]|-|1970-01-01 00:01:17+00"));
+    char key[UUID_TEXT_BYTES + 1];
+    uuid_format(rig_key(1).bytes, key);
+    CHECK_STR(rig_query(rig, "SELECT _row_key FROM shop.\"or\"\"ders\" WHERE id = 1"),
+              str_from(key));
+    CHECK_STR(rig_query(rig, "SELECT DISTINCT _run_id, _load_id, _loaded_at IS NULL, _deleted_at "
+                             "FROM shop.\"or\"\"ders\""),
+              STR("r1|r1/orders/0|false|-"));
+}
+
+ON_EACH_DRIVER(content_that_goes_a_b_a_is_loaded_thrice)
+{
+    CHECK_INT(READ(rig, "r1", 10, {1, "A"}, {2, "other"}).inserted, 2);
+    CHECK_INT(READ(rig, "r2", 20, {1, "B"}, {2, "other"}).updated, 1);
+    CHECK_STR(rig_query(rig, ORDERS), STR("1|B 2|other"));
+    const RigResult third = READ(rig, "r3", 30, {1, "A"}, {2, "other"});
+    CHECK_INT(third.updated, 1);
+    CHECK_INT(third.unchanged, 1);
+    CHECK_STR(rig_query(rig, ORDERS), STR("1|A 2|other"));
+    CHECK_STR(rig_query(rig, "SELECT count(*) FROM main.pawl_load"), STR("3"));
+}
+
+ON_EACH_DRIVER(a_load_counts_once)
+{
+    const RigReading reading = {
+        .partition = "a", .from_us = 1, .to_us = 2, .fetched_us = 5, ROWS({1, "A"})};
+    const RigLoad load = {
+        .run = "r1", .ordinal = 3, .epoch = 1, .content = "x", .readings = &reading, .count = 1};
+    CHECK(!load_ok(rig, &load).loaded);
+    CHECK(load_ok(rig, &load).loaded);
+    Error err = {0};
+    bool has = false;
+    CHECK_OK(rig->driver->has_load(rig->state, STR("r1"), STR("orders"), 3, &has, &err), &err);
+    CHECK(has);
+    CHECK_OK(rig->driver->has_load(rig->state, STR("r1"), STR("orders"), 4, &has, &err), &err);
+    CHECK(!has);
+    CHECK_STR(rig_query(rig, ORDERS), STR("1|A"));
+
+    RigLoad other = load;
+    other.content = "y";
+    CHECK(!rig_load(rig, &other, NULL, &err));
+    CHECK_INT(err.code, ERROR_DATA);
+    CHECK_CONTAINS(str_from(err.message), STR("r1/orders/3"));
+    CHECK_CONTAINS(str_from(err.message), STR("another content"));
+}
+
+ON_EACH_DRIVER(a_lower_epoch_writes_nothing)
+{
+    const RigReading reading = {
+        .partition = "a", .from_us = 1, .to_us = 2, .fetched_us = 5, ROWS({1, "A"})};
+    RigLoad load = {.run = "r1", .epoch = 7, .readings = &reading, .count = 1};
+    (void)load_ok(rig, &load);
+    Error err = {0};
+    load.run = "r2";
+    load.epoch = 6;
+    CHECK(!rig_load(rig, &load, NULL, &err));
+    CHECK_INT(err.code, ERROR_CONFLICT);
+    CHECK_STR(rig_query(rig, "SELECT count(*) FROM main.pawl_load"), STR("1"));
+
+    // Another mode has a fence of its own; a higher epoch takes over, and shuts the lower one out.
+    load.mode = "historic";
+    (void)load_ok(rig, &load);
+    load.mode = NULL;
+    load.epoch = 8;
+    (void)load_ok(rig, &load);
+    load.run = "r3";
+    load.epoch = 7;
+    CHECK(!rig_load(rig, &load, NULL, &err));
+    CHECK_INT(err.code, ERROR_CONFLICT);
+    const Watermark mark = {STR("orders"), STR("a"), 1};
+    CHECK(!rig->driver->set_watermark(rig->state, STR("rig"), STR("incremental"), &rig_table, &mark,
+                                      7, &err));
+    CHECK_INT(err.code, ERROR_CONFLICT);
+}
+
+ON_EACH_DRIVER(an_older_reading_of_a_window_is_skipped)
+{
+    (void)READ(rig, "late", 50, {1, "new"});
+    const RigReading readings[] = {
+        {.partition = "a",
+         .from_us = 1,
+         .to_us = 2,
+         .fetched_us = 40,
+         ROWS({1, "old"}, {2, "gone since"})},
+        {.partition = "a", .from_us = 2, .to_us = 3, .fetched_us = 41, ROWS({3, "another day"})},
+        {.partition = "b",
+         .from_us = 1,
+         .to_us = 2,
+         .fetched_us = 42,
+         ROWS({4, "another account"})},
+    };
+    const RigResult result =
+        load_ok(rig, &(RigLoad){.run = "replay", .epoch = 1, .readings = readings, .count = 3});
+    CHECK_INT((int64_t)result.skipped, 1);
+    CHECK_STR(rig_query(rig, ORDERS), STR("1|new 3|another day 4|another account"));
+    // A reading of the same time is this one again: a replay may mend what was shaped wrongly.
+    CHECK_INT((int64_t)READ(rig, "same", 50, {1, "shaped anew"}).skipped, 0);
+    CHECK_STR(rig_query(rig, "SELECT name FROM shop.\"or\"\"ders\" WHERE id = 1"),
+              STR("shaped anew"));
+}
+
+ON_EACH_DRIVER(a_later_reading_of_a_wider_window_counts_too)
+{
+    const RigReading month = {
+        .partition = "a", .from_us = 0, .to_us = 30, .fetched_us = 50, ROWS({1, "new"})};
+    (void)load_ok(rig, &(RigLoad){.run = "month", .epoch = 1, .readings = &month, .count = 1});
+    CHECK_INT((int64_t)READ(rig, "day", 40, {2, "gone since"}).skipped, 1);
+    const RigReading wider = {
+        .partition = "a", .from_us = 0, .to_us = 31, .fetched_us = 40, ROWS({3, "the day after"})};
+    CHECK_INT((int64_t)load_ok(
+                  rig, &(RigLoad){.run = "wider", .epoch = 1, .readings = &wider, .count = 1})
+                  .skipped,
+              0);
+}
+
+ON_EACH_DRIVER(streams_without_windows_have_readings_too)
+{
+    const RigReading later = {.partition = "", .fetched_us = 50, ROWS({1, "new"})};
+    const RigReading earlier = {.partition = "", .fetched_us = 40, ROWS({1, "old"})};
+    (void)load_ok(rig, &(RigLoad){.run = "r1", .epoch = 1, .readings = &later, .count = 1});
+    CHECK_INT(
+        (int64_t)load_ok(rig, &(RigLoad){.run = "r2", .epoch = 1, .readings = &earlier, .count = 1})
+            .skipped,
+        1);
+}
+
+ON_EACH_DRIVER(a_row_is_marked_deleted_and_comes_back)
+{
+    (void)READ(rig, "r1", 10, {1, "A"}, {2, "B"}, {3, "C"});
+    const int64_t gone[] = {1, 3, 99};
+    const RigReading second = {.partition = "a",
+                               .from_us = 1,
+                               .to_us = 2,
+                               .fetched_us = 20,
+                               ROWS({2, "B"}),
+                               .gone = gone,
+                               .gone_count = 3};
+    CHECK_INT(
+        load_ok(rig, &(RigLoad){.run = "r2", .epoch = 1, .readings = &second, .count = 1}).deleted,
+        2);
+    CHECK_STR(rig_query(rig, ALL_ORDERS), STR("1|A|true 2|B|false 3|C|true"));
+    CHECK_STR(rig_query(rig, "SELECT _load_id, _deleted_at FROM shop.\"or\"\"ders\" WHERE id = 1"),
+              STR("r2/orders/0|1970-01-01 00:00:00.00002+00"));
+    // The same content, and yet it must be written.
+    CHECK_INT(READ(rig, "r3", 30, {1, "A"}, {2, "B"}).updated, 1);
+    CHECK_STR(rig_query(rig, ALL_ORDERS), STR("1|A|false 2|B|false 3|C|true"));
+}
+
+ON_EACH_DRIVER(a_fresher_row_is_not_marked)
+{
+    (void)READ(rig, "r1", 10, {1, "A"});
+    const int64_t gone[] = {1};
+    const RigReading other = {
+        .partition = "b", .from_us = 1, .to_us = 2, .fetched_us = 9, .gone = gone, .gone_count = 1};
+    CHECK_INT(
+        load_ok(rig, &(RigLoad){.run = "r2", .epoch = 1, .readings = &other, .count = 1}).deleted,
+        0);
+    CHECK_STR(rig_query(rig, ALL_ORDERS), STR("1|A|false"));
+}
+
+static Str watermarks(Rig *rig)
+{
+    Error err = {0};
+    Watermark *marks = NULL;
+    size_t count = 0;
+    CHECK_OK(rig->driver->read_watermarks(rig->state, STR("rig"), &rig_table, rig->arena, &marks,
+                                          &count, &err),
+             &err);
+    CLEANUP(buf_done) Buf out = {0};
+    for (size_t i = 0; i < count; i++)
+        CHECK_OK(buf_printf(&out, &err, "%s" STR_FMT "/" STR_FMT "=%lld", i > 0 ? " " : "",
+                            STR_ARG(marks[i].stream), STR_ARG(marks[i].partition_key),
+                            (long long)marks[i].us),
+                 &err);
+    Str text = {0};
+    CHECK_OK(arena_copy_str(rig->arena, buf_str(&out), &text, &err), &err);
+    return text;
+}
+
+ON_EACH_DRIVER(watermarks_move_forward_only)
+{
+    const Watermark first[] = {{STR("orders"), STR("a"), 100}, {STR("orders"), STR("b"), 100}};
+    const Watermark second[] = {{STR("orders"), STR("a"), 90},
+                                {STR("orders"), STR("b"), 110},
+                                {STR("orders"), STR("b"), 105},
+                                {STR("orders"), STR("c"), 1}};
+    (void)load_ok(rig,
+                  &(RigLoad){.run = "r1", .epoch = 1, .watermarks = first, .watermark_count = 2});
+    (void)load_ok(rig,
+                  &(RigLoad){.run = "r2", .epoch = 1, .watermarks = second, .watermark_count = 4});
+    CHECK_STR(watermarks(rig), STR("orders/a=100 orders/b=110 orders/c=1"));
+
+    // By hand they may move back.
+    Error err = {0};
+    const Watermark back = {STR("orders"), STR("a"), 50};
+    CHECK_OK(rig->driver->set_watermark(rig->state, STR("rig"), STR("incremental"), &rig_table,
+                                        &back, 1, &err),
+             &err);
+    CHECK_STR(watermarks(rig), STR("orders/a=50 orders/b=110 orders/c=1"));
+}
+
+ON_EACH_DRIVER(an_aborted_load_leaves_nothing)
+{
+    Error err = {0};
+    LoadSlice slices[1];
+    const RigReading reading = {
+        .partition = "a", .from_us = 1, .to_us = 2, .fetched_us = 5, ROWS({1, "A"})};
+    const RigLoad load = {.run = "r1", .epoch = 5, .readings = &reading, .count = 1};
+    const LoadSpec spec = rig_spec(&load, slices);
+    bool loaded = true;
+    CHECK_OK(rig->driver->load_begin(rig->state, &spec, &loaded, &err), &err);
+    rig->driver->load_abort(rig->state);
+    rig->driver->load_abort(rig->state);
+    // Not even its epoch.
+    (void)load_ok(rig, &(RigLoad){.run = "r2", .epoch = 1, .readings = &reading, .count = 1});
+    CHECK_STR(rig_query(rig, "SELECT run_id FROM main.pawl_load"), STR("r2"));
+}
+
+ON_EACH_DRIVER(the_latest_reading_of_each_window_is_known)
+{
+    (void)READ(rig, "r1", 10, {1, "A"});
+    (void)READ(rig, "r2", 30, {1, "A"}, {2, "B"});
+    (void)READ(rig, "r3", 20, {1, "A"}); // skipped
+    const RigReading whole = {.partition = "b", .fetched_us = 40, ROWS({9, "Z"})};
+    (void)load_ok(rig, &(RigLoad){.run = "r4", .epoch = 1, .readings = &whole, .count = 1});
+    Error err = {0};
+    LoadSlice *slices = NULL;
+    size_t count = 0;
+    CHECK_OK(rig->driver->read_slices(rig->state, &rig_table, STR("orders"), rig->arena, &slices,
+                                      &count, &err),
+             &err);
+    CHECK_INT((int64_t)count, 2);
+    CHECK_STR(slices[0].partition_key, STR("a"));
+    CHECK_INT(slices[0].from_us, 1);
+    CHECK_INT(slices[0].to_us, 2);
+    CHECK_INT(slices[0].fetched_us, 30);
+    CHECK_INT(slices[0].rows, 2);
+    CHECK_INT(slices[0].total, 2);
+    CHECK_STR(slices[1].partition_key, STR("b"));
+    CHECK_INT(slices[1].from_us, 0);
+    CHECK_INT(slices[1].to_us, 0);
+    CHECK_OK(rig->driver->read_slices(rig->state, &rig_table, STR("other"), rig->arena, &slices,
+                                      &count, &err),
+             &err);
+    CHECK_INT((int64_t)count, 0);
+}
+
+ON_EACH_DRIVER(the_keys_of_a_window_are_known)
+{
+    // Row `id` happened in second `id`, in account id % 10.
+    (void)READ(rig, "r1", 10, {3, "A"}, {5, "B"}, {13, "C"}, {23, "D"}, {33, "E"});
+    (void)READ(rig, "r2", 30, {13, "newer"});
+    Error err = {0};
+    Key128 *keys = NULL;
+    size_t count = 0;
+    const Str columns[] = {STR("account")};
+    const Str values[] = {STR("3")};
+    CHECK_OK(rig->driver->window_keys(rig->state, &rig_table, STR("happened"), columns, values, 1,
+                                      3000000, 33000000, 20, rig->arena, &keys, &count, &err),
+             &err);
+    CHECK_INT((int64_t)count, 2);
+    const Key128 first = rig_key(3), second = rig_key(23);
+    CHECK((memcmp(&keys[0], &first, sizeof(first)) == 0 &&
+           memcmp(&keys[1], &second, sizeof(second)) == 0) ||
+          (memcmp(&keys[1], &first, sizeof(first)) == 0 &&
+           memcmp(&keys[0], &second, sizeof(second)) == 0));
+    CHECK_OK(rig->driver->window_keys(rig->state, &rig_table, STR(""), NULL, NULL, 0, 0, 0, 99,
+                                      rig->arena, &keys, &count, &err),
+             &err);
+    CHECK_INT((int64_t)count, 5);
+    const Str wrong[] = {STR("acount")};
+    CHECK(!rig->driver->window_keys(rig->state, &rig_table, STR("happened"), wrong, values, 1, 0, 1,
+                                    20, rig->arena, &keys, &count, &err));
+    CHECK_INT(err.code, ERROR_JOB);
+}
+
+ON_EACH_DRIVER(dates_of_2038_and_beyond_are_kept)
+{
+    // Row 2^31: its second is the first that 32 bits cannot hold.
+    (void)READ(rig, "r1", INT64_C(4102444800000000), {INT64_C(2147483648), "far"});
+    CHECK_STR(rig_query(rig, "SELECT happened, _fetched_at FROM shop.\"or\"\"ders\""),
+              STR("2038-01-19 03:14:08+00|2100-01-01 00:00:00+00"));
+}
+
+ON_EACH_DRIVER(a_table_evolves_only_where_it_may)
+{
+    (void)READ(rig, "r1", 10, {1, "A"});
+    Error err = {0};
+    CHECK(!rig->driver->prepare(rig->state, &rig_table_frozen, 1, &err));
+    CHECK_INT(err.code, ERROR_JOB);
+    CHECK_CONTAINS(str_from(err.message), STR("'extra'"));
+    CHECK_OK(rig->driver->prepare(rig->state, &rig_table_wider, 1, &err), &err);
+    CHECK_STR(rig_query(rig, "SELECT id, extra FROM shop.\"or\"\"ders\""), STR("1|-"));
+    // Once it stands, nobody need add it; and who does not know it may go on.
+    CHECK_OK(rig->driver->prepare(rig->state, &rig_table_frozen, 1, &err), &err);
+    CHECK_INT(READ(rig, "r2", 20, {2, "B"}).inserted, 1);
+}
+
+ON_EACH_DRIVER(a_column_of_another_type_is_named)
+{
+    Column columns[32];
+    memcpy(columns, rig_table.columns, rig_table.column_count * sizeof(Column));
+    columns[2].type = COLUMN_INT64;
+    TableSpec table = rig_table;
+    table.columns = columns;
+    Error err = {0};
+    CHECK(!rig->driver->prepare(rig->state, &table, 1, &err));
+    CHECK_INT(err.code, ERROR_JOB);
+    CHECK_CONTAINS(str_from(err.message), STR("'name'"));
+}
+
+ON_EACH_DRIVER(quarantined_records_commit_with_their_load)
+{
+    Error err = {0};
+    LoadSlice slices[1];
+    const RigLoad load = {.run = "r1", .epoch = 1};
+    const LoadSpec spec = rig_spec(&load, slices);
+    for (int i = 0; i < 2; i++) {
+        CLEANUP(batch_builder_freep) BatchBuilder *builder = NULL;
+        struct ArrowArray array = {0};
+        CHECK_OK(batch_builder_new(rig_table.quarantine_columns, 4, &builder, &err), &err);
+        CHECK_OK(batch_row_begin(builder, &err), &err);
+        CHECK_OK(batch_set_str(builder, 0, STR("no key"), &err), &err);
+        CHECK_OK(batch_set_str(builder, 2, STR("{\"id\": null}"), &err), &err);
+        CHECK_OK(batch_row_end(builder, &err), &err);
+        CHECK_OK(batch_builder_finish(builder, &array, &err), &err);
+        bool loaded = true;
+        CHECK_OK(rig->driver->load_begin(rig->state, &spec, &loaded, &err), &err);
+        CHECK_OK(rig->driver->load_write_quarantine(rig->state, &array, &err), &err);
+        CHECK(array.release == NULL);
+        if (i == 0)
+            rig->driver->load_abort(rig->state);
+        else
+            CHECK_OK(rig->driver->load_commit(rig->state, &(LoadCommit){.quarantined = 1}, &err),
+                     &err);
+    }
+    CHECK_STR(
+        rig_query(rig,
+                  "SELECT reason, path, record, _load_id FROM shop.\"or\"\"ders__quarantine\""),
+        STR("no key|-|{\"id\": null}|r1/orders/0"));
+    CHECK_STR(rig_query(rig, "SELECT rows_quarantined FROM main.pawl_load"), STR("1"));
+}
+
+ON_EACH_DRIVER(the_log_keeps_what_it_is_given)
+{
+    Error err = {0};
+    const EtlLogRow rows[] = {
+        {.run = STR("r1"),
+         .job = STR("rig"),
+         .mode = STR("incremental"),
+         .stage = STR("load"),
+         .stream = STR("orders"),
+         .partition_key = STR("a"),
+         .status = STR("ok"),
+         .slice = 3,
+         .load = 0,
+         .rows_in = 7,
+         .rows_landed = 7,
+         .rows_inserted = 1,
+         .rows_updated = 2,
+         .rows_unchanged = 4,
+         .rows_deleted = 0,
+         .rows_quarantined = 0,
+         .rows_overflowed = 5,
+         .bytes = INT64_C(5000000000),
+         .requests = 2,
+         .attempts = 3,
+         .wait_us = 1500000,
+         .started_us = 1000000,
+         .duration_us = 2000000},
+        {.run = STR("r1"),
+         .stage = STR("run"),
+         .status = STR("failed"),
+         .slice = -1,
+         .load = -1,
+         .rows_in = -1,
+         .rows_landed = -1,
+         .rows_inserted = -1,
+         .rows_updated = -1,
+         .rows_unchanged = -1,
+         .rows_deleted = -1,
+         .rows_quarantined = -1,
+         .rows_overflowed = -1,
+         .bytes = -1,
+         .requests = -1,
+         .attempts = -1,
+         .wait_us = -1,
+         .started_us = -1,
+         .duration_us = -1,
+         .error_json = STR("{\"code\":\"IO\"}")},
+    };
+    CHECK_OK(rig->driver->append_log(rig->state, rows, 2, &err), &err);
+    CHECK_OK(rig->driver->append_log(rig->state, NULL, 0, &err), &err);
+    CHECK_STR(rig_query(rig, "SELECT * EXCLUDE (logged_at) FROM main.etl_log ORDER BY stage"),
+              STR("r1|rig|incremental|load|orders|a|3|0|ok|7|7|1|2|4|0|0|5|5000000000|2|3|1500000|"
+                  "1970-01-01 00:00:01+00|2000000|- "
+                  "r1|-|-|run|-|-|-|-|failed|-|-|-|-|-|-|-|-|-|-|-|-|-|-|{\"code\":\"IO\"}"));
+}
+
+ON_EACH_DRIVER(it_may_let_go_between_any_two_calls)
+{
+    Error err = {0};
+    (void)READ(rig, "r1", 10, {1, "A"});
+    CHECK_OK(rig->driver->idle(rig->state, &err), &err);
+    CHECK_OK(rig->driver->idle(rig->state, &err), &err);
+    (void)READ(rig, "r2", 20, {1, "B"});
+    CHECK_OK(rig->driver->idle(rig->state, &err), &err);
+    CHECK_STR(rig_query(rig, ORDERS), STR("1|B"));
+    rig_prepare(rig);
+    CHECK_STR(rig_query(rig, ORDERS), STR("1|B"));
+}
+
+// More rows than a chunk, of batches that end anywhere, some selected.
+ON_EACH_DRIVER(batches_of_all_sizes_are_written_whole)
+{
+    static RigRow rows[RIG_ROWS_MAX];
+    for (int i = 0; i < RIG_ROWS_MAX; i++)
+        rows[i] = (RigRow){i + 1, i % 3 == 0 ? "first" : "a second one, which is longer"};
+    RigReading readings[] = {
+        {.partition = "a", .from_us = 1, .to_us = 2, .fetched_us = 10, .rows = rows, .count = 2048},
+        {.partition = "b",
+         .from_us = 1,
+         .to_us = 2,
+         .fetched_us = 10,
+         .rows = rows + 2048,
+         .count = 1},
+        {.partition = "c",
+         .from_us = 1,
+         .to_us = 2,
+         .fetched_us = 10,
+         .rows = rows + 2049,
+         .count = 7951}};
+    CHECK_INT(load_ok(rig, &(RigLoad){.run = "r1", .epoch = 1, .readings = readings, .count = 3})
+                  .inserted,
+              RIG_ROWS_MAX);
+    CHECK_STR(rig_query(rig, "SELECT count(*), count(DISTINCT _row_key), sum(id), count(*) FILTER "
+                             "(name = 'first') FROM shop.\"or\"\"ders\""),
+              STR("10000|10000|50005000|3334"));
+    for (int i = 0; i < RIG_ROWS_MAX; i += 7)
+        rows[i].name = "changed";
+    for (size_t i = 0; i < 3; i++)
+        readings[i].fetched_us = 20;
+    const RigResult second =
+        load_ok(rig, &(RigLoad){.run = "r2", .epoch = 1, .readings = readings, .count = 3});
+    CHECK_INT(second.updated, 1429);
+    CHECK_INT(second.unchanged, 8571);
+    CHECK_STR(
+        rig_query(rig,
+                  "SELECT count(*), count(DISTINCT _row_key), sum(id), count(*) FILTER (name = "
+                  "'changed'),"
+                  " count(*) FILTER (id % 7 = 1 AND name = 'changed') FROM shop.\"or\"\"ders\""),
+        STR("10000|10000|50005000|1429|1429"));
+}
