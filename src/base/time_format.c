@@ -312,8 +312,10 @@ static bool finish(const Reader *reader, const Zone *zone, int64_t *ret_us)
     return true;
 }
 
-bool time_parse(Str text, Str format, const Zone *zone, int64_t *ret_us, bool *ret_has_zone)
+static bool parse(Str text, Str format, const Zone *zone, int64_t *ret_us, int32_t *ret_offset,
+                  bool *ret_has_zone)
 {
+    *ret_offset = 0;
     // A look at two bytes spares most formats the comparisons below.
     const bool counts = format.size >= 2 && format.size <= 19 && format.data[0] == '%' &&
                         (format.data[1] == 's' || format.data[1] == 'm' || format.data[1] == 'e');
@@ -342,6 +344,27 @@ bool time_parse(Str text, Str format, const Zone *zone, int64_t *ret_us, bool *r
     if (!read_by_format(&reader, format) || !finish(&reader, zone, ret_us))
         return false;
     *ret_has_zone = reader.has_zone;
+    *ret_offset = reader.has_zone ? reader.offset_seconds : 0;
+    return true;
+}
+
+bool time_parse(Str text, Str format, const Zone *zone, int64_t *ret_us, bool *ret_has_zone)
+{
+    int32_t ignored = 0;
+    return parse(text, format, zone, ret_us, &ignored, ret_has_zone);
+}
+
+bool time_parse_offset(Str text, Str format, int64_t *ret_us, int32_t *ret_offset_seconds,
+                       bool *ret_has_zone)
+{
+    int64_t us = 0;
+    int32_t offset = 0;
+    bool has_zone = false;
+    if (!parse(text, format, NULL, &us, &offset, &has_zone))
+        return false;
+    *ret_us = us;
+    *ret_offset_seconds = offset;
+    *ret_has_zone = has_zone;
     return true;
 }
 
