@@ -22,12 +22,19 @@ typedef struct PageReader PageReader;
 bool connector_open(const char *manifest_path, yyjson_val *config, Env *env, Arena *arena,
                     Findings *findings, Connector **ret_connector, Error *err) MUST_USE;
 
+// The same from bytes; `name` stands in messages.
+bool connector_open_bytes(Str bytes, Str name, yyjson_val *config, Env *env, Arena *arena,
+                          Findings *findings, Connector **ret_connector, Error *err) MUST_USE;
+
 size_t connector_stream_count(const Connector *connector);
 const Stream *connector_stream(const Connector *connector, size_t index);
 // ERROR_JOB names the nearest stream.
 bool connector_find_stream(const Connector *connector, Str name, const Stream **ret_stream,
                            Error *err) MUST_USE;
 Str stream_name(const Stream *stream);
+// True when the stream can be read. ERROR_JOB says what of the manifest pawl does not speak yet, or
+// what does not fit the config: that concerns only who uses the stream, so opening did not fail.
+bool stream_check(const Stream *stream, Error *err) MUST_USE;
 
 // Where a stream's partitions come from.
 const Stream *
@@ -39,6 +46,8 @@ Str stream_partition_field(const Stream *stream); // "account_id"
 typedef struct Partition {
     Str key;
     yyjson_val *fields;
+    yyjson_val *extra; // what templates may also see of the parent's record (extra_fields); NULL =
+                       // nothing. Not part of the key, so a partition made from its key lacks it
 } Partition;
 
 // Makes the partition of `stream` that a record of its parent stands for. *ret_ok = false when the
@@ -65,6 +74,7 @@ CursorInfo stream_cursor(const Stream *stream);
 typedef struct Window {
     int64_t from_us;
     int64_t to_us;
+    int32_t offset_seconds; // east of UTC, in which the manifest's formats write them; mostly 0
 } Window;
 
 // One unit of asking. `window` may be NULL when the stream has no cursor. Borrowed by the reader.
@@ -78,19 +88,22 @@ bool page_reader_request(PageReader *reader, Arena *arena, HttpRequest *ret_requ
                          Error *err) MUST_USE;
 
 typedef enum PageVerdict {
-    PAGE_RECORDS, // records (maybe none) follow; ask page_reader_request() for the next page
-    PAGE_RETRY,   // ask the same request again after wait_us
-    PAGE_LIMITED, // the same, and the far side said "too many": tell the rate budget
-    PAGE_IGNORED, // the manifest says to pass over it: the slice ends here, without records
-    PAGE_FAILED,  // no retry can help; `reason` says why
-    PAGE_DENIED,  // 401 or 403: the credential, or its right to this partition
+    PAGE_RECORDS,  // records (maybe none) follow; ask page_reader_request() for the next page
+    PAGE_RETRY,    // ask the same request again after wait_us
+    PAGE_LIMITED,  // the same, and the far side said "too many": tell the rate budget
+    PAGE_IGNORED,  // the manifest says to pass over it: the slice ends here, without records
+    PAGE_FAILED,   // no retry can help; `reason` says why
+    PAGE_DENIED,   // 401 or 403: the credential, or its right to this partition
+    PAGE_REDIRECT, // ask page_reader_request() again: it names another address; nothing to keep
 } PageVerdict;
 
 typedef struct PageOutcome {
     PageVerdict verdict;
     int64_t wait_us; // for RETRY and LIMITED: as the manifest's backoff says; -1 = it does not say
-    Str reason;      // never holds values of records; lives in the page's arena
-    yyjson_doc *doc; // the parsed body, in the page's arena; NULL when there was none
+    int64_t attempt; // how often this request was answered, this answer included
+    int64_t attempts_max; // the manifest's bound; a caller with a policy of its own ignores it
+    Str reason;           // never holds values of records; lives in the page's arena
+    yyjson_doc *doc;      // the parsed body, in the page's arena; NULL when there was none
     yyjson_val **records; // selected, filtered, transformed
     size_t record_count;
 } PageOutcome;
@@ -101,7 +114,10 @@ typedef struct PageOutcome {
 bool page_reader_answer(PageReader *reader, const HttpResponse *response, Arena *page_arena,
                         PageOutcome *ret_outcome, Error *err) MUST_USE;
 
-// Credentials of one stream's requester. Streams with equal authenticators share one Auth.
+// Streams with equal ids may share one Auth: same authenticator, same origin.
+size_t stream_auth_id(const Stream *stream);
+
+// Credentials of one stream's requester.
 bool connector_auth(const Connector *connector, const Stream *stream, Arena *arena, Auth **ret_auth,
                     Error *err) MUST_USE;
 void auth_free(Auth *auth); // wipes tokens; NULL is fine
