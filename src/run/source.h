@@ -1,0 +1,20 @@
+// Source: a manifest by itself, as `pawl source read` runs it: it speaks the Airbyte protocol, one
+// message a line (RECORD, STATE, LOG, TRACE).
+#pragma once
+
+#include "base/env.h"
+#include "base/str.h"
+
+typedef struct SourceReadOptions {
+    const char *manifest;
+    const char *config;     // JSON file
+    const char *catalog;    // configured catalog, JSON file; NULL = every stream of the manifest
+    const char *state;      // JSON file: one state message or a list of them; NULL or "" = none
+    const char *connect_to; // "127.0.0.1:PORT": tests only, see HttpOptions
+    const char *now;        // ISO 8601: tests only; the clock stands still and waits return at once
+    int output_fd;          // where messages go
+} SourceReadOptions;
+
+// Reads the catalog's streams one after the other. A stream that fails does not stop the others;
+// the result is false with the first failure, after all messages went out.
+bool source_read(const SourceReadOptions *options, Env *env, Error *err) MUST_USE;
