@@ -6,10 +6,7 @@
 typedef struct Options {
     ServicePlan service;
     ServerPlan server;
-    const char *port_file;   // where to write the port, or NULL
-    const char *faults_file; // fault script to read, or NULL
-    Str fault_rates;         // "503=0.01", or empty
-    double speed;            // seconds of the world a second
+    const char *port_file; // where to write the port, or NULL
     bool help, json;
 } Options;
 
