@@ -79,20 +79,25 @@ static bool append_sized(Buf *buf, Str text, uint32_t flag, Error *err)
     return buf_append(buf, text, err);
 }
 
+bool change_add_member(Change *change, const ChangeMember *member, Error *err)
+{
+    const size_t before = change->members.size;
+    if (append_sized(&change->members, member->name, member->added, err) &&
+        append_sized(&change->members, member->value, 0, err))
+        return true;
+    change->members.size = before;
+    return false;
+}
+
 bool change_edit(Account *account, int64_t id, const ChangeMember *members, size_t count,
                  Error *err)
 {
     TRY(check_exists(account, id, err));
     Change *change = NULL;
     TRY(change_make(account, id, &change, err));
-    const size_t before = change->members.size;
-    bool ok = true;
-    for (size_t i = 0; i < count && ok; i++)
-        ok = append_sized(&change->members, members[i].name, members[i].added, err) &&
-             append_sized(&change->members, members[i].value, 0, err);
-    if (!ok)
-        change->members.size = before;
-    return ok;
+    for (size_t i = 0; i < count; i++)
+        TRY(change_add_member(change, &members[i], err));
+    return true;
 }
 
 bool change_revert(Account *account, int64_t id, Error *err)

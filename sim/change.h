@@ -46,6 +46,10 @@ bool change_set_fate(World *world, Account *account, int64_t id, ChangeFate fate
 bool change_insert(World *world, Account *account, int64_t id, int64_t moment, int64_t *ret_id,
                    Error *err) MUST_USE;
 
+// Adds one member to a change that stands alone, such as a page's poison; buf_done(&change.members)
+// frees it.
+bool change_add_member(Change *change, const ChangeMember *member, Error *err) MUST_USE;
+
 // Walks the members: `*at` starts at 0. False at the end.
 bool change_next_member(const Change *change, size_t *at, ChangeMember *ret_member);
 

@@ -1,18 +1,11 @@
 #include "control.h"
 
 #include "base/json.h"
+#include "mutate.h"
 
 #include <inttypes.h>
 
 #define US_PER_SECOND INT64_C(1000000)
-
-typedef struct Control {
-    Service *service;
-    const Request *request;
-    const Query *query;
-    Answer *answer;
-    yyjson_val *body; // of a POST or PUT, or NULL
-} Control;
 
 static bool write_clock(Control *control, Error *err)
 {
@@ -83,13 +76,91 @@ static bool handle_shutdown(Control *control, Error *err)
     return buf_append(&control->answer->body, STR("{\"stopping\":true}"), err);
 }
 
+static bool handle_faults(Control *control, Error *err)
+{
+    Troubles *troubles = &control->service->troubles;
+    Error problem = {0};
+    if (control->body != NULL && !troubles_set(troubles, control->body, &problem))
+        return answer_error(control->answer, 400, err, "%s", problem.message);
+    return troubles_write(troubles, &control->answer->body, err);
+}
+
+// {"rate": 20, "burst": 10}
+static bool handle_limit(Control *control, Error *err)
+{
+    const double rate = yyjson_get_num(json_get(control->body, STR("rate")));
+    const double burst = yyjson_get_num(json_get(control->body, STR("burst")));
+    if (control->body == NULL || rate < 0 || burst < 0)
+        return answer_error(control->answer, 400, err,
+                            "limit: give \"rate\" (a second) and \"burst\"");
+    limit_set(&control->service->limit, rate, burst);
+    return buf_append(&control->answer->body, STR("{\"done\":true}"), err);
+}
+
+// Ends every access token.
+static bool handle_expire(Control *control, Error *err)
+{
+    auth_expire_all(&control->service->auth);
+    return buf_append(&control->answer->body, STR("{\"done\":true}"), err);
+}
+
+// {"account": 1003} from now on, {"account": 1003, "from": TIME}, {"account": 1003, "from": null}
+// never
+static bool handle_forbid(Control *control, Error *err)
+{
+    World *world = &control->service->world;
+    Account *account =
+        world_account(world, yyjson_get_sint(json_get(control->body, STR("account"))));
+    yyjson_val *from = json_get(control->body, STR("from"));
+    int64_t us = 0;
+    if (account == NULL || (yyjson_is_str(from) && !time_parse_iso(json_str(from), &us)))
+        return answer_error(control->answer, 400, err,
+                            "forbid: give \"account\", and \"from\" as a time or null");
+    world_write(world);
+    account->forbidden_from = yyjson_is_str(from)    ? us / US_PER_SECOND
+                              : yyjson_is_null(from) ? LIFE_NEVER
+                                                     : INT64_MIN;
+    world_unlock(world);
+    return buf_append(&control->answer->body, STR("{\"done\":true}"), err);
+}
+
+// What a reader of an account's days must have seen: to compare with, without reading pages.
+static bool handle_truth(Control *control, Error *err)
+{
+    Str id_text;
+    int64_t id = 0;
+    TRY(query_parameter(control->query->raw, STR("account"), control->answer->arena, &id_text,
+                        err));
+    World *world = &control->service->world;
+    const Account *account = str_to_int64(id_text, &id) ? world_account(world, id) : NULL;
+    if (account == NULL || control->query->wrong != NULL)
+        return answer_error(control->answer, 400, err,
+                            "truth: give ?account=, start_date and end_date as you like");
+    world_read(world);
+    const Selection selection = world_select(account, control->query->from, control->query->to);
+    Spot spot = selection_skip(&selection, 0);
+    Call call;
+    uint64_t id_sum = 0;
+    int64_t first = 0, last = 0;
+    for (uint32_t i = 0; selection_next(&selection, &spot, &call); i++) {
+        id_sum += (uint64_t)call.id;
+        last = i == 0 ? call.moment : last;
+        first = call.moment;
+    }
+    world_unlock(world);
+    return buf_printf(&control->answer->body, err,
+                      "{\"calls\":%" PRIu32 ",\"id_sum\":%" PRIu64 ",\"first\":%" PRId64
+                      ",\"last\":%" PRId64 "}",
+                      selection.total, id_sum, first, last);
+}
+
 static const struct {
     const char *name;
     bool (*handle)(Control *control, Error *err);
 } handlers[] = {
-    {"clock", handle_clock},
-    {"stats", handle_stats},
-    {"log", handle_log},
+    {"clock", handle_clock},       {"stats", handle_stats},   {"log", handle_log},
+    {"faults", handle_faults},     {"mutate", mutate_handle}, {"limit", handle_limit},
+    {"expire", handle_expire},     {"forbid", handle_forbid}, {"truth", handle_truth},
     {"shutdown", handle_shutdown},
 };
 
@@ -107,5 +178,7 @@ bool control_answer(Service *service, const Request *request, const Query *query
     for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]) && query->word_count == 2; i++)
         if (str_equal(query->words[1], str_from(handlers[i].name)))
             return handlers[i].handle(&control, err);
-    return answer_error(answer, 404, err, "control: clock, stats, log or shutdown");
+    return answer_error(
+        answer, 404, err,
+        "control: clock, stats, log, faults, mutate, limit, expire, forbid, truth or shutdown");
 }

@@ -7,7 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 
-enum { LOOK_US = 20 * 1000, HELP_BYTES = 64 * 1024 };
+enum { LOOK_US = 20 * 1000, HELP_BYTES = 64 * 1024, FAULTS_BYTES = 8 * 1024 * 1024 };
 
 static volatile sig_atomic_t interrupted;
 
@@ -45,14 +45,44 @@ static bool announce(const Options *options, const Server *server, Error *err)
     return true;
 }
 
+// The fault script: a file, or made of rates. Both at once would leave their order open.
+static bool read_faults(const Options *options, Arena *arena, Str *ret_script, Error *err)
+{
+    if (options->faults_file != NULL && options->fault_rates.size > 0)
+        return error_set(err, ERROR_JOB, "--faults and --fault-rates exclude each other");
+    if (options->faults_file != NULL)
+        return file_read(options->faults_file, FAULTS_BYTES, arena, ret_script, err);
+    if (options->fault_rates.size > 0)
+        return troubles_script_of_rates(options->fault_rates, arena, ret_script, err);
+    return true;
+}
+
+// Lives until a signal or a shutdown request; moves the world's clock meanwhile.
+static bool run(const Options *options, Env *env, Service *service, Error *err)
+{
+    const int64_t begin_us = env->monotonic_us(env->state);
+    int64_t moved = 0;
+    while (!interrupted && !atomic_load(&service->stop)) {
+        env->sleep_us(env->state, LOOK_US);
+        const double gone_s = (double)(env->monotonic_us(env->state) - begin_us) / 1e6;
+        const int64_t due = (int64_t)(gone_s * options->speed);
+        if (due > moved)
+            TRY(service_advance(service, due - moved, err));
+        moved = due;
+    }
+    return true;
+}
+
 static bool serve(const Options *options, Env *env, Service *service, Server *server, Error *err)
 {
-    TRY(service_init(service, &options->service, env, err));
+    CLEANUP(arena_freep) Arena *arena = arena_new(FAULTS_BYTES * 4, err);
+    TRY(arena != NULL);
+    ServicePlan plan = options->service;
+    TRY(read_faults(options, arena, &plan.faults, err));
+    TRY(service_init(service, &plan, env, err));
     TRY(server_start(server, service, &options->server, err));
     TRY(announce(options, server, err));
-    while (!interrupted && !atomic_load(&service->stop))
-        env->sleep_us(env->state, LOOK_US);
-    return true;
+    return run(options, env, service, err);
 }
 
 static bool print_help(Error *err)

@@ -17,7 +17,8 @@ typedef struct Values {
     int64_t port, threads, seed, calls, accounts, from, to, now, latency_ms, agents_latency_ms,
         tick, cap, expires_in, token_requests, edits, deletes;
     double rate, burst;
-    Str port_file, access_key, secret, client_id, client_secret;
+    double speed;
+    Str faults, fault_rates, port_file, access_key, secret, client_id, client_secret;
     bool compress, after_cap, no_control, json, help;
 } Values;
 
@@ -44,6 +45,7 @@ static const Option options[] = {
     {"--to", "DATE", KIND_DATE, AT(to), "2026-11-01", "the day behind the last one"},
     {"--now", "TIME", KIND_TIME, AT(now), "", "the world's clock; default: when every account has reached --to"},
     {"--tick", "SECONDS", KIND_UINT, AT(tick), "0", "the clock moves on by so much with every request for calls"},
+    {"--speed", "X", KIND_DOUBLE, AT(speed), "0", "the clock runs, X seconds of the world a second; 0 = it stands"},
     {"--edits", "PPM", KIND_UINT, AT(edits), "200000", "calls of a million that are tagged later (half as many sales ...)"},
     {"--deletes", "PPM", KIND_UINT, AT(deletes), "3000", "calls of a million that are deleted later"},
     {"--latency-ms", "N", KIND_UINT, AT(latency_ms), "0", "hold every answer of the API back"},
@@ -58,6 +60,8 @@ static const Option options[] = {
     {"--client-secret", "TEXT", KIND_TEXT, AT(client_secret), "sim-client-secret", "its secret"},
     {"--expires-in", "SECONDS", KIND_UINT, AT(expires_in), "7200", "life of an access token"},
     {"--token-requests", "N", KIND_UINT, AT(token_requests), "0", "an access token also ends after N requests; 0 = does not"},
+    {"--faults", "FILE", KIND_TEXT, AT(faults), "", "fault script, JSON; see sim/README.md"},
+    {"--fault-rates", "LIST", KIND_TEXT, AT(fault_rates), "", "faults by rate: 503=0.01,reset=0.001"},
     {"--no-control", NULL, KIND_FLAG, AT(no_control), NULL, "no end points below /_sim/"},
     {"--help", NULL, KIND_FLAG, AT(help), NULL, "print this"},
 };
@@ -153,6 +157,9 @@ bool options_read(int argc, char **argv, Options *ret_options, Error *err)
     TRY(check_range("--expires-in", values.expires_in, INT32_MAX, err));
 
     Options result = {.help = values.help, .json = values.json};
+    result.faults_file = values.faults.size > 0 ? values.faults.data : NULL;
+    result.fault_rates = values.fault_rates;
+    result.speed = values.speed;
     result.port_file = values.port_file.size > 0 ? values.port_file.data : NULL;
     result.server = (ServerPlan){(uint16_t)values.port, (int)values.threads, values.compress};
     result.service = (ServicePlan){.latency_us = values.latency_ms * US_PER_MS,

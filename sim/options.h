@@ -6,7 +6,10 @@
 typedef struct Options {
     ServicePlan service;
     ServerPlan server;
-    const char *port_file; // where to write the port, or NULL
+    const char *port_file;   // where to write the port, or NULL
+    const char *faults_file; // fault script to read, or NULL
+    Str fault_rates;         // "503=0.01", or empty
+    double speed;            // seconds of the world a second
     bool help, json;
 } Options;
 

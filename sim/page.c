@@ -80,19 +80,20 @@ static bool write_frame(const PagePlan *plan, const Frame *frame, Buf *out, Erro
     return buf_printf(out, err, ",\"sort\":[" STR_FMT "],\"stats\":{}}", STR_ARG(frame->sort));
 }
 
-static bool write_head(const PagePlan *plan, const char *key, Buf *out, Error *err)
+// A member that is far too long, put behind the others of the record just written.
+static bool write_huge(size_t size, Buf *out, Error *err)
 {
-    TRY(buf_printf(out, err, "{\"%s\":[", key));
-    const size_t padding = (size_t)plan->twist.padding_bytes;
-    TRY(buf_reserve(out, padding, err));
-    if (padding > 0)
-        memset(out->data + out->size, ' ', padding);
-    out->size += padding;
-    return true;
+    TRY(buf_reserve(out, size, err));
+    out->size--; // the closing brace
+    TRY(buf_append(out, STR(",\"huge_text\":\""), err));
+    TRY(buf_reserve(out, size, err));
+    memset(out->data + out->size, 'x', size);
+    out->size += size;
+    return buf_append(out, STR("\"}"), err);
 }
 
 // Which members to leave out: two are known to the writer, the rest is cut out afterwards.
-static bool read_omit(Str exclude, unsigned *ret_omit, Str *ret_others)
+static void read_omit(Str exclude, unsigned *ret_omit, Str *ret_others)
 {
     unsigned omit = 0;
     bool others = false;
@@ -107,7 +108,6 @@ static bool read_omit(Str exclude, unsigned *ret_omit, Str *ret_others)
     }
     *ret_omit = omit;
     *ret_others = others ? exclude : (Str){NULL, 0};
-    return true;
 }
 
 // The `after` text: how many rows came before (for the cap), then the spot.
@@ -149,18 +149,18 @@ static bool write_records(const PagePlan *plan, const Selection *selection, Spot
 {
     unsigned omit;
     Str others;
-    (void)read_omit(plan->query->exclude_fields, &omit, &others);
-    TRY(write_head(plan, "calls", out, err));
+    read_omit(plan->query->exclude_fields, &omit, &others);
+    TRY(buf_append(out, STR("{\"calls\":["), err));
     Call call;
     for (; frame->count < frame->per_page && selection_next(selection, spot, &call);
          frame->count++) {
         if (frame->count > 0)
             TRY(buf_append_char(out, ',', err));
+        if (frame->count == 0 && plan->twist.poison != NULL)
+            call.change = plan->twist.poison;
         TRY(record_append(plan->world, &call, omit, others, out, err));
-        if (frame->count == 0 && plan->twist.poison.size > 0) {
-            out->size--; // the closing brace
-            TRY(buf_printf(out, err, "," STR_FMT "}", STR_ARG(plan->twist.poison)));
-        }
+        if (frame->count == 0 && plan->twist.huge_bytes > 0)
+            TRY(write_huge((size_t)plan->twist.huge_bytes, out, err));
     }
     return true;
 }
@@ -208,7 +208,7 @@ bool page_write_list(const PagePlan *plan, const PageList *list, Buf *out, PageR
     if (__builtin_mul_overflow(frame.page - 1, frame.per_page, &skip) || skip > list->count)
         skip = list->count;
     frame.before = (uint32_t)skip;
-    TRY(write_head(plan, list->key, out, err));
+    TRY(buf_printf(out, err, "{\"%s\":[", list->key));
     for (uint32_t i = frame.before; i < list->count && frame.count < frame.per_page;
          i++, frame.count++) {
         if (frame.count > 0)

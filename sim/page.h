@@ -9,11 +9,11 @@
 
 // What a page may be asked to get wrong; zero = nothing.
 typedef struct PageTwist {
-    int64_t total_delta;   // total_entries lies by so many
-    Str next_page;         // sent instead of the right one
-    bool next_is_self;     // next_page leads to the same page
-    int64_t padding_bytes; // blanks in front of the list, for huge pages
-    Str poison;            // raw members put into the first record; see trouble.h
+    int64_t total_delta;  // total_entries lies by so many
+    Str next_page;        // sent instead of the right one
+    bool next_is_self;    // next_page leads to the same page
+    int64_t huge_bytes;   // of a text in the first record
+    const Change *poison; // set in the first record
 } PageTwist;
 
 typedef struct PagePlan {

@@ -1,5 +1,8 @@
 #include "server.h"
 
+#include "pack.h"
+#include "wire.h"
+
 #include <arpa/inet.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
@@ -7,8 +10,11 @@
 
 enum {
     SERVER_ARENA_BYTES = 16 * 1024 * 1024,
-    EXCHANGE_ARENA_BYTES = 64 * 1024 * 1024,
-    CONNECTION_BYTES = 64 * 1024
+    EXCHANGE_ARENA_BYTES = 256 * 1024 * 1024,
+    CONNECTION_BYTES = 64 * 1024,
+    TIMEOUT_MS = 600000,
+    DELAY_MS = 1000,
+    US_PER_MS = 1000,
 };
 
 // One request and its answer.
@@ -20,7 +26,9 @@ struct Exchange {
     Str target;
     Buf request_body;
     Answer answer;
-    bool begun, waited;
+    Packer packer;
+    Wire wire;
+    bool begun, waited, answered, counted;
     bool to_stranger;
 };
 
@@ -61,6 +69,7 @@ static void free_exchanges(Server *server)
         server->unused = exchange->next;
         buf_done(&exchange->request_body);
         buf_done(&exchange->answer.body);
+        packer_done(&exchange->packer);
         arena_free(exchange->arena);
     }
 }
@@ -75,7 +84,9 @@ static void *begin_request(void *state, const char *target, struct MHD_Connectio
     Error err = {0};
     exchange->server = state;
     exchange->connection = connection;
-    exchange->begun = exchange->waited = exchange->to_stranger = false;
+    exchange->begun = exchange->waited = exchange->answered = exchange->counted =
+        exchange->to_stranger = false;
+    exchange->wire = (Wire){0};
     buf_clear(&exchange->request_body);
     exchange->request_body.limit_bytes = REQUEST_BODY_BYTES_MAX;
     exchange->answer.arena = exchange->arena;
@@ -92,9 +103,14 @@ static void end_request(void *state, struct MHD_Connection *connection, void **e
 {
     (void)state;
     (void)connection;
-    (void)reason;
-    if (*exchange_slot != NULL)
-        give_back_exchange(*exchange_slot);
+    Exchange *exchange = *exchange_slot;
+    if (exchange == NULL)
+        return;
+    if (reason == MHD_REQUEST_TERMINATED_COMPLETED_OK)
+        wire_sent(&exchange->wire);
+    if (exchange->counted)
+        tally_leave(&exchange->server->service->tally);
+    give_back_exchange(exchange);
     *exchange_slot = NULL;
 }
 
@@ -109,12 +125,19 @@ static void wake(void *connection)
     MHD_resume_connection(connection);
 }
 
-// The body stays the exchange's, which outlives the response.
-static enum MHD_Result send_answer(Exchange *exchange)
+// Suspends the request; handle() is called again when the time is over.
+static enum MHD_Result wait_for(Exchange *exchange, int64_t delay_us)
+{
+    exchange->waited = true;
+    MHD_suspend_connection(exchange->connection);
+    if (!waiting_add(&exchange->server->waiting, delay_us, wake, exchange->connection))
+        MHD_resume_connection(exchange->connection);
+    return MHD_YES;
+}
+
+static enum MHD_Result queue_answer(Exchange *exchange, struct MHD_Response *response)
 {
     const Answer *answer = &exchange->answer;
-    struct MHD_Response *response = MHD_create_response_from_buffer(
-        answer->body.size, answer->body.data, MHD_RESPMEM_PERSISTENT);
     if (response == NULL)
         return MHD_NO;
     (void)MHD_add_response_header(response, "Content-Type", answer->content_type);
@@ -127,6 +150,61 @@ static enum MHD_Result send_answer(Exchange *exchange)
     return result;
 }
 
+// Bodies stay the exchange's, which outlives the response.
+static enum MHD_Result send_body(Exchange *exchange, Str body, PackKind coding)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        body.size, (char *)(uintptr_t)body.data, MHD_RESPMEM_PERSISTENT);
+    if (response != NULL && coding != PACK_NONE)
+        (void)MHD_add_response_header(response, "Content-Encoding", pack_name(coding));
+    return queue_answer(exchange, response);
+}
+
+static enum MHD_Result send_well(Exchange *exchange)
+{
+    Str body = buf_str(&exchange->answer.body);
+    PackKind coding = PACK_NONE;
+    Error err = {0};
+    if (exchange->server->plan.compress)
+        coding = pack_choose(header_of(exchange->connection, "Accept-Encoding"));
+    if (coding != PACK_NONE && !packer_pack(&exchange->packer, coding, body, &body, &err)) {
+        (void)fprintf(stderr, "ctm-sim: %s\n", err.message);
+        return MHD_NO;
+    }
+    return send_body(exchange, body, coding);
+}
+
+// Sends as badly as the trouble wants.
+static enum MHD_Result send_answer(Exchange *exchange)
+{
+    const Trouble *trouble = &exchange->answer.trouble;
+    const Str body = buf_str(&exchange->answer.body);
+    if (trouble->kind == TROUBLE_RESET) {
+        wire_reset(exchange->connection);
+        return MHD_NO;
+    }
+    if (trouble->kind == TROUBLE_TIMEOUT)
+        return exchange->waited ? MHD_NO
+                                : wait_for(exchange, trouble_ms(trouble, TIMEOUT_MS) * US_PER_MS);
+    if (trouble->kind == TROUBLE_DELAY && !exchange->waited)
+        return wait_for(exchange, trouble_ms(trouble, DELAY_MS) * US_PER_MS);
+    if (trouble->kind == TROUBLE_BAD_GZIP) {
+        Str packed;
+        Error err = {0};
+        if (!packer_pack(&exchange->packer, PACK_GZIP, body, &packed, &err))
+            return MHD_NO;
+        wire_break_gzip(packed);
+        return send_body(exchange, packed, PACK_GZIP);
+    }
+    if (!wire_is_bad(trouble))
+        return send_well(exchange);
+    exchange->wire = (Wire){.connection = exchange->connection,
+                            .waiting = &exchange->server->waiting,
+                            .body = body,
+                            .trouble = *trouble};
+    return queue_answer(exchange, wire_response(&exchange->wire));
+}
+
 static enum MHD_Result answer_request(Exchange *exchange, const char *method)
 {
     Service *service = exchange->server->service;
@@ -136,32 +214,33 @@ static enum MHD_Result answer_request(Exchange *exchange, const char *method)
                              .authorization = header_of(exchange->connection, "Authorization"),
                              .body = buf_str(&exchange->request_body),
                              .to_stranger = exchange->to_stranger};
+    if (exchange->answered) // and held back since
+        return send_answer(exchange);
     const int64_t delay_us = exchange->waited ? 0 : service_delay_us(service, &request);
-    if (delay_us > 0) {
-        exchange->waited = true;
-        MHD_suspend_connection(exchange->connection);
-        if (!waiting_add(&exchange->server->waiting, delay_us, wake, exchange->connection))
-            MHD_resume_connection(exchange->connection);
-        return MHD_YES;
-    }
+    if (delay_us > 0)
+        return wait_for(exchange, delay_us);
     Error err = {0};
     if (!service_answer(service, &request, &exchange->answer, &err)) {
         (void)fprintf(stderr, "ctm-sim: %s\n", err.message);
         return MHD_NO;
     }
+    exchange->answered = true;
+    exchange->waited = false;
     return send_answer(exchange);
 }
 
 static enum MHD_Result handle(Server *server, struct MHD_Connection *connection, const char *method,
                               const char *upload, size_t *upload_size, void **exchange_slot)
 {
-    (void)server;
     Exchange *exchange = *exchange_slot;
     if (exchange == NULL)
         return MHD_NO;
     if (!exchange->begun) { // headers only; a body may follow
         exchange->begun = true;
         exchange->connection = connection;
+        exchange->counted = !str_starts_with(exchange->target, STR("/_sim/"));
+        if (exchange->counted)
+            tally_enter(&server->service->tally);
         return MHD_YES;
     }
     if (*upload_size > 0) {
@@ -247,6 +326,7 @@ void server_stop(Server *server)
         MHD_stop_daemon(server->daemon);
     if (server->stranger != NULL)
         MHD_stop_daemon(server->stranger);
+    waiting_done(&server->waiting);
     free_exchanges(server);
     (void)pthread_mutex_destroy(&server->lock);
     arena_free(server->arena);

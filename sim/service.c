@@ -1,7 +1,9 @@
 #include "service.h"
 
 #include "base/json.h"
+#include "change.h"
 #include "control.h"
+#include "mishap.h"
 #include "record.h"
 
 #include <inttypes.h>
@@ -20,6 +22,7 @@ typedef struct Visit {
     Str origin; // "http://127.0.0.1:8080"
     Identity identity;
     Account *account; // the one the path names, or NULL
+    Change poison;    // for the page, as the trouble wants it
 } Visit;
 
 bool service_init(Service *service, const ServicePlan *plan, Env *env, Error *err)
@@ -33,11 +36,23 @@ bool service_init(Service *service, const ServicePlan *plan, Env *env, Error *er
     TRY(world_init(&service->world, &plan->world, err));
     TRY(auth_init(&service->auth, &service->plan.auth, service->arena, err));
     TRY(limit_init(&service->limit, &service->plan.limit, service->arena, err));
-    return tally_init(&service->tally, service->arena, err);
+    TRY(tally_init(&service->tally, service->arena, err));
+    TRY(troubles_init(&service->troubles, plan->world.seed, err));
+    return plan->faults.size == 0 || service_set_faults(service, plan->faults, err);
+}
+
+bool service_set_faults(Service *service, Str script, Error *err)
+{
+    CLEANUP(arena_freep) Arena *arena = arena_new(SERVICE_ARENA_BYTES, err);
+    TRY(arena != NULL);
+    yyjson_doc *doc = NULL;
+    TRY(json_parse(script, "faults", arena, &doc, err));
+    return troubles_set(&service->troubles, yyjson_doc_get_root(doc), err);
 }
 
 void service_done(Service *service)
 {
+    troubles_done(&service->troubles);
     tally_done(&service->tally);
     limit_done(&service->limit);
     auth_done(&service->auth);
@@ -98,10 +113,18 @@ static bool answer_refusal(const Visit *visit, PageRefusal refusal, Error *err)
     return answer_error(visit->answer, 400, err, "%s is not valid", visit->query.wrong);
 }
 
+static bool twist_page(Visit *visit, PagePlan *plan, Error *err)
+{
+    *plan = page_plan(visit);
+    return mishap_twist(visit->service, visit->request, &visit->answer->trouble,
+                        visit->answer->arena, plan, &visit->poison, err);
+}
+
 static bool answer_list(Visit *visit, const PageList *list, Error *err)
 {
-    const PagePlan plan = page_plan(visit);
+    PagePlan plan;
     PageRefusal refusal = PAGE_OK;
+    TRY(twist_page(visit, &plan, err));
     TRY(page_write_list(&plan, list, &visit->answer->body, &refusal, err));
     return answer_refusal(visit, refusal, err);
 }
@@ -173,8 +196,9 @@ static bool answer_contacts(Visit *visit, Error *err)
 
 static bool answer_calls(Visit *visit, Error *err)
 {
-    const PagePlan plan = page_plan(visit);
+    PagePlan plan;
     PageRefusal refusal = PAGE_OK;
+    TRY(twist_page(visit, &plan, err));
     TRY(page_write_calls(&plan, visit->account, &visit->answer->body, &refusal, err));
     return answer_refusal(visit, refusal, err);
 }
@@ -279,7 +303,8 @@ static bool answer_inside(Visit *visit, Error *err)
     const int64_t own = visit->identity.account_id;
     if (visit->account == NULL)
         return answer_error(visit->answer, 404, err, "no such account");
-    if ((own != 0 && own != visit->account->id) || visit->account->forbidden) {
+    if ((own != 0 && own != visit->account->id) ||
+        visit->service->world.now >= visit->account->forbidden_from) {
         visit->answer->status = 403;
         return buf_append(
             &visit->answer->body,
@@ -313,6 +338,29 @@ static bool answer_too_fast(Visit *visit, int64_t wait_us, Error *err)
     return answer_error(visit->answer, 429, err, "rate limit exceeded");
 }
 
+bool service_advance(Service *service, int64_t seconds, Error *err)
+{
+    world_write(&service->world);
+    const bool ok = world_set_now(&service->world, service->world.now + seconds, err);
+    world_unlock(&service->world);
+    return ok;
+}
+
+// What happens in the world between two pages of calls.
+static bool move_world(Visit *visit, Error *err)
+{
+    Service *service = visit->service;
+    const Query *query = &visit->query;
+    if (query->word_count != 3 || !str_equal(query->words[2], STR("calls")))
+        return true;
+    if (service->plan.tick_s > 0)
+        TRY(service_advance(service, service->plan.tick_s, err));
+    const Trouble *trouble = &visit->answer->trouble;
+    if (trouble->kind != TROUBLE_SHIFT)
+        return true;
+    return mishap_shift(service, query_id(query, 1), trouble->count > 0 ? trouble->count : 1, err);
+}
+
 static bool answer_api(Visit *visit, Error *err)
 {
     Service *service = visit->service;
@@ -327,9 +375,11 @@ static bool answer_api(Visit *visit, Error *err)
     if (!str_equal(visit->request->method, STR("GET")))
         return answer_error(visit->answer, 405, err, "method not allowed");
 
+    TRY(move_world(visit, err));
     world_read(&service->world);
     const bool ok = answer_inside(visit, err);
     world_unlock(&service->world);
+    buf_done(&visit->poison.members);
     return ok;
 }
 
@@ -350,20 +400,37 @@ static bool answer_token(Visit *visit, Error *err)
                       &visit->answer->status, err);
 }
 
-static bool answer_by_path(Visit *visit, Error *err)
+static bool answer_for_real(Visit *visit, Error *err)
 {
     const Query *query = &visit->query;
-    if (visit->request->to_stranger)
-        return buf_append(&visit->answer->body,
-                          STR("{\"calls\":[],\"next_page\":null,\"total_entries\":0}"), err);
     if (is_token_path(query))
         return answer_token(visit, err);
-    if (query->word_count >= 1 && str_equal(query->words[0], STR("_sim")) &&
-        visit->service->plan.control)
-        return control_answer(visit->service, visit->request, query, visit->answer, err);
     if (query->is_api && query->word_count >= 1 && str_equal(query->words[0], STR("accounts")))
         return answer_api(visit, err);
     return answer_error(visit->answer, 404, err, "no such page");
+}
+
+static bool is_control(const Query *query)
+{
+    return query->word_count >= 1 && str_equal(query->words[0], STR("_sim"));
+}
+
+static bool answer_by_path(Visit *visit, Error *err)
+{
+    Service *service = visit->service;
+    Answer *answer = visit->answer;
+    if (visit->request->to_stranger)
+        return buf_append(&answer->body,
+                          STR("{\"calls\":[],\"next_page\":null,\"total_entries\":0}"), err);
+    if (is_control(&visit->query) && service->plan.control)
+        return control_answer(service, visit->request, &visit->query, answer, err);
+
+    TRY(troubles_ask(&service->troubles, visit->request->method, &visit->query, answer->arena,
+                     &answer->trouble, err));
+    if (mishap_replaces(&answer->trouble))
+        return mishap_replace(service, visit->request, &answer->trouble, answer, err);
+    TRY(answer_for_real(visit, err));
+    return mishap_spoil(&answer->trouble, answer, err);
 }
 
 int64_t service_delay_us(const Service *service, const Request *request)
@@ -383,24 +450,23 @@ bool service_answer(Service *service, const Request *request, Answer *answer, Er
     answer->status = 200;
     answer->content_type = "application/json; charset=utf-8";
     answer->header_count = 0;
-    answer->delay_us = 0;
+    answer->trouble = (Trouble){.kind = TROUBLE_NONE};
     buf_clear(&answer->body);
     TRY(query_parse(request->target, answer->arena, &visit.query, err));
     TRY(arena_printf(answer->arena, &visit.origin, err, "http://" STR_FMT, STR_ARG(request->host)));
-    const bool counted =
-        visit.query.word_count == 0 || !str_equal(visit.query.words[0], STR("_sim"));
-    if (counted)
-        tally_begin(&service->tally);
     const bool ok = answer_by_path(&visit, err);
+    if (is_control(&visit.query) && !request->to_stranger)
+        return ok;
+    const TroubleKind kind = answer->trouble.kind;
     const TallyRequest entry = {.method = request->method,
                                 .target = request->target,
                                 .resource = visit.query.resource,
                                 .status = ok ? answer->status : 500,
                                 .credential = (int)visit.identity.credential,
                                 .size = answer->body.size,
+                                .trouble = kind == TROUBLE_NONE ? NULL : trouble_name(kind),
                                 .to_stranger = request->to_stranger,
                                 .has_credential = request->authorization.size > 0};
-    if (counted)
-        tally_end(&service->tally, &entry);
+    tally_count(&service->tally, &entry);
     return ok;
 }

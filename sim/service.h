@@ -27,6 +27,7 @@ typedef struct ServicePlan {
     uint32_t cap;              // see PagePlan
     bool after_is_capped;
     bool control; // /_sim/... answers
+    Str faults;   // script, as JSON text; may be empty
 } ServicePlan;
 
 typedef struct Service {
@@ -61,12 +62,17 @@ typedef struct Answer {
     const char *content_type;
     AnswerHeader headers[ANSWER_HEADERS_MAX];
     size_t header_count;
-    int64_t delay_us;       // to wait before it is sent
-    const Trouble *trouble; // how to send it badly, or NULL
+    Trouble trouble; // how to send it badly; kind NONE = well
 } Answer;
 
 bool service_init(Service *service, const ServicePlan *plan, Env *env, Error *err) MUST_USE;
 void service_done(Service *service);
+
+// Replaces the fault script (see trouble.h) by one in JSON text.
+bool service_set_faults(Service *service, Str script, Error *err) MUST_USE;
+
+// Moves the world's clock.
+bool service_advance(Service *service, int64_t seconds, Error *err) MUST_USE;
 
 // How long the answer is held back: asked before the request is worked on, so that what is answered
 // is the state at the end of the wait.

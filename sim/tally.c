@@ -24,12 +24,19 @@ void tally_done(Tally *tally)
     *tally = (Tally){0};
 }
 
-void tally_begin(Tally *tally)
+void tally_enter(Tally *tally)
 {
     (void)pthread_mutex_lock(&tally->lock);
     tally->now++;
     if (tally->now > tally->most)
         tally->most = tally->now;
+    (void)pthread_mutex_unlock(&tally->lock);
+}
+
+void tally_leave(Tally *tally)
+{
+    (void)pthread_mutex_lock(&tally->lock);
+    tally->now--;
     (void)pthread_mutex_unlock(&tally->lock);
 }
 
@@ -50,10 +57,9 @@ static void count_path(Tally *tally, Str resource)
     path->requests = 1;
 }
 
-void tally_end(Tally *tally, const TallyRequest *request)
+void tally_count(Tally *tally, const TallyRequest *request)
 {
     (void)pthread_mutex_lock(&tally->lock);
-    tally->now -= tally->now > 0; // it may have been cleared in between
     TallyEntry *entry = &tally->log[tally->requests++ % TALLY_LOG_MAX];
     tally->bytes += request->size;
     tally->rate_limited += request->status == 429;
@@ -65,7 +71,8 @@ void tally_end(Tally *tally, const TallyRequest *request)
     *entry = (TallyEntry){.number = tally->requests,
                           .size = request->size,
                           .status = (int16_t)request->status,
-                          .credential = (int16_t)request->credential};
+                          .credential = (int16_t)request->credential,
+                          .trouble = request->trouble};
     (void)snprintf(entry->target, sizeof(entry->target), "%s" STR_FMT " " STR_FMT,
                    request->to_stranger ? "stranger: " : "", STR_ARG(request->method),
                    STR_ARG(request->target));
@@ -127,9 +134,9 @@ static bool write_log_locked(const Tally *tally, uint64_t since, Buf *out, Error
         const TallyEntry *entry = &tally->log[(number - 1) % TALLY_LOG_MAX];
         TRY(buf_printf(out, err,
                        "%s{\"number\":%" PRIu64 ",\"status\":%d,\"bytes\":%" PRIu64
-                       ",\"credential\":%d,\"request\":",
+                       ",\"credential\":%d,\"trouble\":\"%s\",\"request\":",
                        number > first ? "," : "", entry->number, entry->status, entry->size,
-                       entry->credential));
+                       entry->credential, entry->trouble == NULL ? "none" : entry->trouble));
         TRY(json_write_str(str_from(entry->target), out, err));
         TRY(buf_append_char(out, '}', err));
     }

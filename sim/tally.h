@@ -1,7 +1,7 @@
 // Tally: what was asked of the simulator, for tests to look at: counts and a log of the last
 // requests.
 //
-// Threads share a Tally: one lock, taken twice a request.
+// Threads share a Tally: one lock, taken a few times a request.
 #pragma once
 
 #include "base/arena.h"
@@ -21,6 +21,7 @@ typedef struct TallyEntry {
     uint64_t size;   // of the body
     int16_t status;
     int16_t credential;              // -1 = none
+    const char *trouble;             // what befell it, or NULL
     char target[TALLY_TARGET_BYTES]; // "GET /api/v1/accounts?page=2", cut
 } TallyEntry;
 
@@ -42,15 +43,19 @@ typedef struct Tally {
 bool tally_init(Tally *tally, Arena *arena, Error *err) MUST_USE;
 void tally_done(Tally *tally);
 
-void tally_begin(Tally *tally);
-// The end of a request: counts it and puts it into the log.
+// Around each request, waits and sending included: how many there are at once.
+void tally_enter(Tally *tally);
+void tally_leave(Tally *tally);
+
+// Counts an answered request and puts it into the log.
 typedef struct TallyRequest {
     Str method, target, resource;
     int status, credential;
     size_t size;
+    const char *trouble; // what befell it, or NULL
     bool to_stranger, has_credential;
 } TallyRequest;
-void tally_end(Tally *tally, const TallyRequest *request);
+void tally_count(Tally *tally, const TallyRequest *request);
 
 void tally_clear(Tally *tally);
 

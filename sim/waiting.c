@@ -80,14 +80,22 @@ void waiting_stop(Waiting *waiting)
     (void)pthread_cond_signal(&waiting->changed);
     (void)pthread_mutex_unlock(&waiting->lock);
     (void)pthread_join(waiting->thread, NULL);
+    waiting->stopped = true;
+}
+
+void waiting_done(Waiting *waiting)
+{
+    if (!waiting->stopped)
+        return;
     (void)pthread_cond_destroy(&waiting->changed);
     (void)pthread_mutex_destroy(&waiting->lock);
+    *waiting = (Waiting){0};
 }
 
 bool waiting_add(Waiting *waiting, int64_t delay_us, void (*wake)(void *item), void *item)
 {
     (void)pthread_mutex_lock(&waiting->lock);
-    const bool ok = waiting->count < WAITING_MAX;
+    const bool ok = waiting->running && waiting->count < WAITING_MAX;
     if (ok)
         waiting->items[waiting->count++] = (WaitingItem){now_us(waiting) + delay_us, wake, item};
     (void)pthread_cond_signal(&waiting->changed);

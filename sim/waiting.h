@@ -23,13 +23,16 @@ typedef struct Waiting {
     pthread_t thread;
     WaitingItem *items; // unordered: there are never many
     size_t count;
-    bool running;
+    bool running, stopped;
 } Waiting;
 
 bool waiting_start(Waiting *waiting, Env *env, Arena *arena, Error *err) MUST_USE;
 
-// Wakes everything that still waits, then ends the thread.
+// Wakes everything that still waits and ends the thread; from then on waiting_add() refuses. done()
+// frees the rest, once nobody can call waiting_add() any more.
 void waiting_stop(Waiting *waiting);
+void waiting_done(Waiting *waiting);
 
-// Calls `wake(item)` on the waiting thread after `delay_us`. False when too many wait.
+// Calls `wake(item)` on the waiting thread after `delay_us`. False when too many wait, or after
+// waiting_stop().
 bool waiting_add(Waiting *waiting, int64_t delay_us, void (*wake)(void *item), void *item) MUST_USE;

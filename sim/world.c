@@ -49,7 +49,8 @@ static bool init_account(World *world, uint32_t ordinal, Error *err)
     *account = (Account){.id = WORLD_FIRST_ACCOUNT + ordinal,
                          .ordinal = ordinal,
                          .zone_name = kind->zone,
-                         .seed = mix_pair(plan->seed, ordinal)};
+                         .seed = mix_pair(plan->seed, ordinal),
+                         .forbidden_from = LIFE_NEVER};
     const Str company = world->words.companies.items[ordinal % world->words.companies.count];
     (void)snprintf(account->name, sizeof(account->name), STR_FMT, STR_ARG(company));
 

@@ -50,14 +50,14 @@ typedef struct Account {
     uint64_t seed;
     int64_t modern_from; // epoch second at which it moved to the new generation of field names
 
-    uint32_t visible;      // calls that have happened
-    uint32_t scanned;      // calls whose deletion is in `deletions`
-    Buf deletions;         // Deletion, by index
-    Buf gone;              // uint32_t: indexes deleted by now, ascending
-    Buf inserted;          // Inserted, by (moment, id)
-    Buf changes;           // Change, by id
-    uint32_t inserted_ids; // how many ids were given to inserted calls
-    bool forbidden;        // answers 403
+    uint32_t visible;       // calls that have happened
+    uint32_t scanned;       // calls whose deletion is in `deletions`
+    Buf deletions;          // Deletion, by index
+    Buf gone;               // uint32_t: indexes deleted by now, ascending
+    Buf inserted;           // Inserted, by (moment, id)
+    Buf changes;            // Change, by id
+    uint32_t inserted_ids;  // how many ids were given to inserted calls
+    int64_t forbidden_from; // the account answers 403 from this moment (of the world's clock) on
 } Account;
 
 typedef struct World {
