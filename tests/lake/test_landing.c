@@ -1,0 +1,788 @@
+// Pages, manifests and notes: what is landed is read back, and damage is noticed.
+#include "lake/landing.h"
+#include "lake/page_file.h"
+
+#include "harness/check.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+#include <zstd.h>
+
+enum { RUN_BYTES = 256 * 1024 * 1024, BODY_BYTES = 40 * 1000 };
+
+#define RUN_ID "01890a5d-ac96-774b-bcce-b302099a8057"
+
+typedef struct World {
+    Error err;
+    Arena *arena;
+    Store store;
+    Landing *landing;
+} World;
+
+static bool open_world(World *world, const StoreDriver *driver)
+{
+    Error *err = &world->err;
+    world->arena = arena_new(RUN_BYTES, err);
+    TRY(world->arena != NULL);
+    yyjson_doc *doc = NULL;
+    Str json = {NULL, 0};
+    if (driver == &store_local)
+        TRY(arena_printf(world->arena, &json, err, "{\"path\":\"%s/lake\"}", test_folder()) &&
+            json_parse(json, "options", world->arena, &doc, err));
+    TRY(store_open(&world->store, driver, yyjson_doc_get_root(doc), STR("options"), &test_env,
+                   world->arena, NULL, err));
+    const LandingOptions options = {.store = &world->store, .job = STR("ctm"), .compression = -3};
+    return landing_open(&options, world->arena, &world->landing, err);
+}
+
+static void close_world(World *world)
+{
+    landing_close(world->landing);
+    store_close(&world->store);
+    arena_free(world->arena);
+}
+
+#define WORLD(driver)                                   \
+    CLEANUP(close_world) World world = {0};             \
+    CHECK_OK(open_world(&world, (driver)), &world.err); \
+    Error err = {0};                                    \
+    Landing *landing = world.landing
+
+static SliceName slice_name(uint32_t slice)
+{
+    return (SliceName){.run = STR(RUN_ID),
+                       .stream = STR("calls"),
+                       .partition_key = STR("{\"account_id\":\"18\"}"),
+                       .slice = slice,
+                       .reading = 1};
+}
+
+// Text that compresses about as pages do, and differs from seed to seed.
+static Str make_body(Arena *arena, uint32_t seed)
+{
+    Error err = {0};
+    char *bytes = arena_alloc_raw(arena, BODY_BYTES, &err);
+    CHECK(bytes != NULL);
+    uint32_t state = seed * 2654435761U + 1;
+    for (size_t i = 0; i < BODY_BYTES; i++) {
+        state = state * 1664525U + 1013904223U;
+        bytes[i] = i % 5 == 0 ? (char)('a' + (state >> 24) % 26) : "\"key\":"[i % 6];
+    }
+    return (Str){bytes, BODY_BYTES};
+}
+
+static Str compress_gzip(Arena *arena, Str body)
+{
+    Error err = {0};
+    z_stream stream = {0};
+    CHECK(deflateInit2(&stream, 6, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY) == Z_OK);
+    const size_t room = deflateBound(&stream, body.size);
+    char *bytes = arena_alloc_raw(arena, room, &err);
+    stream.next_in = (Bytef *)(uintptr_t)body.data;
+    stream.avail_in = (uInt)body.size;
+    stream.next_out = (Bytef *)bytes;
+    stream.avail_out = (uInt)room;
+    CHECK(deflate(&stream, Z_FINISH) == Z_STREAM_END);
+    (void)deflateEnd(&stream);
+    return (Str){bytes, stream.total_out};
+}
+
+static Str compress_zstd(Arena *arena, Str body)
+{
+    Error err = {0};
+    const size_t room = ZSTD_compressBound(body.size);
+    char *bytes = arena_alloc_raw(arena, room, &err);
+    const size_t size = ZSTD_compress(bytes, room, body.data, body.size, 5);
+    CHECK(!ZSTD_isError(size));
+    return (Str){bytes, size};
+}
+
+static void check_info(const PageInfo *actual, const PageInfo *expected)
+{
+    CHECK_INT(actual->fetched_us, expected->fetched_us);
+    CHECK_INT(actual->total, expected->total);
+    CHECK_INT(actual->records, expected->records);
+    CHECK_INT((int64_t)actual->body_bytes, (int64_t)expected->body_bytes);
+    CHECK_INT((int64_t)actual->stored_bytes, (int64_t)expected->stored_bytes);
+    CHECK(memcmp(&actual->body_sha256, &expected->body_sha256, sizeof(Sha256)) == 0);
+}
+
+static const PageInfo some_info = {.fetched_us = 1700000000123456, .total = 321, .records = 150};
+
+// Lands page `page` of the slice with a body of its own.
+static PageInfo land(World *world, const SliceName *name, uint32_t page)
+{
+    PageInfo info = some_info;
+    CHECK_OK(landing_put_page(world->landing, name, page, make_body(world->arena, page), STR(""),
+                              HTTP_ENCODING_IDENTITY, &info, &world->err),
+             &world->err);
+    return info;
+}
+
+static SliceManifest manifest_of(PageInfo *pages, uint32_t count)
+{
+    return (SliceManifest){.from_us = 100,
+                           .to_us = 200,
+                           .fetched_us = pages[0].fetched_us,
+                           .first_total = 321,
+                           .last_total = -1,
+                           .totals_moved = true,
+                           .in_one_go = true,
+                           .records = 300,
+                           .distinct_keys = 299,
+                           .page_count = count,
+                           .pages = pages};
+}
+
+TEST(pages_are_read_back_as_they_came)
+{
+    static const StoreDriver *const drivers[] = {&store_memory, &store_local};
+    for (size_t d = 0; d < 2; d++) {
+        WORLD(drivers[d]);
+        const Str body = make_body(world.arena, 7);
+        const Str two_members[] = {str_slice(body, 0, 1000), str_slice(body, 1000, BODY_BYTES)};
+        Str packed[2];
+        for (int i = 0; i < 2; i++)
+            packed[i] = compress_gzip(world.arena, two_members[i]);
+        Str members = {NULL, 0};
+        CLEANUP(buf_done) Buf both = {0};
+        CHECK_OK(buf_append(&both, packed[0], &err) && buf_append(&both, packed[1], &err), &err);
+        members = buf_str(&both);
+        CLEANUP(buf_done) Buf frames = {0};
+        CHECK_OK(buf_append(&frames, compress_zstd(world.arena, two_members[0]), &err) &&
+                     buf_append(&frames, compress_zstd(world.arena, two_members[1]), &err),
+                 &err);
+        const struct {
+            const char *name;
+            Str body;
+            Str encoded;
+            HttpEncoding encoding;
+        } rows[] = {
+            {"plain", body, STR(""), HTTP_ENCODING_IDENTITY},
+            {"gzip", body, compress_gzip(world.arena, body), HTTP_ENCODING_GZIP},
+            {"plain after gzip", body, STR(""), HTTP_ENCODING_IDENTITY},
+            {"zstd", body, compress_zstd(world.arena, body), HTTP_ENCODING_ZSTD},
+            {"gzip of two members", body, members, HTTP_ENCODING_GZIP},
+            {"zstd of two frames", body, buf_str(&frames), HTTP_ENCODING_ZSTD},
+            {"empty", STR(""), STR(""), HTTP_ENCODING_IDENTITY},
+            {"empty gzip", STR(""), compress_gzip(world.arena, STR("")), HTTP_ENCODING_GZIP},
+            {"not compressed after all", body, body, HTTP_ENCODING_IDENTITY},
+        };
+        const SliceName name = slice_name(3);
+        for (uint32_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+            check_row(rows[i].name);
+            PageInfo info = some_info;
+            CHECK_OK(landing_put_page(landing, &name, i, rows[i].body, rows[i].encoded,
+                                      rows[i].encoding, &info, &err),
+                     &err);
+            CHECK_INT((int64_t)info.body_bytes, (int64_t)rows[i].body.size);
+            const Sha256 sum = sha256(rows[i].body);
+            CHECK(memcmp(&sum, &info.body_sha256, sizeof(sum)) == 0);
+            Str got = {NULL, 0};
+            PageInfo got_info = {0};
+            CHECK_OK(landing_get_page(landing, &name, i, world.arena, &got, &got_info, &err), &err);
+            CHECK(str_equal(got, rows[i].body));
+            check_info(&got_info, &info);
+        }
+    }
+}
+
+// Compressed pages are kept byte for byte behind the note, which is what "as received" means.
+TEST(received_bytes_are_stored_unchanged)
+{
+    WORLD(&store_local);
+    const Str body = make_body(world.arena, 1);
+    const Str packed = compress_gzip(world.arena, body);
+    const SliceName name = slice_name(0);
+    PageInfo info = some_info;
+    CHECK_OK(landing_put_page(landing, &name, 0, body, packed, HTTP_ENCODING_GZIP, &info, &err),
+             &err);
+    char command[512];
+    (void)snprintf(command, sizeof(command),
+                   "cd %s/lake/ctm/runs/" RUN_ID "/calls/*/00000000 && zcat 000000.json.gz | "
+                   "sha256sum | cut -c1-64 && stat -c '%%a %%s' 000000.json.gz",
+                   test_folder());
+    FILE *pipe = popen(command, "r"); // NOLINT(cert-env33-c): a path of ours
+    CHECK(pipe != NULL);
+    char line[128] = "";
+    char expected[2 * SHA256_BYTES + 1];
+    hex_encode(info.body_sha256.bytes, SHA256_BYTES, expected);
+    CHECK(fgets(line, sizeof(line), pipe) != NULL);
+    CHECK_STR(str_trim(str_from(line)), str_from(expected));
+    CHECK(fgets(line, sizeof(line), pipe) != NULL);
+    (void)snprintf(expected, sizeof(expected), "600 %llu", (unsigned long long)info.stored_bytes);
+    CHECK_STR(str_trim(str_from(line)), str_from(expected));
+    CHECK(pclose(pipe) == 0);
+
+    CLEANUP(buf_done) Buf file = {0};
+    char path[256];
+    const Sha256 partition = sha256(name.partition_key);
+    char digits[2 * SHA256_BYTES + 1];
+    hex_encode(partition.bytes, SHA256_BYTES, digits);
+    (void)snprintf(path, sizeof(path), "ctm/runs/" RUN_ID "/calls/%.16s/00000000/000000.json.gz",
+                   digits);
+    CHECK_OK(store_read_into(&world.store, str_from(path), RUN_BYTES, &file, &err), &err);
+    CHECK(str_ends_with(buf_str(&file), packed));
+}
+
+TEST(a_landed_page_stays)
+{
+    WORLD(&store_local);
+    const SliceName name = slice_name(0);
+    const PageInfo info = land(&world, &name, 0);
+    const Str other = make_body(world.arena, 99);
+    const Str packed = compress_gzip(world.arena, other);
+    for (int i = 0; i < 2; i++) {
+        PageInfo second = some_info;
+        CHECK(!landing_put_page(landing, &name, 0, other, i == 0 ? STR("") : packed,
+                                i == 0 ? HTTP_ENCODING_IDENTITY : HTTP_ENCODING_GZIP, &second,
+                                &err));
+        CHECK_INT(err.code, ERROR_CONFLICT);
+        CHECK_INT((int64_t)second.stored_bytes, 0);
+        err = (Error){0};
+    }
+    Str body = {NULL, 0};
+    PageInfo got = {0};
+    CHECK_OK(landing_get_page(landing, &name, 0, world.arena, &body, &got, &err), &err);
+    check_info(&got, &info);
+}
+
+TEST(a_page_that_was_not_landed_is_not_found)
+{
+    WORLD(&store_local);
+    SliceName name = slice_name(0);
+    (void)land(&world, &name, 0);
+    Str body = STR("untouched");
+    PageInfo info = {.total = 5};
+    const SliceName others[] = {
+        slice_name(0),
+        slice_name(1),
+        {.run = name.run,
+         .stream = STR("users"),
+         .partition_key = name.partition_key,
+         .reading = 1},
+        {.run = name.run, .stream = name.stream, .partition_key = STR("other"), .reading = 1},
+        {.run = name.run,
+         .stream = name.stream,
+         .partition_key = name.partition_key,
+         .reading = 2}};
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        CHECK(!landing_get_page(landing, &others[i], i == 0 ? 1 : 0, world.arena, &body, &info,
+                                &err));
+        CHECK_INT(err.code, ERROR_NOT_FOUND);
+        CHECK_STR(body, STR("untouched"));
+        CHECK_INT(info.total, 5);
+        err = (Error){0};
+    }
+}
+
+TEST(a_manifest_is_read_back)
+{
+    static const StoreDriver *const drivers[] = {&store_memory, &store_local};
+    for (size_t d = 0; d < 2; d++) {
+        WORLD(drivers[d]);
+        const SliceName name = slice_name(12);
+        PageInfo pages[] = {land(&world, &name, 0), land(&world, &name, 1)};
+        const SliceManifest put = manifest_of(pages, 2);
+        SliceManifest got = {0};
+        CHECK(!landing_get_slice(landing, &name, world.arena, &got, &err));
+        CHECK_INT(err.code, ERROR_NOT_FOUND);
+        err = (Error){0};
+        CHECK_OK(landing_finish_slice(landing, &name, &put, &err), &err);
+        CHECK_OK(landing_get_slice(landing, &name, world.arena, &got, &err), &err);
+        CHECK_INT(got.from_us, 100);
+        CHECK_INT(got.to_us, 200);
+        CHECK_INT(got.fetched_us, some_info.fetched_us);
+        CHECK_INT(got.first_total, 321);
+        CHECK_INT(got.last_total, -1);
+        CHECK(got.totals_moved && got.in_one_go);
+        CHECK_INT(got.records, 300);
+        CHECK_INT(got.distinct_keys, 299);
+        CHECK_INT(got.page_count, 2);
+        for (int i = 0; i < 2; i++)
+            check_info(&got.pages[i], &pages[i]);
+        CHECK(!landing_finish_slice(landing, &name, &put, &err));
+        CHECK_INT(err.code, ERROR_CONFLICT);
+    }
+}
+
+TEST(a_slice_without_pages_can_be_whole)
+{
+    WORLD(&store_local);
+    const SliceName name = slice_name(0);
+    const SliceManifest put = {.first_total = 0, .last_total = 0};
+    SliceManifest got = {.page_count = 9};
+    CHECK_OK(landing_finish_slice(landing, &name, &put, &err), &err);
+    CHECK_OK(landing_get_slice(landing, &name, world.arena, &got, &err), &err);
+    CHECK_INT(got.page_count, 0);
+}
+
+TEST(a_slice_that_lacks_a_page_is_not_finished)
+{
+    WORLD(&store_local);
+    const SliceName name = slice_name(0);
+    PageInfo pages[] = {land(&world, &name, 0), some_info};
+    const SliceManifest lacking = manifest_of(pages, 2);
+    CHECK(!landing_finish_slice(landing, &name, &lacking, &err));
+    CHECK_INT(err.code, ERROR_NOT_FOUND);
+    CHECK_CONTAINS(str_from(err.message), STR("page 1 is not landed"));
+    pages[0].stored_bytes++;
+    const SliceManifest other_size = manifest_of(pages, 1);
+    CHECK(!landing_finish_slice(landing, &name, &other_size, &err));
+    CHECK_INT(err.code, ERROR_DATA);
+    SliceManifest got = {0};
+    CHECK(!landing_get_slice(landing, &name, world.arena, &got, &err));
+    CHECK_INT(err.code, ERROR_NOT_FOUND);
+}
+
+TEST(many_slices_are_finished_at_once)
+{
+    WORLD(&store_local);
+    enum { SLICES = 20, PAGES = 3 };
+    SliceName names[SLICES];
+    SliceManifest manifests[SLICES];
+    PageInfo pages[SLICES][PAGES];
+    for (uint32_t i = 0; i < SLICES; i++) {
+        names[i] = slice_name(i);
+        for (uint32_t k = 0; k < PAGES; k++)
+            pages[i][k] = land(&world, &names[i], k);
+        manifests[i] = manifest_of(pages[i], PAGES);
+    }
+    CHECK_OK(landing_finish_slices(landing, names, manifests, SLICES, &err), &err);
+    for (uint32_t i = 0; i < SLICES; i++) {
+        SliceManifest got = {0};
+        CHECK_OK(landing_get_slice(landing, &names[i], world.arena, &got, &err), &err);
+        CHECK_INT(got.page_count, PAGES);
+    }
+}
+
+TEST(notes_are_read_back_byte_for_byte)
+{
+    static const StoreDriver *const drivers[] = {&store_memory, &store_local};
+    for (size_t d = 0; d < 2; d++) {
+        WORLD(drivers[d]);
+        const Str run = STR(RUN_ID);
+        const Str first = STR("{ \"plan\" : [1, 2.50] }\n");
+        Str got = {NULL, 0};
+        CHECK(!landing_get_note(landing, run, STR("run.json"), world.arena, &got, &err));
+        CHECK_INT(err.code, ERROR_NOT_FOUND);
+        err = (Error){0};
+        CHECK_OK(landing_create_note(landing, run, STR("run.json"), first, &err), &err);
+        CHECK(!landing_create_note(landing, run, STR("run.json"), STR("2"), &err));
+        CHECK_INT(err.code, ERROR_CONFLICT);
+        CHECK_OK(landing_get_note(landing, run, STR("run.json"), world.arena, &got, &err), &err);
+        CHECK_STR(got, first);
+        CHECK_OK(landing_put_note(landing, run, STR("run.json"), STR("[]"), &err), &err);
+        CHECK_OK(landing_put_note(landing, run, STR("calls/loads/000001.json"), STR("3"), &err),
+                 &err);
+        CHECK_OK(landing_get_note(landing, run, STR("run.json"), world.arena, &got, &err), &err);
+        CHECK_STR(got, STR("[]"));
+        CHECK_OK(
+            landing_get_note(landing, run, STR("calls/loads/000001.json"), world.arena, &got, &err),
+            &err);
+        CHECK_STR(got, STR("3"));
+        CHECK(!landing_put_note(landing, run, STR("empty.json"), STR(""), &err));
+        CHECK_INT(err.code, ERROR_LIMIT);
+        CHECK(!landing_put_note(landing, run, STR("../x.json"), STR("1"), &err));
+        CHECK_INT(err.code, ERROR_JOB);
+    }
+}
+
+// Names of jobs and streams come from files that people write.
+TEST(names_cannot_leave_their_folder)
+{
+    WORLD(&store_local);
+    static const char *const streams[] = {"../../x", "run.json",    "a/b",
+                                          ".store",  "\xC3\xBC \n", "%2E"};
+    for (uint32_t i = 0; i < sizeof(streams) / sizeof(streams[0]); i++) {
+        SliceName name = slice_name(0);
+        name.stream = str_from(streams[i]);
+        PageInfo pages[] = {land(&world, &name, i)};
+        Str body = {NULL, 0};
+        PageInfo info = {0};
+        CHECK_OK(landing_get_page(landing, &name, i, world.arena, &body, &info, &err), &err);
+        check_info(&info, &pages[0]);
+    }
+    CHECK_OK(landing_put_note(landing, STR(RUN_ID), STR("run.json"), STR("1"), &err), &err);
+    struct stat status;
+    char path[256];
+    (void)snprintf(path, sizeof(path), "%s/lake/ctm/runs/" RUN_ID "/%%2E%%2E%%2F%%2E%%2E%%2Fx",
+                   test_folder());
+    CHECK(stat(path, &status) == 0);
+    SliceName name = slice_name(0);
+    PageInfo info = some_info;
+    name.partition_key = STR("\xFF");
+    CHECK(!landing_put_page(landing, &name, 0, STR("x"), STR(""), HTTP_ENCODING_IDENTITY, &info,
+                            &err));
+    CHECK_INT(err.code, ERROR_DATA);
+    name = slice_name(0);
+    name.run = STR("");
+    CHECK(!landing_put_page(landing, &name, 0, STR("x"), STR(""), HTTP_ENCODING_IDENTITY, &info,
+                            &err));
+    CHECK_INT(err.code, ERROR_JOB);
+}
+
+// --- damage
+
+// Overwrites the one file that matches below the test's lake.
+static void damage(const char *pattern, const char *how)
+{
+    char command[512];
+    (void)snprintf(command, sizeof(command),
+                   "f=$(find %s/lake/ctm -path '%s') && [ -f \"$f\" ] && %s", test_folder(),
+                   pattern, how);
+    CHECK(system(command) == 0); // NOLINT(cert-env33-c): a path of ours
+}
+
+static const char *const damages[] = {
+    "truncate -s -1 \"$f\"",
+    "truncate -s 0 \"$f\"",
+    "truncate -s 100 \"$f\"",
+    "printf X | dd of=\"$f\" bs=1 seek=2 conv=notrunc status=none",
+    "printf X | dd of=\"$f\" bs=1 seek=90 conv=notrunc status=none",
+    "printf XYZXYZ | dd of=\"$f\" bs=1 seek=300 conv=notrunc status=none",
+};
+enum { DAMAGES = sizeof(damages) / sizeof(damages[0]) };
+
+TEST(a_damaged_page_of_a_whole_slice_is_told)
+{
+    for (size_t i = 0; i < DAMAGES; i++) {
+        check_row(damages[i]);
+        WORLD(&store_local);
+        const SliceName name = slice_name((uint32_t)i);
+        PageInfo pages[] = {land(&world, &name, 0)};
+        const SliceManifest manifest = manifest_of(pages, 1);
+        CHECK_OK(landing_finish_slice(landing, &name, &manifest, &err), &err);
+        char pattern[64];
+        (void)snprintf(pattern, sizeof(pattern), "*/%08zu/000000.json.zst", i);
+        damage(pattern, damages[i]);
+        Str body = {NULL, 0};
+        PageInfo info = {0};
+        CHECK(!landing_get_page(landing, &name, 0, world.arena, &body, &info, &err));
+        CHECK_INT(err.code, ERROR_DATA);
+        CHECK_CONTAINS(str_from(err.message), str_from(pattern + 2));
+        // Nor may it be replaced on the quiet.
+        CHECK(!landing_put_page(landing, &name, 0, STR("x"), STR(""), HTTP_ENCODING_IDENTITY, &info,
+                                &err));
+        CHECK_INT(err.code, ERROR_CONFLICT);
+    }
+}
+
+// A crash of the machine can leave such pages; they were promised to nobody.
+TEST(a_torn_page_of_an_unfinished_slice_counts_as_not_landed)
+{
+    for (size_t i = 0; i < DAMAGES; i++) {
+        check_row(damages[i]);
+        WORLD(&store_local);
+        const SliceName name = slice_name((uint32_t)i);
+        (void)land(&world, &name, 0);
+        char pattern[64];
+        (void)snprintf(pattern, sizeof(pattern), "*/%08zu/000000.json.zst", i);
+        damage(pattern, damages[i]);
+        Str body = {NULL, 0};
+        PageInfo info = some_info;
+        CHECK(!landing_get_page(landing, &name, 0, world.arena, &body, &info, &err));
+        CHECK_INT(err.code, ERROR_NOT_FOUND);
+        err = (Error){0};
+        // Asked for again, this time compressed by the server in every second case.
+        const Str again = make_body(world.arena, 5);
+        const bool gzip = i % 2 == 1;
+        CHECK_OK(landing_put_page(landing, &name, 0, again,
+                                  gzip ? compress_gzip(world.arena, again) : STR(""),
+                                  gzip ? HTTP_ENCODING_GZIP : HTTP_ENCODING_IDENTITY, &info, &err),
+                 &err);
+        CHECK_OK(landing_get_page(landing, &name, 0, world.arena, &body, &info, &err), &err);
+        CHECK(str_equal(body, again));
+    }
+}
+
+TEST(damaged_manifests_and_notes_are_told)
+{
+    for (size_t i = 0; i < DAMAGES; i++) {
+        check_row(damages[i]);
+        WORLD(&store_local);
+        const SliceName name = slice_name((uint32_t)i);
+        PageInfo pages[] = {land(&world, &name, 0), land(&world, &name, 1)};
+        const SliceManifest manifest = manifest_of(pages, 2);
+        CHECK_OK(landing_finish_slice(landing, &name, &manifest, &err), &err);
+        char pattern[64];
+        (void)snprintf(pattern, sizeof(pattern), "*/%08zu/slice.json", i);
+        damage(pattern, damages[i]);
+        SliceManifest got = {0};
+        CHECK(!landing_get_slice(landing, &name, world.arena, &got, &err));
+        CHECK_INT(err.code, ERROR_DATA);
+        CHECK_CONTAINS(str_from(err.message), str_from(pattern + 2));
+
+        CLEANUP(buf_done) Buf note = {0};
+        for (int k = 0; k < 100; k++)
+            CHECK(buf_printf(&note, &err, "%s%d", k == 0 ? "[" : ",", k));
+        CHECK(buf_append_char(&note, ']', &err));
+        CHECK_OK(landing_put_note(landing, STR(RUN_ID), STR("run.json"), buf_str(&note), &err),
+                 &err);
+        damage("*/run.json", damages[i]);
+        Str text = {NULL, 0};
+        CHECK(!landing_get_note(landing, STR(RUN_ID), STR("run.json"), world.arena, &text, &err));
+        CHECK_INT(err.code, ERROR_DATA);
+        CHECK_CONTAINS(str_from(err.message), STR("run.json"));
+    }
+}
+
+TEST(a_file_in_a_wrong_place_is_told)
+{
+    WORLD(&store_local);
+    const SliceName name = slice_name(0);
+    PageInfo pages[] = {land(&world, &name, 0), land(&world, &name, 1)};
+    const SliceManifest manifest = manifest_of(pages, 2);
+    CHECK_OK(landing_finish_slice(landing, &name, &manifest, &err), &err);
+    damage("*/000000.json.zst", "cp \"$f\" \"$(dirname \"$f\")/000001.json.zst\"");
+    damage("*/slice.json", "mkdir -p \"$(dirname \"$f\")/../00000001\" && cp \"$f\" \"$(dirname "
+                           "\"$f\")/../00000001\"");
+    Str body = {NULL, 0};
+    PageInfo info = {0};
+    CHECK(!landing_get_page(landing, &name, 1, world.arena, &body, &info, &err));
+    CHECK_INT(err.code, ERROR_DATA);
+    CHECK_CONTAINS(str_from(err.message), STR("another page"));
+    const SliceName other = slice_name(1);
+    SliceManifest got = {0};
+    CHECK(!landing_get_slice(landing, &other, world.arena, &got, &err));
+    CHECK_INT(err.code, ERROR_DATA);
+    CHECK_CONTAINS(str_from(err.message), STR("another slice"));
+}
+
+// Each bit of a small page file, flipped alone: never another body, another note, or a crash.
+TEST(no_flipped_bit_gives_a_wrong_page)
+{
+    Error err = {0};
+    CLEANUP(arena_freep) Arena *arena = arena_new(RUN_BYTES, &err);
+    const Str body = STR("{\"calls\":[{\"id\":1},{\"id\":2},{\"id\":3},{\"id\":4}]}");
+    const struct {
+        const char *name;
+        Str encoded;
+        HttpEncoding encoding;
+    } rows[] = {
+        {"zstd", STR(""), HTTP_ENCODING_IDENTITY},
+        {"gzip", compress_gzip(arena, body), HTTP_ENCODING_GZIP},
+    };
+    for (size_t r = 0; r < 2; r++) {
+        check_row(rows[r].name);
+        CLEANUP(page_coder_done) PageCoder coder = {.level = 1};
+        CLEANUP(buf_done) Buf file = {0};
+        PageNote note = {
+            .stream = STR("calls"), .partition_key = STR("18"), .reading = 1, .info = some_info};
+        CHECK_OK(
+            page_file_write(&coder, &note, body, rows[r].encoded, rows[r].encoding, &file, &err),
+            &err);
+        CLEANUP(arena_freep) Arena *scratch = arena_new(RUN_BYTES, &err);
+        int64_t refused = 0;
+        for (size_t i = 0; i < file.size * 8; i++) {
+            arena_reset(scratch);
+            file.data[i / 8] = (char)(file.data[i / 8] ^ 1 << i % 8);
+            PageNote got = {0};
+            Str got_body = {NULL, 0};
+            if (page_file_read(&coder, buf_str(&file), "f", scratch, &got, &got_body, &err)) {
+                CHECK_STR(got_body, body); // a bit without meaning, such as gzip's file time
+                check_info(&got.info, &note.info);
+            } else {
+                CHECK_INT(err.code, ERROR_DATA);
+                refused++;
+            }
+            file.data[i / 8] = (char)(file.data[i / 8] ^ 1 << i % 8);
+        }
+        CHECK(refused > (int64_t)file.size * 8 - 120);
+        for (size_t size = 0; size < file.size; size++) {
+            arena_reset(scratch);
+            PageNote got = {0};
+            Str got_body = {NULL, 0};
+            CHECK(!page_file_read(&coder, (Str){file.data, size}, "f", scratch, &got, &got_body,
+                                  &err));
+            CHECK_INT(err.code, ERROR_DATA);
+        }
+    }
+}
+
+// --- walking
+
+typedef struct Seen {
+    Buf text;
+} Seen;
+
+static bool note_slice(void *visitor, const LandedSlice *slice, Error *err)
+{
+    Seen *seen = visitor;
+    return buf_printf(&seen->text, err, STR_FMT "/" STR_FMT "/%u.%u:%s%u ",
+                      STR_ARG(slice->name.stream), STR_ARG(slice->name.partition_key),
+                      slice->name.slice, slice->name.reading,
+                      slice->manifest == NULL ? "open" : "whole", slice->pages_found);
+}
+
+static void check_visit(Landing *landing, const char *stream, const char *expected)
+{
+    Error err = {0};
+    Seen seen = {0};
+    CHECK_OK(landing_visit_slices(landing, STR(RUN_ID), str_from(stream), note_slice, &seen, &err),
+             &err);
+    CHECK_STR(buf_str(&seen.text), str_from(expected));
+    buf_done(&seen.text);
+}
+
+TEST(slices_are_visited_in_order)
+{
+    static const StoreDriver *const drivers[] = {&store_memory, &store_local};
+    for (size_t d = 0; d < 2; d++) {
+        WORLD(drivers[d]);
+        check_visit(landing, "", "");
+        SliceName names[] = {slice_name(10), slice_name(9), slice_name(9), slice_name(0)};
+        names[2].reading = 2;
+        names[3].stream = STR("a stream");
+        for (int i = 0; i < 4; i++) {
+            PageInfo pages[] = {land(&world, &names[i], 0), land(&world, &names[i], 1)};
+            const SliceManifest manifest = manifest_of(pages, 2);
+            if (i != 1)
+                CHECK_OK(landing_finish_slice(landing, &names[i], &manifest, &err), &err);
+        }
+        CHECK_OK(
+            landing_put_note(landing, STR(RUN_ID), STR("calls/loads/000000.json"), STR("1"), &err),
+            &err);
+#define KEY "{\"account_id\":\"18\"}"
+        check_visit(landing, "",
+                    "a stream/" KEY "/0.1:whole2 calls/" KEY "/9.1:open2 calls/" KEY
+                    "/9.2:whole2 calls/" KEY "/10.1:whole2 ");
+        check_visit(landing, "a stream", "a stream/" KEY "/0.1:whole2 ");
+        check_visit(landing, "none", "");
+    }
+}
+
+static const char *const runs[] = {
+    "01890a5d-ac96-774b-bcce-b302099a8057", // 2023
+    "01930a5d-ac96-774b-bcce-b302099a8057", // 2024
+    "01990a5d-ac96-774b-bcce-b302099a8057", // 2025
+};
+
+TEST(runs_are_listed_oldest_first)
+{
+    static const StoreDriver *const drivers[] = {&store_memory, &store_local};
+    for (size_t d = 0; d < 2; d++) {
+        WORLD(drivers[d]);
+        Str *found = NULL;
+        size_t count = 9;
+        CHECK_OK(landing_list_runs(landing, world.arena, &found, &count, &err), &err);
+        CHECK_INT((int64_t)count, 0);
+        static const int order[] = {1, 2, 0};
+        for (int i = 0; i < 3; i++)
+            CHECK_OK(landing_create_note(landing, str_from(runs[order[i]]), STR("run.json"),
+                                         STR("{}"), &err),
+                     &err);
+        CHECK_OK(landing_list_runs(landing, world.arena, &found, &count, &err), &err);
+        CHECK_INT((int64_t)count, 3);
+        for (int i = 0; i < 3; i++)
+            CHECK_STR(found[i], str_from(runs[i]));
+    }
+}
+
+TEST(pages_expire_and_the_record_stays)
+{
+    WORLD(&store_memory); // whose files are as old as the test's clock says
+    static const int64_t day_us = INT64_C(86400000000);
+    for (int i = 0; i < 3; i++) {
+        SliceName name = slice_name(0);
+        name.run = str_from(runs[i]);
+        test_clock_us = INT64_C(1800000000000000) + i * day_us;
+        PageInfo pages[] = {land(&world, &name, 0), land(&world, &name, 1)};
+        const SliceManifest manifest = manifest_of(pages, 2);
+        CHECK_OK(landing_finish_slice(landing, &name, &manifest, &err), &err);
+        if (i != 1) // this one was given up
+            CHECK_OK(landing_put_note(landing, name.run, STR("end.json"), STR("{}"), &err), &err);
+    }
+    uint64_t files = 0;
+    uint64_t bytes = 0;
+    for (int round = 0; round < 2; round++) { // the second finds nothing more to do
+        CHECK_OK(
+            landing_expire(landing, INT64_C(1800000000000000) + day_us + 1, &files, &bytes, &err),
+            &err);
+        CHECK_INT((int64_t)files, round == 0 ? 4 : 0);
+        CHECK(bytes > 0 || round == 1);
+    }
+    for (int i = 0; i < 3; i++) {
+        SliceName name = slice_name(0);
+        name.run = str_from(runs[i]);
+        Str body = {NULL, 0};
+        PageInfo info = {0};
+        SliceManifest manifest = {0};
+        CHECK_OK(landing_get_slice(landing, &name, world.arena, &manifest, &err), &err);
+        CHECK(landing_get_page(landing, &name, 1, world.arena, &body, &info, &err) == (i == 2));
+        CHECK_INT(err.code, i == 2 ? ERROR_NONE : ERROR_NOT_FOUND);
+        err = (Error){0};
+    }
+    // A run that began after the day in question cannot have ended before it, whatever its files
+    // say.
+    CHECK_OK(landing_expire(landing, 1, &files, &bytes, &err), &err);
+    CHECK_INT((int64_t)files, 0);
+}
+
+TEST(expiring_stops_when_asked_to)
+{
+    WORLD(&store_memory);
+    const SliceName name = slice_name(0);
+    (void)land(&world, &name, 0);
+    atomic_store(&test_env.stop, true);
+    uint64_t files = 7;
+    uint64_t bytes = 7;
+    CHECK(!landing_expire(landing, INT64_MAX, &files, &bytes, &err));
+    CHECK_INT(err.code, ERROR_STOPPED);
+    CHECK_INT((int64_t)files, 7);
+}
+
+// Whatever fails, and whenever: a reason, no leak, and what was promised is whole.
+TEST(every_fault_is_survived)
+{
+    int round = 0;
+    Error setup = {0};
+    CLEANUP(arena_freep) Arena *arena = arena_new(RUN_BYTES, &setup);
+    const Str page = make_body(arena, 1);
+    const Str packed = compress_gzip(arena, page);
+    FAULTS() {
+        round++;
+        CLEANUP(close_world) World world = {0};
+        Error *err = &world.err;
+        const SliceName name = slice_name((uint32_t)round);
+        PageInfo pages[] = {some_info, some_info};
+        SliceManifest got = {0};
+        Str body = {NULL, 0};
+        Str note = {NULL, 0};
+        PageInfo info = {0};
+        uint64_t files = 0;
+        uint64_t bytes = 0;
+        char note_name[32];
+        (void)snprintf(note_name, sizeof(note_name), "n%d.json", round);
+        bool ok = open_world(&world, &store_local);
+        ok = ok &&
+             landing_put_page(world.landing, &name, 0, page, STR(""), HTTP_ENCODING_IDENTITY,
+                              &pages[0], err) &&
+             landing_put_page(world.landing, &name, 1, page, packed, HTTP_ENCODING_GZIP, &pages[1],
+                              err);
+        const SliceManifest manifest = manifest_of(pages, 2);
+        ok = ok && landing_finish_slice(world.landing, &name, &manifest, err) &&
+             landing_get_slice(world.landing, &name, world.arena, &got, err) &&
+             landing_get_page(world.landing, &name, 0, world.arena, &body, &info, err) &&
+             landing_get_page(world.landing, &name, 1, world.arena, &body, &info, err) &&
+             landing_create_note(world.landing, STR(RUN_ID), str_from(note_name), STR("1"), err) &&
+             landing_get_note(world.landing, STR(RUN_ID), str_from(note_name), world.arena, &note,
+                              err) &&
+             landing_expire(world.landing, 1, &files, &bytes, err);
+        CHECK(ok == (err->code == ERROR_NONE));
+        CHECK(ok == (err->message[0] == '\0'));
+        if (ok || world.landing == NULL)
+            continue;
+        *err = (Error){0};
+        if (!landing_get_slice(world.landing, &name, world.arena, &got, err))
+            continue;
+        for (uint32_t i = 0; i < 2; i++) {
+            CHECK_OK(landing_get_page(world.landing, &name, i, world.arena, &body, &info, err),
+                     err);
+            CHECK(str_equal(body, page));
+        }
+    }
+    CHECK(round > 40);
+}
