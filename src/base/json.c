@@ -216,6 +216,26 @@ static bool write_str(Writer *writer, Str text)
     }
 }
 
+// yyjson marks a string in which it met no escape: nothing in it needs one.
+static inline bool is_plain(yyjson_val *value)
+{
+    return unsafe_yyjson_get_subtype(value) == YYJSON_SUBTYPE_NOESC;
+}
+
+static inline bool write_str_value(Writer *writer, yyjson_val *value)
+{
+    const size_t size = unsafe_yyjson_get_len(value);
+    if (!is_plain(value))
+        return write_str(writer, (Str){value->uni.str, size});
+    char *to = room(writer, size + 2);
+    TRY(to != NULL);
+    to[0] = '"';
+    memcpy(to + 1, value->uni.str, size);
+    to[size + 1] = '"';
+    writer->out->size += size + 2;
+    return true;
+}
+
 static bool write_integer(Writer *writer, uint64_t value, bool negative)
 {
     char digits[20];
@@ -274,25 +294,32 @@ static bool write_value(Writer *writer, yyjson_val *value, int depth);
 
 static uint64_t name_prefix(yyjson_val *name)
 {
-    const Str text = json_str(name);
-    unsigned char bytes[8] = {0};
-    memcpy(bytes, text.data, text.size < sizeof(bytes) ? text.size : sizeof(bytes));
+    const size_t size = unsafe_yyjson_get_len(name);
+    const char *text = name->uni.str;
     uint64_t prefix = 0;
-    for (size_t i = 0; i < sizeof(bytes); i++)
-        prefix = prefix << 8 | bytes[i];
-    return prefix;
+    if (size >= sizeof(prefix)) { // compilers make one load and one swap of it
+        for (size_t i = 0; i < sizeof(prefix); i++)
+            prefix = prefix << 8 | (unsigned char)text[i];
+        return prefix;
+    }
+    for (size_t i = 0; i < size; i++)
+        prefix = prefix << 8 | (unsigned char)text[i];
+    return size == 0 ? 0 : prefix << (8 * (sizeof(prefix) - size));
 }
 
 // Of two members with one name the earlier comes first: duplicates keep their order, so the text is
 // stable.
-static int member_compare(const void *left, const void *right)
+static inline int member_order(const Member *a, const Member *b)
 {
-    const Member *a = left;
-    const Member *b = right;
     if (a->prefix != b->prefix)
         return a->prefix < b->prefix ? -1 : 1;
     const int order = str_compare(json_str(a->name), json_str(b->name));
     return order != 0 ? order : (a->name > b->name) - (a->name < b->name);
+}
+
+static int member_compare(const void *left, const void *right)
+{
+    return member_order(left, right);
 }
 
 // Insertion: a few members, which servers mostly send in the same order, and often sorted.
@@ -301,18 +328,34 @@ static void sort_few(Member *members, size_t count)
     for (size_t i = 1; i < count; i++) {
         const Member member = members[i];
         size_t at = i;
-        for (; at > 0 && member_compare(&member, &members[at - 1]) < 0; at--)
+        for (; at > 0 && member_order(&member, &members[at - 1]) < 0; at--)
             members[at] = members[at - 1];
         members[at] = member;
     }
 }
 
-static bool write_member(Writer *writer, yyjson_val *name, bool first, int depth)
+// A comma, the name and a colon, in one go where the name allows it.
+static inline bool write_name(Writer *writer, yyjson_val *name, bool first)
 {
-    if (!first)
-        TRY(write_char(writer, ','));
-    TRY(write_str(writer, json_str(name)));
-    TRY(write_char(writer, ':'));
+    const size_t size = unsafe_yyjson_get_len(name);
+    if (!is_plain(name))
+        return (first || write_char(writer, ',')) &&
+               write_str(writer, (Str){name->uni.str, size}) && write_char(writer, ':');
+    char *to = room(writer, size + 4);
+    TRY(to != NULL);
+    *to = ',';
+    to += first ? 0 : 1;
+    *to++ = '"';
+    memcpy(to, name->uni.str, size);
+    memcpy(to + size, "\":", 2);
+    writer->out->size += size + (first ? 3 : 4);
+    return true;
+}
+
+// NOLINTNEXTLINE(misc-no-recursion): write_value() bounds the depth
+static inline bool write_member(Writer *writer, yyjson_val *name, bool first, int depth)
+{
+    TRY(write_name(writer, name, first));
     return write_value(writer, name + 1, depth); // the value stands right behind its name
 }
 
@@ -392,7 +435,7 @@ static bool write_value(Writer *writer, yyjson_val *value, int depth)
 {
     switch (unsafe_yyjson_get_type(value)) {
     case YYJSON_TYPE_STR:
-        return write_str(writer, json_str(value));
+        return write_str_value(writer, value);
     case YYJSON_TYPE_NUM:
         return write_number(writer, value);
     case YYJSON_TYPE_NULL:
