@@ -113,6 +113,14 @@ bool http_client_send(HttpClient *client, const HttpRequest *request, void *tag,
 bool http_client_wait(HttpClient *client, int timeout_ms, HttpExchange **ret_exchange,
                       Error *err) MUST_USE;
 
+// The same in microseconds, for those who pace requests.
+bool http_client_wait_us(HttpClient *client, int64_t timeout_us, HttpExchange **ret_exchange,
+                         Error *err) MUST_USE;
+
+// Would http_client_send() find a connection and memory? When it is memory that lacks, freeing an
+// exchange ends the next wait.
+bool http_client_has_room(HttpClient *client);
+
 // Breaks off what was sent with `tag`: it finishes with ERROR_STOPPED.
 void http_client_cancel(HttpClient *client, const void *tag);
 

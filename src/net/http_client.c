@@ -38,17 +38,24 @@ static bool has_memory(const HttpClient *client)
            (in_hand + 1) * client->typical_bytes <= client->options.memory_bytes_max;
 }
 
-static bool refuse_busy(HttpClient *client, Error *err)
+bool http_client_has_room(HttpClient *client)
 {
     if (client->under_way == client->options.connections)
-        return error_set(err, ERROR_BUSY, "http: all %zu connections are busy",
-                         client->options.connections);
+        return false;
     if (has_memory(client))
         return true;
     // Asked again after the flag is up, so that a buffer freed in between is not missed.
     atomic_store(&client->starved, true);
-    if (has_memory(client))
+    return has_memory(client);
+}
+
+static bool refuse_busy(HttpClient *client, Error *err)
+{
+    if (http_client_has_room(client))
         return true;
+    if (client->under_way == client->options.connections)
+        return error_set(err, ERROR_BUSY, "http: all %zu connections are busy",
+                         client->options.connections);
     return error_set(err, ERROR_BUSY, "http: answers in hand fill the memory");
 }
 
@@ -230,21 +237,25 @@ static bool perform(HttpClient *client, Error *err)
     return true;
 }
 
-// Sleeps until something happens, `left_us` are over, or it is time to look at the stop flag.
+// Sleeps until something happens, or `left_us` are over.
 static bool sleep_a_little(HttpClient *client, int64_t left_us, Error *err)
 {
-    const int64_t ms = (left_us + 999) / 1000;
-    const CURLMcode code = curl_multi_poll(client->multi, NULL, 0, (int)ms, NULL);
+    // curl waits in milliseconds. Rounded up they would cost a request that is due every 50 ms a
+    // hundredth of its rate, so the last part of one is slept without looking at the sockets.
+    if (left_us < 1000) {
+        client->env->sleep_us(client->env->state, left_us);
+        return true;
+    }
+    const CURLMcode code = curl_multi_poll(client->multi, NULL, 0, (int)(left_us / 1000), NULL);
     if (code != CURLM_OK)
         return error_set(err, ERROR_IO, "http: %s", curl_multi_strerror(code));
     return true;
 }
 
-// Goes on until something is ready, the time is over, or somebody woke us. A timeout below 0 never
-// is.
-static bool advance(HttpClient *client, int timeout_ms, Error *err)
+// Goes on until something is ready, the time is over, or somebody woke us.
+static bool advance(HttpClient *client, int64_t timeout_us, Error *err)
 {
-    const int64_t until_us = http_monotonic_us(client) + (int64_t)timeout_ms * 1000;
+    const int64_t start_us = http_monotonic_us(client);
     while (client->ready_first == NULL) {
         TRY(env_check_stop(client->env, err));
         TRY(perform(client, err));
@@ -252,21 +263,25 @@ static bool advance(HttpClient *client, int timeout_ms, Error *err)
         enforce_deadlines(client, &wait_us);
         if (client->ready_first != NULL || atomic_exchange(&client->woken, false))
             return true;
-        const int64_t left_us = until_us - http_monotonic_us(client);
-        if (timeout_ms >= 0 && left_us <= 0)
+        const int64_t left_us = timeout_us - (http_monotonic_us(client) - start_us);
+        if (left_us <= 0)
             return true;
-        if (timeout_ms >= 0 && left_us < wait_us)
-            wait_us = left_us;
-        TRY(sleep_a_little(client, wait_us, err));
+        TRY(sleep_a_little(client, left_us < wait_us ? left_us : wait_us, err));
     }
     return true;
 }
 
 bool http_client_wait(HttpClient *client, int timeout_ms, HttpExchange **ret_exchange, Error *err)
 {
-    assert(timeout_ms >= 0);
+    return http_client_wait_us(client, (int64_t)timeout_ms * 1000, ret_exchange, err);
+}
 
-    TRY(advance(client, timeout_ms, err));
+bool http_client_wait_us(HttpClient *client, int64_t timeout_us, HttpExchange **ret_exchange,
+                         Error *err)
+{
+    assert(timeout_us >= 0);
+
+    TRY(advance(client, timeout_us, err));
     Transfer *transfer = client->ready_first;
     if (transfer != NULL) {
         client->ready_first = transfer->next_ready;
@@ -346,7 +361,7 @@ static bool wait_for(HttpClient *client, const Transfer *transfer, Error *err)
         Transfer *last = client->ready_last;
         client->ready_first = NULL;
         client->ready_last = NULL;
-        const bool ok = advance(client, -1, err);
+        const bool ok = advance(client, INT64_MAX, err);
         if (first != NULL) {
             last->next_ready = client->ready_first;
             client->ready_last = client->ready_last == NULL ? last : client->ready_last;

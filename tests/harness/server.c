@@ -176,14 +176,17 @@ static size_t whole_request(Str bytes, bool headers_suffice)
 
 static ServerStep *find_step(Server *server, Str request)
 {
-    for (size_t i = 0; i < server->step_count; i++) {
+    ServerStep *found = NULL;
+    (void)pthread_mutex_lock(&server->mutex);
+    for (size_t i = 0; i < server->step_count && found == NULL; i++) {
         ServerStep *step = &server->steps[i];
         if (server->used[i] && !step->many)
             continue;
         if (step->request == NULL || str_starts_with(request, str_from(step->request)))
-            return step;
+            found = step;
     }
-    return NULL;
+    (void)pthread_mutex_unlock(&server->mutex);
+    return found;
 }
 
 static bool contains(Str text, const char *part)
@@ -337,6 +340,16 @@ Server *server_start(const ServerStep *steps, size_t count)
 Server *server_start_tls(const ServerStep *steps, size_t count)
 {
     return start(steps, count, true);
+}
+
+void server_add(Server *server, const ServerStep *steps, size_t count)
+{
+    (void)pthread_mutex_lock(&server->mutex);
+    if (server->step_count + count > STEPS_MAX)
+        abort();
+    for (size_t i = 0; i < count; i++)
+        server->steps[server->step_count++] = steps[i];
+    (void)pthread_mutex_unlock(&server->mutex);
 }
 
 int server_port(const Server *server)

@@ -35,6 +35,9 @@ typedef struct Server Server;
 // certificate for "localhost" only: server_certificate().
 Server *server_start(const ServerStep *steps, size_t count);
 Server *server_start_tls(const ServerStep *steps, size_t count);
+// More steps, for a server that is already running.
+void server_add(Server *server, const ServerStep *steps, size_t count);
+
 int server_port(const Server *server);
 
 // Waits until so many requests have come in all.
