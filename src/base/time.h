@@ -81,9 +81,10 @@ int32_t date_add_duration(int32_t date, Duration duration, int sign);
 // decides. False when the text does not match as a whole or is no time of years 0001 to 9999.
 bool time_parse(Str text, Str format, const Zone *zone, int64_t *ret_us, bool *ret_has_zone);
 
-// The same in UTC, and how far east of it the text was written, so that it can be written alike.
-bool time_parse_offset(Str text, Str format, int64_t *ret_us, int32_t *ret_offset_seconds,
-                       bool *ret_has_zone);
+// The same, and the offset that the text named (0 where it named none), for those who must write
+// the time back as its sender saw it.
+bool time_parse_offset(Str text, Str format, const Zone *zone, int64_t *ret_us,
+                       int32_t *ret_offset_seconds, bool *ret_has_zone);
 
 // The reverse, in `offset_seconds` east of UTC: %f has six digits, %_ms three, %z is +0000, %Z is
 // UTC or UTC-04:00. ERROR_JOB on an unknown directive; `out` is then as it was.

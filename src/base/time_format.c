@@ -67,31 +67,9 @@ static inline bool read_digits(Reader *reader, int least, int most, int *ret_val
     return count >= least;
 }
 
-// One or two digits: nearly always two, which needs no loop.
-static inline bool read_two(Reader *reader, int low, int high, int *ret_value)
+static inline bool read_number(Reader *reader, int most, int low, int high, int *ret_value)
 {
-    if (reader->end - reader->at >= 2) {
-        const unsigned tens = (unsigned)(reader->at[0] - '0');
-        const unsigned ones = (unsigned)(reader->at[1] - '0');
-        if (tens <= 9 && ones <= 9) {
-            reader->at += 2;
-            *ret_value = (int)(tens * 10 + ones);
-            return *ret_value >= low && *ret_value <= high;
-        }
-    }
-    return read_digits(reader, 1, 2, ret_value) && *ret_value >= low && *ret_value <= high;
-}
-
-static inline bool read_year(Reader *reader, int *ret_year)
-{
-    const char *start = reader->at;
-    int century = 0;
-    int year = 0;
-    if (!read_two(reader, 0, 99, &century) || !read_two(reader, 0, 99, &year) ||
-        reader->at - start != 4)
-        return false;
-    *ret_year = century * 100 + year;
-    return *ret_year >= 1;
+    return read_digits(reader, 1, most, ret_value) && *ret_value >= low && *ret_value <= high;
 }
 
 // Up to nine digits behind the point; microseconds are kept.
@@ -194,17 +172,17 @@ static bool read_directive(Reader *reader, char directive)
     int index = 0;
     switch (directive) {
     case 'Y':
-        return read_year(reader, &civil->year);
+        return read_digits(reader, 4, 4, &civil->year) && civil->year >= 1;
     case 'm':
-        return read_two(reader, 1, 12, &civil->month);
+        return read_number(reader, 2, 1, 12, &civil->month);
     case 'd':
-        return read_two(reader, 1, 31, &civil->day);
+        return read_number(reader, 2, 1, 31, &civil->day);
     case 'H':
-        return read_two(reader, 0, 23, &civil->hour);
+        return read_number(reader, 2, 0, 23, &civil->hour);
     case 'M':
-        return read_two(reader, 0, 59, &civil->minute);
+        return read_number(reader, 2, 0, 59, &civil->minute);
     case 'S':
-        return read_two(reader, 0, 60, &civil->second);
+        return read_number(reader, 2, 0, 60, &civil->second);
     case 'f':
         return read_fraction(reader, &civil->microsecond);
     case 'z':
@@ -212,12 +190,11 @@ static bool read_directive(Reader *reader, char directive)
     case 'Z':
         return read_zone_name(reader);
     case 'I':
-        return read_two(reader, 1, 12, &reader->twelve);
+        return read_number(reader, 2, 1, 12, &reader->twelve);
     case 'p':
         return read_half(reader);
     case 'j':
-        return read_digits(reader, 1, 3, &reader->day_of_year) && reader->day_of_year >= 1 &&
-               reader->day_of_year <= 366;
+        return read_number(reader, 3, 1, 366, &reader->day_of_year);
     case 'y': // POSIX: 69 to 99 are of the twentieth century
         if (!read_digits(reader, 2, 2, &civil->year))
             return false;
@@ -335,10 +312,9 @@ static bool finish(const Reader *reader, const Zone *zone, int64_t *ret_us)
     return true;
 }
 
-static bool parse(Str text, Str format, const Zone *zone, int64_t *ret_us, int32_t *ret_offset,
-                  bool *ret_has_zone)
+bool time_parse_offset(Str text, Str format, const Zone *zone, int64_t *ret_us,
+                       int32_t *ret_offset_seconds, bool *ret_has_zone)
 {
-    *ret_offset = 0;
     // A look at two bytes spares most formats the comparisons below.
     const bool counts = format.size >= 2 && format.size <= 19 && format.data[0] == '%' &&
                         (format.data[1] == 's' || format.data[1] == 'm' || format.data[1] == 'e');
@@ -348,12 +324,14 @@ static bool parse(Str text, Str format, const Zone *zone, int64_t *ret_us, int32
         if (!str_to_int64(text, &count) || count < US_MIN / unit || count > US_MAX / unit)
             return false;
         *ret_us = count * unit;
+        *ret_offset_seconds = 0;
         *ret_has_zone = true;
         return true;
     }
     if (counts && str_equal(format, STR("%s_as_float"))) {
         if (!parse_float_seconds(text, ret_us))
             return false;
+        *ret_offset_seconds = 0;
         *ret_has_zone = true;
         return true;
     }
@@ -366,29 +344,15 @@ static bool parse(Str text, Str format, const Zone *zone, int64_t *ret_us, int32
                      .civil = {.year = 1900, .month = 1, .day = 1}};
     if (!read_by_format(&reader, format) || !finish(&reader, zone, ret_us))
         return false;
+    *ret_offset_seconds = reader.has_zone ? reader.offset_seconds : 0;
     *ret_has_zone = reader.has_zone;
-    *ret_offset = reader.has_zone ? reader.offset_seconds : 0;
     return true;
 }
 
 bool time_parse(Str text, Str format, const Zone *zone, int64_t *ret_us, bool *ret_has_zone)
 {
-    int32_t ignored = 0;
-    return parse(text, format, zone, ret_us, &ignored, ret_has_zone);
-}
-
-bool time_parse_offset(Str text, Str format, int64_t *ret_us, int32_t *ret_offset_seconds,
-                       bool *ret_has_zone)
-{
-    int64_t us = 0;
-    int32_t offset = 0;
-    bool has_zone = false;
-    if (!parse(text, format, NULL, &us, &offset, &has_zone))
-        return false;
-    *ret_us = us;
-    *ret_offset_seconds = offset;
-    *ret_has_zone = has_zone;
-    return true;
+    int32_t offset_seconds = 0;
+    return time_parse_offset(text, format, zone, ret_us, &offset_seconds, ret_has_zone);
 }
 
 // --- writing

@@ -118,7 +118,7 @@ static bool parse_text(Str text, Str format, Instant *ret_instant)
 {
     bool has_zone = false;
     Instant instant = {0};
-    if (!time_parse_offset(text, format, &instant.us, &instant.offset_seconds, &has_zone))
+    if (!time_parse_offset(text, format, NULL, &instant.us, &instant.offset_seconds, &has_zone))
         return false;
     *ret_instant = instant;
     return true;
