@@ -26,21 +26,21 @@ static void watch_signals(void)
     (void)signal(SIGPIPE, SIG_IGN);
 }
 
-static bool announce(const Options *options, const Server *server, Error *err)
+static bool announce(const Options *options, const Listener *listener, Error *err)
 {
     if (options->port_file != NULL) {
         char text[16];
-        const int size = snprintf(text, sizeof(text), "%d\n", server->port);
+        const int size = snprintf(text, sizeof(text), "%d\n", listener->port);
         TRY(file_write(options->port_file, (Str){text, (size_t)size}, err));
     }
-    const World *world = &server->service->world;
+    const World *world = &listener->service->world;
     if (options->json)
         (void)printf(
             "{\"url\":\"http://127.0.0.1:%d\",\"port\":%d,\"stranger_port\":%d,\"now\":%" PRId64
             "}\n",
-            server->port, server->port, server->stranger_port, world->now);
+            listener->port, listener->port, listener->stranger_port, world->now);
     else
-        (void)printf("ctm-sim: listening on http://127.0.0.1:%d\n", server->port);
+        (void)printf("ctm-sim: listening on http://127.0.0.1:%d\n", listener->port);
     (void)fflush(stdout);
     return true;
 }
@@ -73,15 +73,16 @@ static bool run(const Options *options, Env *env, Service *service, Error *err)
     return true;
 }
 
-static bool serve(const Options *options, Env *env, Service *service, Server *server, Error *err)
+static bool serve(const Options *options, Env *env, Service *service, Listener *listener,
+                  Error *err)
 {
     CLEANUP(arena_freep) Arena *arena = arena_new(FAULTS_BYTES * 4, err);
     TRY(arena != NULL);
     ServicePlan plan = options->service;
     TRY(read_faults(options, arena, &plan.faults, err));
     TRY(service_init(service, &plan, env, err));
-    TRY(server_start(server, service, &options->server, err));
-    TRY(announce(options, server, err));
+    TRY(listener_start(listener, service, &options->listener, err));
+    TRY(announce(options, listener, err));
     return run(options, env, service, err);
 }
 
@@ -99,14 +100,14 @@ int main(int argc, char **argv)
     Env env;
     Options options;
     Service service = {0};
-    Server server = {0};
+    Listener listener = {0};
     env_init_system(&env);
     watch_signals();
 
     bool ok = options_read(argc, argv, &options, &err);
     if (ok)
-        ok = options.help ? print_help(&err) : serve(&options, &env, &service, &server, &err);
-    server_stop(&server);
+        ok = options.help ? print_help(&err) : serve(&options, &env, &service, &listener, &err);
+    listener_stop(&listener);
     service_done(&service);
     if (!ok)
         (void)fprintf(stderr, "ctm-sim: %s\n", err.message);

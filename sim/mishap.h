@@ -1,5 +1,5 @@
 // Mishap: what a Trouble does to an answer while it is made. What it does on the wire is
-// server.c's.
+// listener.c's.
 #pragma once
 
 #include "change.h"

@@ -148,7 +148,7 @@ bool options_read(int argc, char **argv, Options *ret_options, Error *err)
             TRY(read_value(&options[i], str_from(options[i].fallback), &values, err));
     TRY(read_arguments(argc, argv, &values, err));
     TRY(check_range("--port", values.port, UINT16_MAX, err));
-    TRY(check_range("--threads", values.threads, SERVER_THREADS_MAX, err));
+    TRY(check_range("--threads", values.threads, LISTENER_THREADS_MAX, err));
     TRY(check_range("--calls", values.calls, INT32_MAX, err));
     TRY(check_range("--accounts", values.accounts, WORLD_ACCOUNTS_MAX, err));
     TRY(check_range("--cap", values.cap, INT32_MAX, err));
@@ -161,7 +161,7 @@ bool options_read(int argc, char **argv, Options *ret_options, Error *err)
     result.fault_rates = values.fault_rates;
     result.speed = values.speed;
     result.port_file = values.port_file.size > 0 ? values.port_file.data : NULL;
-    result.server = (ServerPlan){(uint16_t)values.port, (int)values.threads, values.compress};
+    result.listener = (ListenerPlan){(uint16_t)values.port, (int)values.threads, values.compress};
     result.service = (ServicePlan){.latency_us = values.latency_ms * US_PER_MS,
                                    .agents_latency_us = values.agents_latency_ms * US_PER_MS,
                                    .tick_s = values.tick,

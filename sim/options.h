@@ -1,11 +1,11 @@
 // Options: the command line of ctm-sim.
 #pragma once
 
-#include "server.h"
+#include "listener.h"
 
 typedef struct Options {
     ServicePlan service;
-    ServerPlan server;
+    ListenerPlan listener;
     const char *port_file;   // where to write the port, or NULL
     const char *faults_file; // fault script to read, or NULL
     Str fault_rates;         // "503=0.01", or empty

@@ -94,7 +94,8 @@ static PagePlan page_plan(const Visit *visit)
                       .after_is_capped = service->plan.after_is_capped};
 }
 
-static bool answer_refusal(const Visit *visit, PageRefusal refusal, Error *err)
+static bool answer_refusal(const Visit *visit, const PagePlan *plan, PageRefusal refusal,
+                           Error *err)
 {
     switch (refusal) {
     case PAGE_OK:
@@ -103,8 +104,7 @@ static bool answer_refusal(const Visit *visit, PageRefusal refusal, Error *err)
         return answer_error(visit->answer, 400, err, "per_page limit is %d", QUERY_PER_PAGE_MAX);
     case PAGE_BEYOND_CAP:
         return answer_error(visit->answer, 400, err,
-                            "result window is too large: no rows beyond %" PRIu32,
-                            visit->service->plan.cap);
+                            "result window is too large: no rows beyond %" PRIu32, plan->cap);
     case PAGE_BAD_AFTER:
         return answer_error(visit->answer, 400, err, "after is not a valid cursor");
     case PAGE_BAD_PARAMETER:
@@ -126,7 +126,7 @@ static bool answer_list(Visit *visit, const PageList *list, Error *err)
     PageRefusal refusal = PAGE_OK;
     TRY(twist_page(visit, &plan, err));
     TRY(page_write_list(&plan, list, &visit->answer->body, &refusal, err));
-    return answer_refusal(visit, refusal, err);
+    return answer_refusal(visit, &plan, refusal, err);
 }
 
 static bool write_account(const void *state, uint32_t index, Buf *out, Error *err)
@@ -200,7 +200,7 @@ static bool answer_calls(Visit *visit, Error *err)
     PageRefusal refusal = PAGE_OK;
     TRY(twist_page(visit, &plan, err));
     TRY(page_write_calls(&plan, visit->account, &visit->answer->body, &refusal, err));
-    return answer_refusal(visit, refusal, err);
+    return answer_refusal(visit, &plan, refusal, err);
 }
 
 static bool answer_call(Visit *visit, Error *err)

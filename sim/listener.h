@@ -1,4 +1,4 @@
-// Server: the Service behind HTTP/1.1 on a loopback port, by libmicrohttpd (epoll, keep-alive).
+// Listener: the Service behind HTTP/1.1 on a loopback port, by libmicrohttpd (epoll, keep-alive).
 //
 // A request lives in an Exchange from a pool, which keeps its arena and its body buffer for the
 // next one, so that a page costs no allocation once the server is warm.
@@ -7,19 +7,19 @@
 #include "service.h"
 #include "waiting.h"
 
-enum { SERVER_THREADS_MAX = 16, SERVER_EXCHANGES_MAX = 2048 };
+enum { LISTENER_THREADS_MAX = 16, LISTENER_EXCHANGES_MAX = 2048 };
 
-typedef struct ServerPlan {
+typedef struct ListenerPlan {
     uint16_t port; // 0 = any
     int threads;
     bool compress; // gzip or zstd, where the client accepts it
-} ServerPlan;
+} ListenerPlan;
 
 typedef struct Exchange Exchange;
 
-typedef struct Server {
+typedef struct Listener {
     Service *service;
-    ServerPlan plan;
+    ListenerPlan plan;
     Arena *arena;
     Waiting waiting;
     struct MHD_Daemon *daemon, *stranger;
@@ -27,7 +27,8 @@ typedef struct Server {
     pthread_mutex_t lock; // of the pool
     Exchange *unused;
     size_t exchange_count;
-} Server;
+} Listener;
 
-bool server_start(Server *server, Service *service, const ServerPlan *plan, Error *err) MUST_USE;
-void server_stop(Server *server);
+bool listener_start(Listener *listener, Service *service, const ListenerPlan *plan,
+                    Error *err) MUST_USE;
+void listener_stop(Listener *listener);

@@ -1,4 +1,4 @@
-#include "server.h"
+#include "listener.h"
 
 #include "pack.h"
 #include "wire.h"
@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 enum {
-    SERVER_ARENA_BYTES = 16 * 1024 * 1024,
+    LISTENER_ARENA_BYTES = 16 * 1024 * 1024,
     EXCHANGE_ARENA_BYTES = 256 * 1024 * 1024,
     CONNECTION_BYTES = 64 * 1024,
     TIMEOUT_MS = 600000,
@@ -19,7 +19,7 @@ enum {
 
 // One request and its answer.
 struct Exchange {
-    Server *server;
+    Listener *listener;
     Exchange *next; // in the pool
     struct MHD_Connection *connection;
     Arena *arena;
@@ -33,40 +33,40 @@ struct Exchange {
 };
 
 // NULL when there are too many at once, or memory ran out.
-static Exchange *take_exchange(Server *server)
+static Exchange *take_exchange(Listener *listener)
 {
     Error err = {0};
-    (void)pthread_mutex_lock(&server->lock);
-    Exchange *exchange = server->unused;
+    (void)pthread_mutex_lock(&listener->lock);
+    Exchange *exchange = listener->unused;
     if (exchange != NULL) {
-        server->unused = exchange->next;
-    } else if (server->exchange_count < SERVER_EXCHANGES_MAX) {
-        exchange = arena_alloc(server->arena, sizeof(*exchange), &err);
+        listener->unused = exchange->next;
+    } else if (listener->exchange_count < LISTENER_EXCHANGES_MAX) {
+        exchange = arena_alloc(listener->arena, sizeof(*exchange), &err);
         if (exchange != NULL)
             exchange->arena = arena_new(EXCHANGE_ARENA_BYTES, &err);
         if (exchange != NULL && exchange->arena == NULL)
             exchange = NULL;
-        server->exchange_count += exchange != NULL;
+        listener->exchange_count += exchange != NULL;
     }
-    (void)pthread_mutex_unlock(&server->lock);
+    (void)pthread_mutex_unlock(&listener->lock);
     return exchange;
 }
 
 static void give_back_exchange(Exchange *exchange)
 {
-    Server *server = exchange->server;
+    Listener *listener = exchange->listener;
     arena_reset(exchange->arena);
-    (void)pthread_mutex_lock(&server->lock);
-    exchange->next = server->unused;
-    server->unused = exchange;
-    (void)pthread_mutex_unlock(&server->lock);
+    (void)pthread_mutex_lock(&listener->lock);
+    exchange->next = listener->unused;
+    listener->unused = exchange;
+    (void)pthread_mutex_unlock(&listener->lock);
 }
 
-static void free_exchanges(Server *server)
+static void free_exchanges(Listener *listener)
 {
-    while (server->unused != NULL) {
-        Exchange *exchange = server->unused;
-        server->unused = exchange->next;
+    while (listener->unused != NULL) {
+        Exchange *exchange = listener->unused;
+        listener->unused = exchange->next;
         buf_done(&exchange->request_body);
         buf_done(&exchange->answer.body);
         packer_done(&exchange->packer);
@@ -82,7 +82,7 @@ static void *begin_request(void *state, const char *target, struct MHD_Connectio
     if (exchange == NULL)
         return NULL;
     Error err = {0};
-    exchange->server = state;
+    exchange->listener = state;
     exchange->connection = connection;
     exchange->begun = exchange->waited = exchange->answered = exchange->counted =
         exchange->to_stranger = false;
@@ -109,7 +109,7 @@ static void end_request(void *state, struct MHD_Connection *connection, void **e
     if (reason == MHD_REQUEST_TERMINATED_COMPLETED_OK)
         wire_sent(&exchange->wire);
     if (exchange->counted)
-        tally_leave(&exchange->server->service->tally);
+        tally_leave(&exchange->listener->service->tally);
     give_back_exchange(exchange);
     *exchange_slot = NULL;
 }
@@ -130,7 +130,7 @@ static enum MHD_Result wait_for(Exchange *exchange, int64_t delay_us)
 {
     exchange->waited = true;
     MHD_suspend_connection(exchange->connection);
-    if (!waiting_add(&exchange->server->waiting, delay_us, wake, exchange->connection))
+    if (!waiting_add(&exchange->listener->waiting, delay_us, wake, exchange->connection))
         MHD_resume_connection(exchange->connection);
     return MHD_YES;
 }
@@ -165,7 +165,7 @@ static enum MHD_Result send_well(Exchange *exchange)
     Str body = buf_str(&exchange->answer.body);
     PackKind coding = PACK_NONE;
     Error err = {0};
-    if (exchange->server->plan.compress)
+    if (exchange->listener->plan.compress)
         coding = pack_choose(header_of(exchange->connection, "Accept-Encoding"));
     if (coding != PACK_NONE && !packer_pack(&exchange->packer, coding, body, &body, &err)) {
         (void)fprintf(stderr, "ctm-sim: %s\n", err.message);
@@ -199,7 +199,7 @@ static enum MHD_Result send_answer(Exchange *exchange)
     if (!wire_is_bad(trouble))
         return send_well(exchange);
     exchange->wire = (Wire){.connection = exchange->connection,
-                            .waiting = &exchange->server->waiting,
+                            .waiting = &exchange->listener->waiting,
                             .body = body,
                             .trouble = *trouble};
     return queue_answer(exchange, wire_response(&exchange->wire));
@@ -207,7 +207,7 @@ static enum MHD_Result send_answer(Exchange *exchange)
 
 static enum MHD_Result answer_request(Exchange *exchange, const char *method)
 {
-    Service *service = exchange->server->service;
+    Service *service = exchange->listener->service;
     const Request request = {.method = str_from(method),
                              .target = exchange->target,
                              .host = header_of(exchange->connection, "Host"),
@@ -229,8 +229,9 @@ static enum MHD_Result answer_request(Exchange *exchange, const char *method)
     return send_answer(exchange);
 }
 
-static enum MHD_Result handle(Server *server, struct MHD_Connection *connection, const char *method,
-                              const char *upload, size_t *upload_size, void **exchange_slot)
+static enum MHD_Result handle(Listener *listener, struct MHD_Connection *connection,
+                              const char *method, const char *upload, size_t *upload_size,
+                              void **exchange_slot)
 {
     Exchange *exchange = *exchange_slot;
     if (exchange == NULL)
@@ -240,7 +241,7 @@ static enum MHD_Result handle(Server *server, struct MHD_Connection *connection,
         exchange->connection = connection;
         exchange->counted = !str_starts_with(exchange->target, STR("/_sim/"));
         if (exchange->counted)
-            tally_enter(&server->service->tally);
+            tally_enter(&listener->service->tally);
         return MHD_YES;
     }
     if (*upload_size > 0) {
@@ -276,22 +277,21 @@ static enum MHD_Result handle_stranger(void *state, struct MHD_Connection *conne
     return handle(state, connection, method, upload, upload_size, exchange_slot);
 }
 
-static struct MHD_Daemon *start_daemon(Server *server, uint16_t port,
+static struct MHD_Daemon *start_daemon(Listener *listener, uint16_t port,
                                        MHD_AccessHandlerCallback handler, uint16_t *ret_port)
 {
     const struct sockaddr_in address = {
         .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     // A pool of one is refused; the option is then the end of the list.
     const struct MHD_OptionItem pool[] = {
-        {server->plan.threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END,
-         server->plan.threads, NULL},
+        {listener->plan.threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END,
+         listener->plan.threads, NULL},
         {MHD_OPTION_END, 0, NULL}};
     struct MHD_Daemon *daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, port, NULL,
-        NULL, handler, server, MHD_OPTION_SOCK_ADDR, &address, MHD_OPTION_LISTENING_ADDRESS_REUSE,
-        1u, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
-        MHD_OPTION_URI_LOG_CALLBACK, begin_request, server, MHD_OPTION_NOTIFY_COMPLETED,
-        end_request, NULL, MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, port, NULL, NULL, handler,
+        listener, MHD_OPTION_SOCK_ADDR, &address, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_BYTES, MHD_OPTION_URI_LOG_CALLBACK, begin_request, listener,
+        MHD_OPTION_NOTIFY_COMPLETED, end_request, NULL, MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
     const union MHD_DaemonInfo *info =
         daemon == NULL ? NULL : MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_BIND_PORT);
     if (info != NULL)
@@ -299,36 +299,36 @@ static struct MHD_Daemon *start_daemon(Server *server, uint16_t port,
     return daemon;
 }
 
-bool server_start(Server *server, Service *service, const ServerPlan *plan, Error *err)
+bool listener_start(Listener *listener, Service *service, const ListenerPlan *plan, Error *err)
 {
-    *server = (Server){.service = service, .plan = *plan};
-    server->arena = arena_new(SERVER_ARENA_BYTES, err);
-    TRY(server->arena != NULL);
-    (void)pthread_mutex_init(&server->lock, NULL);
-    TRY(waiting_start(&server->waiting, service->env, server->arena, err));
-    server->daemon = start_daemon(server, plan->port, handle_own, &server->port);
-    if (server->daemon == NULL)
-        return error_set(err, ERROR_IO, "server: cannot listen on 127.0.0.1:%d", plan->port);
-    server->stranger = start_daemon(server, 0, handle_stranger, &server->stranger_port);
-    if (server->stranger == NULL)
-        return error_set(err, ERROR_IO, "server: cannot listen on a second port");
+    *listener = (Listener){.service = service, .plan = *plan};
+    listener->arena = arena_new(LISTENER_ARENA_BYTES, err);
+    TRY(listener->arena != NULL);
+    (void)pthread_mutex_init(&listener->lock, NULL);
+    TRY(waiting_start(&listener->waiting, service->env, listener->arena, err));
+    listener->daemon = start_daemon(listener, plan->port, handle_own, &listener->port);
+    if (listener->daemon == NULL)
+        return error_set(err, ERROR_IO, "listener: cannot listen on 127.0.0.1:%d", plan->port);
+    listener->stranger = start_daemon(listener, 0, handle_stranger, &listener->stranger_port);
+    if (listener->stranger == NULL)
+        return error_set(err, ERROR_IO, "listener: cannot listen on a second port");
     return arena_printf(service->arena, &service->stranger_origin, err, "http://127.0.0.1:%d",
-                        server->stranger_port);
+                        listener->stranger_port);
 }
 
-void server_stop(Server *server)
+void listener_stop(Listener *listener)
 {
-    if (server->arena == NULL)
+    if (listener->arena == NULL)
         return;
     // Connections that still wait must be woken before their daemon ends.
-    waiting_stop(&server->waiting);
-    if (server->daemon != NULL)
-        MHD_stop_daemon(server->daemon);
-    if (server->stranger != NULL)
-        MHD_stop_daemon(server->stranger);
-    waiting_done(&server->waiting);
-    free_exchanges(server);
-    (void)pthread_mutex_destroy(&server->lock);
-    arena_free(server->arena);
-    *server = (Server){0};
+    waiting_stop(&listener->waiting);
+    if (listener->daemon != NULL)
+        MHD_stop_daemon(listener->daemon);
+    if (listener->stranger != NULL)
+        MHD_stop_daemon(listener->stranger);
+    waiting_done(&listener->waiting);
+    free_exchanges(listener);
+    (void)pthread_mutex_destroy(&listener->lock);
+    arena_free(listener->arena);
+    *listener = (Listener){0};
 }
