@@ -338,6 +338,61 @@ TEST(the_schema_says_what_the_table_says)
     }
 }
 
+// Rows without a range take any number; texts may have fallbacks too.
+TEST(rows_may_leave_everything_open)
+{
+    typedef struct Open {
+        int64_t count;
+        Str text;
+    } Open;
+    const Field open[] = {{"count", FIELD_INT(Open, count, 0, 0), .help = "any"},
+                          {"text", FIELD_STR(Open, text), .fallback = "a \"text\""},
+                          {0}};
+    Error err = {0};
+    CLEANUP(arena_freep) Arena *arena = arena_new(RUN_BYTES, &err);
+    Findings findings = {.arena = arena};
+    Open target = {0};
+    yyjson_doc *doc = NULL;
+    CHECK_OK(json_parse(STR("{\"count\":-9223372036854775808}"), "t", arena, &doc, &err), &err);
+    CHECK_OK(field_read(open, yyjson_doc_get_root(doc), STR(""), STR("/at"), arena, &target,
+                        &findings, &err),
+             &err);
+    CHECK_INT((int64_t)findings.count, 0);
+    CHECK_INT(target.count, INT64_MIN);
+    CHECK_STR(target.text, STR("a \"text\""));
+    CLEANUP(buf_done) Buf out = {0};
+    CHECK_OK(field_write_schema(open, &out, &err), &err);
+    CHECK_CONTAINS(buf_str(&out), STR("\"count\":{\"type\":\"integer\",\"description\":\"any\"}"));
+    CHECK_CONTAINS(buf_str(&out), STR("\"default\":\"a \\\"text\\\"\""));
+}
+
+// What is known is listed as far as there is room.
+TEST(long_lists_are_cut)
+{
+    typedef struct One {
+        int value;
+    } One;
+    static const char *const choices[] = {
+        "alpha_alpha_alpha_alpha_alpha_alpha_alpha_alpha_alpha_alpha_alpha_alpha_alpha_alpha_alpha",
+        "bravo_bravo_bravo_bravo_bravo_bravo_bravo_bravo_bravo_bravo_bravo_bravo_bravo_bravo_bravo",
+        "delta_delta_delta_delta_delta_delta_delta_delta_delta_delta_delta_delta_delta_delta_delta",
+        "gamma_gamma_gamma_gamma_gamma_gamma_gamma_gamma_gamma_gamma_gamma_gamma_gamma_gamma_gamma",
+        NULL};
+    const Field one[] = {{"value", FIELD_CHOICE(One, value, choices), .help = NULL}, {0}};
+    Error err = {0};
+    CLEANUP(arena_freep) Arena *arena = arena_new(RUN_BYTES, &err);
+    Findings findings = {.arena = arena};
+    One target = {.value = 3};
+    yyjson_doc *doc = NULL;
+    CHECK_OK(json_parse(STR("{\"value\":\"x\"}"), "t", arena, &doc, &err), &err);
+    CHECK_OK(field_read(one, yyjson_doc_get_root(doc), STR(""), STR(""), arena, &target, &findings,
+                        &err),
+             &err);
+    CHECK_INT((int64_t)findings.count, 1);
+    CHECK_INT((int64_t)findings.items[0].fix.size, 299);
+    CHECK_INT(target.value, 3); // without a fallback it stays as it was
+}
+
 TEST(an_empty_table_has_a_schema_too)
 {
     const Field none[] = {{0}};

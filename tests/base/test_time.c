@@ -357,6 +357,7 @@ TEST(times_are_parsed_by_format)
         {"2025-05-01 10:20:30 EDT", "%Y-%m-%d %H:%M:%S %Z", MAY_1_2025 + CLOCK(14, 20, 30), true},
         {"2025-05-01 10:20:30 UTC", "%Y-%m-%d %H:%M:%S %Z", MAY_1_2025 + CLOCK(10, 20, 30), true},
         {"2025-05-01  \t10:20", "%Y-%m-%d %H:%M", MAY_1_2025 + CLOCK(10, 20, 0), false},
+        {"2025-05-01 10:20", "%Y-%m-%d \t %H:%M", MAY_1_2025 + CLOCK(10, 20, 0), false},
         {"100%25-05-01", "100%%%y-%m-%d", MAY_1_2025, false},
         {"2025-05-01T10:20:30+05", "%Y-%m-%dT%H:%M:%S%z", MAY_1_2025 + CLOCK(5, 20, 30), true},
         {"2025-05-01T00:00:00-00:00:30", "%Y-%m-%dT%H:%M:%S%z", MAY_1_2025 + SECONDS(30), true},
@@ -450,6 +451,38 @@ TEST(times_are_refused_by_format)
     CHECK(!time_parse((Str){NULL, 0}, STR("%Y"), NULL, &us, &has_zone));
     CHECK(!time_parse(STR("2025"), (Str){NULL, 0}, NULL, &us, &has_zone));
     CHECK(!time_parse((Str){NULL, 0}, STR("%s_as_float"), NULL, &us, &has_zone));
+}
+
+TEST(the_offset_of_a_text_is_told)
+{
+    const struct {
+        const char *text, *format;
+        int64_t us;
+        int32_t offset_seconds;
+        bool has_zone;
+    } rows[] = {
+        {"2025-05-01 10:20 -0400", "%Y-%m-%d %H:%M %z", MAY_1_2025 + CLOCK(14, 20, 0), -4 * 3600,
+         true},
+        {"2025-05-01 10:20 Z", "%Y-%m-%d %H:%M %z", MAY_1_2025 + CLOCK(10, 20, 0), 0, true},
+        {"2025-05-01 10:20", "%Y-%m-%d %H:%M", MAY_1_2025 + CLOCK(10, 20, 0), 0, false},
+        {"1746057600", "%s", MAY_1_2025, 0, true},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        check_row(rows[i].text);
+        int64_t us = 0;
+        int32_t offset_seconds = 9;
+        bool has_zone = !rows[i].has_zone;
+        CHECK(time_parse_offset(str_from(rows[i].text), str_from(rows[i].format), NULL, &us,
+                                &offset_seconds, &has_zone));
+        CHECK_INT(us, rows[i].us);
+        CHECK_INT(offset_seconds, rows[i].offset_seconds);
+        CHECK(has_zone == rows[i].has_zone);
+    }
+    int64_t us = 7;
+    int32_t offset_seconds = 9;
+    bool has_zone = true;
+    CHECK(!time_parse_offset(STR("2025 -04"), STR("%Y"), NULL, &us, &offset_seconds, &has_zone));
+    CHECK(us == 7 && offset_seconds == 9 && has_zone);
 }
 
 // Texts are slices of a page: no byte behind the end may be read. Each prefix stands alone in
