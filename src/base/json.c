@@ -1,6 +1,7 @@
 #include "base/json.h"
 
 #include "base/fault.h"
+#include "base/hash.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -71,7 +72,9 @@ static bool depth_is_fine(const yyjson_doc *doc)
     return true;
 }
 
-bool json_parse(Str bytes, const char *where, Arena *arena, yyjson_doc **ret_doc, Error *err)
+// *ret_failure is set when the text is the reason.
+static bool parse(Str bytes, yyjson_read_flag flags, const char *where, Arena *arena,
+                  yyjson_doc **ret_doc, yyjson_read_code *ret_failure, Error *err)
 {
     // Editors of some systems put a byte order mark in front, which RFC 8259 lets a reader ignore.
     if (str_starts_with(bytes, STR("\xEF\xBB\xBF")))
@@ -84,13 +87,14 @@ bool json_parse(Str bytes, const char *where, Arena *arena, yyjson_doc **ret_doc
     yyjson_read_err failure = {0};
     // Without YYJSON_READ_INSITU yyjson only reads the text, whatever its signature says.
     yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)bytes.data, bytes.size,
-                                       YYJSON_READ_BIGNUM_AS_RAW, &allocator, &failure);
+                                       YYJSON_READ_BIGNUM_AS_RAW | flags, &allocator, &failure);
     if (doc == NULL && failure.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
         return error_context(err, "%s", where);
     if (doc == NULL) {
         size_t line = 0;
         size_t column = 0;
         json_place(bytes, failure.pos, &line, &column);
+        *ret_failure = failure.code;
         return error_set(err, ERROR_DATA, "%s: line %zu, column %zu: %s", where, line, column,
                          failure.msg);
     }
@@ -98,6 +102,83 @@ bool json_parse(Str bytes, const char *where, Arena *arena, yyjson_doc **ret_doc
     if (!depth_is_fine(doc))
         return error_set(err, ERROR_DATA, "%s: nested more than %d deep", where, JSON_DEPTH_MAX);
     *ret_doc = doc;
+    return true;
+}
+
+bool json_parse(Str bytes, const char *where, Arena *arena, yyjson_doc **ret_doc, Error *err)
+{
+    yyjson_read_code failure = YYJSON_READ_SUCCESS;
+    return parse(bytes, 0, where, arena, ret_doc, &failure, err);
+}
+
+// The UTF-16 unit of an escape "\uXXXX", or -1.
+static int32_t escaped_unit(Str text)
+{
+    unsigned char bytes[2];
+    if (text.size < 6 || text.data[0] != '\\' || text.data[1] != 'u' ||
+        !hex_decode(str_slice(text, 2, 4), bytes, sizeof(bytes)))
+        return -1;
+    return bytes[0] << 8 | bytes[1];
+}
+
+// Copies JSON text with each lone surrogate as three bytes. A backslash stands in strings only.
+static size_t copy_without_lone(Str text, char *to)
+{
+    char *const start = to;
+    while (text.size > 0) {
+        size_t size = text.data[0] == '\\' && text.size > 1 ? 2 : 1;
+        const int32_t unit = size == 2 ? escaped_unit(text) : -1;
+        const int32_t next =
+            unit >= 0xD800 && unit <= 0xDBFF ? escaped_unit(str_slice(text, 6, text.size)) : -1;
+        const bool pair = next >= 0xDC00 && next <= 0xDFFF;
+        if (unit >= 0xD800 && unit <= 0xDFFF && !pair) {
+            *to++ = (char)(0xE0 | unit >> 12);
+            *to++ = (char)(0x80 | (unit >> 6 & 0x3F));
+            *to++ = (char)(0x80 | (unit & 0x3F));
+            text = str_slice(text, 6, text.size);
+            continue;
+        }
+        size = pair ? 12 : size;
+        memcpy(to, text.data, size);
+        to += size;
+        text = str_slice(text, size, text.size);
+    }
+    return (size_t)(to - start);
+}
+
+// yyjson says of strings with bad bytes, too, that they need no escape.
+static void unmark_bad_strings(yyjson_doc *doc)
+{
+    for (size_t i = 0; i < doc->val_read; i++) {
+        yyjson_val *value = doc->root + i;
+        if (unsafe_yyjson_is_str(value) && !str_is_utf8(json_str(value)))
+            value->tag &= ~(uint64_t)YYJSON_SUBTYPE_NOESC;
+    }
+}
+
+bool json_parse_lenient(Str bytes, const char *where, Arena *arena, yyjson_doc **ret_doc,
+                        Error *err)
+{
+    yyjson_read_code failure = YYJSON_READ_SUCCESS;
+    Error why = {0};
+    if (parse(bytes, 0, where, arena, ret_doc, &failure, &why))
+        return true;
+    *err = why;
+    if (failure != YYJSON_READ_ERROR_INVALID_STRING)
+        return false;
+    char *mended = arena_alloc_raw(arena, bytes.size, &why);
+    if (mended == NULL) {
+        *err = why;
+        return false;
+    }
+    const Str text = {mended, copy_without_lone(bytes, mended)};
+    why = (Error){0};
+    if (!parse(text, YYJSON_READ_ALLOW_INVALID_UNICODE, where, arena, ret_doc, &failure, &why)) {
+        *err = why;
+        return false;
+    }
+    unmark_bad_strings(*ret_doc);
+    *err = (Error){0};
     return true;
 }
 

@@ -36,6 +36,14 @@ static inline yyjson_val *json_get(yyjson_val *object, Str name)
 bool json_parse(Str bytes, const char *where, Arena *arena, yyjson_doc **ret_doc,
                 Error *err) MUST_USE;
 
+// Like json_parse(), for what others sent: bytes in strings that are not UTF-8 stay as they are,
+// and a lone surrogate ("\ud800") becomes the three bytes that UTF-8 would give it, so that nothing
+// is lost and one bad string does not cost a page. Such strings are left without
+// YYJSON_SUBTYPE_NOESC: whoever finds it on a string may take the text for well-formed UTF-8
+// without any escape. Costs nothing where all is well.
+bool json_parse_lenient(Str bytes, const char *where, Arena *arena, yyjson_doc **ret_doc,
+                        Error *err) MUST_USE;
+
 // The value at a JSON pointer (RFC 6901: "/a/b~1c/0", "" = root), or NULL.
 yyjson_val *json_pointer(yyjson_val *root, Str pointer);
 

@@ -445,3 +445,60 @@ TEST(json_survives_every_fault)
         CHECK(ok || err.code == ERROR_LIMIT);
     }
 }
+
+TEST(what_others_send_need_not_be_utf8)
+{
+    const struct {
+        const char *name;
+        Str text, expected; // the string in the array
+        bool plain;         // nothing in it needs care
+    } cases[] = {
+        {"plain", STR("[\"abc\"]"), STR("abc"), true},
+        {"utf-8", STR("[\"h\xC3\xA9\"]"), STR("h\xC3\xA9"), true},
+        {"stray byte", STR("[\"h\xE9\"]"), STR("h\xE9"), false},
+        {"cut short", STR("[\"h\xC3\"]"), STR("h\xC3"), false},
+        {"surrogate as bytes", STR("[\"\xED\xA0\x80\"]"), STR("\xED\xA0\x80"), false},
+        {"lone high", STR("[\"a\\uD800b\"]"),
+         STR("a\xED\xA0\x80"
+             "b"),
+         false},
+        {"lone low", STR("[\"\\udfff\"]"), STR("\xED\xBF\xBF"), false},
+        {"two highs", STR("[\"\\uD83D\\uD83D\\uDE00\"]"), STR("\xED\xA0\xBD\xF0\x9F\x98\x80"),
+         false},
+        {"high, then a word", STR("[\"\\ud800\\n\"]"), STR("\xED\xA0\x80\n"), false},
+        {"a backslash before it", STR("[\"\\\\ud800\\udc00\"]"), STR("\\ud800\xED\xB0\x80"), false},
+        {"at the end", STR("[\"\\ud800\"]"), STR("\xED\xA0\x80"), false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        check_row(cases[i].name);
+        Error err = {0};
+        CLEANUP(arena_freep) Arena *arena = arena_new(RUN_BYTES, &err);
+        yyjson_doc *doc = NULL;
+        CHECK_OK(json_parse_lenient(cases[i].text, "t", arena, &doc, &err), &err);
+        CHECK_INT(err.code, ERROR_NONE);
+        yyjson_val *value = yyjson_arr_get_first(yyjson_doc_get_root(doc));
+        CHECK_STR(json_str(value), cases[i].expected);
+        CHECK_INT(yyjson_get_subtype(value) == YYJSON_SUBTYPE_NOESC, cases[i].plain);
+    }
+}
+
+TEST(lenient_is_about_text_only)
+{
+    const Str texts[] = {STR("[\"\\ud800\""), STR("[\"\\x\"]"), STR("[1e]"), STR(""),
+                         STR("[\"\\ud80\"]")};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        Error err = {0};
+        CLEANUP(arena_freep) Arena *arena = arena_new(RUN_BYTES, &err);
+        yyjson_doc *doc = NULL;
+        CHECK(!json_parse_lenient(texts[i], "t", arena, &doc, &err));
+        CHECK_INT(err.code, ERROR_DATA);
+    }
+    FAULTS() {
+        Error err = {0};
+        CLEANUP(arena_freep) Arena *arena = arena_new(RUN_BYTES, &err);
+        yyjson_doc *doc = NULL;
+        const bool ok =
+            arena != NULL && json_parse_lenient(STR("[\"\\ud800\"]"), "t", arena, &doc, &err);
+        CHECK(ok == (err.code == ERROR_NONE));
+    }
+}
