@@ -86,8 +86,9 @@ static bool cast_json(Caster *caster, const ColumnPlan *plan, const Sourced *sou
 {
     (void)plan;
     *ret_fit = FIT_YES;
-    cell->text = sourced->text;
-    if (sourced->text.size > 0)
+    const Buf *whole = sourced->aside ? caster->aside : &caster->text->out;
+    cell->text = (Str){whole->data + sourced->at, sourced->size};
+    if (sourced->size > 0)
         return true;
     // A value inside another: its text is part of that one's, where it begins nobody wrote down.
     Text *text = caster->text;
@@ -305,15 +306,14 @@ bool cast_value(Caster *caster, const ColumnPlan *plan, const Sourced *sourced, 
 {
     assert(sourced->value != NULL);
 
-    Cell cell = {0};
     yyjson_val *value = sourced->value;
-    if (plan->type == COLUMN_STRING || plan->type == COLUMN_JSON) {
-        TRY(plan->type == COLUMN_STRING ? cast_string(caster, plan, sourced, ret_fit, &cell, err)
-                                        : cast_json(caster, plan, sourced, ret_fit, &cell, err));
-        if (*ret_fit == FIT_YES)
-            *ret_cell = cell;
-        return true;
-    }
+    ret_cell->text = (Str){0};
+    ret_cell->guessed = false;
+    ret_cell->resolution_us = 1;
+    if (plan->type == COLUMN_STRING)
+        return cast_string(caster, plan, sourced, ret_fit, ret_cell, err);
+    if (plan->type == COLUMN_JSON)
+        return cast_json(caster, plan, sourced, ret_fit, ret_cell, err);
     if (is_blank(value)) {
         *ret_fit = FIT_NULL;
         return true;
@@ -325,23 +325,23 @@ bool cast_value(Caster *caster, const ColumnPlan *plan, const Sourced *sourced, 
                                             : (Str){yyjson_get_raw(value), yyjson_get_len(value)};
     else if (plan->type == COLUMN_DECIMAL || plan->type == COLUMN_BOOLEAN)
         TRY(scalar_text(caster, sourced, &text, err));
-    Fit fit = FIT_NO;
+    *ret_fit = FIT_NO;
     switch (plan->type) {
     case COLUMN_INT64:
-        fit = cast_integer(caster, plan, value, text, &cell);
+        *ret_fit = cast_integer(caster, plan, value, text, ret_cell);
         break;
     case COLUMN_DOUBLE:
-        fit = cast_double(caster, plan, value, text, &cell);
+        *ret_fit = cast_double(caster, plan, value, text, ret_cell);
         break;
     case COLUMN_DECIMAL:
-        fit = cast_decimal(caster, plan, value, text, &cell);
+        *ret_fit = cast_decimal(caster, plan, value, text, ret_cell);
         break;
     case COLUMN_BOOLEAN:
-        fit = cast_boolean(value, text, &cell);
+        *ret_fit = cast_boolean(value, text, ret_cell);
         break;
     case COLUMN_TIMESTAMP:
     case COLUMN_DATE:
-        fit = cast_time(caster, plan, value, text, &cell);
+        *ret_fit = cast_time(caster, plan, value, text, ret_cell);
         break;
     case COLUMN_STRING:
     case COLUMN_JSON:
@@ -349,9 +349,6 @@ bool cast_value(Caster *caster, const ColumnPlan *plan, const Sourced *sourced, 
     default:
         break;
     }
-    if (fit == FIT_YES)
-        *ret_cell = cell;
-    *ret_fit = fit;
     return true;
 }
 

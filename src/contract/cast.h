@@ -18,12 +18,13 @@ typedef struct Cell {
 typedef struct Caster {
     Text *text;  // for privacy and for texts not written yet
     Buf scratch; // where a cell's text lives when it is not the value's own; cleared by each record
+    const Buf *aside; // what was put aside of the record's text
     const Zone *zone; // of timestamps that name none
     const Sourced *sources;
 } Caster;
 
-// *ret_fit says whether `ret_cell` was set; an empty string is null to every type but string and
-// json. `value` is not null. False only for lack of memory.
+// *ret_fit says whether `ret_cell` holds the value; an empty string is null to every type but
+// string and json. `value` is not null. False only for lack of memory.
 bool cast_value(Caster *caster, const ColumnPlan *plan, const Sourced *sourced, Fit *ret_fit,
                 Cell *ret_cell, Error *err) MUST_USE;
 

@@ -800,6 +800,12 @@ static bool read_all(Reader *reader, yyjson_val *root, Error *err)
     TRY(read_window(reader, spec.window_column, err));
     TRY(read_key(reader, spec.key, err));
     sum_up(contract->root);
+    for (size_t i = 0; i < contract->plan_count; i++) {
+        ColumnPlan *plan = &contract->plans[i];
+        plan->plain = i >= contract->key_count && !plan->required && plan->source_count == 1 &&
+                      plan->phone == NULL && plan->unit.kind == UNIT_NONE &&
+                      plan->privacy == PRIVACY_KEEP && plan->from_partition.size == 0;
+    }
     return true;
 }
 

@@ -1,13 +1,11 @@
 #include "contract/names.h"
 
-#include "contract/text.h"
-
 #include <assert.h>
 #include <stdlib.h>
 
 // Learned names live in NAMES_BYTES_MAX; a table twice as large as the names keeps its chains
 // short.
-enum { NAMES_BYTES_MAX = 64 * 1024 * 1024, TABLE_SIZE = 2 * NAMES_MAX, NAME_BYTES_KEPT = 16 };
+enum { NAMES_BYTES_MAX = 64 * 1024 * 1024, TABLE_SIZE = 2 * NAMES_MAX };
 
 static bool names_start(Names *names, Error *err)
 {
@@ -58,6 +56,14 @@ static bool is_reserved(Str text)
     return str_equal(text, STR("$bytes")) || str_equal(text, STR("$others"));
 }
 
+static bool asks_for_more(const Name *name)
+{
+    const Node *node = name->node;
+    return name->reserved ||
+           (node != NULL && (node->privacy != PRIVACY_KEEP || node->is_volatile ||
+                             node->sources_below || node->privacy_below || node->volatile_below));
+}
+
 static Name *learn(Names *names, Str text, uint32_t hash, Error *err)
 {
     Name *name = arena_alloc(names->arena, sizeof(*name), err);
@@ -67,17 +73,26 @@ static Name *learn(Names *names, Str text, uint32_t hash, Error *err)
     if (!text_write_name(text, &quoted, err))
         return NULL;
     // Padded, so that it may be copied in pieces of a fixed size.
-    char *kept = arena_alloc(names->arena, quoted.size + NAME_BYTES_KEPT, err);
+    char *kept = arena_alloc(names->arena, quoted.size + NAME_PIECE, err);
     if (kept == NULL)
         return NULL;
     memcpy(kept, quoted.data, quoted.size);
     name->quoted = (Str){kept, quoted.size};
-    name->node = node_member(names->root, text);
+    const Node *node = node_member(names->root, text);
+    name->node = node;
+    name->source = node == NULL ? NO_SOURCE : node->source;
     name->hash = hash;
     name->reserved = is_reserved(text);
-    name->drift = name->node != NULL && (name->node->known || name->node->source != NO_SOURCE ||
-                                         name->node->sources_below);
+    name->drift =
+        node == NULL || !(node->known || node->source != NO_SOURCE || node->sources_below);
+    name->special = name->drift || asks_for_more(name);
     return name;
+}
+
+void names_reported(Name *name)
+{
+    name->drift = false;
+    name->special = asks_for_more(name);
 }
 
 Name *names_find(Names *names, Str text, Error *err)

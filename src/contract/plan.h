@@ -68,13 +68,14 @@ typedef struct Unit {
 } Unit;
 
 typedef struct ColumnPlan {
-    ColumnType type;
-    size_t index; // in contract_columns()
-    int precision, scale;
-    bool required;
-    Privacy privacy;
     const int *sources; // in the order of "from"
     size_t source_count;
+    size_t index; // in contract_columns()
+    ColumnType type;
+    bool plain; // an optional value from one path, as it is: most columns are
+    bool required;
+    Privacy privacy;
+    int precision, scale;
     const Format *formats;
     size_t format_count;
     Unit unit;

@@ -2,29 +2,24 @@
 #include "contract/names.h"
 
 #include <assert.h>
-#include <inttypes.h>
-#include <stdio.h>
 
 enum {
     SHAPER_BYTES_MAX = 64 * 1024 * 1024,
     BATCH_BYTES = 32 * 1024 * 1024, // a batch of wide rows is full before it has BATCH_ROWS
-    NAME_BYTES_MAX = 1024,          // of a member's name
     OTHERS_MAX = 64,                // members of one record that share a name with another
     DRIFT_MAX = 100,
-    NAME_PIECE = 16, // names are copied in pieces of this size (see names.c)
     PRESENT_WORDS = NAMES_MAX / 64,
 };
 
 // One member of the record in hand. Its text is bytes `start` to `end` of the record's text, its
-// value's begins at `value_at`; of volatile ones it is in `side`, since the record's text does
-// without.
+// value's begins at `value_at`; what the hash does not see of it (volatile) is aside of that text.
 typedef struct Entry {
     Name *name;
     yyjson_val *value;
-    size_t start;
-    size_t value_at;
-    size_t end;
-    bool in_side;
+    uint32_t start;
+    uint32_t value_at;
+    uint32_t end;
+    bool aside;
     bool odd;
 } Entry;
 
@@ -54,7 +49,7 @@ struct Shaper {
     BatchBuilder *quarantine;
     Text text;
     Caster caster;
-    Buf side;
+    Buf aside;
     Buf key;
     Buf overflow;
     Hasher hasher;
@@ -100,6 +95,7 @@ static bool shaper_init(Shaper *shaper, Error *err)
         shaper->sources[i].node = contract->sources[i].node;
     shaper->caster.text = &shaper->text;
     shaper->caster.sources = shaper->sources;
+    shaper->caster.aside = &shaper->aside;
     TRY(batch_builder_new(contract->columns, contract->column_count, &shaper->rows, err));
     size_t count = 0;
     const Column *columns = contract_quarantine_columns(&count);
@@ -133,7 +129,7 @@ void shaper_free(Shaper *shaper)
     names_done(&shaper->names);
     text_done(&shaper->text);
     buf_done(&shaper->caster.scratch);
-    buf_done(&shaper->side);
+    buf_done(&shaper->aside);
     buf_done(&shaper->key);
     buf_done(&shaper->overflow);
     hasher_done(&shaper->hasher);
@@ -210,7 +206,8 @@ static bool report_drift(Shaper *shaper, Str parent, Str name, yyjson_val *value
 static bool drift_name(Shaper *shaper, Name *name, yyjson_val *value, Error *err)
 {
     TRY(report_drift(shaper, STR(""), name->text, value, err));
-    name->drift = shaper->contract->info.evolution != EVOLUTION_FREEZE;
+    if (shaper->contract->info.evolution != EVOLUTION_FREEZE)
+        names_reported(name);
     return true;
 }
 
@@ -287,14 +284,16 @@ static bool place_members(Shaper *shaper, yyjson_val *record, Error *err)
     yyjson_val *key = record + 1;
     for (size_t left = unsafe_yyjson_get_len(record); left > 0; left--) {
         const Str text = {unsafe_yyjson_get_str(key), unsafe_yyjson_get_len(key)};
-        if (text.size > NAME_BYTES_MAX) {
-            refuse(shaper, "a member's name is too long", (Str){0});
-            return true;
+        if (!names_follows(name, text)) {
+            if (text.size > NAME_BYTES_MAX) {
+                refuse(shaper, "a member's name is too long", (Str){0});
+                return true;
+            }
+            name->next = names_find(names, text, err);
+            TRY(name->next != NULL);
         }
-        name = names_resolve(names, name, text, err);
-        TRY(name != NULL);
-        if (!names->changed)
-            put_slot(shaper, name, key + 1);
+        name = name->next;
+        put_slot(shaper, name, key + 1);
         key = unsafe_yyjson_get_next(key + 1);
     }
     return true;
@@ -311,52 +310,84 @@ static bool sort_members(Shaper *shaper, yyjson_val *record, Error *err)
     TRY(place_members(shaper, record, err));
     if (!shaper->names.changed)
         return true;
-    // New names move the ranks of others: once more, now that all are known.
+    // New names have no rank yet, and move those of others: once more, now that all are known.
     names_rank(&shaper->names);
+    shaper->refusal = (Refusal){0};
     return place_members(shaper, record, err);
 }
 
 // --- the record's text
 
-// Moves what was written since `start` out of the record's text into `side`.
-static bool move_to_side(Shaper *shaper, Entry *entry, Error *err)
+// Moves what was written since `start` out of the record's text into `aside`.
+static bool put_aside(Shaper *shaper, Entry *entry, Error *err)
 {
     Buf *out = &shaper->text.out;
-    const size_t side = shaper->side.size;
-    TRY(buf_append(&shaper->side, (Str){out->data + entry->start, out->size - entry->start}, err));
+    const uint32_t at = (uint32_t)shaper->aside.size;
+    const uint32_t size = entry->end - entry->start;
+    TRY(buf_append(&shaper->aside, (Str){out->data + entry->start, size}, err));
     out->size = entry->start;
-    entry->value_at = side + (entry->value_at - entry->start);
-    entry->start = side;
-    entry->end = shaper->side.size;
-    entry->in_side = true;
+    entry->value_at = at + (entry->value_at - entry->start);
+    entry->start = at;
+    entry->end = at + size;
+    entry->aside = true;
     return true;
 }
 
+// Appends name, value and a comma, and notes where they are.
 static bool write_entry(Shaper *shaper, Entry *entry, Error *err)
 {
     Text *text = &shaper->text;
-    Buf *out = &text->out;
-    const Str quoted = entry->name->quoted;
+    const Name *name = entry->name;
+    const Place place = {.name = name->text};
     const size_t notes = text->bytes.size;
-    if (out->capacity - out->size < quoted.size + NAME_PIECE)
-        TRY(buf_reserve(out, quoted.size + NAME_PIECE, err));
-    entry->start = out->size;
-    for (size_t i = 0; i < quoted.size; i += NAME_PIECE)
-        memcpy(out->data + out->size + i, quoted.data + i, NAME_PIECE);
-    out->size += quoted.size;
-    entry->value_at = out->size;
-    entry->in_side = false;
-
-    const Node *node = entry->name->node;
-    yyjson_val *value = entry->value;
-    const bool plain = (node == NULL || node->privacy == PRIVACY_KEEP) &&
-                       unsafe_yyjson_is_str(value) && text_put_plain(out, json_str(value));
-    if (!plain) {
-        const Place place = {.name = entry->name->text};
-        TRY(text_write(text, value, node, &place, err));
-    }
-    entry->end = out->size;
+    entry->start = (uint32_t)text->out.size;
+    TRY(text_put_bytes(&text->out, name->quoted.data, name->quoted.size, err));
+    entry->value_at = (uint32_t)text->out.size;
+    TRY(text_write(text, entry->value, name->node, &place, err));
+    entry->end = (uint32_t)text->out.size;
+    entry->aside = false;
     entry->odd = text->bytes.size != notes;
+    return text_put_char(&text->out, ',', err);
+}
+
+// The same for the scalars that most members are; false when it is something else. All is kept in
+// locals: to the compiler, a byte written could be part of any struct.
+static inline bool write_simple(Buf *out, const Name *name, yyjson_val *value, Entry *entry)
+{
+    const uint64_t tag = value->tag;
+    const uint8_t kind = tag & YYJSON_TAG_MASK;
+    const bool is_str = kind == (YYJSON_TYPE_STR | YYJSON_SUBTYPE_NOESC);
+    const bool is_true = kind == (YYJSON_TYPE_BOOL | YYJSON_SUBTYPE_TRUE);
+    const bool is_false = kind == (YYJSON_TYPE_BOOL | YYJSON_SUBTYPE_FALSE);
+    if (!is_str && !is_true && !is_false && kind != (YYJSON_TYPE_NUM | YYJSON_SUBTYPE_UINT))
+        return false;
+    const size_t size = is_str ? (size_t)(tag >> YYJSON_TAG_BIT) : 0;
+    const Str quoted = name->quoted;
+    char *const data = out->data;
+    char *to = data + out->size;
+    if (out->capacity - out->size < quoted.size + size + NAME_PIECE + TEXT_NUMBER_BYTES)
+        return false;
+    entry->start = (uint32_t)out->size;
+    for (size_t i = 0; i < quoted.size; i += NAME_PIECE)
+        memcpy(to + i, quoted.data + i, NAME_PIECE);
+    to += quoted.size;
+    entry->value_at = (uint32_t)(to - data);
+    if (is_str) {
+        *to = '"';
+        text_copy(to + 1, value->uni.str, size);
+        to[size + 1] = '"';
+        to += size + 2;
+    } else if (is_true || is_false) {
+        memcpy(to, is_true ? "true" : "false", 5);
+        to += is_true ? 4 : 5;
+    } else {
+        to = text_put_integer(to, value->uni.u64, false);
+    }
+    entry->end = (uint32_t)(to - data);
+    entry->aside = false;
+    entry->odd = false;
+    *to = ',';
+    out->size = (size_t)(to + 1 - data);
     return true;
 }
 
@@ -364,7 +395,7 @@ static bool write_entry(Shaper *shaper, Entry *entry, Error *err)
 static bool write_steady(Shaper *shaper, Entry *entry, Error *err)
 {
     const Node *node = entry->name->node;
-    TRY(move_to_side(shaper, entry, err));
+    TRY(put_aside(shaper, entry, err));
     if (node->is_volatile)
         return true;
     Text *text = &shaper->text;
@@ -374,7 +405,25 @@ static bool write_steady(Shaper *shaper, Entry *entry, Error *err)
     const bool ok = text_write(text, entry->value, node, NULL, err);
     text->noting = true;
     text->skip_volatile = false;
-    return ok && buf_append_char(&text->out, ',', err);
+    return ok && text_put_char(&text->out, ',', err);
+}
+
+// A value inside another: where its text begins nobody writes down.
+static void put_nested(Shaper *shaper, const Node *node, yyjson_val *value, bool odd)
+{
+    shaper->sources[node->source] = (Sourced){.value = value, .node = node, .odd = odd};
+}
+
+static inline void put_source(Shaper *shaper, const Entry *entry)
+{
+    Sourced *sourced = &shaper->sources[entry->name->source];
+    sourced->value = entry->value;
+    sourced->at = entry->value_at;
+    sourced->size = entry->end - entry->value_at;
+    sourced->aside = entry->aside;
+    sourced->odd = entry->odd;
+    sourced->kept = false;
+    sourced->taken = false;
 }
 
 // Notes values below `node` that columns ask for, and members that nothing knows.
@@ -397,66 +446,58 @@ static bool collect(Shaper *shaper, const Node *node, yyjson_val *object, bool o
         }
         if (below->privacy == PRIVACY_DROP)
             continue;
-        if (below->source != NO_SOURCE) {
-            shaper->sources[below->source].value = value;
-            shaper->sources[below->source].odd = odd;
-        }
+        if (below->source != NO_SOURCE)
+            put_nested(shaper, below, value, odd);
         if (below->sources_below && unsafe_yyjson_is_obj(value))
             TRY(collect(shaper, below, value, odd, err));
     }
     return true;
 }
 
-static bool write_known(Shaper *shaper, Entry *entry, Error *err)
+// A member that needs more than writing it down: see Name.special.
+static bool write_special(Shaper *shaper, Name *name, yyjson_val *value, Error *err)
 {
-    const Node *node = entry->name->node;
-    if (node->privacy == PRIVACY_DROP) {
-        shaper->entry_count--;
+    const Place place = {.name = name->text};
+    const Node *node = name->node;
+    for (size_t i = 0; i < shaper->other_count; i++) {
+        if (shaper->others[i].name == name)
+            TRY(text_note_other(&shaper->text, shaper->others[i].value, node, &place, err));
+    }
+    if (name->reserved)
+        return text_note_other(&shaper->text, value, node, &place, err);
+    if (node != NULL && node->privacy == PRIVACY_DROP)
         return true;
-    }
-    TRY(write_entry(shaper, entry, err));
-    if (node->is_volatile || node->volatile_below)
-        TRY(write_steady(shaper, entry, err));
-    else
-        TRY(buf_append_char(&shaper->text.out, ',', err));
-    if (node->source != NO_SOURCE) {
-        shaper->sources[node->source].value = entry->value;
-        shaper->sources[node->source].odd = entry->odd;
-    }
-    if (node->sources_below && unsafe_yyjson_is_obj(entry->value))
-        return collect(shaper, node, entry->value, entry->odd, err);
-    return true;
-}
-
-static bool write_ranked(Shaper *shaper, size_t rank, Error *err)
-{
-    Name *name = shaper->names.sorted[rank];
-    yyjson_val *value = shaper->slots[rank];
-    Text *text = &shaper->text;
-    if (shaper->other_count > 0 || name->reserved) {
-        const Place place = {.name = name->text};
-        for (size_t i = 0; i < shaper->other_count; i++) {
-            if (shaper->others[i].name == name)
-                TRY(text_note_other(text, shaper->others[i].value, name->node, &place, err));
-        }
-        if (name->reserved)
-            return text_note_other(text, value, name->node, &place, err);
-    }
+    if (name->drift)
+        TRY(drift_name(shaper, name, value, err));
     Entry *entry = &shaper->entries[shaper->entry_count++];
     entry->name = name;
     entry->value = value;
-    if (!name->drift)
-        TRY(drift_name(shaper, name, value, err));
-    if (name->node != NULL)
-        return write_known(shaper, entry, err);
     TRY(write_entry(shaper, entry, err));
-    return buf_append_char(&text->out, ',', err);
+    if (node == NULL)
+        return true;
+    if (node->is_volatile || node->volatile_below)
+        TRY(write_steady(shaper, entry, err));
+    if (name->source != NO_SOURCE)
+        put_source(shaper, entry);
+    if (node->sources_below && unsafe_yyjson_is_obj(value))
+        return collect(shaper, node, value, entry->odd, err);
+    return true;
 }
 
-static Str entry_text(const Shaper *shaper, size_t start, const Entry *entry)
+static inline bool write_ranked(Shaper *shaper, size_t rank, Error *err)
 {
-    const Buf *buf = entry->in_side ? &shaper->side : &shaper->text.out;
-    return (Str){buf->data + start, entry->end - start};
+    Name *name = shaper->names.sorted[rank];
+    yyjson_val *value = shaper->slots[rank];
+    if (name->special || shaper->other_count > 0)
+        return write_special(shaper, name, value, err);
+    Entry *entry = &shaper->entries[shaper->entry_count++];
+    entry->name = name;
+    entry->value = value;
+    if (!write_simple(&shaper->text.out, name, value, entry))
+        TRY(write_entry(shaper, entry, err));
+    if (name->source != NO_SOURCE)
+        put_source(shaper, entry);
+    return true;
 }
 
 static bool write_notes(const Text *text, Buf *out, Error *err)
@@ -490,27 +531,17 @@ static bool write_record(Shaper *shaper, Error *err)
     buf_clear(&text->out);
     buf_clear(&text->bytes);
     buf_clear(&text->others);
-    buf_clear(&shaper->side);
+    buf_clear(&shaper->aside);
     shaper->entry_count = 0;
-    for (size_t i = 0; i < shaper->contract->source_count; i++) {
-        Sourced *sourced = &shaper->sources[i];
-        *sourced = (Sourced){.node = sourced->node};
-    }
-    TRY(buf_append_char(&text->out, '{', err));
+    for (size_t i = 0; i < shaper->contract->source_count; i++)
+        shaper->sources[i].value = NULL;
+    TRY(text_put_char(&text->out, '{', err));
     const size_t words = (shaper->names.count + 63) / 64;
     for (size_t word = 0; word < words; word++) {
         for (uint64_t bits = shaper->present[word]; bits != 0; bits &= bits - 1)
             TRY(write_ranked(shaper, word * 64 + (size_t)__builtin_ctzll(bits), err));
     }
-    TRY(close_object(&text->out, err));
-    // Only now does the text stay where it is.
-    for (size_t i = 0; i < shaper->entry_count; i++) {
-        const Entry *entry = &shaper->entries[i];
-        const Node *node = entry->name->node;
-        if (node != NULL && node->source != NO_SOURCE)
-            shaper->sources[node->source].text = entry_text(shaper, entry->value_at, entry);
-    }
-    return true;
+    return close_object(&text->out, err);
 }
 
 // --- columns
@@ -584,23 +615,40 @@ static Str plan_path(const Shaper *shaper, const ColumnPlan *plan)
                                   : plan->from_partition;
 }
 
+// Digits at the end of `text`.
+static Str write_decimal(int64_t value, char text[TIME_TEXT_BYTES])
+{
+    size_t at = TIME_TEXT_BYTES;
+    uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    do {
+        text[--at] = (char)('0' + left % 10);
+        left /= 10;
+    } while (left > 0);
+    if (value < 0)
+        text[--at] = '-';
+    return (Str){text + at, TIME_TEXT_BYTES - at};
+}
+
 // A key column's part of the canonical key text: "i3:123", "s5:hello", "d10:2025-05-01".
 static bool add_key_part(Shaper *shaper, const ColumnPlan *plan, const Cell *cell, Error *err)
 {
     char text[TIME_TEXT_BYTES];
+    char digits[TIME_TEXT_BYTES];
     Str part = cell->text;
     char tag = 's';
     if (plan->type == COLUMN_INT64) {
-        (void)snprintf(text, sizeof(text), "%" PRIi64, cell->integer);
-        part = str_from(text);
+        part = write_decimal(cell->integer, text);
         tag = 'i';
     } else if (plan->type == COLUMN_DATE) {
         date_format((int32_t)cell->integer, text);
         part = str_from(text);
         tag = 'd';
     }
-    TRY(buf_printf(&shaper->key, err, "%c%zu:", tag, part.size));
-    return buf_append(&shaper->key, part, err);
+    const Str size = write_decimal((int64_t)part.size, digits);
+    TRY(text_put_char(&shaper->key, tag, err));
+    TRY(text_put_bytes(&shaper->key, size.data, size.size, err));
+    TRY(text_put_char(&shaper->key, ':', err));
+    return text_put_bytes(&shaper->key, part.data, part.size, err);
 }
 
 // Two strings that differ only in what columns cannot hold would give one key.
@@ -614,6 +662,32 @@ static bool key_is_usable(const ColumnPlan *plan, const Shaper *shaper)
     return true;
 }
 
+// Sets a column whose value needs no cast; *ret_done = false: it does.
+static inline bool set_plain(Shaper *shaper, const ColumnPlan *plan, Sourced *sourced,
+                             bool *ret_done, Error *err)
+{
+    yyjson_val *value = sourced->value;
+    const uint8_t tag = (uint8_t)value->tag & YYJSON_TAG_MASK;
+    *ret_done = true;
+    if (plan->type == COLUMN_STRING && unsafe_yyjson_is_str(value) && !sourced->odd) {
+        sourced->taken = true;
+        return batch_set_str(shaper->rows, plan->index,
+                             (Str){unsafe_yyjson_get_str(value), unsafe_yyjson_get_len(value)},
+                             err);
+    }
+    if (plan->type == COLUMN_DOUBLE && tag == (YYJSON_TYPE_NUM | YYJSON_SUBTYPE_UINT)) {
+        sourced->taken = true;
+        return batch_set_double(shaper->rows, plan->index, (double)value->uni.u64, err);
+    }
+    if (plan->type == COLUMN_INT64 && tag == (YYJSON_TYPE_NUM | YYJSON_SUBTYPE_UINT) &&
+        value->uni.u64 <= INT64_MAX) {
+        sourced->taken = true;
+        return batch_set_int64(shaper->rows, plan->index, value->uni.i64, err);
+    }
+    *ret_done = false;
+    return true;
+}
+
 static bool fill_columns(Shaper *shaper, yyjson_val *partition, Error *err)
 {
     const Contract *contract = shaper->contract;
@@ -621,6 +695,14 @@ static bool fill_columns(Shaper *shaper, yyjson_val *partition, Error *err)
     for (size_t i = 0; i < contract->plan_count; i++) {
         const ColumnPlan *plan = &contract->plans[i];
         const bool is_key = i < contract->key_count;
+        if (plan->plain) {
+            Sourced *sourced = &shaper->sources[plan->sources[0]];
+            bool done = sourced->value == NULL;
+            if (!done)
+                TRY(set_plain(shaper, plan, sourced, &done, err));
+            if (done)
+                continue;
+        }
         buf_clear(&shaper->caster.scratch);
         bool has = false;
         Cell cell;
@@ -668,7 +750,7 @@ static bool keep_remaining(Shaper *shaper, const Entry *entry, Error *err)
     const size_t value_at = text->out.size;
     ok = ok && text_write(text, entry->value, entry->name->node, NULL, err);
     const bool empty = ok && text->out.size == value_at + 2 && text->out.data[value_at] == '{';
-    ok = ok && buf_append_char(&text->out, ',', err);
+    ok = ok && text_put_char(&text->out, ',', err);
     text->noting = true;
     text->remaining = NULL;
     shaper->overflow = text->out;
@@ -678,24 +760,65 @@ static bool keep_remaining(Shaper *shaper, const Entry *entry, Error *err)
     return ok;
 }
 
-static bool keep_entry(Shaper *shaper, const Entry *entry, Error *err)
+// Members that stand side by side in the record's text are kept as one piece of it.
+typedef struct Piece {
+    uint32_t start;
+    uint32_t end; // 0 = empty: nothing ends there
+} Piece;
+
+static bool keep_piece(Shaper *shaper, Piece *piece, Error *err)
+{
+    const Buf *out = &shaper->text.out;
+    if (piece->end == 0)
+        return true;
+    const bool ok = text_put_bytes(&shaper->overflow, out->data + piece->start,
+                                   piece->end - piece->start, err) &&
+                    text_put_char(&shaper->overflow, ',', err);
+    piece->end = 0;
+    return ok;
+}
+
+static bool keep_special(Shaper *shaper, const Entry *entry, Error *err)
 {
     const Node *node = entry->name->node;
     if (node != NULL && is_covered(shaper, node))
         return true;
     if (node != NULL && node->sources_below && unsafe_yyjson_is_obj(entry->value))
         return keep_remaining(shaper, entry, err);
-    TRY(buf_append(&shaper->overflow, entry_text(shaper, entry->start, entry), err));
-    return buf_append_char(&shaper->overflow, ',', err);
+    const Buf *whole = entry->aside ? &shaper->aside : &shaper->text.out;
+    TRY(buf_append(&shaper->overflow, (Str){whole->data + entry->start, entry->end - entry->start},
+                   err));
+    return text_put_char(&shaper->overflow, ',', err);
+}
+
+static bool keep_entries(Shaper *shaper, Error *err)
+{
+    Piece piece = {0};
+    for (size_t i = 0; i < shaper->entry_count; i++) {
+        const Entry *entry = &shaper->entries[i];
+        const Name *name = entry->name;
+        if (name->special) {
+            TRY(keep_piece(shaper, &piece, err));
+            TRY(keep_special(shaper, entry, err));
+            continue;
+        }
+        if (name->source != NO_SOURCE && is_covered(shaper, name->node))
+            continue;
+        if (piece.end == 0 || entry->start != piece.end + 1) {
+            TRY(keep_piece(shaper, &piece, err));
+            piece.start = entry->start;
+        }
+        piece.end = entry->end;
+    }
+    return keep_piece(shaper, &piece, err);
 }
 
 static bool keep_overflow(Shaper *shaper, Error *err)
 {
     Buf *out = &shaper->overflow;
     buf_clear(out);
-    TRY(buf_append_char(out, '{', err));
-    for (size_t i = 0; i < shaper->entry_count; i++)
-        TRY(keep_entry(shaper, &shaper->entries[i], err));
+    TRY(text_put_char(out, '{', err));
+    TRY(keep_entries(shaper, err));
     TRY(write_notes(&shaper->text, out, err));
     if (out->size == 1)
         return true;

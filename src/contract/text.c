@@ -1,10 +1,12 @@
 #include "contract/text.h"
 
 #include <assert.h>
+#include <endian.h>
+#include <math.h>
 #include <stdlib.h>
 
-// Objects of up to FEW_MEMBERS are sorted by insertion. NUMBER_BYTES holds any integer.
-enum { FEW_MEMBERS = 32, NUMBER_BYTES = 24, MASK_DIGITS_MIN = 10, MASK_DIGITS_SHOWN = 4 };
+// Objects of up to FEW_MEMBERS are sorted by insertion.
+enum { FEW_MEMBERS = 32, MASK_DIGITS_MIN = 10, MASK_DIGITS_SHOWN = 4 };
 
 typedef struct Member {
     uint64_t
@@ -235,11 +237,14 @@ static bool write_hidden(Text *text, yyjson_val *value, Privacy privacy, Error *
 
 // --- values
 
-static bool write_str(Text *text, Str sent, const Place *place, Error *err)
+static bool write_str(Text *text, yyjson_val *value, const Place *place, Error *err)
 {
-    if (text_put_plain(&text->out, sent))
+    const Str sent = {unsafe_yyjson_get_str(value), unsafe_yyjson_get_len(value)};
+    if (text_is_plain(value)) {
+        TRY(text_room(&text->out, sent.size + TEXT_SLACK + 2, err));
+        text_put_plain(&text->out, value);
         return true;
-    TRY(buf_reserve(&text->out, sent.size + TEXT_SLACK, err));
+    }
     if (text_is_clean(sent))
         return json_write_str(sent, &text->out, err);
     TRY(note_bytes(text, sent, place, err));
@@ -248,39 +253,53 @@ static bool write_str(Text *text, Str sent, const Place *place, Error *err)
     return json_write_str(buf_str(&clean), &text->out, err);
 }
 
-static bool write_integer(Text *text, uint64_t value, bool negative, Error *err)
+// Doubles that are a decimal number of at most fifteen digits, six of them behind the point, are
+// most that APIs send. No two such numbers read as the same double, so the digits found here are
+// the shortest.
+static bool put_short_double(Buf *out, double value)
 {
-    char digits[NUMBER_BYTES];
-    size_t at = sizeof(digits);
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    if (negative)
-        digits[--at] = '-';
-    return buf_append(&text->out, (Str){digits + at, sizeof(digits) - at}, err);
+    const double size = fabs(value);
+    const bool small = size < 1e9;
+    if (!(size >= 1e-3 && size < 1e12))
+        return false;
+    uint64_t digits = (uint64_t)(size * (small ? 1e6 : 1e3) + 0.5);
+    if ((double)digits / (small ? 1e6 : 1e3) != size)
+        return false;
+    unsigned places = small ? 6 : 3;
+    for (; places > 0 && digits % 10 == 0; places--)
+        digits /= 10;
+    uint64_t one = 1;
+    for (unsigned i = 0; i < places; i++)
+        one *= 10;
+    char *to = text_put_integer(out->data + out->size, digits / one, value < 0);
+    if (places > 0) {
+        *to = '.';
+        uint64_t fraction = digits % one;
+        for (unsigned i = places; i > 0; i--, fraction /= 10)
+            to[i] = (char)('0' + fraction % 10);
+        to += places + 1;
+    }
+    out->size = (size_t)(to - out->data);
+    return true;
 }
 
 static bool write_number(Text *text, yyjson_val *value, Error *err)
 {
-    if (unsafe_yyjson_is_uint(value))
-        return write_integer(text, value->uni.u64, false, err);
+    TRY(text_room(&text->out, 2 * TEXT_NUMBER_BYTES, err));
     if (unsafe_yyjson_is_real(value))
-        return json_write_canonical(value, &text->out, err);
-    const int64_t number = value->uni.i64;
-    return write_integer(text, number < 0 ? 0 - (uint64_t)number : (uint64_t)number, number < 0,
-                         err);
+        return put_short_double(&text->out, value->uni.f64) ||
+               json_write_canonical(value, &text->out, err);
+    const bool negative = unsafe_yyjson_is_sint(value) && value->uni.i64 < 0;
+    Buf *out = &text->out;
+    const char *end = text_put_integer(out->data + out->size,
+                                       negative ? 0 - value->uni.u64 : value->uni.u64, negative);
+    out->size = (size_t)(end - out->data);
+    return true;
 }
 
 static uint64_t name_prefix(yyjson_val *name)
 {
-    const Str text = json_str(name);
-    unsigned char bytes[8] = {0};
-    memcpy(bytes, text.data, text.size < sizeof(bytes) ? text.size : sizeof(bytes));
-    uint64_t prefix = 0;
-    for (size_t i = 0; i < sizeof(bytes); i++)
-        prefix = prefix << 8 | bytes[i];
-    return prefix;
+    return be64toh(text_load(unsafe_yyjson_get_str(name), unsafe_yyjson_get_len(name)));
 }
 
 // Of two members with one name the earlier comes first.
@@ -326,11 +345,11 @@ static bool push_members(Text *text, yyjson_val *object, size_t *ret_start, Erro
     return true;
 }
 
-static yyjson_val *member_name(const Text *text, size_t start, size_t index)
+// True when the next member has the same name, which comes later and therefore wins.
+static bool is_outdone(const Member *member, const Member *next)
 {
-    Member member;
-    memcpy(&member, text->members.data + start + index * sizeof(Member), sizeof(member));
-    return member.name;
+    return member->prefix == next->prefix &&
+           str_equal(json_str(member->name), json_str(next->name));
 }
 
 static bool write_value(Text *text, yyjson_val *value, const Node *node, const Place *place,
@@ -364,11 +383,14 @@ static bool is_left_out(const Text *text, const Node *node, yyjson_val *value)
 static bool write_member(Text *text, yyjson_val *name, const Node *node, const Place *place,
                          size_t depth, Error *err)
 {
-    const Str sent = json_str(name);
-    if (text_put_plain(&text->out, sent))
-        TRY(buf_append_char(&text->out, ':', err));
-    else
-        TRY(text_write_name(sent, &text->out, err));
+    if (text_is_plain(name)) {
+        Buf *out = &text->out;
+        TRY(text_room(out, unsafe_yyjson_get_len(name) + TEXT_SLACK + 3, err));
+        text_put_plain(out, name);
+        out->data[out->size++] = ':';
+    } else {
+        TRY(text_write_name(json_str(name), &text->out, err));
+    }
     return write_value(text, name + 1, node, place, depth, err);
 }
 
@@ -379,19 +401,20 @@ static bool write_members(Text *text, yyjson_val *object, const Node *node, cons
     const size_t count = unsafe_yyjson_get_len(object);
     bool first = true;
     for (size_t i = 0; i < count; i++) {
-        yyjson_val *name = member_name(text, start, i);
-        const Str sent = json_str(name);
+        const Member *member = (const Member *)(void *)(text->members.data + start) + i;
+        yyjson_val *name = member->name;
+        const Str sent = {unsafe_yyjson_get_str(name), unsafe_yyjson_get_len(name)};
         const Node *below = node == NULL ? NULL : node_member(node, sent);
         if (node != NULL && is_left_out(text, below, name + 1))
             continue;
         const Place here = {place, sent, 0};
-        if (i + 1 < count && str_equal(sent, json_str(member_name(text, start, i + 1)))) {
+        if (i + 1 < count && is_outdone(member, member + 1)) {
             TRY(text_note_other(text, name + 1, below, &here, err));
             continue;
         }
         const size_t before = text->out.size;
         if (!first)
-            TRY(buf_append_char(&text->out, ',', err));
+            TRY(text_put_char(&text->out, ',', err));
         TRY(write_member(text, name, interesting(text, below), &here, depth, err));
         if (text->remaining != NULL && below != NULL && below->sources_below &&
             str_ends_with(buf_str(&text->out), STR(":{}")))
@@ -408,10 +431,10 @@ static bool write_object(Text *text, yyjson_val *object, const Node *node, const
 {
     size_t start = 0;
     TRY(push_members(text, object, &start, err));
-    TRY(buf_append_char(&text->out, '{', err));
+    TRY(text_put_char(&text->out, '{', err));
     const bool ok = write_members(text, object, node, place, start, depth, err);
     text->members.size = start;
-    return ok && buf_append_char(&text->out, '}', err);
+    return ok && text_put_char(&text->out, '}', err);
 }
 
 // NOLINTNEXTLINE(misc-no-recursion): write_value() bounds the depth
@@ -422,15 +445,15 @@ static bool write_array(Text *text, yyjson_val *array, const Node *node, const P
     const bool dropped = below != NULL && (below->privacy == PRIVACY_DROP ||
                                            (below->is_volatile && text->skip_volatile));
     const size_t count = dropped ? 0 : unsafe_yyjson_get_len(array);
-    TRY(buf_append_char(&text->out, '[', err));
+    TRY(text_put_char(&text->out, '[', err));
     yyjson_val *item = array + 1;
     for (size_t i = 0; i < count; i++, item = unsafe_yyjson_get_next(item)) {
         if (i > 0)
-            TRY(buf_append_char(&text->out, ',', err));
+            TRY(text_put_char(&text->out, ',', err));
         const Place here = {.up = place, .index = i};
         TRY(write_value(text, item, interesting(text, below), &here, depth, err));
     }
-    return buf_append_char(&text->out, ']', err);
+    return text_put_char(&text->out, ']', err);
 }
 
 // NOLINTNEXTLINE(misc-no-recursion): stops at JSON_DEPTH_MAX
@@ -441,11 +464,11 @@ static bool write_value(Text *text, yyjson_val *value, const Node *node, const P
         return write_hidden(text, value, node->privacy, err);
     switch (unsafe_yyjson_get_type(value)) {
     case YYJSON_TYPE_STR:
-        return write_str(text, json_str(value), place, err);
+        return write_str(text, value, place, err);
     case YYJSON_TYPE_NUM:
         return write_number(text, value, err);
     case YYJSON_TYPE_NULL:
-        return buf_append(&text->out, STR("null"), err);
+        return text_put_bytes(&text->out, "null", 4, err);
     case YYJSON_TYPE_BOOL:
         return buf_append(&text->out, unsafe_yyjson_is_true(value) ? STR("true") : STR("false"),
                           err);

@@ -36,10 +36,12 @@ typedef struct Text {
 typedef struct Sourced {
     yyjson_val *value; // NULL = absent or null
     const Node *node;  // what the contract says of the path
-    Str text;          // its canonical text, privacy applied; size 0 = not written yet
-    bool odd;          // strings in it may hold NUL or bytes that are not UTF-8
-    bool kept;         // must stay in _overflow
-    bool taken;        // a column holds it
+    uint32_t at;   // where its text begins, privacy applied, in the record's text or in what was
+    uint32_t size; // put aside of it; size 0 = a part of another value's
+    bool aside;
+    bool odd;   // strings in it may hold NUL or bytes that are not UTF-8
+    bool kept;  // must stay in _overflow
+    bool taken; // a column holds it
 } Sourced;
 
 // Where a value stands in its record, for the notes: a chain up to the record.
@@ -78,59 +80,94 @@ bool text_is_clean(Str sent);
 // Appends standard base64 with padding.
 bool text_write_base64(Str bytes, Buf *out, Error *err) MUST_USE;
 
-// Inline, since shape does nothing else so often: appends a string with quotes when nothing in it
-// needs care (printable ASCII without '"' and '\'); false, with nothing appended, when something
-// does, or when the room (see TEXT_SLACK) is not there.
-enum { TEXT_SLACK = 16 };
+// --- inline, since shape does nothing else so often
 
-static inline uint64_t text_load64(const char *bytes)
+enum { TEXT_SLACK = 16, TEXT_NUMBER_BYTES = 32 };
+
+static inline bool text_room(Buf *out, size_t size, Error *err)
+{
+    return out->capacity - out->size >= size || buf_reserve(out, size, err);
+}
+
+static inline bool text_put_char(Buf *out, char c, Error *err)
+{
+    TRY(text_room(out, 1, err));
+    out->data[out->size++] = c;
+    return true;
+}
+
+static inline bool text_put_bytes(Buf *out, const char *bytes, size_t size, Error *err)
+{
+    TRY(text_room(out, size, err));
+    memcpy(out->data + out->size, bytes, size);
+    out->size += size;
+    return true;
+}
+
+// Up to eight bytes as one word, the first the least significant; zeros behind.
+static inline uint64_t text_load(const char *bytes, size_t size)
 {
     uint64_t word = 0;
-    memcpy(&word, bytes, sizeof(word));
+    uint32_t low = 0;
+    uint32_t high = 0;
+    if (size >= 8) {
+        memcpy(&word, bytes, 8);
+    } else if (size >= 4) {
+        // Both halves; where they overlap they agree.
+        memcpy(&low, bytes, 4);
+        memcpy(&high, bytes + size - 4, 4);
+        word = low | (uint64_t)high << (8 * (size - 4));
+    } else if (size > 0) {
+        word = (uint64_t)(unsigned char)bytes[0] |
+               (uint64_t)(unsigned char)bytes[size / 2] << (8 * (size / 2)) |
+               (uint64_t)(unsigned char)bytes[size - 1] << (8 * (size - 1));
+    }
     return word;
 }
 
-// Non-zero when a byte of `word` is below 0x20, above 0x7E, '"' or '\'. May also name a clean byte
-// next to such a one; what it lets pass is clean.
-static inline uint64_t text_odd_bytes(uint64_t word)
+// Copies `size` bytes and writes at most TEXT_SLACK - 1 more behind them; short ones without a
+// call.
+static inline void text_copy(char *to, const char *from, size_t size)
 {
-    const uint64_t ones = UINT64_C(0x0101010101010101);
-    const uint64_t high = UINT64_C(0x8080808080808080);
-    const uint64_t quote = word ^ (ones * '"');
-    const uint64_t slash = word ^ (ones * '\\');
-    return ((word - ones * 0x20) | (quote - ones) | (slash - ones) | (word + ones) | word) & high;
+    if (size > 16) {
+        memcpy(to, from, size);
+        return;
+    }
+    const uint64_t word = text_load(from, size);
+    memcpy(to, &word, 8);
+    if (size > 8) {
+        const uint64_t last = text_load(from + size - 8, 8);
+        memcpy(to + size - 8, &last, 8);
+    }
 }
 
-static inline bool text_put_plain(Buf *out, Str sent)
+// yyjson marks strings that it found to be printable ASCII without escapes, so nobody has to look
+// again.
+static inline bool text_is_plain(yyjson_val *value)
 {
-    if (out->capacity - out->size < sent.size + TEXT_SLACK)
-        return false;
+    return (value->tag & YYJSON_TAG_MASK) == (YYJSON_TYPE_STR | YYJSON_SUBTYPE_NOESC);
+}
+
+// Appends a plain string with quotes; the room is there (its size and TEXT_SLACK).
+static inline void text_put_plain(Buf *out, yyjson_val *value)
+{
+    const size_t size = unsafe_yyjson_get_len(value);
     char *to = out->data + out->size;
-    const char *from = sent.data;
-    size_t left = sent.size;
-    *to++ = '"';
-    for (; left >= 8; left -= 8, from += 8, to += 8) {
-        const uint64_t word = text_load64(from);
-        if (text_odd_bytes(word) != 0)
-            return false;
-        memcpy(to, &word, 8);
-    }
-    if (left > 0 && sent.size >= 8) {
-        // The last eight bytes again: cheaper than one by one.
-        const uint64_t word = text_load64(from + left - 8);
-        if (text_odd_bytes(word) != 0)
-            return false;
-        memcpy(to + left - 8, &word, 8);
-    } else if (left > 0) {
-        char few[8] = "        ";
-        for (size_t i = 0; i < left; i++)
-            few[i] = from[i];
-        const uint64_t word = text_load64(few);
-        if (text_odd_bytes(word) != 0)
-            return false;
-        memcpy(to, &word, 8);
-    }
-    to[left] = '"';
-    out->size += sent.size + 2;
-    return true;
+    out->size += size + 2;
+    *to = '"';
+    text_copy(to + 1, value->uni.str, size);
+    to[size + 1] = '"';
+}
+
+// Writes an integer and returns what is behind it; TEXT_NUMBER_BYTES are there.
+static inline char *text_put_integer(char *to, uint64_t value, bool negative)
+{
+    size_t size = 1;
+    for (uint64_t left = value; left >= 10; left /= 10)
+        size++;
+    if (negative)
+        *to++ = '-';
+    for (size_t i = size; i > 0; i--, value /= 10)
+        to[i - 1] = (char)('0' + value % 10);
+    return to + size;
 }

@@ -39,10 +39,8 @@ static inline void shaping_open(Shaping *shaping, const char *contract)
 // UTF-8.
 static inline bool shaping_add(Shaping *shaping, Str records, const char *partition, Error *err)
 {
-    yyjson_read_flag flags = YYJSON_READ_BIGNUM_AS_RAW | YYJSON_READ_ALLOW_INVALID_UNICODE;
-    yyjson_doc *doc =
-        yyjson_read_opts((char *)(uintptr_t)records.data, records.size, flags, NULL, NULL);
-    CHECK(doc != NULL);
+    yyjson_doc *doc = NULL;
+    CHECK_OK(json_parse_lenient(records, "records", shaping->arena, &doc, err), err);
     yyjson_doc *slice = partition == NULL ? NULL : yyjson_read(partition, strlen(partition), 0);
     yyjson_val *items[5000];
     size_t index = 0;
@@ -54,7 +52,6 @@ static inline bool shaping_add(Shaping *shaping, Str records, const char *partit
     }
     const bool ok =
         shaper_add(shaping->shaper, items, count, yyjson_doc_get_root(slice), SHAPING_FETCHED, err);
-    yyjson_doc_free(doc);
     yyjson_doc_free(slice);
     return ok;
 }

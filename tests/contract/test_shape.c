@@ -269,3 +269,299 @@ TEST(the_partition_fills_key_columns)
     CHECK_INT((int64_t)info->partition_count, 1);
     CHECK_STR(info->partition_columns[0], STR("account_id"));
 }
+
+// `count` members "m0" ... from `first` on, in an order of their own, as the inside of an object.
+static void write_members(Buf *out, size_t first, size_t count, size_t step)
+{
+    Error err = {0};
+    for (size_t i = 0; i < count; i++)
+        CHECK_OK(buf_printf(out, &err, ",\"m%zu\":%zu", first + i * step % count, i), &err);
+}
+
+TEST(names_learned_in_the_middle_of_a_page_change_nothing)
+{
+    Error err = {0};
+    CLEANUP(buf_done) Buf records = {0};
+    CLEANUP(shaping_done) Shaping shaping = {0};
+    shaping_open(&shaping, plain);
+    // The last record again has the members of the first, in another order.
+    const size_t firsts[] = {0, 500, 200, 0};
+    const size_t steps[] = {1, 1, 7, 11}; // without a divisor in common with 300
+    for (size_t i = 0; i < 4; i++) {
+        CHECK_OK(buf_printf(&records, &err, "%s{\"id\":%zu", i == 0 ? "[" : "},", i), &err);
+        write_members(&records, firsts[i], 300, steps[i]);
+    }
+    CHECK_OK(buf_append(&records, STR("}]"), &err), &err);
+    CHECK_OK(shaping_add(&shaping, buf_str(&records), NULL, &err), &err);
+    shaping_take(&shaping);
+    CHECK_INT((int64_t)shaping.batch->rows, 4);
+    CHECK_INT(shaper_counts(shaping.shaper)->quarantined, 0);
+    for (size_t i = 0; i < 4; i++) {
+        const Str overflow = shaping_cell(&shaping, i, "_overflow");
+        yyjson_doc *doc = yyjson_read(overflow.data, overflow.size, 0);
+        CHECK_INT((int64_t)yyjson_obj_size(yyjson_doc_get_root(doc)), 300);
+        CLEANUP(buf_done) Buf canonical = {0};
+        CHECK_OK(json_write_canonical(yyjson_doc_get_root(doc), &canonical, &err), &err);
+        CHECK_STR(overflow, buf_str(&canonical));
+        yyjson_doc_free(doc);
+    }
+}
+
+TEST(more_names_than_can_be_kept_are_forgotten_in_time)
+{
+    Error err = {0};
+    CLEANUP(buf_done) Buf records = {0};
+    CLEANUP(shaping_done) Shaping shaping = {0};
+    shaping_open(&shaping, plain);
+    for (size_t page = 0; page < 12; page++) {
+        buf_clear(&records);
+        CHECK_OK(buf_printf(&records, &err, "[{\"id\":%zu", page), &err);
+        write_members(&records, page * 10000, 4095, 1);
+        CHECK_OK(buf_append(&records, STR("}]"), &err), &err);
+        CHECK_OK(shaping_add(&shaping, buf_str(&records), NULL, &err), &err);
+    }
+    shaping_take(&shaping);
+    CHECK_INT((int64_t)shaping.batch->rows, 12);
+    size_t count = 0;
+    (void)shaper_drift_paths(shaping.shaper, &count);
+    CHECK_INT((int64_t)count, 100);
+}
+
+TEST(a_record_beyond_the_limits_goes_to_quarantine)
+{
+    Error err = {0};
+    CLEANUP(buf_done) Buf records = {0};
+    CLEANUP(shaping_done) Shaping shaping = {0};
+    shaping_open(&shaping, plain);
+    CHECK_OK(buf_append(&records, STR("[{\"id\":1"), &err), &err);
+    write_members(&records, 0, 4096, 1);
+    CHECK_OK(buf_append(&records, STR("},{\"id\":2"), &err), &err);
+    for (int i = 0; i < 70; i++)
+        CHECK_OK(buf_append(&records, STR(",\"same\":1"), &err), &err);
+    CHECK_OK(buf_append(&records, STR("},{\"id\":3,\""), &err), &err);
+    for (int i = 0; i < 1025; i++)
+        CHECK_OK(buf_append_char(&records, 'x', &err), &err);
+    CHECK_OK(buf_append(&records, STR("\":1},{\"id\":4}]"), &err), &err);
+    CHECK_OK(shaping_add(&shaping, buf_str(&records), NULL, &err), &err);
+    shaping_take(&shaping);
+    CHECK_STR(shaping_refused(&shaping, 0, 0), STR("more members than a record may have"));
+    CHECK_STR(shaping_refused(&shaping, 1, 0), STR("more members share names than can be kept"));
+    CHECK_STR(shaping_refused(&shaping, 2, 0), STR("a member's name is too long"));
+    CHECK_INT((int64_t)shaping.batch->rows, 1);
+    CHECK_STR(shaping_cell(&shaping, 0, "id"), STR("4"));
+}
+
+// What canonical text cannot hold is in the notes of _overflow.
+TEST(odd_bytes_and_doubled_members_are_kept)
+{
+    Error err = {0};
+    CLEANUP(shaping_done) Shaping shaping = {0};
+    shaping_open(&shaping, plain);
+    CHECK_OK(shaping_add(&shaping,
+                         STR("[{\"id\":1,\"c\":\"a\\u0000b\"},{\"id\":2,\"c\":\"\xff\"},"
+                             "{\"id\":3,\"c\":1,\"d\":1,\"c\":\"x\",\"d\":null},"
+                             "{\"id\":4,\"o\":{\"l\":[\"\xff\"],\"k\":1,\"k\":2}},"
+                             "{\"id\":5,\"\xff\":1,\"$bytes\":2}]"),
+                         NULL, &err),
+             &err);
+    shaping_take(&shaping);
+    const char *const cells[] = {"a\xef\xbf\xbd"
+                                 "b",
+                                 "\xef\xbf\xbd", "x", "null", "null"};
+    const char *const overflows[] = {
+        "{\"$bytes\":{\"/c\":\"YQBi\"}}",
+        "{\"$bytes\":{\"/c\":\"/w==\"}}",
+        "{\"d\":null,\"$others\":[{\"path\":\"/c\",\"value\":1},{\"path\":\"/d\",\"value\":1}]}",
+        "{\"o\":{\"k\":2,\"l\":[\"\xef\xbf\xbd\"]},\"$bytes\":{\"/o/l/0\":\"/w==\"},"
+        "\"$others\":[{\"path\":\"/o/k\",\"value\":1}]}",
+        "{\"$name:/w==\":1,\"$others\":[{\"path\":\"/$bytes\",\"value\":2}]}",
+    };
+    for (size_t i = 0; i < 5; i++) {
+        CHECK_STR(shaping_cell(&shaping, i, "c"), str_from(cells[i]));
+        CHECK_STR(shaping_cell(&shaping, i, "_overflow"), str_from(overflows[i]));
+    }
+}
+
+TEST(a_key_with_odd_bytes_is_unusable)
+{
+    Error err = {0};
+    CLEANUP(shaping_done) Shaping shaping = {0};
+    shaping_open(
+        &shaping,
+        "{\"stream\":\"s\",\"key\":[\"k\"],\"columns\":[{\"name\":\"k\",\"type\":\"string\"}]}");
+    CHECK_OK(shaping_add(&shaping, STR("[{\"k\":\"a\\u0000\"},{\"k\":\"\"},{\"k\":\"\xc3\xa9\"}]"),
+                         NULL, &err),
+             &err);
+    shaping_take(&shaping);
+    CHECK_INT((int64_t)shaping.batch->rows, 2);
+    CHECK_STR(shaping_refused(&shaping, 0, 0), STR("unusable key"));
+}
+
+TEST(drift_names_what_no_column_and_no_list_knows)
+{
+    CLEANUP(shaping_done) Shaping shaping = {0};
+    shaping_run(
+        &shaping,
+        "{" KEY_ID "\"known\":[\"/k\",\"/a/k\"],\"columns\":[" ID
+        ",{\"name\":\"b\",\"type\":\"string\",\"from\":\"/a/"
+        "b\"},{\"name\":\"j\",\"type\":\"json\"}]}",
+        "[{\"id\":1,\"k\":1,\"a\":{\"b\":\"x\",\"k\":1,\"new\":true},\"j\":{\"x\":1},\"n/m\":1.5},"
+        "{\"id\":2,\"a\":{\"new\":false},\"n/m\":1,\"z\":null},{\"id\":3,\"z\":{}}]");
+    size_t count = 0;
+    const Str *paths = shaper_drift_paths(shaping.shaper, &count);
+    const ColumnType *types = shaper_drift_types(shaping.shaper);
+    CHECK_INT((int64_t)count, 3);
+    CHECK_STR(paths[0], STR("/a/new"));
+    CHECK_INT(types[0], COLUMN_BOOLEAN);
+    CHECK_STR(paths[1], STR("/n~1m"));
+    CHECK_INT(types[1], COLUMN_DOUBLE);
+    CHECK_STR(paths[2], STR("/z"));
+    CHECK_INT(types[2], COLUMN_JSON);
+}
+
+TEST(freeze_refuses_what_is_not_in_the_contract)
+{
+    static const struct {
+        const char *name, *record, *expected;
+    } cases[] = {
+        {"member", "[{\"id\":1,\"secret\":\"s3cr3t\"}]",
+         "s: /secret is not in the contract, and its evolution is freeze"},
+        {"nested", "[{\"id\":1,\"a\":{\"z\":\"s3cr3t\"}}]",
+         "s: /a/z is not in the contract, and its evolution is freeze"},
+        {"misfit", "[{\"id\":1,\"c\":\"s3cr3t\"}]",
+         "s: /c holds a value that does not fit its column, and its evolution is freeze"},
+    };
+    for (size_t i = 0; i < 3; i++) {
+        check_row(cases[i].name);
+        Error err = {0};
+        CLEANUP(shaping_done) Shaping shaping = {0};
+        shaping_open(&shaping,
+                     "{" KEY_ID "\"evolution\":\"freeze\",\"known\":[\"/k\"],\"columns\":[" ID
+                     ",{\"name\":\"c\",\"type\":\"int64\"},{\"name\":\"b\",\"type\":\"int64\","
+                     "\"from\":\"/a/b\"}]}");
+        CHECK_OK(
+            shaping_add(&shaping, STR("[{\"id\":7,\"k\":1,\"c\":1,\"a\":{\"b\":2}}]"), NULL, &err),
+            &err);
+        CHECK(!shaping_add(&shaping, str_from(cases[i].record), NULL, &err));
+        CHECK_INT(err.code, ERROR_DATA);
+        CHECK_STR(str_from(err.message), str_from(cases[i].expected));
+        // Again: what was refused once is not known now. And what came before is still there.
+        err = (Error){0};
+        CHECK(!shaping_add(&shaping, str_from(cases[i].record), NULL, &err));
+        CHECK_INT(err.code, ERROR_DATA);
+        shaping_take(&shaping);
+        CHECK_INT((int64_t)shaping.batch->rows, 1);
+    }
+}
+
+// The first 32 digits of sha256("+15552345678"), of HMAC-SHA-256 under "key", worked out by hand.
+TEST(privacy_holds_for_columns_overflow_hash_and_quarantine)
+{
+    const char *contract =
+        "{" KEY_ID "\"privacy\":{\"/d\":\"drop\",\"/m\":\"mask\",\"/h\":\"hash\",\"/o/"
+        "p\":\"mask\",\"/l/*/p\":\"drop\"},"
+        "\"columns\":[" ID
+        ",{\"name\":\"phone\",\"type\":\"string\",\"phone\":\"US\",\"privacy\":\"hash\"},"
+        "{\"name\":\"tel\",\"type\":\"string\",\"from\":[\"/tel\",\"/"
+        "tel2\"],\"privacy\":\"mask\"},{\"name\":\"o\",\"type\":\"json\"}]}";
+    const Str record = STR(
+        "[{\"id\":1,\"d\":\"secret\",\"m\":\"secret\",\"h\":\"(555) "
+        "234-5678\",\"o\":{\"p\":\"secret\",\"q\":1},"
+        "\"l\":[{\"p\":\"secret\",\"q\":2}],\"phone\":\"(555) 234-5678\",\"tel\":\"+1 (555) "
+        "234-5678\",\"tel2\":\"secret\"},"
+        "{\"d\":\"secret\",\"m\":{\"secret\":1},\"tel\":\"secret\",\"l\":[{\"p\":\"secret\"}]}]");
+    Error err = {0};
+    CLEANUP(shaping_done) Shaping shaping = {0};
+    shaping_open(&shaping, contract);
+    CHECK_OK(shaping_add(&shaping, record, NULL, &err), &err);
+    shaper_set_privacy_key(shaping.shaper, STR("key"));
+    CHECK_OK(shaping_add(&shaping, record, NULL, &err), &err);
+    shaping_take(&shaping);
+    CHECK_STR(shaping_cell(&shaping, 0, "phone"), STR("8be7c551382f3ebb887bee2a0ebbe1d2"));
+    CHECK_STR(shaping_cell(&shaping, 1, "phone"), STR("a28b3fae06448937d34ccfa785412470"));
+    CHECK_STR(shaping_cell(&shaping, 0, "tel"), STR("***5678"));
+    CHECK_STR(shaping_cell(&shaping, 0, "o"), STR("{\"p\":\"***\",\"q\":1}"));
+    CHECK_STR(shaping_cell(&shaping, 0, "_overflow"),
+              STR("{\"h\":\"72146e4a3cf3180046ef6b695c3fd6cf\",\"l\":[{\"q\":2}],\"m\":\"***\","
+                  "\"tel2\":\"***\"}"));
+    CHECK_STR(shaping_refused(&shaping, 0, 2), STR("{\"l\":[{}],\"m\":\"***\",\"tel\":\"***\"}"));
+    CHECK(memcmp(&shaping.batch->hashes[0], &shaping.batch->hashes[1], sizeof(Key128)) != 0);
+}
+
+TEST(what_privacy_drops_does_not_change_the_hash)
+{
+    Error err = {0};
+    CLEANUP(arena_freep) Arena *arena = arena_new(1 << 20, &err);
+    const char *contract = "{" KEY_ID "\"privacy\":{\"/d\":\"drop\"},\"columns\":[" ID "]}";
+    CHECK_STR(hash_of(contract, STR("[{\"id\":1,\"d\":\"secret\"}]"), arena),
+              hash_of(contract, STR("[{\"id\":1}]"), arena));
+}
+
+TEST(required_columns_are_never_null)
+{
+    CLEANUP(shaping_done) Shaping shaping = {0};
+    shaping_run(&shaping,
+                "{" KEY_ID "\"columns\":[" ID
+                ",{\"name\":\"c\",\"type\":\"int64\",\"required\":true}]}",
+                "[{\"id\":1,\"c\":\"x\"},{\"id\":2},{\"id\":3,\"c\":4}]");
+    CHECK_INT((int64_t)shaping.batch->rows, 1);
+    CHECK_STR(shaping_refused(&shaping, 0, 0), STR("null in a required column"));
+    CHECK_STR(shaping_refused(&shaping, 0, 1), STR("/c"));
+}
+
+TEST(batches_hold_at_most_a_vector_of_rows)
+{
+    Error err = {0};
+    CLEANUP(buf_done) Buf page = {0};
+    CLEANUP(shaping_done) Shaping shaping = {0};
+    shaping_open(&shaping, plain);
+    for (int i = 0; i < 150; i++)
+        CHECK_OK(buf_printf(&page, &err, "%s{\"id\":%d}", i == 0 ? "[" : ",", i), &err);
+    CHECK_OK(buf_append_char(&page, ']', &err), &err);
+    int pages = 0;
+    for (; !shaper_is_full(shaping.shaper); pages++)
+        CHECK_OK(shaping_add(&shaping, buf_str(&page), NULL, &err), &err);
+    CHECK_INT(pages, BATCH_ROWS / 150);
+    shaping_take(&shaping);
+    CHECK_INT((int64_t)shaping.batch->rows, pages * 150);
+    CHECK(!shaper_is_full(shaping.shaper));
+}
+
+// Whatever fails, and whenever: a reason, no half a row, no leak.
+TEST(shaping_survives_every_fault)
+{
+    const char *contract =
+        "{" KEY_ID "\"volatile\":[\"/v\"],\"privacy\":{\"/h\":\"hash\"},\"columns\":[" ID
+        ",{\"name\":\"c\",\"type\":\"string\",\"from\":[\"/a/c\",\"/c\"],\"phone\":\"US\"},"
+        "{\"name\":\"t\",\"type\":\"timestamp\",\"zone\":\"America/"
+        "New_York\"},{\"name\":\"j\",\"type\":\"json\"}]}";
+    const char *text =
+        "[{\"id\":1,\"v\":1,\"a\":{\"c\":\"555 234 "
+        "5678\",\"d\":1.25},\"c\":\"x\\u0000\",\"j\":{\"b\":1,\"a\":[]},\"h\":\"y\"},"
+        "{\"c\":\"no key\"},{\"id\":2,\"new\":1,\"new\":2}]";
+    yyjson_doc *doc = yyjson_read(text, strlen(text), 0);
+    yyjson_val *records[3];
+    for (size_t i = 0; i < 3; i++)
+        records[i] = yyjson_arr_get(yyjson_doc_get_root(doc), i);
+    FAULTS() {
+        Error err = {0};
+        CLEANUP(arena_freep) Arena *arena = arena_new(1 << 24, &err);
+        CLEANUP(shaper_freep) Shaper *shaper = NULL;
+        CLEANUP(shaped_batch_freep) ShapedBatch *batch = NULL;
+        Contract *opened = NULL;
+        Findings findings = {.arena = arena};
+        bool ok = arena != NULL &&
+                  contract_read(str_from(contract), "test", arena, &findings, &opened, &err) &&
+                  findings_check(&findings, &err) && shaper_new(opened, NULL, &shaper, &err) &&
+                  shaper_add(shaper, records, 3, NULL, 1, &err) &&
+                  shaper_take(shaper, &batch, &err);
+        CHECK(ok == (err.code == ERROR_NONE));
+        CHECK(ok == (err.message[0] == '\0'));
+        if (ok)
+            CHECK_INT((int64_t)batch->rows, 2);
+        if (shaper != NULL)
+            CHECK(shaper_counts(shaper)->records ==
+                  shaper_counts(shaper)->rows + shaper_counts(shaper)->quarantined);
+    }
+    yyjson_doc_free(doc);
+}
