@@ -244,3 +244,29 @@ TEST(a_token_ends_when_its_time_is_over)
     CHECK_INT(fixture.answer.status, 401);
     end(&fixture);
 }
+
+// Whatever allocation fails, the caller gets a reason, and nothing leaks.
+TEST(running_out_of_memory_is_an_error)
+{
+    const Request request = {.method = STR("GET"),
+                             .target =
+                                 STR("/api/v1/accounts/1001/calls?exclude_fields=notes&per_page=3"),
+                             .host = STR("sim.test"),
+                             .authorization = STR(AGENCY)};
+    ServicePlan service_plan = plan();
+    service_plan.world.accounts = 1;
+    service_plan.world.calls = 100;
+    service_plan.faults = STR("[{\"do\":\"poison\",\"variant\":\"deep\",\"times\":0}]");
+    FAULTS() {
+        Error err = {0};
+        Service service = {0};
+        CLEANUP(buf_done) Buf body = {0};
+        CLEANUP(arena_freep) Arena *arena = arena_new(ARENA_BYTES, &err);
+        Answer answer = {.arena = arena};
+        const bool ok = arena != NULL && service_init(&service, &service_plan, &test_env, &err) &&
+                        service_answer(&service, &request, &answer, &err);
+        CHECK(ok == (err.code == ERROR_NONE));
+        body = answer.body;
+        service_done(&service);
+    }
+}
