@@ -138,7 +138,7 @@ char *put_who(const Sketch *sketch, char *at)
     if (mix_chance(sketch->caller >> 20, 2000)) // PostgreSQL refuses it, callers' ids have it
         LIT("\\u0000");
     LIT("\",\"cnam\":");
-    if ((sketch->caller >> 8 & 3) != 0) {
+    if ((sketch->caller >> 8 & 1) != 0) {
         LIT("\"");
         at = put_name(sketch, at);
         LIT("\"");

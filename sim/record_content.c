@@ -43,7 +43,7 @@ static char *put_transcript(const Sketch *sketch, unsigned omit, char *at)
     LIT(",\"audio\":\"https://media.example.com/r/");
     at = pen_hex16(at, DIE(6));
     LIT("\"");
-    const bool transcribed = sketch->life.transcribed && (DIE(6) & 7) < 4;
+    const bool transcribed = sketch->life.transcribed && (DIE(6) & 7) < 3;
     if (!transcribed) {
         LIT(",\"transcription\":null,\"summary\":null");
     } else {
@@ -81,7 +81,7 @@ static char *put_path(const Sketch *sketch, char *at)
         LIT("\"");
     }
     LIT("},\"call_path\":[");
-    for (uint32_t i = 0; i < (sketch->spoken ? 1 + (uint32_t)((DIE(5) >> 48 & 3) == 0) : 0); i++) {
+    for (uint32_t i = 0; i < (sketch->spoken ? 1 + (uint32_t)((DIE(5) >> 48 & 7) == 0) : 0); i++) {
         if (i > 0)
             LIT(",");
         LIT("{\"route_name\":\"");

@@ -2,12 +2,12 @@
 
 #include "record_parts.h"
 
-// The click id is the bulk of what differs between two calls: 60 letters.
+// The click id alone makes two calls differ: 120 random bits.
 static char *put_click_id(const Sketch *sketch, char *at)
 {
     uint64_t bits = DIE(9);
     LIT("EAIaIQobChMI");
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 2; i++) {
         at = pen_url10(at, bits);
         bits = mix64(bits);
     }
@@ -28,6 +28,10 @@ static char *put_location(const Sketch *sketch, char *at)
     WORD(search_words, sketch->keyword << 16);
     LIT("&gclid=");
     at = put_click_id(sketch, at);
+    if ((DIE(8) >> 60 & 1) != 0) {
+        LIT("\",\"last_location\":null");
+        return at;
+    }
     LIT("\",\"last_location\":\"");
     at = pen_padded(at, sketch->roster->site);
     WORD(paths, DIE(8) >> 16);
@@ -56,9 +60,13 @@ static char *put_web(const Sketch *sketch, char *at)
     } else {
         LIT("\",\"keyword\":null,\"keyword_id\":null,\"search\":null");
     }
-    LIT(",\"referrer\":\"");
-    WORD(referrers, DIE(8) >> 24);
-    LIT("\"");
+    if ((DIE(8) >> 62 & 1) != 0) {
+        LIT(",\"referrer\":null");
+    } else {
+        LIT(",\"referrer\":\"");
+        WORD(referrers, DIE(8) >> 24);
+        LIT("\"");
+    }
     at = put_location(sketch, at);
     LIT(",\"ga\":{\"cid\":\"");
     at = pen_digits(at, sketch->caller >> 3, 10);
@@ -67,6 +75,10 @@ static char *put_web(const Sketch *sketch, char *at)
     if (sketch->paid) {
         LIT("\",\"gclid\":\"");
         at = put_click_id(sketch, at);
+    }
+    if ((DIE(8) >> 61 & 1) != 0) {
+        LIT("\"},\"webvisit\":null");
+        return at;
     }
     LIT("\"},\"webvisit\":{\"pages\":");
     at = pen_uint(at, 1 + (DIE(8) >> 56 & 7));
@@ -96,7 +108,7 @@ char *put_marketing(const Sketch *sketch, char *at)
     LIT("\",\"last_touch\":\"");
     WORD(mediums, DIE(4) >> 20);
     LIT("\",\"touchpoints\":[");
-    if (sketch->paid && (DIE(4) >> 50 & 1) != 0) {
+    if (sketch->paid && (DIE(4) >> 50 & 3) == 0) {
         LIT("{\"call_id\":");
         at = pen_uint(at, (uint64_t)sketch->call->id);
         LIT(",\"time\":");

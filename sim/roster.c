@@ -77,11 +77,11 @@ static uint64_t entity_id(const Maker *maker, RosterKind kind, uint32_t index)
     return (uint64_t)maker->roster->account_id * 10000 + (uint64_t)kind * 1000 + index;
 }
 
-// Writes "TPN0123..." of 16 hexadecimal digits behind the prefix.
+// Writes "TPN0123..." of 12 hexadecimal digits behind the prefix.
 static bool sid(Maker *maker, const char *prefix, RosterKind kind, uint32_t index, Error *err)
 {
-    return buf_printf(&maker->text, err, "\"%s%016" PRIX64 "\"", prefix,
-                      maker_bits(maker, kind, index, 2));
+    return buf_printf(&maker->text, err, "\"%s%012" PRIX64 "\"", prefix,
+                      maker_bits(maker, kind, index, 2) >> 16);
 }
 
 static Str user_first(const Maker *maker, uint32_t index)

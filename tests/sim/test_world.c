@@ -82,14 +82,15 @@ TEST(skipping_lands_where_walking_does)
     world_done(&world);
 }
 
-TEST(a_written_spot_goes_on_behind_the_same_call_whatever_comes_in)
+// `inserted` calls were put in before the spots were written.
+static void check_spots(int inserted)
 {
     static Call calls[CALLS_MAX];
     World world;
     Error err = {0};
     begin(&world, 0);
     const int64_t now = world.now;
-    for (int i = 0; i < 20; i++)
+    for (int i = 0; i < inserted; i++)
         insert(&world, now - i * DAY / 2);
     const size_t count = list(&world, calls);
     char texts[200][SPOT_TEXT_BYTES];
@@ -99,11 +100,12 @@ TEST(a_written_spot_goes_on_behind_the_same_call_whatever_comes_in)
         sizes[i] = selection_write_spot(&selection, selection_skip(&selection, i), texts[i]);
 
     CHECK_OK(world_set_now(&world, now + 3 * DAY, &err), &err);
-    for (int i = 0; i < 20; i++) // newer than the last spot
+    for (int i = 0; i < 20; i++) // all newer than call 30
         insert(&world, calls[0].moment - i);
+    CHECK(calls[30].moment < calls[0].moment - 20);
     selection = world_select(&world.accounts[0], INT32_MIN, INT32_MAX);
     CHECK(selection.total > count + 20);
-    for (size_t i = 30; i < 200; i++) {
+    for (size_t i = 31; i < 200; i++) {
         Spot spot;
         Call call;
         CHECK(selection_read_spot(&selection, (Str){texts[i], sizes[i]}, &spot));
@@ -111,6 +113,12 @@ TEST(a_written_spot_goes_on_behind_the_same_call_whatever_comes_in)
         CHECK_INT(call.id, calls[i].id);
     }
     world_done(&world);
+}
+
+TEST(a_written_spot_goes_on_behind_the_same_call_whatever_comes_in)
+{
+    check_spots(0);
+    check_spots(20);
 }
 
 TEST(a_spoilt_spot_is_refused)
