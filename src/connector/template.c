@@ -55,9 +55,9 @@ bool template_compile(Str source, Str place, Arena *arena, const Template **ret_
         !template_parse(template->normalised, arena, template, err))
         return error_context(err, STR_FMT ": template", STR_ARG(place));
     const Steps *steps = &template->steps;
-    template->is_text =
-        steps->count == 0 || (steps->count == 1 && steps->items[0]->kind == STEP_TEXT &&
-                              str_equal(steps->items[0]->text, template->normalised));
+    template->is_text = template->normalised.size == 0 ||
+                        (steps->count == 1 && steps->items[0]->kind == STEP_TEXT &&
+                         str_equal(steps->items[0]->text, template->normalised));
     TRY(find_plain(template, arena, &template->plain, err));
     *ret_template = template;
     return true;

@@ -357,10 +357,13 @@ static bool run_set(Machine *machine, const Step *step, Error *err)
     return ok && machine_take(machine, &text, &value, err) && assign(machine, step, value, err);
 }
 
-static bool make_loop(Machine *machine, const Value *items, size_t index, size_t count,
-                      Value *ret_loop, Error *err)
+enum { LOOP_MEMBERS = 9 };
+
+// The variable `loop`. Its pairs are filled anew for each round: nothing outlives a round but what
+// is printed.
+static Value fill_loop(const Value *items, size_t index, size_t count, ValuePair *pairs)
 {
-    const ValuePair pairs[] = {
+    const ValuePair now[LOOP_MEMBERS] = {
         {value_str(STR("index")), value_int((int64_t)index + 1)},
         {value_str(STR("index0")), value_int((int64_t)index)},
         {value_str(STR("revindex")), value_int((int64_t)(count - index))},
@@ -371,11 +374,8 @@ static bool make_loop(Machine *machine, const Value *items, size_t index, size_t
         {value_str(STR("previtem")), index > 0 ? items[index - 1] : value_undefined()},
         {value_str(STR("nextitem")), index + 1 < count ? items[index + 1] : value_undefined()},
     };
-    ValuePair *copy = arena_alloc(machine->arena, sizeof(pairs), err);
-    TRY(copy != NULL);
-    memcpy(copy, pairs, sizeof(pairs));
-    *ret_loop = value_dict(copy, sizeof(pairs) / sizeof(pairs[0]));
-    return true;
+    memcpy(pairs, now, sizeof(now));
+    return value_dict(pairs, LOOP_MEMBERS);
 }
 
 // Of `items`, those for which the loop's condition holds.
@@ -403,11 +403,12 @@ static bool run_loop(Machine *machine, const Step *step, const Value *items, siz
     if (step->filter != NULL)
         TRY(filter_items(machine, step, &items, &count, err));
     const size_t base = machine->frame;
+    ValuePair *pairs = arena_alloc_array(machine->arena, LOOP_MEMBERS, sizeof(*pairs), err);
+    TRY(pairs != NULL);
     for (size_t i = 0; i < count; i++) {
-        Value loop = value_undefined();
         machine->local_count = base; // each round starts afresh
-        TRY(machine_step(machine, err) && make_loop(machine, items, i, count, &loop, err) &&
-            assign(machine, step, items[i], err) && set_local(machine, STR("loop"), loop, err) &&
+        TRY(machine_step(machine, err) && assign(machine, step, items[i], err) &&
+            set_local(machine, STR("loop"), fill_loop(items, i, count, pairs), err) &&
             steps_run(machine, step->body, err));
     }
     machine->local_count = base;
