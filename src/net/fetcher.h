@@ -37,7 +37,8 @@ typedef struct FetchAuth {
     bool (*apply)(void *state, HttpRequest *request, Arena *arena, HttpRequest *ret_token_request,
                   FetchAuthStep *ret_step, Error *err);
     bool (*answer)(void *state, const HttpResponse *response, Error *err);
-    void (*expire)(void *state); // a 401 came for the token in use
+    // A 401 came for the token in use. NULL where no new one can be got: then 401 is an answer.
+    void (*expire)(void *state);
 } FetchAuth;
 
 typedef struct FetchCounts {

@@ -67,6 +67,7 @@ static void start_rate(RateLimit *rate, double per_second, int64_t now_us)
 {
     rate->learnt = per_second;
     rate->fresh = true;
+    rate->after_wait = false;
     rate->since_us = now_us;
 }
 
@@ -169,49 +170,50 @@ static void measure(RateLimit *rate, uint64_t accepted, RateTicket ticket, int64
     rate->measured++;
     if (brought > 0 && brought < rate->burst_seen)
         rate->burst_seen = brought;
-    if (taken_us <= 0 || (count < ENOUGH_COUNT && (rate->measured < CYCLES_MAX || count < 2)))
+    if (taken_us <= 0 || count < 2 || rate->measured < 2)
         return;
     // What the bucket held when we came, if it was full; no wait can have brought more.
     const double per_second = count / taken_us * 1e6;
     const double size = rate->opening_count - rate->opening_us * per_second / 1e6;
     const double waited_us = rate->pause_total_us / rate->measured;
     rate->suspect = waited_us * per_second / 1e6 > size * 0.7;
+    if (!rate->suspect && count < ENOUGH_COUNT && rate->measured < CYCLES_MAX)
+        return;
     rate->low = (count - 1) / taken_us * 1e6;
+    rate->high = rate->suspect ? 0 : (count + 1) / taken_us * 1e6;
     rate->burst_most = rate->opening_count - rate->opening_us * rate->low / 1e6 + 1;
     if (rate->burst_most < rate->burst_seen)
         rate->burst_most = rate->burst_seen;
     rate->learnt = 0;
-    rate->high = rate->suspect ? 0 : (count + 1) / taken_us * 1e6;
     if (!rate->suspect && count >= ENOUGH_COUNT)
         hold(rate, now_us);
     else
         search_on(rate, now_us);
 }
 
+// Where the waits fill the far side's bucket, it was full when this rate began, as it was when we
+// came. What the slower of the two emptyings brought more, over what it took longer, is the refill.
+static double refill_at_most(const RateLimit *rate, double count, double taken_us)
+{
+    const double longer_us = taken_us - rate->opening_us;
+    return longer_us > 0 ? (count - rate->opening_count + 2) / longer_us * 1e6 : rate->high;
+}
+
 // A rate was refused. It began with at most `burst_most` in the far side's bucket, so what was
 // accepted since then, less that, came in through the refill.
 static void narrow(RateLimit *rate, uint64_t accepted, RateTicket ticket)
 {
-    const double taken_s = (double)(ticket.taken_at_us - rate->since_us) / 1e6;
+    const double taken_us = (double)(ticket.taken_at_us - rate->since_us);
     const double count = (double)accepted - (double)rate->since_count;
-    const double at_least = taken_s > 0 ? (count - rate->burst_most - 1) / taken_s : 0;
     rate->high = rate->learnt;
+    if (taken_us <= 0)
+        return;
+    const double at_least = (count - rate->burst_most - 1) / taken_us * 1e6;
+    const double at_most = refill_at_most(rate, count, taken_us);
     if (at_least > rate->low)
         rate->low = at_least;
-    // A rate that held may do so no longer: then come down far enough to get out of it.
-    if (rate->low >= rate->high)
-        rate->low = rate->high * 0.9;
-}
-
-// Was the suspicion right? If the bucket was full when this rate began, as it was when we came,
-// then what the slower of the two emptyings brought more, over what it took longer, is the refill.
-// When that agrees with what was measured, the waits brought all they could.
-static bool clear_suspicion(RateLimit *rate, uint64_t accepted, RateTicket ticket)
-{
-    const double longer_us = (double)(ticket.taken_at_us - rate->since_us) - rate->opening_us;
-    const double more = (double)accepted - (double)rate->since_count - rate->opening_count + 2;
-    rate->suspect = false;
-    return longer_us > 0 && more / longer_us * 1e6 < rate->low * 1.15;
+    if (rate->suspect && rate->after_wait && at_most > rate->low && at_most < rate->high)
+        rate->high = at_most;
 }
 
 static void learn(RateLimit *rate, uint64_t accepted, RateTicket ticket, int64_t now_us)
@@ -225,10 +227,18 @@ static void learn(RateLimit *rate, uint64_t accepted, RateTicket ticket, int64_t
         measure(rate, accepted, ticket, now_us);
     } else {
         narrow(rate, accepted, ticket);
-        if (rate->suspect && clear_suspicion(rate, accepted, ticket))
+        // A rate that held may do so no longer: then come down far enough to get out of it.
+        if (rate->low >= rate->high)
+            rate->low = rate->high * 0.9;
+        // The first answer to the suspicion: when the refill is no faster than what was measured,
+        // the waits brought all that they could.
+        const bool cleared = rate->suspect && rate->measured > 0 && rate->high < rate->low * 1.15;
+        rate->measured = 0;
+        if (cleared && rate->phase == RATE_SEARCH)
             hold(rate, now_us);
         else
             search_on(rate, now_us);
+        rate->suspect = rate->suspect && !cleared;
     }
 }
 
@@ -245,6 +255,7 @@ void rate_refused(RateLimit *rate, RateTicket ticket, int64_t retry_after_us, in
         rate->pause_us = progress ? PAUSE_US : twice;
         rate->tokens = 0;
         learn(rate, accepted, ticket, now_us);
+        rate->after_wait = true;
         rate->last_count = accepted;
     }
     const int64_t pause_us = retry_after_us > rate->pause_us ? retry_after_us : rate->pause_us;

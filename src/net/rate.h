@@ -50,6 +50,7 @@ typedef struct RateLimit {
     bool suspect;           // the far side's bucket may have run full during the waits
     double low, high;       // rates that held, that did not (0 = none yet)
     bool fresh;             // the rate in hand has not been used yet
+    bool after_wait;        // it began after a refusal's wait
     int64_t since_us;       // when it first was
     uint64_t since_count;   // accepted before
     int64_t probe_after_us; // how long to hold before asking whether more is allowed by now
