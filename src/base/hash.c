@@ -87,6 +87,11 @@ Key128 key128(const Sha256 *hash)
     return key;
 }
 
+int key128_compare(const void *a, const void *b)
+{
+    return memcmp(a, b, sizeof(Key128));
+}
+
 void hex_encode(const unsigned char *bytes, size_t size, char *text)
 {
     for (size_t i = 0; i < size; i++) {

@@ -31,6 +31,7 @@ void hasher_done(Hasher *hasher); // for CLEANUP()
 Sha256 sha256(Str bytes);
 bool sha256_file(int fd, Sha256 *ret_hash, Error *err) MUST_USE;
 Key128 key128(const Sha256 *hash);
+int key128_compare(const void *a, const void *b); // for qsort() and bsearch()
 
 // Lower-case hexadecimal; `text` gets 2 * size + 1 bytes, NUL included.
 void hex_encode(const unsigned char *bytes, size_t size, char *text);

@@ -1,0 +1,17 @@
+// Drivers: every store and warehouse that is built in, listed once.
+#pragma once
+
+#include "lake/landing.h"
+#include "run/job.h"
+#include "warehouse/warehouse.h"
+
+const StoreDriver *const *drivers_stores(void);         // NULL-terminated
+const WarehouseDriver *const *drivers_warehouses(void); // NULL-terminated
+
+// Opens the landing store that the job names; the landing belongs to the calling thread.
+bool job_open_landing(const Job *job, Env *env, Arena *arena, Findings *findings, Store *ret_store,
+                      Landing **ret_landing, Error *err) MUST_USE;
+
+// Opens the warehouse that the job names, with its share of limits.memory.
+bool job_open_warehouse(const Job *job, Env *env, Arena *arena, Findings *findings,
+                        Warehouse *ret_warehouse, Error *err) MUST_USE;

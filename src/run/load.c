@@ -1,0 +1,526 @@
+#include "run/load.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum { LOAD_ARENA_BYTES = 256 * 1024 * 1024 };
+
+// Above both, vanished rows are a fault of the source rather than deletions (design.md,
+// "Deleted?").
+enum { VANISHED_ROWS_FREE = 20, VANISHED_PERCENT_FREE = 1 };
+
+typedef enum Fate {
+    FATE_UNKNOWN,
+    FATE_NEW,
+    FATE_CHANGED,
+    FATE_UNCHANGED, // or older than what is stored, or of a slice that a later reading overtook
+    FATE_DOUBLED,   // a later row of this load has the same key
+} Fate;
+
+bool load_task_new(const SliceContext *context, const PlanStream *stream, uint32_t ordinal,
+                   size_t slice_count, LoadTask **ret_task, Error *err)
+{
+    CLEANUP(arena_freep) Arena *arena = arena_new(LOAD_ARENA_BYTES, err);
+    TRY(arena != NULL);
+    LoadTask *task = arena_alloc(arena, sizeof(*task), err);
+    TRY(task != NULL);
+    *task = (LoadTask){
+        .context = context, .stream = stream, .ordinal = ordinal, .slice_count = slice_count};
+    task->slices = arena_alloc_array(arena, slice_count + 1, sizeof(SliceTask *), err);
+    task->confirmations = arena_alloc_array(arena, slice_count + 1, sizeof(SliceTask *), err);
+    task->wants_confirmation = arena_alloc_array(arena, slice_count + 1, sizeof(bool), err);
+    TRY(task->slices != NULL && task->confirmations != NULL && task->wants_confirmation != NULL);
+    task->arena = arena;
+    arena = NULL;
+    *ret_task = task;
+    return true;
+}
+
+void load_task_free(LoadTask *task)
+{
+    if (task == NULL)
+        return;
+    for (size_t i = 0; i < task->slice_count; i++) {
+        slice_free(task->slices[i]);
+        slice_free(task->confirmations[i]);
+    }
+    arena_free(task->arena); // holds the task itself
+}
+
+Sha256 load_checksum(const LoadTask *task)
+{
+    Error err = {0};
+    CLEANUP(hasher_done) Hasher hasher = {0};
+    if (!hasher_init(&hasher, &err))
+        return (Sha256){0};
+    hasher_start(&hasher);
+    for (size_t i = 0; i < task->slice_count; i++) {
+        const SliceManifest *manifest = &task->slices[i]->manifest;
+        for (uint32_t page = 0; page < manifest->page_count; page++)
+            hasher_add(&hasher,
+                       (Str){(const char *)manifest->pages[page].body_sha256.bytes, SHA256_BYTES});
+    }
+    return hasher_finish(&hasher);
+}
+
+// --- rows of a load, flat
+
+// Where row `row` of batch `batch` stands among all rows of the load, and what becomes of it.
+typedef struct LoadRows {
+    ShapedBatch **batches;
+    size_t *first;      // index of each batch's first row
+    uint32_t *slice_of; // of each batch: index into task->slices
+    size_t batch_count;
+    size_t count;
+    unsigned char *fates; // Fate of each row
+} LoadRows;
+
+static bool gather(LoadTask *task, LoadRows *rows, Error *err)
+{
+    size_t batches = 0;
+    for (size_t i = 0; i < task->slice_count; i++)
+        batches += task->slices[i]->batch_count;
+    rows->batches = arena_alloc_array(task->arena, batches + 1, sizeof(ShapedBatch *), err);
+    rows->first = arena_alloc_array(task->arena, batches + 1, sizeof(size_t), err);
+    rows->slice_of = arena_alloc_array(task->arena, batches + 1, sizeof(uint32_t), err);
+    TRY(rows->batches != NULL && rows->first != NULL && rows->slice_of != NULL);
+    for (size_t i = 0; i < task->slice_count; i++) {
+        for (size_t k = 0; k < task->slices[i]->batch_count; k++) {
+            ShapedBatch *batch = task->slices[i]->batches[k];
+            rows->batches[rows->batch_count] = batch;
+            rows->first[rows->batch_count] = rows->count;
+            rows->slice_of[rows->batch_count++] = (uint32_t)i;
+            rows->count += batch->rows;
+        }
+    }
+    rows->fates = arena_alloc(task->arena, rows->count + 1, err);
+    return rows->fates != NULL;
+}
+
+// An open-addressing table from key to the row that counts so far.
+typedef struct KeyTable {
+    const Key128 **keys;
+    uint32_t *rows;
+    int64_t *fetched_us;
+    size_t mask;
+} KeyTable;
+
+static bool table_new(KeyTable *table, size_t count, Arena *arena, Error *err)
+{
+    size_t room = 16;
+    while (room < count * 2)
+        room *= 2;
+    table->mask = room - 1;
+    table->keys = arena_alloc_array(arena, room, sizeof(Key128 *), err);
+    table->rows = arena_alloc_array(arena, room, sizeof(uint32_t), err);
+    table->fetched_us = arena_alloc_array(arena, room, sizeof(int64_t), err);
+    return table->keys != NULL && table->rows != NULL && table->fetched_us != NULL;
+}
+
+// The slot of a key: its own, or the free one where it belongs. Keys are already uniformly
+// distributed.
+static size_t table_slot(const KeyTable *table, const Key128 *key)
+{
+    uint64_t hash = 0;
+    memcpy(&hash, key->bytes, sizeof(hash));
+    size_t slot = (size_t)hash & table->mask;
+    while (table->keys[slot] != NULL && memcmp(table->keys[slot], key, sizeof(*key)) != 0)
+        slot = (slot + 1) & table->mask;
+    return slot;
+}
+
+// Of several rows with one key the freshest counts; among equally fresh ones the last (page,
+// index).
+static bool drop_doubles(LoadTask *task, LoadRows *rows, Error *err)
+{
+    KeyTable table = {0};
+    TRY(table_new(&table, rows->count, task->arena, err));
+    for (size_t b = 0; b < rows->batch_count; b++) {
+        const ShapedBatch *batch = rows->batches[b];
+        if (batch->rows > 0 && rows->fates[rows->first[b]] == FATE_UNCHANGED) {
+            task->distinct += (int64_t)batch->rows; // a slice that was overtaken
+            task->unchanged += (int64_t)batch->rows;
+            continue;
+        }
+        for (size_t i = 0; i < batch->rows; i++) {
+            const uint32_t row = (uint32_t)(rows->first[b] + i);
+            const size_t slot = table_slot(&table, &batch->keys[i]);
+            if (table.keys[slot] == NULL) {
+                task->distinct++;
+            } else if (batch->fetched_us[i] < table.fetched_us[slot]) {
+                rows->fates[row] = FATE_DOUBLED;
+                continue;
+            } else {
+                rows->fates[table.rows[slot]] = FATE_DOUBLED;
+            }
+            table.keys[slot] = &batch->keys[i];
+            table.rows[slot] = row;
+            table.fetched_us[slot] = batch->fetched_us[i];
+        }
+    }
+    return true;
+}
+
+static void skip_overtaken(LoadRows *rows, const LoadSlice *slices)
+{
+    for (size_t b = 0; b < rows->batch_count; b++) {
+        if (slices[rows->slice_of[b]].skipped)
+            memset(rows->fates + rows->first[b], FATE_UNCHANGED, rows->batches[b]->rows);
+    }
+}
+
+static Fate fate_of(const ShapedBatch *batch, size_t i, const MatchedRow *stored)
+{
+    if (!stored->found)
+        return FATE_NEW;
+    if (batch->fetched_us[i] < stored->fetched_us)
+        return FATE_UNCHANGED;
+    if (!stored->deleted && memcmp(&batch->hashes[i], &stored->hash, sizeof(Key128)) == 0)
+        return FATE_UNCHANGED;
+    return FATE_CHANGED;
+}
+
+// Asks the warehouse once for all keys that are still in question.
+static bool decide(LoadTask *task, LoadRows *rows, Warehouse *warehouse, Error *err)
+{
+    Key128 *keys = arena_alloc_array(task->arena, rows->count + 1, sizeof(*keys), err);
+    MatchedRow *stored = arena_alloc_array(task->arena, rows->count + 1, sizeof(*stored), err);
+    TRY(keys != NULL && stored != NULL);
+    size_t count = 0;
+    for (size_t b = 0; b < rows->batch_count; b++) {
+        for (size_t i = 0; i < rows->batches[b]->rows; i++) {
+            if (rows->fates[rows->first[b] + i] == FATE_UNKNOWN)
+                keys[count++] = rows->batches[b]->keys[i];
+        }
+    }
+    if (count > 0)
+        TRY(warehouse->driver->load_match(warehouse->state, keys, count, stored, err));
+    size_t next = 0;
+    for (size_t b = 0; b < rows->batch_count; b++) {
+        for (size_t i = 0; i < rows->batches[b]->rows; i++) {
+            unsigned char *fate = &rows->fates[rows->first[b] + i];
+            if (*fate != FATE_UNKNOWN)
+                continue;
+            *fate = (unsigned char)fate_of(rows->batches[b], i, &stored[next++]);
+            task->inserted += *fate == FATE_NEW ? 1 : 0;
+            task->updated += *fate == FATE_CHANGED ? 1 : 0;
+            task->unchanged += *fate == FATE_UNCHANGED ? 1 : 0;
+        }
+    }
+    return true;
+}
+
+// --- handing rows over
+
+typedef struct Feed {
+    LoadTask *task;
+    LoadRows *rows;
+    size_t next;
+    uint32_t *selected;
+    bool *replaces;
+    size_t room;
+} Feed;
+
+static bool feed_next(void *state, RowSelection *ret_selection, Error *err)
+{
+    Feed *feed = state;
+    *ret_selection = (RowSelection){0};
+    TRY(env_check_stop(feed->task->context->env, err));
+    while (feed->next < feed->rows->batch_count) {
+        const size_t b = feed->next++;
+        ShapedBatch *batch = feed->rows->batches[b];
+        if (batch->rows > feed->room) {
+            feed->selected =
+                arena_alloc_array(feed->task->arena, batch->rows, sizeof(uint32_t), err);
+            feed->replaces = arena_alloc_array(feed->task->arena, batch->rows, sizeof(bool), err);
+            TRY(feed->selected != NULL && feed->replaces != NULL);
+            feed->room = batch->rows;
+        }
+        size_t count = 0;
+        for (uint32_t i = 0; i < batch->rows; i++) {
+            const unsigned char fate = feed->rows->fates[feed->rows->first[b] + i];
+            if (fate != FATE_NEW && fate != FATE_CHANGED)
+                continue;
+            feed->selected[count] = i;
+            feed->replaces[count++] = fate == FATE_CHANGED;
+        }
+        if (count == 0)
+            continue;
+        *ret_selection = (RowSelection){.array = &batch->array,
+                                        .rows = feed->selected,
+                                        .replaces = feed->replaces,
+                                        .count = count};
+        return true;
+    }
+    return true;
+}
+
+static bool write_rows(LoadTask *task, LoadRows *rows, Warehouse *warehouse, Error *err)
+{
+    if (task->inserted + task->updated == 0)
+        return true;
+    Feed feed = {.task = task, .rows = rows};
+    RowSource source = {.next = feed_next,
+                        .state = &feed,
+                        .rows_total = (size_t)(task->inserted + task->updated),
+                        .replaces_total = (size_t)task->updated};
+    return warehouse->driver->load_write(warehouse->state, &source, err);
+}
+
+static bool write_quarantine(LoadTask *task, LoadRows *rows, const LoadSlice *slices,
+                             Warehouse *warehouse, Error *err)
+{
+    for (size_t b = 0; b < rows->batch_count; b++) {
+        struct ArrowArray *array = &rows->batches[b]->quarantine;
+        if (array->release == NULL || array->length == 0)
+            continue;
+        task->quarantined += array->length;
+        if (slices[rows->slice_of[b]].skipped)
+            continue;
+        TRY(warehouse->driver->load_write_quarantine(warehouse->state, array, err));
+    }
+    return true;
+}
+
+// --- deletions
+
+// Keys of one reading, sorted.
+static bool sorted_keys(LoadTask *task, const SliceTask *slice, Key128 **ret_keys,
+                        size_t *ret_count, Error *err)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < slice->batch_count; i++)
+        count += slice->batches[i]->rows;
+    Key128 *keys = arena_alloc_array(task->arena, count + 1, sizeof(*keys), err);
+    TRY(keys != NULL);
+    size_t filled = 0;
+    for (size_t i = 0; i < slice->batch_count; i++) {
+        memcpy(keys + filled, slice->batches[i]->keys, slice->batches[i]->rows * sizeof(*keys));
+        filled += slice->batches[i]->rows;
+    }
+    qsort(keys, count, sizeof(*keys), key128_compare);
+    *ret_keys = keys;
+    *ret_count = count;
+    return true;
+}
+
+// Takes out of `keys` what `slice` holds; the rest moves together.
+static bool subtract(LoadTask *task, const SliceTask *slice, Key128 *keys, size_t *count,
+                     Error *err)
+{
+    Key128 *seen = NULL;
+    size_t seen_count = 0;
+    TRY(sorted_keys(task, slice, &seen, &seen_count, err));
+    size_t kept = 0;
+    for (size_t i = 0; i < *count; i++) {
+        if (bsearch(&keys[i], seen, seen_count, sizeof(*seen), key128_compare) == NULL)
+            keys[kept++] = keys[i];
+    }
+    *count = kept;
+    return true;
+}
+
+// Only a slice read in one go, with one total on all pages and as many keys, can show that
+// something is gone.
+static bool proves_absence(const SliceTask *slice)
+{
+    const SliceManifest *manifest = &slice->manifest;
+    return slice->err.code == ERROR_NONE && manifest->in_one_go && !manifest->totals_moved &&
+           (manifest->last_total < 0 || manifest->last_total == manifest->distinct_keys);
+}
+
+// The text of each partition column's value, in the contract's order.
+static bool partition_values(LoadTask *task, const PlanSlice *slice, Str **ret_values, Error *err)
+{
+    const ContractInfo *info = contract_info(task->stream->contract);
+    yyjson_val *fields = task->stream->partitions[slice->partition].partition.fields;
+    Str *values = arena_alloc_array(task->arena, info->partition_count + 1, sizeof(Str), err);
+    TRY(values != NULL);
+    for (size_t i = 0; i < info->partition_count; i++) {
+        yyjson_val *value = json_get(fields, info->partition_columns[i]);
+        values[i] = json_str(value);
+        if (value == NULL || yyjson_is_str(value))
+            continue;
+        CLEANUP(buf_done) Buf text = {0};
+        TRY(json_write(value, &text, err));
+        TRY(arena_copy_str(task->arena, buf_str(&text), &values[i], err));
+    }
+    *ret_values = values;
+    return true;
+}
+
+static bool find_vanished(LoadTask *task, size_t index, Warehouse *warehouse, Error *err)
+{
+    SliceTask *slice = task->slices[index];
+    const PlanSlice *plan = &task->stream->slices[slice->ordinal];
+    const ContractInfo *info = contract_info(task->stream->contract);
+    Vanished *vanished = &task->vanished[index];
+    if (!proves_absence(slice) || (task->stream->cursor.exists && info->window_column.size == 0))
+        return true;
+    Str *values = NULL;
+    TRY(partition_values(task, plan, &values, err));
+    int64_t from_us = 0;
+    int64_t to_us = 0;
+    plan_slice_bounds(task->stream, plan, &from_us, &to_us);
+    TRY(warehouse->driver->window_keys(warehouse->state, &task->stream->table, info->window_column,
+                                       info->partition_columns, values, info->partition_count,
+                                       from_us, to_us, slice->manifest.fetched_us, task->arena,
+                                       &vanished->keys, &vanished->count, err));
+    vanished->stored = vanished->count;
+    return subtract(task, slice, vanished->keys, &vanished->count, err);
+}
+
+bool load_look_for_vanished(LoadTask *task, Warehouse *warehouse, bool *ret_any, Error *err)
+{
+    *ret_any = false;
+    task->vanished =
+        arena_alloc_array(task->arena, task->slice_count + 1, sizeof(*task->vanished), err);
+    TRY(task->vanished != NULL);
+    for (size_t i = 0; i < task->slice_count; i++) {
+        TRY(find_vanished(task, i, warehouse, err));
+        task->wants_confirmation[i] = task->vanished[i].count > 0;
+        *ret_any = *ret_any || task->wants_confirmation[i];
+    }
+    return true;
+}
+
+// Keeps only what the second reading lacks too, and nothing where too much is gone to be true.
+static bool confirm_vanished(LoadTask *task, size_t index, Error *err)
+{
+    Vanished *vanished = &task->vanished[index];
+    const SliceTask *again = task->confirmations[index];
+    if (vanished->count == 0)
+        return true;
+    if (again == NULL || !proves_absence(again)) {
+        vanished->count = 0;
+        return true;
+    }
+    TRY(subtract(task, again, vanished->keys, &vanished->count, err));
+    if (!task->accept_deletes && vanished->count > VANISHED_ROWS_FREE &&
+        vanished->count * 100 > vanished->stored * VANISHED_PERCENT_FREE) {
+        task->held_back += (int64_t)vanished->count;
+        vanished->count = 0;
+    }
+    return true;
+}
+
+static bool mark_vanished(LoadTask *task, const LoadSlice *slices, Warehouse *warehouse, Error *err)
+{
+    if (task->vanished == NULL)
+        return true;
+    for (size_t i = 0; i < task->slice_count; i++) {
+        TRY(confirm_vanished(task, i, err));
+        if (task->vanished[i].count == 0 || slices[i].skipped)
+            continue;
+        int64_t marked = 0;
+        TRY(warehouse->driver->load_mark_deleted(
+            warehouse->state, task->vanished[i].keys, task->vanished[i].count,
+            task->slices[i]->manifest.fetched_us, &marked, err));
+        task->deleted += marked;
+    }
+    return true;
+}
+
+// --- the transaction
+
+static bool ledger_slices(LoadTask *task, LoadSlice **ret_slices, Error *err)
+{
+    LoadSlice *slices = arena_alloc_array(task->arena, task->slice_count + 1, sizeof(*slices), err);
+    TRY(slices != NULL);
+    for (size_t i = 0; i < task->slice_count; i++) {
+        const SliceTask *slice = task->slices[i];
+        const PlanSlice *plan = &task->stream->slices[slice->ordinal];
+        slices[i] = (LoadSlice){
+            .partition_key = task->stream->partitions[plan->partition].partition.key,
+            .from_us = plan->from_us,
+            .to_us = plan->to_us,
+            .fetched_us = slice->manifest.fetched_us,
+            .total = slice->manifest.last_total,
+            .rows = slice->manifest.distinct_keys,
+        };
+        task->rows_in += slice->counts.records;
+        task->overflowed += slice->counts.overflowed;
+    }
+    *ret_slices = slices;
+    return true;
+}
+
+// Historic sets a watermark only where there is none. Read inside the transaction, so nobody sets
+// one meanwhile.
+static bool choose_watermarks(LoadTask *task, Warehouse *warehouse, Error *err)
+{
+    if (!task->only_where_none || task->watermark_count == 0)
+        return true;
+    Watermark *standing = NULL;
+    size_t standing_count = 0;
+    TRY(warehouse->driver->read_watermarks(warehouse->state, task->context->job->name,
+                                           &task->stream->table, task->arena, &standing,
+                                           &standing_count, err));
+    size_t kept = 0;
+    for (size_t i = 0; i < task->watermark_count; i++) {
+        bool stands = false;
+        for (size_t k = 0; k < standing_count && !stands; k++)
+            stands = str_equal(standing[k].stream, task->watermarks[i].stream) &&
+                     str_equal(standing[k].partition_key, task->watermarks[i].partition_key);
+        if (!stands)
+            task->watermarks[kept++] = task->watermarks[i];
+    }
+    task->watermark_count = kept;
+    return true;
+}
+
+static bool fill_and_commit(LoadTask *task, LoadSlice *slices, Warehouse *warehouse, Error *err)
+{
+    LoadRows rows = {0};
+    TRY(gather(task, &rows, err));
+    skip_overtaken(&rows, slices);
+    TRY(drop_doubles(task, &rows, err));
+    TRY(decide(task, &rows, warehouse, err));
+    TRY(write_rows(task, &rows, warehouse, err));
+    TRY(write_quarantine(task, &rows, slices, warehouse, err));
+    TRY(mark_vanished(task, slices, warehouse, err));
+    TRY(choose_watermarks(task, warehouse, err));
+    // Every key that landed has exactly one fate; anything else is a bug that must not reach the
+    // table.
+    if (task->distinct != task->inserted + task->updated + task->unchanged)
+        return error_set(
+            err, ERROR_DATA,
+            "load %u: %lld keys landed, but %lld inserted, %lld updated, %lld unchanged",
+            task->ordinal, (long long)task->distinct, (long long)task->inserted,
+            (long long)task->updated, (long long)task->unchanged);
+    const LoadCommit commit = {.watermarks = task->watermarks,
+                               .watermark_count = task->watermark_count,
+                               .inserted = task->inserted,
+                               .updated = task->updated,
+                               .unchanged = task->unchanged,
+                               .quarantined = task->quarantined,
+                               .deleted = task->deleted};
+    return warehouse->driver->load_commit(warehouse->state, &commit, err);
+}
+
+bool load_execute(LoadTask *task, Warehouse *warehouse, Error *err)
+{
+    const SliceContext *context = task->context;
+    task->started_us = context->env->now_us(context->env->state);
+    LoadSlice *slices = NULL;
+    TRY(ledger_slices(task, &slices, err));
+    const LoadSpec spec = {.table = &task->stream->table,
+                           .job = context->job->name,
+                           .mode = str_from(run_mode_name(context->plan->mode)),
+                           .run = str_from(context->plan->run),
+                           .stream = stream_name(task->stream->stream),
+                           .ordinal = task->ordinal,
+                           .checksum = load_checksum(task),
+                           .epoch = task->epoch,
+                           .slices = slices,
+                           .slice_count = task->slice_count};
+    TRY(warehouse->driver->load_begin(warehouse->state, &spec, &task->found, err));
+    if (!task->found && !fill_and_commit(task, slices, warehouse, err)) {
+        warehouse->driver->load_abort(warehouse->state);
+        return false;
+    }
+    for (size_t i = 0; i < task->slice_count; i++)
+        slice_drop_batches(task->slices[i]);
+    task->ended_us = context->env->now_us(context->env->state);
+    return true;
+}

@@ -1,0 +1,236 @@
+#include "run/partition.h"
+
+enum {
+    LEVELS_MAX = 8,
+    PAGE_ARENA_BYTES = 1024 * 1024 * 1024,
+    REQUEST_ARENA_BYTES = 1024 * 1024,
+    FIRST = 64
+};
+
+static bool discover(const DiscoverOptions *options, PlanStream *stream, int level, Error *err);
+
+static bool add_partition(const DiscoverOptions *options, PlanStream *stream, size_t *capacity,
+                          const PlanPartition *partition, Error *err)
+{
+    if (stream->partition_count == PLAN_PARTITIONS_MAX)
+        return error_set(err, ERROR_LIMIT, STR_FMT ": more than %d partitions",
+                         STR_ARG(stream_name(stream->stream)), PLAN_PARTITIONS_MAX);
+    if (stream->partition_count == *capacity) {
+        const size_t room = *capacity == 0 ? FIRST : *capacity * 2;
+        PlanPartition *all = arena_alloc_array(options->arena, room, sizeof(*all), err);
+        TRY(all != NULL);
+        if (stream->partition_count > 0)
+            memcpy(all, stream->partitions, stream->partition_count * sizeof(*all));
+        stream->partitions = all;
+        *capacity = room;
+    }
+    stream->partitions[stream->partition_count++] = *partition;
+    return true;
+}
+
+static bool is_known(const PlanStream *stream, Str key)
+{
+    for (size_t i = stream->partition_count; i > 0; i--) {
+        if (str_equal(stream->partitions[i - 1].partition.key, key))
+            return true;
+    }
+    return false;
+}
+
+// Where the parent's record names the zone of the partition it stands for.
+static Str zone_name_of(const DiscoverOptions *options, Str field, yyjson_val *record, Str fallback)
+{
+    static const Str usual[] = {{"/time_zone", 10}, {"/timezone", 9}, {"/tz", 3}};
+    const Job *job = options->job;
+    for (size_t i = 0; i < job->partition_count; i++) {
+        if (str_equal(job->partitions[i].field, field) && job->partitions[i].timezone_from.size > 0)
+            return json_str(json_pointer(record, job->partitions[i].timezone_from));
+    }
+    for (size_t i = 0; i < sizeof(usual) / sizeof(usual[0]); i++) {
+        yyjson_val *zone = json_pointer(record, usual[i]);
+        if (yyjson_is_str(zone))
+            return json_str(zone);
+    }
+    return fallback;
+}
+
+static bool take_record(const DiscoverOptions *options, PlanStream *stream, size_t *capacity,
+                        const PlanPartition *parent, yyjson_val *record, Error *err)
+{
+    PlanPartition partition = {0};
+    bool ok = false;
+    TRY(stream_partition_from_record(stream->stream, &parent->partition, record, options->arena,
+                                     &partition.partition, &ok, err));
+    if (!ok || is_known(stream, partition.partition.key))
+        return true;
+    const Str field = stream_partition_field(stream->stream);
+    TRY(plan_bind_partition(options->job, stream->stream,
+                            zone_name_of(options, field, record, parent->zone_name), options->arena,
+                            &partition, err));
+    const bool outermost = stream_parent(stream_parent(stream->stream)) == NULL;
+    if (!job_admits_partition(options->job, field, partition.value) ||
+        (outermost && options->only_value.size > 0 &&
+         !str_equal(options->only_value, partition.value)))
+        return true;
+    return add_partition(options, stream, capacity, &partition, err);
+}
+
+// One parent slice, all its pages.
+typedef struct ParentRead {
+    const DiscoverOptions *options;
+    const PlanStream *parent;
+    const PlanSlice *slice;
+    PlanStream *stream;
+    size_t *capacity;
+    Arena *page_arena;
+    Arena *request_arena;
+} ParentRead;
+
+static bool understand(ParentRead *read, PageReader *reader, const HttpExchange *exchange,
+                       int64_t *attempts, bool *ret_again, bool *ret_end, Error *err)
+{
+    PageOutcome outcome = {0};
+    arena_reset(read->page_arena);
+    TRY(page_reader_answer(reader, &exchange->response, read->page_arena, &outcome, err));
+    const PlanPartition *parent = &read->parent->partitions[read->slice->partition];
+    *ret_again = outcome.verdict == PAGE_RETRY || outcome.verdict == PAGE_LIMITED;
+    *ret_end = outcome.verdict == PAGE_IGNORED;
+    if (*ret_again && ++*attempts < read->options->job->retry.attempts) {
+        Env *env = read->options->env;
+        int64_t wait_us =
+            retry_backoff_us(&read->options->job->retry, *attempts, env->random(env->state));
+        int64_t asked_us = 0;
+        if (retry_after_us(&exchange->response, env->now_us(env->state), &asked_us) &&
+            asked_us > wait_us)
+            wait_us = asked_us;
+        return env_wait(env, wait_us > outcome.wait_us ? wait_us : outcome.wait_us, err);
+    }
+    if (*ret_again || outcome.verdict == PAGE_FAILED)
+        return error_set(err, ERROR_IO, STR_FMT " (status %d)", STR_ARG(outcome.reason),
+                         exchange->response.status);
+    if (outcome.verdict == PAGE_DENIED)
+        return error_set(err, ERROR_ACCESS, STR_FMT " (status %d)", STR_ARG(outcome.reason),
+                         exchange->response.status);
+    for (size_t i = 0; i < outcome.record_count; i++)
+        TRY(take_record(read->options, read->stream, read->capacity, parent, outcome.records[i],
+                        err));
+    return true;
+}
+
+static void free_exchange(HttpExchange **exchange)
+{
+    http_exchange_free(*exchange);
+}
+
+static void free_reader(PageReader **reader)
+{
+    page_reader_free(*reader);
+}
+
+static bool read_parent(ParentRead *read, Error *err)
+{
+    CLEANUP(arena_freep) Arena *arena = arena_new(PAGE_ARENA_BYTES, err);
+    TRY(arena != NULL);
+    const Window window = {read->slice->from_us, read->slice->to_us};
+    const PlanPartition *parent = &read->parent->partitions[read->slice->partition];
+    CLEANUP(free_reader) PageReader *reader = NULL;
+    TRY(page_reader_new(read->parent->stream, &parent->partition,
+                        read->parent->cursor.exists ? &window : NULL, arena, &reader, err));
+    HttpRequest request = {0};
+    bool again = false;
+    bool end = false;
+    for (int64_t attempts = 0; !end;) {
+        bool more = true;
+        if (!again) {
+            arena_reset(read->request_arena);
+            request = (HttpRequest){0};
+            attempts = 0;
+            TRY(page_reader_request(reader, read->request_arena, &request, &more, err));
+        }
+        if (!more)
+            return true;
+        CLEANUP(free_exchange) HttpExchange *exchange = NULL;
+        TRY(fetch_exchange(read->options->fetch, read->parent->stream, &request, &exchange, err));
+        TRY(understand(read, reader, exchange, &attempts, &again, &end, err));
+    }
+    return true;
+}
+
+static bool read_parents(const DiscoverOptions *options, PlanStream *parent, PlanStream *stream,
+                         Error *err)
+{
+    CLEANUP(arena_freep) Arena *page_arena = arena_new(PAGE_ARENA_BYTES, err);
+    CLEANUP(arena_freep) Arena *request_arena = arena_new(REQUEST_ARENA_BYTES, err);
+    TRY(page_arena != NULL && request_arena != NULL);
+    size_t capacity = 0;
+    for (size_t i = 0; i < parent->slice_count; i++) {
+        ParentRead read = {.options = options,
+                           .parent = parent,
+                           .slice = &parent->slices[i],
+                           .stream = stream,
+                           .capacity = &capacity,
+                           .page_arena = page_arena,
+                           .request_arena = request_arena};
+        TRY(env_check_stop(options->env, err));
+        if (read_parent(&read, err))
+            continue;
+        const PlanPartition *partition = &parent->partitions[parent->slices[i].partition];
+        (void)error_context(err, STR_FMT " of '" STR_FMT "'", STR_ARG(stream_name(parent->stream)),
+                            STR_ARG(partition->value));
+        // Refused for one partition of several: the others go on.
+        if (err->code != ERROR_ACCESS || parent->partition_count == 1)
+            return false;
+        Event event = {.kind = EVENT_PARTITION_FAILED, EVENT_NONE};
+        event.at_us = options->env->now_us(options->env->state);
+        event.stream = stream_name(stream->stream);
+        event.partition = partition->value;
+        event.text = str_from(err->message);
+        options->sink->emit(options->sink->state, &event);
+        *err = (Error){0};
+    }
+    return true;
+}
+
+static bool discover_by_parent(const DiscoverOptions *options, PlanStream *stream, int level,
+                               Error *err)
+{
+    PlanStream parent = {.stream = stream_parent(stream->stream)};
+    plan_bind_cursor(&parent);
+    TRY(discover(options, &parent, level + 1, err));
+    Plan plan = *options->plan;
+    // A parent is always read as a first reading would be: what matters is which partitions there
+    // are now.
+    const PlanKnowledge nothing = {0};
+    if (plan.mode == MODE_REHYDRATION && !parent.cursor.exists)
+        plan.mode = MODE_HISTORIC;
+    TRY(plan_slices(options->job, &plan, &parent, &nothing,
+                    options->env->now_us(options->env->state), options->arena, err));
+    return read_parents(options, &parent, stream, err);
+}
+
+static bool discover(const DiscoverOptions *options, PlanStream *stream, int level, Error *err)
+{
+    if (level > LEVELS_MAX)
+        return error_set(err, ERROR_JOB, STR_FMT ": parents nested deeper than %d levels",
+                         STR_ARG(stream_name(stream->stream)), LEVELS_MAX);
+    stream->partition_count = 0;
+    if (stream_parent(stream->stream) != NULL)
+        return discover_by_parent(options, stream, level, err);
+    size_t capacity = 0;
+    PlanPartition whole = {0};
+    TRY(stream_partition_from_key(stream->stream, STR("{}"), options->arena, &whole.partition,
+                                  err));
+    TRY(plan_bind_partition(options->job, stream->stream, STR(""), options->arena, &whole, err));
+    return add_partition(options, stream, &capacity, &whole, err);
+}
+
+bool partition_discover(const DiscoverOptions *options, PlanStream *stream, Error *err)
+{
+    TRY(discover(options, stream, 0, err));
+    Event event = {.kind = EVENT_PARTITIONS_FOUND, EVENT_NONE};
+    event.at_us = options->env->now_us(options->env->state);
+    event.stream = stream_name(stream->stream);
+    event.total = (int64_t)stream->partition_count;
+    options->sink->emit(options->sink->state, &event);
+    return true;
+}

@@ -1,0 +1,20 @@
+// Partition: finds the partitions of a stream by reading its parents, level by level.
+#pragma once
+
+#include "run/event.h"
+#include "run/fetch.h"
+#include "run/plan.h"
+
+typedef struct DiscoverOptions {
+    const Job *job;
+    const Plan *plan; // mode and range: a parent with a date window is read over the run's own
+    Fetch *fetch;
+    Env *env;
+    Arena *arena;   // what is found lives here
+    Str only_value; // --account: of the outermost partition field; empty = all
+    const EventSink *sink;
+} DiscoverOptions;
+
+// Fills partitions of `stream`. A parent partition that is refused (403) is passed over and
+// reported; any other failure is returned with the parent's name.
+bool partition_discover(const DiscoverOptions *options, PlanStream *stream, Error *err) MUST_USE;

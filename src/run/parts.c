@@ -1,0 +1,76 @@
+#include "run/drivers.h"
+#include "run/run.h"
+
+static bool bind_stream(JobParts *parts, const JobStream *target, Findings *findings, Error *err)
+{
+    PlanStream *stream = &parts->streams[parts->stream_count];
+    *stream = (PlanStream){.target = target};
+    Error unknown = {0};
+    if (!connector_find_stream(parts->connector, target->name, &stream->stream, &unknown)) {
+        Str place = {0};
+        TRY(arena_printf(parts->arena, &place, err, STR_FMT ": /streams/" STR_FMT,
+                         STR_ARG(parts->job->path), STR_ARG(target->name)));
+        findings_add(findings, place, str_from(unknown.message), STR(""));
+        return true;
+    }
+    plan_bind_cursor(stream);
+    Contract *contract = NULL;
+    const size_t before = findings->count;
+    TRY(contract_open(target->contract_path.data, parts->arena, findings, &contract, err));
+    if (findings->count > before)
+        return true;
+    stream->contract = contract;
+    stream->table = (TableSpec){.schema = target->schema, .name = target->table};
+    stream->table.columns = contract_columns(contract, &stream->table.column_count);
+    stream->table.evolve = contract_info(contract)->evolution == EVOLUTION_EVOLVE;
+    parts->stream_count++;
+    return true;
+}
+
+static bool bind_streams(JobParts *parts, Str only, Findings *findings, Error *err)
+{
+    const Job *job = parts->job;
+    Str names[JOB_STREAMS_MAX];
+    parts->streams =
+        arena_alloc_array(parts->arena, job->stream_count + 1, sizeof(PlanStream), err);
+    TRY(parts->streams != NULL);
+    bool found = false;
+    for (size_t i = 0; i < job->stream_count; i++) {
+        names[i] = job->streams[i].name;
+        const bool named = only.size > 0 && str_equal(only, job->streams[i].name);
+        found = found || named;
+        if (only.size > 0 ? named : job->streams[i].enabled)
+            TRY(bind_stream(parts, &job->streams[i], findings, err));
+    }
+    if (only.size == 0 || found)
+        return true;
+    const Str nearest = findings_nearest(only, names, job->stream_count);
+    return error_set(err, ERROR_JOB, "the job has no stream '" STR_FMT "'%s" STR_FMT "%s",
+                     STR_ARG(only), nearest.size > 0 ? "; did you mean '" : "", STR_ARG(nearest),
+                     nearest.size > 0 ? "'?" : "");
+}
+
+bool job_parts_open(const Job *job, Str only_stream, Env *env, Arena *arena, Findings *findings,
+                    JobParts *ret_parts, Error *err)
+{
+    *ret_parts = (JobParts){.job = job, .env = env, .arena = arena};
+    JobParts *parts = ret_parts;
+    Str place = {0};
+    TRY(arena_printf(arena, &place, err, STR_FMT ": /landing", STR_ARG(job->path)));
+    TRY(connector_open(job->connector_path.data, job->config, env, arena, findings,
+                       &parts->connector, err));
+    if (findings->count > 0)
+        return true;
+    TRY(bind_streams(parts, only_stream, findings, err));
+    TRY(job_open_landing(job, env, arena, findings, &parts->store, &parts->landing, err));
+    return job_open_warehouse(job, env, arena, findings, &parts->warehouse, err);
+}
+
+void job_parts_close(JobParts *parts)
+{
+    if (parts->landing != NULL)
+        landing_close(parts->landing);
+    store_close(&parts->store);
+    warehouse_close(&parts->warehouse);
+    *parts = (JobParts){0};
+}

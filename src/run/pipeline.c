@@ -1,0 +1,874 @@
+#include "run/pipeline.h"
+
+#include "base/kill.h"
+#include "base/queue.h"
+#include "run/fetch.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdio.h>
+
+enum {
+    WORKERS = 2,
+    LOADS_AHEAD = 2, // loads handed to the writer and not finished
+    NOTE_BYTES_MAX = 16 * 1024 * 1024,
+    TICK_MS = 100,
+    PAGE_ARENA_BYTES = 1024 * 1024 * 1024,
+};
+
+// Shaped rows may fill this share of limits.memory before new slices wait for the writer.
+enum { BATCH_SHARE_PERCENT = 28 };
+
+typedef enum SliceState {
+    STATE_WAITING,
+    STATE_ACTIVE,
+    STATE_WHOLE, // read and shaped, not in a load yet
+    STATE_LOADING,
+    STATE_LOADED,
+    STATE_FAILED,
+} SliceState;
+
+// A load that an earlier attempt fixed: its slices and the readings that count.
+typedef struct FixedLoad {
+    uint32_t ordinal;
+    uint32_t *slices;
+    uint32_t *readings;
+    size_t count;
+} FixedLoad;
+
+typedef struct StreamState {
+    unsigned char *states; // SliceState of each slice
+    uint32_t *readings;    // which reading to begin with; 0 = the first
+    SliceTask **whole;     // STATE_WHOLE: the task
+    size_t next_start;     // slices before it are started or settled
+    size_t next_gather;    // slices before it are in a load, or settled
+    FixedLoad *fixed;
+    size_t fixed_count;
+    size_t fixed_next;
+    uint32_t next_ordinal; // of the next load
+} StreamState;
+
+typedef struct Pipeline {
+    const PipelineOptions *options;
+    Env *env;
+    Arena *arena;
+    SliceContext context;
+    RunCounters counters;
+    StreamState *streams;
+    Queue *to_work;  // SliceTask*
+    Queue *to_main;  // SliceTask* that ended
+    Queue *to_write; // LoadTask*
+    Queue *written;  // LoadTask* that ended
+    pthread_t workers[WORKERS];
+    pthread_t writer;
+    int worker_count;
+    bool writer_runs;
+    size_t active, active_max;
+    size_t loads_under_way;
+    size_t unsettled;                      // slices not loaded and not failed
+    LoadTask *confirming[LOADS_AHEAD + 1]; // loads that wait for second readings
+    size_t confirming_count;
+    PipelineReport report;
+    int64_t progress_us;
+    Error err; // the first that stops the run
+} Pipeline;
+
+// --- worker threads
+
+// Passes a task on to where it wants to go. Queues are as large as the number of tasks, so nothing
+// blocks.
+static void pass_on(Pipeline *pipeline, SliceTask *task, SliceWant want)
+{
+    if (want == SLICE_WANTS_ANSWER && fetch_put(pipeline->options->fetch, task))
+        return;
+    if (want == SLICE_WANTS_ANSWER)
+        (void)error_set(&task->err, ERROR_STOPPED, "stopped on request");
+    if (!queue_put(pipeline->to_main, task))
+        slice_free(task);
+}
+
+static void work(Pipeline *pipeline, SliceTask *task, SliceWorker *worker)
+{
+    SliceWant want = SLICE_HAS_FAILED;
+    if (task->exchange == NULL) {
+        want = slice_begin(task, worker);
+    } else {
+        HttpExchange *exchange = task->exchange;
+        task->exchange = NULL;
+        want = exchange->err.code == ERROR_NONE ? slice_answer(task, worker, &exchange->response)
+                                                : slice_unanswered(task, &exchange->err);
+        http_exchange_free(exchange);
+    }
+    pass_on(pipeline, task, want);
+}
+
+static void *worker_main(void *state)
+{
+    Pipeline *pipeline = state;
+    Error err = {0};
+    CLEANUP(arena_freep) Arena *arena = arena_new(PAGE_ARENA_BYTES, &err);
+    CLEANUP(store_close) Store store = {0};
+    SliceWorker worker = {0};
+    worker.page_arena = arena_new(PAGE_ARENA_BYTES, &err);
+    const bool ok = arena != NULL && worker.page_arena != NULL &&
+                    pipeline->options->open_landing(pipeline->options->state, arena, &store,
+                                                    &worker.landing, &err);
+    for (;;) {
+        SliceTask *task = queue_take(pipeline->to_work, -1);
+        if (task == NULL)
+            break;
+        if (ok) {
+            work(pipeline, task, &worker);
+            continue;
+        }
+        task->err = err;
+        pass_on(pipeline, task, SLICE_HAS_FAILED);
+    }
+    landing_close(worker.landing);
+    arena_free(worker.page_arena);
+    return NULL;
+}
+
+// --- write thread
+
+static bool write_load(Pipeline *pipeline, LoadTask *load, Error *err)
+{
+    const PipelineOptions *options = pipeline->options;
+    if (options->plan->mode == MODE_REHYDRATION && load->vanished == NULL) {
+        bool any = false;
+        TRY(load_look_for_vanished(load, options->warehouse, &any, err));
+        if (any)
+            return true; // comes back when the second readings are there
+    }
+    memset(load->wants_confirmation, 0, load->slice_count);
+    return load_execute(load, options->warehouse, err);
+}
+
+static void *writer_main(void *state)
+{
+    Pipeline *pipeline = state;
+    for (;;) {
+        LoadTask *load = queue_take(pipeline->to_write, -1);
+        if (load == NULL)
+            break;
+        if (env_check_stop(pipeline->env, &load->err) && write_load(pipeline, load, &load->err))
+            load->err.code = ERROR_NONE;
+        // Others may want the file between two loads.
+        Error idle = {0};
+        if (!pipeline->options->warehouse->driver->idle(pipeline->options->warehouse->state,
+                                                        &idle) &&
+            load->err.code == ERROR_NONE)
+            load->err = idle;
+        if (!queue_put(pipeline->written, load))
+            load_task_free(load);
+    }
+    return NULL;
+}
+
+// --- events
+
+static void emit(Pipeline *pipeline, Event event)
+{
+    event.at_us = pipeline->env->now_us(pipeline->env->state);
+    event.run = str_from(pipeline->options->plan->run);
+    event.job = pipeline->options->job->name;
+    event.mode = str_from(run_mode_name(pipeline->options->plan->mode));
+    pipeline->options->sink->emit(pipeline->options->sink->state, &event);
+}
+
+static Event slice_event(EventKind kind, const SliceTask *task)
+{
+    const PlanSlice *slice = &task->stream->slices[task->ordinal];
+    Event event = {.kind = kind, EVENT_NONE};
+    event.stream = stream_name(task->stream->stream);
+    event.partition = task->stream->partitions[slice->partition].value;
+    event.slice = task->ordinal;
+    return event;
+}
+
+static void emit_progress(Pipeline *pipeline, bool now)
+{
+    const int64_t us = pipeline->env->monotonic_us(pipeline->env->state);
+    if (!now && us - pipeline->progress_us < 500000)
+        return;
+    pipeline->progress_us = us;
+    RunCounters *counters = &pipeline->counters;
+    Event event = {.kind = EVENT_PROGRESS, EVENT_NONE};
+    event.rows = atomic_load(&counters->rows);
+    event.pages = atomic_load(&counters->pages);
+    event.bytes = atomic_load(&counters->bytes);
+    event.requests = atomic_load(&counters->requests);
+    event.retries = atomic_load(&counters->retries);
+    event.wait_us = atomic_load(&counters->wait_us);
+    event.inserted = pipeline->report.inserted;
+    event.updated = pipeline->report.updated;
+    event.total = pipeline->report.slices;
+    event.done = pipeline->report.slices - (int64_t)pipeline->unsettled;
+    emit(pipeline, event);
+}
+
+// --- starting slices
+
+static bool has_memory(Pipeline *pipeline)
+{
+    const uint64_t share = pipeline->options->job->limits.memory_bytes / 100 * BATCH_SHARE_PERCENT;
+    // Without a load at the writer, waiting would be for ever: the load in hand needs its slices.
+    return pipeline->loads_under_way == 0 ||
+           atomic_load(&pipeline->counters.batch_bytes) < (long long)share;
+}
+
+static bool start_slice(Pipeline *pipeline, uint32_t stream, uint32_t ordinal, uint32_t reading,
+                        bool confirms, Error *err)
+{
+    SliceTask *task = NULL;
+    TRY(slice_new(&pipeline->context, stream, ordinal, reading, &task, err));
+    task->confirms = confirms;
+    if (!queue_put(pipeline->to_work, task)) {
+        slice_free(task);
+        return error_set(err, ERROR_STOPPED, "stopped on request");
+    }
+    pipeline->active++;
+    return true;
+}
+
+static bool start_more(Pipeline *pipeline, Error *err)
+{
+    for (uint32_t s = 0; s < pipeline->options->plan->stream_count; s++) {
+        StreamState *state = &pipeline->streams[s];
+        const PlanStream *stream = &pipeline->options->plan->streams[s];
+        while (state->next_start < stream->slice_count) {
+            const size_t i = state->next_start;
+            if (pipeline->active >= pipeline->active_max || !has_memory(pipeline))
+                return true;
+            state->next_start++;
+            if (state->states[i] != STATE_WAITING)
+                continue;
+            if (stream->partitions[stream->slices[i].partition].broken) {
+                state->states[i] = STATE_FAILED;
+                pipeline->unsettled--;
+                continue;
+            }
+            const uint32_t reading = state->readings[i] == 0 ? 1 : state->readings[i];
+            state->states[i] = STATE_ACTIVE;
+            TRY(start_slice(pipeline, s, (uint32_t)i, reading, false, err));
+        }
+    }
+    return true;
+}
+
+// --- gathering loads
+
+static bool note_load(Pipeline *pipeline, const LoadTask *load, Error *err)
+{
+    CLEANUP(buf_done) Buf text = {0};
+    TRY(buf_printf(&text, err, "{\"version\":1,\"ordinal\":%u,\"slices\":[", load->ordinal));
+    for (size_t i = 0; i < load->slice_count; i++)
+        TRY(buf_printf(&text, err, "%s[%u,%u]", i > 0 ? "," : "", load->slices[i]->ordinal,
+                       load->slices[i]->reading));
+    TRY(buf_printf(&text, err, "]}"));
+    char name[256];
+    (void)snprintf(name, sizeof(name), STR_FMT "/loads/%06u.json",
+                   STR_ARG(stream_name(load->stream->stream)), load->ordinal);
+    Error there = {0};
+    if (landing_create_note(pipeline->options->landing, str_from(pipeline->options->plan->run),
+                            str_from(name), buf_str(&text), &there) ||
+        there.code == ERROR_CONFLICT)
+        return true; // the same one: a fixed load is only ever gathered as it was fixed
+    *err = there;
+    return false;
+}
+
+// The furthest each partition of the load has come without a gap.
+static bool prove_watermarks(Pipeline *pipeline, LoadTask *load, Error *err)
+{
+    const RunMode mode = pipeline->options->plan->mode;
+    PlanStream *stream = &pipeline->options->plan->streams[load->slices[0]->stream_index];
+    if (mode == MODE_REHYDRATION || pipeline->options->plan->to.size > 0)
+        return true;
+    load->watermarks =
+        arena_alloc_array(load->arena, load->slice_count + 1, sizeof(Watermark), err);
+    TRY(load->watermarks != NULL);
+    load->only_where_none = mode == MODE_HISTORIC;
+    for (size_t i = 0; i < load->slice_count; i++) {
+        const SliceTask *slice = load->slices[i];
+        const PlanSlice *plan = &stream->slices[slice->ordinal];
+        const PlanPartition *partition = &stream->partitions[plan->partition];
+        // Historic sets one only when the partition's last slice is in.
+        bool last = true;
+        for (size_t k = slice->ordinal + 1;
+             mode == MODE_HISTORIC && last && k < stream->slice_count; k++)
+            last = stream->slices[k].partition != plan->partition;
+        if (partition->broken || !last)
+            continue;
+        int64_t from_us = 0;
+        int64_t to_us = 0;
+        plan_slice_bounds(stream, plan, &from_us, &to_us);
+        const int64_t fetched_us = slice->manifest.fetched_us;
+        const int64_t mark_us = !stream->cursor.exists || fetched_us < to_us ? fetched_us : to_us;
+        load->watermarks[load->watermark_count++] =
+            (Watermark){.stream = stream_name(stream->stream),
+                        .partition_key = partition->partition.key,
+                        .us = mark_us};
+    }
+    return true;
+}
+
+static bool send_load(Pipeline *pipeline, LoadTask *load, Error *err)
+{
+    TRY(note_load(pipeline, load, err));
+    TRY(prove_watermarks(pipeline, load, err));
+    load->epoch = pipeline->options->epoch;
+    load->accept_deletes = pipeline->options->accept_deletes;
+    pipeline->loads_under_way++;
+    if (!queue_put(pipeline->to_write, load))
+        return error_set(err, ERROR_STOPPED, "stopped on request");
+    return true;
+}
+
+// Moves the given slices, all whole, into a new load.
+static bool make_load(Pipeline *pipeline, uint32_t s, uint32_t ordinal, const uint32_t *slices,
+                      size_t count, Error *err)
+{
+    StreamState *state = &pipeline->streams[s];
+    LoadTask *load = NULL;
+    TRY(load_task_new(&pipeline->context, &pipeline->options->plan->streams[s], ordinal, count,
+                      &load, err));
+    for (size_t i = 0; i < count; i++) {
+        load->slices[i] = state->whole[slices[i]];
+        state->whole[slices[i]] = NULL;
+        state->states[slices[i]] = STATE_LOADING;
+    }
+    if (send_load(pipeline, load, err))
+        return true;
+    load_task_free(load);
+    return false;
+}
+
+// Loads that an earlier attempt fixed come first, exactly as they were.
+static bool gather_fixed(Pipeline *pipeline, uint32_t s, bool *ret_wait, Error *err)
+{
+    StreamState *state = &pipeline->streams[s];
+    *ret_wait = false;
+    while (state->fixed_next < state->fixed_count) {
+        const FixedLoad *fixed = &state->fixed[state->fixed_next];
+        for (size_t i = 0; i < fixed->count; i++) {
+            if (state->states[fixed->slices[i]] == STATE_FAILED)
+                return error_set(err, ERROR_DATA,
+                                 "load %u: slice %u was landed whole but cannot be read",
+                                 fixed->ordinal, fixed->slices[i]);
+            if (state->states[fixed->slices[i]] != STATE_WHOLE) {
+                *ret_wait = true;
+                return true;
+            }
+        }
+        if (pipeline->loads_under_way >= LOADS_AHEAD) {
+            *ret_wait = true;
+            return true;
+        }
+        state->fixed_next++;
+        TRY(make_load(pipeline, s, fixed->ordinal, fixed->slices, fixed->count, err));
+    }
+    return true;
+}
+
+// Consecutive whole slices up to about limits.load_rows rows; a failed slice is passed over.
+static bool gather_next(Pipeline *pipeline, uint32_t s, bool *ret_made, Error *err)
+{
+    StreamState *state = &pipeline->streams[s];
+    const PlanStream *stream = &pipeline->options->plan->streams[s];
+    *ret_made = false;
+    int64_t rows = 0;
+    size_t count = 0;
+    size_t i = state->next_gather;
+    for (; i < stream->slice_count && rows < pipeline->options->job->limits.load_rows; i++) {
+        if (state->states[i] == STATE_WAITING || state->states[i] == STATE_ACTIVE)
+            return true;
+        if (state->states[i] != STATE_WHOLE)
+            continue;
+        rows += state->whole[i]->manifest.records;
+        count++;
+    }
+    if (count == 0) {
+        state->next_gather = i;
+        return true;
+    }
+    uint32_t *slices = arena_alloc_array(pipeline->arena, count, sizeof(*slices), err);
+    TRY(slices != NULL);
+    size_t filled = 0;
+    for (size_t k = state->next_gather; k < i; k++) {
+        if (state->states[k] == STATE_WHOLE)
+            slices[filled++] = (uint32_t)k;
+    }
+    state->next_gather = i;
+    *ret_made = true;
+    return make_load(pipeline, s, state->next_ordinal++, slices, count, err);
+}
+
+static bool gather(Pipeline *pipeline, Error *err)
+{
+    for (uint32_t s = 0; s < pipeline->options->plan->stream_count; s++) {
+        bool wait = false;
+        TRY(gather_fixed(pipeline, s, &wait, err));
+        bool made = !wait;
+        while (made && pipeline->loads_under_way < LOADS_AHEAD)
+            TRY(gather_next(pipeline, s, &made, err));
+    }
+    return true;
+}
+
+// --- slices that ended
+
+static void partition_failed(Pipeline *pipeline, SliceTask *task)
+{
+    PlanStream *stream = &pipeline->options->plan->streams[task->stream_index];
+    PlanPartition *partition = &stream->partitions[stream->slices[task->ordinal].partition];
+    if (!partition->broken) {
+        pipeline->report.partitions_failed++;
+        Event event = slice_event(EVENT_PARTITION_FAILED, task);
+        event.text = str_from(task->err.message);
+        emit(pipeline, event);
+        Error ignored = {0};
+        if (pipeline->report.first_failure.size == 0)
+            (void)!arena_printf(pipeline->arena, &pipeline->report.first_failure, &ignored,
+                                STR_FMT " of " STR_FMT ": %s", STR_ARG(event.stream),
+                                STR_ARG(event.partition), task->err.message);
+    }
+    partition->broken = true;
+    pipeline->streams[task->stream_index].states[task->ordinal] = STATE_FAILED;
+    pipeline->report.slices_failed++;
+    pipeline->unsettled--;
+}
+
+// What concerns one partition stays there; what concerns the disk, the job or the person stops the
+// run.
+static bool concerns_partition_only(const SliceTask *task)
+{
+    switch (task->err.code) {
+    case ERROR_ACCESS:
+        return task->denied;
+    case ERROR_NOT_FOUND:
+    case ERROR_DATA:
+    case ERROR_IO:
+        return true;
+    case ERROR_NONE:
+    case ERROR_JOB:
+    case ERROR_CONFLICT:
+    case ERROR_BUSY:
+    case ERROR_LIMIT:
+    case ERROR_STOPPED:
+        break;
+    }
+    return false;
+}
+
+typedef enum Match { MATCHES, READ_AGAIN, MATCH_OPEN, MATCH_NEVER } Match;
+
+// Reconciliation of one slice with the source's own total (design.md, "Reconciled").
+static Match match_total(const Pipeline *pipeline, const SliceTask *task)
+{
+    const SliceManifest *manifest = &task->manifest;
+    const PlanSlice *slice = &task->stream->slices[task->ordinal];
+    const bool last_try = task->reading >= SLICE_READINGS_MAX;
+    if (!manifest->in_one_go && manifest->totals_moved)
+        return last_try ? MATCH_OPEN
+                        : READ_AGAIN; // pages before and after the kill speak of different sets
+    if (manifest->last_total < 0 || manifest->distinct_keys == manifest->last_total)
+        return MATCHES;
+    const int64_t low =
+        manifest->first_total < manifest->last_total ? manifest->first_total : manifest->last_total;
+    const int64_t high =
+        manifest->first_total < manifest->last_total ? manifest->last_total : manifest->first_total;
+    const bool between = manifest->distinct_keys >= low && manifest->distinct_keys <= high;
+    const int64_t now_us = pipeline->env->now_us(pipeline->env->state);
+    if (!plan_slice_is_closed(task->stream, slice, now_us))
+        return between ? MATCHES : MATCH_OPEN;
+    return task->reading == 1                    ? READ_AGAIN
+           : last_try || !manifest->totals_moved ? MATCH_NEVER
+                                                 : READ_AGAIN;
+}
+
+static bool read_again(Pipeline *pipeline, SliceTask *task, Error *err)
+{
+    Event event = slice_event(EVENT_SLICE_READ_AGAIN, task);
+    event.rows = task->manifest.distinct_keys;
+    event.total = task->manifest.last_total;
+    emit(pipeline, event);
+    return start_slice(pipeline, task->stream_index, task->ordinal, task->reading + 1,
+                       task->confirms, err);
+}
+
+static bool settle_confirmation(Pipeline *pipeline, SliceTask *task, Error *err)
+{
+    for (size_t l = 0; l < pipeline->confirming_count; l++) {
+        LoadTask *load = pipeline->confirming[l];
+        bool missing = false;
+        for (size_t i = 0; i < load->slice_count; i++) {
+            if (task != NULL && load->slices[i]->ordinal == task->ordinal &&
+                load->slices[i]->stream == task->stream) {
+                load->confirmations[i] = task;
+                task = NULL;
+            }
+            missing = missing || (load->wants_confirmation[i] && load->confirmations[i] == NULL);
+        }
+        if (missing)
+            continue;
+        pipeline->confirming[l] = pipeline->confirming[--pipeline->confirming_count];
+        l--;
+        if (!queue_put(pipeline->to_write, load))
+            return error_set(err, ERROR_STOPPED, "stopped on request");
+    }
+    slice_free(task);
+    return true;
+}
+
+static bool settle_whole(Pipeline *pipeline, SliceTask *task, Error *err)
+{
+    StreamState *state = &pipeline->streams[task->stream_index];
+    switch (match_total(pipeline, task)) {
+    case READ_AGAIN: {
+        const bool ok = read_again(pipeline, task, err);
+        slice_free(task);
+        return ok;
+    }
+    case MATCH_NEVER:
+        (void)error_set(
+            err, ERROR_DATA,
+            STR_FMT " of " STR_FMT ", slice %u: the source says %lld rows and shows %lld, twice",
+            STR_ARG(stream_name(task->stream->stream)),
+            STR_ARG(slice_event(EVENT_SLICE_READ, task).partition), task->ordinal,
+            (long long)task->manifest.last_total, (long long)task->manifest.distinct_keys);
+        slice_free(task);
+        return false;
+    case MATCH_OPEN: {
+        Event open = slice_event(EVENT_SLICE_OPEN, task);
+        open.rows = task->manifest.distinct_keys;
+        open.total = task->manifest.last_total;
+        emit(pipeline, open);
+        break;
+    }
+    case MATCHES:
+        break;
+    }
+    Event event = slice_event(task->resumed ? EVENT_SLICE_RESUMED : EVENT_SLICE_READ, task);
+    event.rows = task->counts.rows;
+    event.pages = task->manifest.page_count;
+    event.bytes = (int64_t)task->bytes;
+    event.requests = task->requests;
+    event.retries = task->retries;
+    event.duration_us = task->ended_us - task->started_us;
+    emit(pipeline, event);
+    state->states[task->ordinal] = STATE_WHOLE;
+    state->whole[task->ordinal] = task;
+    return true;
+}
+
+static bool settle_slice(Pipeline *pipeline, SliceTask *task, Error *err)
+{
+    pipeline->active--;
+    atomic_fetch_add(&pipeline->counters.wait_us, task->waited_us);
+    if (task->confirms)
+        return settle_confirmation(pipeline, task, err);
+    if (task->err.code == ERROR_NONE)
+        return settle_whole(pipeline, task, err);
+    if (concerns_partition_only(task)) {
+        partition_failed(pipeline, task);
+        slice_free(task);
+        return true;
+    }
+    *err = task->err;
+    const PlanSlice *slice = &task->stream->slices[task->ordinal];
+    (void)error_context(err, STR_FMT " of " STR_FMT, STR_ARG(stream_name(task->stream->stream)),
+                        STR_ARG(task->stream->partitions[slice->partition].value));
+    slice_free(task);
+    return false;
+}
+
+// --- loads that ended
+
+static bool start_confirmations(Pipeline *pipeline, LoadTask *load, Error *err)
+{
+    assert(pipeline->confirming_count <= LOADS_AHEAD);
+    pipeline->confirming[pipeline->confirming_count++] = load;
+    for (size_t i = 0; i < load->slice_count; i++) {
+        if (!load->wants_confirmation[i])
+            continue;
+        const SliceTask *slice = load->slices[i];
+        TRY(start_slice(pipeline, slice->stream_index, slice->ordinal, slice->reading + 1, true,
+                        err));
+    }
+    return true;
+}
+
+static void count_load(Pipeline *pipeline, const LoadTask *load)
+{
+    PipelineReport *report = &pipeline->report;
+    report->loads++;
+    report->loads_found += load->found ? 1 : 0;
+    report->inserted += load->inserted;
+    report->updated += load->updated;
+    report->unchanged += load->unchanged;
+    report->deleted += load->deleted;
+    report->quarantined += load->quarantined;
+    report->overflowed += load->overflowed;
+    report->held_back += load->held_back;
+    Event event = {.kind = load->found ? EVENT_LOAD_FOUND : EVENT_LOAD_COMMITTED, EVENT_NONE};
+    event.stream = stream_name(load->stream->stream);
+    event.load = load->ordinal;
+    event.rows = load->distinct;
+    event.inserted = load->inserted;
+    event.updated = load->updated;
+    event.unchanged = load->unchanged;
+    event.deleted = load->deleted;
+    event.quarantined = load->quarantined;
+    event.overflowed = load->overflowed;
+    event.duration_us = load->ended_us - load->started_us;
+    emit(pipeline, event);
+    if (load->held_back == 0)
+        return;
+    event.kind = EVENT_DELETES_HELD_BACK;
+    event.rows = load->held_back;
+    emit(pipeline, event);
+}
+
+static bool settle_load(Pipeline *pipeline, LoadTask *load, Error *err)
+{
+    if (load->err.code != ERROR_NONE) {
+        *err = load->err;
+        (void)error_context(err, STR_FMT ", load %u", STR_ARG(stream_name(load->stream->stream)),
+                            load->ordinal);
+        load_task_free(load);
+        return false;
+    }
+    for (size_t i = 0; i < load->slice_count; i++) {
+        if (load->wants_confirmation[i])
+            return start_confirmations(pipeline, load, err);
+    }
+    StreamState *state = &pipeline->streams[load->slices[0]->stream_index];
+    for (size_t i = 0; i < load->slice_count; i++)
+        state->states[load->slices[i]->ordinal] = STATE_LOADED;
+    pipeline->unsettled -= load->slice_count;
+    pipeline->loads_under_way--;
+    count_load(pipeline, load);
+    load_task_free(load);
+    return true;
+}
+
+// --- what an earlier attempt left
+
+static bool read_fixed_load(Pipeline *pipeline, uint32_t s, uint32_t ordinal, bool *ret_there,
+                            Error *err)
+{
+    const PlanStream *stream = &pipeline->options->plan->streams[s];
+    StreamState *state = &pipeline->streams[s];
+    char name[256];
+    (void)snprintf(name, sizeof(name), STR_FMT "/loads/%06u.json",
+                   STR_ARG(stream_name(stream->stream)), ordinal);
+    Str json = {0};
+    Error missing = {0};
+    *ret_there =
+        landing_get_note(pipeline->options->landing, str_from(pipeline->options->plan->run),
+                         str_from(name), pipeline->arena, &json, &missing);
+    if (!*ret_there && missing.code == ERROR_NOT_FOUND)
+        return true;
+    if (!*ret_there) {
+        *err = missing;
+        return false;
+    }
+    yyjson_doc *doc = NULL;
+    TRY(json_parse(json, name, pipeline->arena, &doc, err));
+    yyjson_val *slices = json_get(yyjson_doc_get_root(doc), STR("slices"));
+    FixedLoad fixed = {.ordinal = ordinal, .count = yyjson_arr_size(slices)};
+    fixed.slices = arena_alloc_array(pipeline->arena, fixed.count + 1, sizeof(uint32_t), err);
+    fixed.readings = arena_alloc_array(pipeline->arena, fixed.count + 1, sizeof(uint32_t), err);
+    TRY(fixed.slices != NULL && fixed.readings != NULL);
+    for (size_t i = 0; i < fixed.count; i++) {
+        yyjson_val *item = yyjson_arr_get(slices, i);
+        fixed.slices[i] = (uint32_t)yyjson_get_uint(yyjson_arr_get(item, 0));
+        fixed.readings[i] = (uint32_t)yyjson_get_uint(yyjson_arr_get(item, 1));
+        if (fixed.slices[i] >= stream->slice_count)
+            return error_set(err, ERROR_DATA, "%s: slice %u is not in the plan", name,
+                             fixed.slices[i]);
+        state->readings[fixed.slices[i]] = fixed.readings[i];
+    }
+    bool has = false;
+    const WarehouseDriver *driver = pipeline->options->warehouse->driver;
+    TRY(driver->has_load(pipeline->options->warehouse->state,
+                         str_from(pipeline->options->plan->run), stream_name(stream->stream),
+                         ordinal, &has, err));
+    if (has) {
+        for (size_t i = 0; i < fixed.count; i++)
+            state->states[fixed.slices[i]] = STATE_LOADED;
+        pipeline->unsettled -= fixed.count;
+        return true;
+    }
+    FixedLoad *all = arena_alloc_array(pipeline->arena, state->fixed_count + 1, sizeof(*all), err);
+    TRY(all != NULL);
+    if (state->fixed_count > 0)
+        memcpy(all, state->fixed, state->fixed_count * sizeof(*all));
+    all[state->fixed_count++] = fixed;
+    state->fixed = all;
+    return true;
+}
+
+// Readings of a slice that was read again but is in no load yet: the latest one counts.
+static bool find_reading(Pipeline *pipeline, uint32_t s, uint32_t ordinal, Error *err)
+{
+    const PlanStream *stream = &pipeline->options->plan->streams[s];
+    const PlanSlice *slice = &stream->slices[ordinal];
+    for (uint32_t reading = 2; reading <= SLICE_READINGS_MAX; reading++) {
+        const SliceName name = {.run = str_from(pipeline->options->plan->run),
+                                .stream = stream_name(stream->stream),
+                                .partition_key = stream->partitions[slice->partition].partition.key,
+                                .slice = ordinal,
+                                .reading = reading};
+        SliceManifest manifest = {0};
+        Error missing = {0};
+        if (landing_get_slice(pipeline->options->landing, &name, pipeline->arena, &manifest,
+                              &missing))
+            pipeline->streams[s].readings[ordinal] = reading;
+        else if (missing.code != ERROR_NOT_FOUND)
+            return error_set(err, missing.code, "%s", missing.message);
+        else
+            break;
+    }
+    return true;
+}
+
+static bool prepare_stream(Pipeline *pipeline, uint32_t s, Error *err)
+{
+    const PlanStream *stream = &pipeline->options->plan->streams[s];
+    StreamState *state = &pipeline->streams[s];
+    state->states = arena_alloc(pipeline->arena, stream->slice_count + 1, err);
+    state->readings =
+        arena_alloc_array(pipeline->arena, stream->slice_count + 1, sizeof(uint32_t), err);
+    state->whole =
+        arena_alloc_array(pipeline->arena, stream->slice_count + 1, sizeof(SliceTask *), err);
+    TRY(state->states != NULL && state->readings != NULL && state->whole != NULL);
+    pipeline->unsettled += stream->slice_count;
+    if (!pipeline->options->plan->resumed)
+        return true;
+    for (bool there = true; there; state->next_ordinal += there ? 1 : 0)
+        TRY(read_fixed_load(pipeline, s, state->next_ordinal, &there, err));
+    for (uint32_t i = 0; i < stream->slice_count; i++) {
+        if (state->states[i] == STATE_WAITING && state->readings[i] == 0)
+            TRY(find_reading(pipeline, s, i, err));
+    }
+    return true;
+}
+
+// --- start, loop, stop
+
+static bool start_threads(Pipeline *pipeline, Error *err)
+{
+    const Job *job = pipeline->options->job;
+    pipeline->active_max = (size_t)job->limits.connections * 2;
+    const size_t tasks_max = pipeline->active_max + 4096;
+    pipeline->to_work = queue_new(tasks_max, err);
+    pipeline->to_main = queue_new(tasks_max, err);
+    pipeline->to_write = queue_new(LOADS_AHEAD * 2 + 2, err);
+    pipeline->written = queue_new(LOADS_AHEAD * 2 + 2, err);
+    TRY(pipeline->to_work != NULL && pipeline->to_main != NULL && pipeline->to_write != NULL &&
+        pipeline->written != NULL);
+    TRY(fetch_start(pipeline->options->fetch, pipeline->to_work, tasks_max, err));
+    for (; pipeline->worker_count < WORKERS; pipeline->worker_count++) {
+        if (pthread_create(&pipeline->workers[pipeline->worker_count], NULL, worker_main,
+                           pipeline) != 0)
+            return error_set(err, ERROR_LIMIT, "cannot start a thread");
+    }
+    pipeline->writer_runs = pthread_create(&pipeline->writer, NULL, writer_main, pipeline) == 0;
+    return pipeline->writer_runs || error_set(err, ERROR_LIMIT, "cannot start a thread");
+}
+
+static void stop_threads(Pipeline *pipeline)
+{
+    fetch_close(pipeline->options->fetch);
+    if (pipeline->to_work != NULL)
+        queue_close(pipeline->to_work);
+    for (int i = 0; i < pipeline->worker_count; i++)
+        (void)pthread_join(pipeline->workers[i], NULL);
+    if (pipeline->to_write != NULL)
+        queue_close(pipeline->to_write);
+    if (pipeline->writer_runs)
+        (void)pthread_join(pipeline->writer, NULL);
+}
+
+// Everything that is still in a queue or waits for a load, after the threads are gone.
+static void free_rest(Pipeline *pipeline)
+{
+    Queue *slices[] = {pipeline->to_work, pipeline->to_main};
+    for (size_t i = 0; i < 2; i++) {
+        for (SliceTask *task; slices[i] != NULL && (task = queue_take(slices[i], 0)) != NULL;)
+            slice_free(task);
+        queue_free(slices[i]);
+    }
+    Queue *loads[] = {pipeline->to_write, pipeline->written};
+    for (size_t i = 0; i < 2; i++) {
+        for (LoadTask *load; loads[i] != NULL && (load = queue_take(loads[i], 0)) != NULL;)
+            load_task_free(load);
+        queue_free(loads[i]);
+    }
+    for (size_t i = 0; i < pipeline->confirming_count; i++)
+        load_task_free(pipeline->confirming[i]);
+    for (uint32_t s = 0; pipeline->streams != NULL && s < pipeline->options->plan->stream_count;
+         s++) {
+        const size_t count = pipeline->options->plan->streams[s].slice_count;
+        for (size_t i = 0; pipeline->streams[s].whole != NULL && i < count; i++)
+            slice_free(pipeline->streams[s].whole[i]);
+    }
+}
+
+static bool drain(Pipeline *pipeline, Error *err)
+{
+    // Wait for whichever comes first: slices come much more often, so loads are looked at between
+    // them.
+    SliceTask *task = queue_take(pipeline->to_main, pipeline->active > 0 ? 5 : 0);
+    for (; task != NULL; task = queue_take(pipeline->to_main, 0))
+        TRY(settle_slice(pipeline, task, err));
+    LoadTask *load = queue_take(pipeline->written, pipeline->active > 0 ? 0 : TICK_MS);
+    for (; load != NULL; load = queue_take(pipeline->written, 0))
+        TRY(settle_load(pipeline, load, err));
+    return true;
+}
+
+static bool loop(Pipeline *pipeline, Error *err)
+{
+    while (pipeline->unsettled > 0) {
+        TRY(env_check_stop(pipeline->env, err));
+        TRY(start_more(pipeline, err));
+        TRY(drain(pipeline, err));
+        TRY(gather(pipeline, err));
+        TRY(pipeline->options->tick(pipeline->options->state, err));
+        emit_progress(pipeline, false);
+    }
+    return true;
+}
+
+bool pipeline_run(const PipelineOptions *options, Env *env, Arena *arena,
+                  PipelineReport *ret_report, Error *err)
+{
+    Pipeline pipeline = {.options = options, .env = env, .arena = arena};
+    pipeline.context = (SliceContext){
+        .job = options->job, .plan = options->plan, .env = env, .counters = &pipeline.counters};
+    pipeline.streams =
+        arena_alloc_array(arena, options->plan->stream_count + 1, sizeof(StreamState), err);
+    bool ok = pipeline.streams != NULL;
+    for (uint32_t s = 0; ok && s < options->plan->stream_count; s++) {
+        pipeline.report.slices += (int64_t)options->plan->streams[s].slice_count;
+        ok = prepare_stream(&pipeline, s, err);
+    }
+    ok = ok && start_threads(&pipeline, err) && loop(&pipeline, err);
+    stop_threads(&pipeline);
+    free_rest(&pipeline);
+    if (ok)
+        emit_progress(&pipeline, true);
+    RunCounters *counters = &pipeline.counters;
+    pipeline.report.records = atomic_load(&counters->records);
+    pipeline.report.pages = atomic_load(&counters->pages);
+    pipeline.report.bytes = atomic_load(&counters->bytes);
+    pipeline.report.stored_bytes = atomic_load(&counters->stored_bytes);
+    pipeline.report.requests = atomic_load(&counters->requests);
+    pipeline.report.retries = atomic_load(&counters->retries);
+    pipeline.report.wait_us = atomic_load(&counters->wait_us);
+    *ret_report = pipeline.report;
+    return ok;
+}

@@ -1,0 +1,48 @@
+// Pipeline: drives the slices of a plan through fetch, land, shape and load, each on its own
+// threads.
+//
+//   caller's thread   starts slices in order, gathers whole ones into loads, reports progress
+//   fetch thread      all connections; rate budget; credentials
+//   worker threads    understand answers, land pages, shape rows (slice.h)
+//   write thread      one load after the other into the warehouse (load.h)
+//
+// Things move between them through bounded queues only. New slices wait while shaped rows fill
+// their share of limits.memory and a load is being written: then the writer is what all wait for.
+#pragma once
+
+#include "run/event.h"
+#include "run/fetch.h"
+#include "run/load.h"
+
+typedef struct PipelineOptions {
+    const Job *job;
+    Plan *plan;
+    Fetch *fetch;         // closed when the pipeline ends
+    Landing *landing;     // of the caller's thread
+    Store *store;         // likewise
+    Warehouse *warehouse; // used by the write thread while the pipeline runs
+    uint64_t epoch;
+    bool accept_deletes;
+    Str connect_to; // tests; empty = none
+    const EventSink *sink;
+    // Opens a landing store of its own for each worker.
+    bool (*open_landing)(void *state, Arena *arena, Store *ret_store, Landing **ret_landing,
+                         Error *err);
+    // Called about ten times a second: renews what must not run out. An error stops the run.
+    bool (*tick)(void *state, Error *err);
+    void *state;
+} PipelineOptions;
+
+typedef struct PipelineReport {
+    int64_t slices, slices_failed, loads, loads_found;
+    int64_t records, inserted, updated, unchanged, deleted, quarantined, overflowed, held_back;
+    int64_t pages, bytes, stored_bytes, requests, retries, wait_us;
+    int64_t partitions_failed;
+    Str first_failure; // of a partition; empty = none. Lives in `arena`.
+} PipelineReport;
+
+// Reads and loads everything in the plan that is not in the warehouse yet. A partition that fails
+// alone is counted, not returned; everything else stops the run with `err`, all that was landed
+// staying where it is.
+bool pipeline_run(const PipelineOptions *options, Env *env, Arena *arena,
+                  PipelineReport *ret_report, Error *err) MUST_USE;

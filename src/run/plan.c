@@ -1,0 +1,485 @@
+#include "run/plan.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#define DAY_US (INT64_C(86400) * 1000000)
+
+enum { FIRST_SLICES = 256 };
+
+// --- windows
+
+static int64_t floor_to(int64_t us, int64_t step_us)
+{
+    const int64_t rest = us % step_us;
+    return us - (rest < 0 ? rest + step_us : rest);
+}
+
+void plan_bind_cursor(PlanStream *stream)
+{
+    stream->cursor = stream_cursor(stream->stream);
+    CursorInfo *cursor = &stream->cursor;
+    // Windows must be the same in every run, so a manifest that reads everything in one go is read
+    // by days.
+    if (cursor->exists && cursor->step.months == 0 && cursor->step.us == 0) {
+        cursor->step = (Duration){.us = DAY_US};
+        if (cursor->granularity.us == 0 || cursor->granularity.us > DAY_US)
+            cursor->granularity = (Duration){.us = DAY_US};
+    }
+    if (cursor->exists && cursor->granularity.us == 0)
+        cursor->granularity.us = 1000000;
+}
+
+// True when windows are whole days, which the API reads in the partition's own zone.
+static bool is_by_days(const PlanStream *stream)
+{
+    return stream->cursor.step.months > 0 || stream->cursor.granularity.us >= DAY_US;
+}
+
+// The start of the window that holds `us` (by days: a date as midnight UTC).
+static int64_t window_start(const PlanStream *stream, int64_t us)
+{
+    const Duration step = stream->cursor.step;
+    if (step.months == 0)
+        return floor_to(us, step.us);
+    const Civil civil = civil_from_us(us);
+    const int month0 = (civil.year * 12 + civil.month - 1) / step.months * step.months;
+    return date_from_civil(month0 / 12, month0 % 12 + 1, 1) * DAY_US;
+}
+
+static int64_t window_next(const PlanStream *stream, int64_t start_us)
+{
+    const Duration step = stream->cursor.step;
+    if (step.months == 0)
+        return start_us + step.us;
+    return date_add_duration((int32_t)(start_us / DAY_US), step, 1) * DAY_US;
+}
+
+void plan_slice_bounds(const PlanStream *stream, const PlanSlice *slice, int64_t *ret_from_us,
+                       int64_t *ret_to_us)
+{
+    const PlanPartition *partition = &stream->partitions[slice->partition];
+    if (!stream->cursor.exists) {
+        *ret_from_us = 0;
+        *ret_to_us = 0;
+    } else if (is_by_days(stream)) {
+        const int32_t last = (int32_t)(floor_to(slice->to_us, DAY_US) / DAY_US);
+        *ret_from_us = zone_start_of_date(partition->zone, (int32_t)(slice->from_us / DAY_US));
+        *ret_to_us = zone_start_of_date(partition->zone, last + 1);
+    } else {
+        *ret_from_us = slice->from_us;
+        *ret_to_us = slice->to_us + stream->cursor.granularity.us;
+    }
+}
+
+bool plan_slice_is_closed(const PlanStream *stream, const PlanSlice *slice, int64_t now_us)
+{
+    int64_t from_us = 0;
+    int64_t to_us = 0;
+    plan_slice_bounds(stream, slice, &from_us, &to_us);
+    return stream->cursor.exists && to_us <= now_us;
+}
+
+// --- ranges
+
+// The range one partition is read over, as window starts. Empty when first > last.
+typedef struct Range {
+    int64_t first_us;
+    int64_t last_us; // a window that starts here is the last
+} Range;
+
+// An instant as the stream's windows count: by days the local date as midnight UTC, else itself.
+static int64_t as_window_time(const PlanStream *stream, const PlanPartition *partition, int64_t us)
+{
+    return is_by_days(stream) ? zone_date_at(partition->zone, us) * DAY_US : us;
+}
+
+static bool day_of(const PlanStream *stream, const PlanPartition *partition, Str text,
+                   int64_t now_us, int64_t *ret_us, Error *err)
+{
+    const int64_t today_us = zone_date_at(partition->zone, now_us) * DAY_US;
+    int32_t date = 0;
+    if (str_equal(text, STR("today")))
+        *ret_us = today_us;
+    else if (str_equal(text, STR("yesterday")))
+        *ret_us = today_us - DAY_US;
+    else if (date_parse(text, &date))
+        *ret_us = date * DAY_US;
+    else
+        return error_set(err, ERROR_JOB,
+                         "'" STR_FMT "' is not a day: write 2025-05-01, yesterday or today",
+                         STR_ARG(text));
+    if (!is_by_days(stream))
+        *ret_us = zone_start_of_date(partition->zone, (int32_t)(*ret_us / DAY_US));
+    return true;
+}
+
+static const Watermark *find_watermark(const PlanKnowledge *knowledge, Str stream, Str key)
+{
+    for (size_t i = 0; i < knowledge->watermark_count; i++) {
+        if (str_equal(knowledge->watermarks[i].stream, stream) &&
+            str_equal(knowledge->watermarks[i].partition_key, key))
+            return &knowledge->watermarks[i];
+    }
+    return NULL;
+}
+
+static bool range_given(const Job *job, const Plan *plan, const PlanStream *stream,
+                        const PlanPartition *partition, int64_t now_us, Range *ret_range,
+                        Error *err)
+{
+    const JobMode *historic = &job->modes[MODE_HISTORIC];
+    const Str from = plan->from.size > 0 ? plan->from : historic->from;
+    Str to = plan->to.size > 0 ? plan->to : historic->to;
+    if (from.size == 0)
+        return error_set(err, ERROR_JOB,
+                         "no first day: give --from 2025-05-01, or modes.historic.from in the job");
+    if (to.size == 0)
+        to = STR("yesterday");
+    TRY(day_of(stream, partition, from, now_us, &ret_range->first_us, err));
+    TRY(day_of(stream, partition, to, now_us, &ret_range->last_us, err));
+    if (!is_by_days(stream))
+        ret_range->last_us += DAY_US - 1;
+    if (ret_range->first_us > ret_range->last_us)
+        return error_set(err, ERROR_JOB, "the first day, " STR_FMT ", is after the last, " STR_FMT,
+                         STR_ARG(from), STR_ARG(to));
+    return true;
+}
+
+// From the watermark less the lookback, through tomorrow: clocks and zones differ by less than a
+// day, and a day too much costs one request.
+static bool range_incremental(const Job *job, const Plan *plan, const PlanStream *stream,
+                              const PlanPartition *partition, const PlanKnowledge *knowledge,
+                              int64_t now_us, Range *ret_range, Error *err)
+{
+    const JobMode *mode = &job->modes[MODE_INCREMENTAL];
+    ret_range->last_us =
+        as_window_time(stream, partition, now_us) + (is_by_days(stream) ? DAY_US : 0);
+    if (plan->from.size > 0)
+        return day_of(stream, partition, plan->from, now_us, &ret_range->first_us, err);
+    const Watermark *mark =
+        find_watermark(knowledge, stream_name(stream->stream), partition->partition.key);
+    if (mark != NULL) {
+        ret_range->first_us = as_window_time(stream, partition, mark->us - mode->lookback_us);
+        return true;
+    }
+    // A partition seen for the first time is filled from the beginning.
+    const Str first = job->modes[MODE_HISTORIC].from;
+    if (first.size > 0)
+        return day_of(stream, partition, first, now_us, &ret_range->first_us, err);
+    ret_range->first_us = as_window_time(stream, partition, now_us - mode->lookback_us);
+    return true;
+}
+
+static int64_t instant_before(int64_t now_us, Duration duration)
+{
+    const int32_t date = (int32_t)(floor_to(now_us, DAY_US) / DAY_US);
+    const Duration months = {.months = duration.months};
+    const int64_t moved_us = (int64_t)date_add_duration(date, months, -1) - date;
+    return now_us + moved_us * DAY_US - duration.us;
+}
+
+static int64_t last_reading_us(const PlanKnowledge *knowledge, Str key, int64_t from_us,
+                               int64_t to_us)
+{
+    for (size_t i = 0; i < knowledge->slice_count; i++) {
+        const LoadSlice *slice = &knowledge->slices[i];
+        if (slice->from_us == from_us && slice->to_us == to_us &&
+            str_equal(slice->partition_key, key))
+            return slice->fetched_us;
+    }
+    return INT64_MIN;
+}
+
+// A closed window that some rule reaches and whose last reading is older than that rule allows. A
+// window that was never read is not due: rehydration reads again, historic and incremental read
+// first.
+static bool is_due(const Job *job, const PlanStream *stream, const PlanKnowledge *knowledge,
+                   const PlanSlice *slice, int64_t now_us)
+{
+    const JobMode *mode = &job->modes[MODE_REHYDRATION];
+    const Str key = stream->partitions[slice->partition].partition.key;
+    const int64_t read_us = last_reading_us(knowledge, key, slice->from_us, slice->to_us);
+    if (read_us == INT64_MIN)
+        return false;
+    if (!stream->cursor.exists)
+        return true;
+    int64_t from_us = 0;
+    int64_t to_us = 0;
+    plan_slice_bounds(stream, slice, &from_us, &to_us);
+    if (to_us > now_us)
+        return false;
+    for (size_t i = 0; i < mode->rule_count; i++) {
+        if (to_us > instant_before(now_us, mode->rules[i].back) &&
+            read_us <= instant_before(now_us, mode->rules[i].every))
+            return true;
+    }
+    return false;
+}
+
+static bool range_rehydration(const Job *job, const Plan *plan, const PlanStream *stream,
+                              const PlanPartition *partition, int64_t now_us, Range *ret_range,
+                              Error *err)
+{
+    if (plan->from.size > 0 || plan->to.size > 0)
+        return range_given(job, plan, stream, partition, now_us, ret_range, err);
+    const JobMode *mode = &job->modes[MODE_REHYDRATION];
+    if (mode->rule_count == 0)
+        return error_set(
+            err, ERROR_JOB,
+            "no windows: give --from and --to, or modes.rehydration.windows in the job");
+    int64_t first_us = now_us;
+    for (size_t i = 0; i < mode->rule_count; i++) {
+        const int64_t back_us = instant_before(now_us, mode->rules[i].back);
+        first_us = back_us < first_us ? back_us : first_us;
+    }
+    ret_range->first_us = as_window_time(stream, partition, first_us);
+    ret_range->last_us = as_window_time(stream, partition, now_us);
+    return true;
+}
+
+static bool range_of(const Job *job, const Plan *plan, const PlanStream *stream,
+                     const PlanPartition *partition, const PlanKnowledge *knowledge, int64_t now_us,
+                     Range *ret_range, Error *err)
+{
+    switch (plan->mode) {
+    case MODE_HISTORIC:
+        return range_given(job, plan, stream, partition, now_us, ret_range, err);
+    case MODE_INCREMENTAL:
+        return range_incremental(job, plan, stream, partition, knowledge, now_us, ret_range, err);
+    case MODE_REHYDRATION:
+        return range_rehydration(job, plan, stream, partition, now_us, ret_range, err);
+    case MODE_COUNT:
+        break;
+    }
+    assert(false);
+    return false;
+}
+
+// --- slices
+
+static bool add_slice(PlanStream *stream, size_t *capacity, const PlanSlice *slice, Arena *arena,
+                      Error *err)
+{
+    if (stream->slice_count == PLAN_SLICES_MAX)
+        return error_set(err, ERROR_LIMIT, STR_FMT ": more than %d slices: take a shorter range",
+                         STR_ARG(stream_name(stream->stream)), PLAN_SLICES_MAX);
+    if (stream->slice_count == *capacity) {
+        const size_t room = *capacity == 0 ? FIRST_SLICES : *capacity * 2;
+        PlanSlice *slices = arena_alloc_array(arena, room, sizeof(*slices), err);
+        TRY(slices != NULL);
+        if (stream->slice_count > 0)
+            memcpy(slices, stream->slices, stream->slice_count * sizeof(*slices));
+        stream->slices = slices;
+        *capacity = room;
+    }
+    stream->slices[stream->slice_count++] = *slice;
+    return true;
+}
+
+static bool plan_whole(const Job *job, const Plan *plan, PlanStream *stream,
+                       const PlanKnowledge *knowledge, int64_t now_us, Arena *arena, Error *err)
+{
+    size_t capacity = 0;
+    for (uint32_t i = 0; i < stream->partition_count; i++) {
+        const PlanSlice slice = {.partition = i};
+        if (plan->mode == MODE_REHYDRATION && !is_due(job, stream, knowledge, &slice, now_us))
+            continue;
+        TRY(add_slice(stream, &capacity, &slice, arena, err));
+    }
+    return true;
+}
+
+bool plan_slices(const Job *job, Plan *plan, PlanStream *stream, const PlanKnowledge *knowledge,
+                 int64_t now_us, Arena *arena, Error *err)
+{
+    stream->slice_count = 0;
+    if (!stream->cursor.exists)
+        return plan_whole(job, plan, stream, knowledge, now_us, arena, err);
+
+    Range *ranges = arena_alloc_array(arena, stream->partition_count + 1, sizeof(*ranges), err);
+    TRY(ranges != NULL);
+    int64_t start_us = INT64_MAX;
+    int64_t end_us = INT64_MIN;
+    for (size_t i = 0; i < stream->partition_count; i++) {
+        TRY(range_of(job, plan, stream, &stream->partitions[i], knowledge, now_us, &ranges[i],
+                     err));
+        ranges[i].first_us = window_start(stream, ranges[i].first_us);
+        start_us = ranges[i].first_us < start_us ? ranges[i].first_us : start_us;
+        end_us = ranges[i].last_us > end_us ? ranges[i].last_us : end_us;
+    }
+    const bool by_rules =
+        plan->mode == MODE_REHYDRATION && plan->from.size == 0 && plan->to.size == 0;
+    size_t capacity = 0;
+    // Window by window, so that all partitions advance together and rows of one time lie close to
+    // each other.
+    for (int64_t us = start_us; us <= end_us; us = window_next(stream, us)) {
+        const int64_t to_us = window_next(stream, us) - stream->cursor.granularity.us;
+        for (uint32_t i = 0; i < stream->partition_count; i++) {
+            if (us < ranges[i].first_us || us > ranges[i].last_us)
+                continue;
+            const PlanSlice slice = {.partition = i, .from_us = us, .to_us = to_us};
+            if (by_rules && !is_due(job, stream, knowledge, &slice, now_us))
+                continue;
+            TRY(add_slice(stream, &capacity, &slice, arena, err));
+        }
+    }
+    return true;
+}
+
+// --- partitions
+
+bool plan_bind_partition(const Job *job, const Stream *stream, Str zone_name, Arena *arena,
+                         PlanPartition *partition, Error *err)
+{
+    const Str field = stream_partition_field(stream);
+    yyjson_val *value = field.size == 0 ? NULL : json_get(partition->partition.fields, field);
+    partition->value = STR("");
+    if (yyjson_is_str(value)) {
+        partition->value = json_str(value);
+    } else if (value != NULL) {
+        CLEANUP(buf_done) Buf text = {0};
+        TRY(json_write(value, &text, err));
+        TRY(arena_copy_str(arena, buf_str(&text), &partition->value, err));
+    }
+    const Sha256 hash = sha256(partition->partition.key);
+    char hex[2 * SHA256_BYTES + 1];
+    hex_encode(hash.bytes, SHA256_BYTES, hex);
+    memcpy(partition->tag, hex, TAG_BYTES);
+    partition->tag[TAG_BYTES] = '\0';
+
+    partition->zone_name = STR("");
+    partition->zone = job->timezone;
+    Error unknown = {0};
+    const Zone *zone = NULL;
+    // A zone that this machine does not know is no reason to stop: the job's own is the documented
+    // default.
+    if (zone_name.size > 0 && zone_open(zone_name, arena, &zone, &unknown)) {
+        partition->zone = zone;
+        return arena_copy_str(arena, zone_name, &partition->zone_name, err);
+    }
+    return true;
+}
+
+// --- the plan as a document
+
+static bool write_partition(const PlanPartition *partition, Buf *out, Error *err)
+{
+    return buf_printf(out, err, "{\"key\":") &&
+           json_write_str(partition->partition.key, out, err) &&
+           buf_printf(out, err, ",\"zone\":") && json_write_str(partition->zone_name, out, err) &&
+           buf_append_char(out, '}', err);
+}
+
+static bool write_stream(const PlanStream *stream, Buf *out, Error *err)
+{
+    TRY(buf_printf(out, err, "{\"stream\":"));
+    TRY(json_write_str(stream_name(stream->stream), out, err));
+    TRY(buf_printf(out, err, ",\"partitions\":["));
+    for (size_t i = 0; i < stream->partition_count; i++) {
+        if (i > 0)
+            TRY(buf_append_char(out, ',', err));
+        TRY(write_partition(&stream->partitions[i], out, err));
+    }
+    TRY(buf_printf(out, err, "],\"slices\":["));
+    for (size_t i = 0; i < stream->slice_count; i++) {
+        const PlanSlice *slice = &stream->slices[i];
+        TRY(buf_printf(out, err, "%s[%u,%lld,%lld]", i > 0 ? "," : "", slice->partition,
+                       (long long)slice->from_us, (long long)slice->to_us));
+    }
+    return buf_printf(out, err, "]}");
+}
+
+bool plan_write(const Plan *plan, Buf *out, Error *err)
+{
+    TRY(buf_printf(out, err,
+                   "{\"version\":1,\"run\":\"%s\",\"mode\":\"%s\",\"created_us\":%lld,\"from\":",
+                   plan->run, run_mode_name(plan->mode), (long long)plan->created_us));
+    TRY(json_write_str(plan->from, out, err) && buf_printf(out, err, ",\"to\":") &&
+        json_write_str(plan->to, out, err) && buf_printf(out, err, ",\"streams\":["));
+    for (size_t i = 0; i < plan->stream_count; i++) {
+        if (i > 0)
+            TRY(buf_append_char(out, ',', err));
+        TRY(write_stream(&plan->streams[i], out, err));
+    }
+    return buf_printf(out, err, "]}");
+}
+
+static bool read_partitions(yyjson_val *array, const Job *job, PlanStream *stream, Arena *arena,
+                            Error *err)
+{
+    stream->partition_count = yyjson_arr_size(array);
+    stream->partitions =
+        arena_alloc_array(arena, stream->partition_count + 1, sizeof(*stream->partitions), err);
+    TRY(stream->partitions != NULL);
+    size_t i = 0;
+    size_t count = 0;
+    yyjson_val *item = NULL;
+    yyjson_arr_foreach(array, i, count, item)
+    {
+        PlanPartition *partition = &stream->partitions[i];
+        TRY(stream_partition_from_key(stream->stream, json_str(json_get(item, STR("key"))), arena,
+                                      &partition->partition, err));
+        TRY(plan_bind_partition(job, stream->stream, json_str(json_get(item, STR("zone"))), arena,
+                                partition, err));
+    }
+    return true;
+}
+
+static bool read_slices(yyjson_val *array, PlanStream *stream, Arena *arena, Error *err)
+{
+    const size_t count = yyjson_arr_size(array);
+    stream->slices = arena_alloc_array(arena, count + 1, sizeof(*stream->slices), err);
+    TRY(stream->slices != NULL);
+    size_t i = 0;
+    size_t ignored = 0;
+    yyjson_val *item = NULL;
+    yyjson_arr_foreach(array, i, ignored, item)
+    {
+        const uint64_t partition = yyjson_get_uint(yyjson_arr_get(item, 0));
+        if (yyjson_arr_size(item) != 3 || partition >= stream->partition_count)
+            return error_set(err, ERROR_DATA, "run.json: slice %zu is damaged", i);
+        stream->slices[i] = (PlanSlice){.partition = (uint32_t)partition,
+                                        .from_us = yyjson_get_sint(yyjson_arr_get(item, 1)),
+                                        .to_us = yyjson_get_sint(yyjson_arr_get(item, 2))};
+    }
+    stream->slice_count = count;
+    return true;
+}
+
+static PlanStream *find_stream(Plan *plan, Str name)
+{
+    for (size_t i = 0; i < plan->stream_count; i++) {
+        if (str_equal(stream_name(plan->streams[i].stream), name))
+            return &plan->streams[i];
+    }
+    return NULL;
+}
+
+bool plan_read(Str json, const Job *job, Plan *plan, Arena *arena, Error *err)
+{
+    yyjson_doc *doc = NULL;
+    TRY(json_parse(json, "run.json", arena, &doc, err));
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    if (yyjson_get_int(json_get(root, STR("version"))) != 1)
+        return error_set(err, ERROR_DATA, "run.json: written by another version of pawl");
+    plan->created_us = yyjson_get_sint(json_get(root, STR("created_us")));
+    plan->from = json_str(json_get(root, STR("from")));
+    plan->to = json_str(json_get(root, STR("to")));
+    size_t i = 0;
+    size_t count = 0;
+    yyjson_val *item = NULL;
+    yyjson_arr_foreach(json_get(root, STR("streams")), i, count, item)
+    {
+        const Str name = json_str(json_get(item, STR("stream")));
+        PlanStream *stream = find_stream(plan, name);
+        if (stream == NULL)
+            return error_set(err, ERROR_JOB,
+                             "run.json: stream '" STR_FMT "' is not in the job any more",
+                             STR_ARG(name));
+        TRY(read_partitions(json_get(item, STR("partitions")), job, stream, arena, err));
+        TRY(read_slices(json_get(item, STR("slices")), stream, arena, err));
+    }
+    plan->resumed = true;
+    return true;
+}

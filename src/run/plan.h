@@ -1,0 +1,86 @@
+// Plan: what a run will ask for: streams, partitions and slices, in the order in which they are
+// read and loaded.
+//
+// A plan is made once, put into the landing store before the first request of any slice, and read
+// back by whoever resumes the run: so a resumed run asks for exactly the same slices.
+#pragma once
+
+#include "connector/connector.h"
+#include "contract/contract.h"
+#include "lake/landing.h"
+#include "run/job.h"
+#include "warehouse/warehouse.h"
+
+enum { PLAN_SLICES_MAX = 5000000, PLAN_PARTITIONS_MAX = 200000, TAG_BYTES = 4 };
+
+typedef struct PlanPartition {
+    Partition partition;
+    Str value; // of its own field as text, for people: "1001"
+    Str zone_name;
+    const Zone *zone; // in which the API reads dates
+    char tag[TAG_BYTES +
+             1]; // first hex digits of the key's SHA-256: names kill points and log lines
+    bool broken; // a slice of it failed in this attempt: later ones move no watermark
+} PlanPartition;
+
+// A window as the connector is asked for it (connector.h: Window); both zero = the stream has none.
+typedef struct PlanSlice {
+    uint32_t partition;
+    int64_t from_us, to_us;
+} PlanSlice;
+
+typedef struct PlanStream {
+    const Stream *stream;
+    const JobStream *target;
+    const Contract *contract;
+    TableSpec table;
+    CursorInfo cursor; // step and granularity filled in where the manifest leaves them out
+    PlanPartition *partitions;
+    size_t partition_count;
+    PlanSlice *slices;
+    size_t slice_count;
+} PlanStream;
+
+typedef struct Plan {
+    char run[UUID_TEXT_BYTES + 1];
+    RunMode mode;
+    int64_t created_us;
+    Str from, to; // as asked for; empty = the job's own
+    PlanStream *streams;
+    size_t stream_count;
+    bool resumed;
+} Plan;
+
+// What the warehouse already knows, as far as planning needs it.
+typedef struct PlanKnowledge {
+    const Watermark *watermarks; // of this stream's table
+    size_t watermark_count;
+    const LoadSlice *slices; // latest reading of each window
+    size_t slice_count;
+} PlanKnowledge;
+
+// Fills stream->cursor from the connector.
+void plan_bind_cursor(PlanStream *stream);
+
+// Cuts the slices of one stream, window by window, partitions in their order within each. ERROR_JOB
+// when the mode needs a range that nobody gave.
+bool plan_slices(const Job *job, Plan *plan, PlanStream *stream, const PlanKnowledge *knowledge,
+                 int64_t now_us, Arena *arena, Error *err) MUST_USE;
+
+// The instants between which the rows of a slice lie, [from, to), in its partition's zone.
+void plan_slice_bounds(const PlanStream *stream, const PlanSlice *slice, int64_t *ret_from_us,
+                       int64_t *ret_to_us);
+
+// True when nothing new can appear in the slice any more at `now_us`.
+bool plan_slice_is_closed(const PlanStream *stream, const PlanSlice *slice, int64_t now_us);
+
+bool plan_write(const Plan *plan, Buf *out, Error *err) MUST_USE;
+
+// Reads what plan_write() wrote into `plan`, whose streams are already bound to connector and
+// contracts.
+bool plan_read(Str json, const Job *job, Plan *plan, Arena *arena, Error *err) MUST_USE;
+
+// Fills value, tag and zone of a partition whose `partition` is set. `zone_name` empty = the job's
+// zone.
+bool plan_bind_partition(const Job *job, const Stream *stream, Str zone_name, Arena *arena,
+                         PlanPartition *partition, Error *err) MUST_USE;

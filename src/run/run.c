@@ -1,0 +1,344 @@
+#include "run/run.h"
+
+#include "base/kill.h"
+#include "run/drivers.h"
+#include "run/partition.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+enum { LEASE_TTL_S = 60, FINDINGS_BYTES = 4096 };
+
+// What one execution holds besides the job's parts.
+typedef struct Execution {
+    const Job *job;
+    const RunOptions *options;
+    Env *env;
+    const EventSink *sink;
+    Arena *arena;
+    JobParts parts;
+    Plan plan;
+    Str lease_path;
+    Str holder;
+    uint64_t epoch;
+    bool leased;
+    int64_t renewed_us;
+} Execution;
+
+static void emit(Execution *execution, Event event)
+{
+    event.at_us = execution->env->now_us(execution->env->state);
+    event.run = str_from(execution->plan.run);
+    event.job = execution->job->name;
+    event.mode = str_from(run_mode_name(execution->options->mode));
+    execution->sink->emit(execution->sink->state, &event);
+}
+
+// --- the lease: one run of a (job, mode) at a time, wherever it runs
+
+static bool take_lease(Execution *execution, Error *err)
+{
+    char host[128] = "";
+    (void)gethostname(host, sizeof(host) - 1);
+    char id[UUID_TEXT_BYTES + 1];
+    uuid_new(execution->env, id);
+    TRY(arena_printf(execution->arena, &execution->holder, err, "%s/%ld/%s", host, (long)getpid(),
+                     id));
+    TRY(arena_printf(execution->arena, &execution->lease_path, err, STR_FMT "/leases/%s.json",
+                     STR_ARG(execution->job->name), run_mode_name(execution->options->mode)));
+    Store *store = &execution->parts.store;
+    const int64_t deadline_us =
+        execution->env->monotonic_us(execution->env->state) + execution->options->lease_wait_us;
+    for (bool said = false;; said = true) {
+        if (store->driver->lease_take(store->state, execution->lease_path, execution->holder,
+                                      LEASE_TTL_S * INT64_C(1000000), &execution->epoch, err)) {
+            execution->leased = true;
+            execution->renewed_us = execution->env->monotonic_us(execution->env->state);
+            return true;
+        }
+        if (err->code != ERROR_BUSY ||
+            execution->env->monotonic_us(execution->env->state) >= deadline_us)
+            return error_context(err, "another run of this job and mode is going on");
+        if (!said) {
+            Event event = {.kind = EVENT_WAITING, EVENT_NONE};
+            event.text = STR("another run of this job and mode");
+            emit(execution, event);
+        }
+        *err = (Error){0};
+        TRY(env_wait(execution->env, 500000, err));
+    }
+}
+
+static bool renew_lease(void *state, Error *err)
+{
+    Execution *execution = state;
+    const int64_t now_us = execution->env->monotonic_us(execution->env->state);
+    if (now_us - execution->renewed_us < LEASE_TTL_S * INT64_C(1000000) / 4)
+        return true;
+    Store *store = &execution->parts.store;
+    TRY(store->driver->lease_renew(store->state, execution->lease_path, execution->holder,
+                                   execution->epoch, LEASE_TTL_S * INT64_C(1000000), err));
+    execution->renewed_us = now_us;
+    return true;
+}
+
+static void release_lease(Execution *execution)
+{
+    if (!execution->leased)
+        return;
+    Error ignored = {0};
+    Store *store = &execution->parts.store;
+    // A lease that cannot be given back runs out by itself.
+    (void)!store->driver->lease_release(store->state, execution->lease_path, execution->holder,
+                                        execution->epoch, &ignored);
+}
+
+// --- an unfinished run, or a new one
+
+static bool note_is_there(Execution *execution, Str run, Str name, Str *ret_json, bool *ret_there,
+                          Error *err)
+{
+    Error missing = {0};
+    *ret_there =
+        landing_get_note(execution->parts.landing, run, name, execution->arena, ret_json, &missing);
+    if (*ret_there || missing.code == ERROR_NOT_FOUND)
+        return true;
+    *err = missing;
+    return false;
+}
+
+static bool has_mode(Str json, RunMode mode, Arena *arena)
+{
+    yyjson_doc *doc = NULL;
+    Error ignored = {0};
+    if (!json_parse(json, "run.json", arena, &doc, &ignored))
+        return false;
+    return str_equal(json_str(json_get(yyjson_doc_get_root(doc), STR("mode"))),
+                     str_from(run_mode_name(mode)));
+}
+
+// The newest run of this mode, if it is not over.
+static bool find_unfinished(Execution *execution, Str *ret_run, Str *ret_json, Error *err)
+{
+    Str *runs = NULL;
+    size_t count = 0;
+    *ret_run = STR("");
+    TRY(landing_list_runs(execution->parts.landing, execution->arena, &runs, &count, err));
+    for (size_t i = count; i > 0; i--) {
+        Str json = {0};
+        Str end = {0};
+        bool there = false;
+        TRY(note_is_there(execution, runs[i - 1], STR("run.json"), &json, &there, err));
+        if (!there || !has_mode(json, execution->options->mode, execution->arena))
+            continue;
+        TRY(note_is_there(execution, runs[i - 1], STR("end.json"), &end, &there, err));
+        if (!there) {
+            *ret_run = runs[i - 1];
+            *ret_json = json;
+        }
+        return true;
+    }
+    return true;
+}
+
+static bool put_end(Execution *execution, Str run, const char *status, Error *err)
+{
+    char text[160];
+    (void)snprintf(text, sizeof(text), "{\"version\":1,\"status\":\"%s\",\"ended_us\":%lld}",
+                   status, (long long)execution->env->now_us(execution->env->state));
+    return landing_put_note(execution->parts.landing, run, STR("end.json"), str_from(text), err);
+}
+
+static bool same_request(const Execution *execution, const Plan *plan)
+{
+    const RunOptions *options = execution->options;
+    return (options->from.size == 0 || str_equal(options->from, plan->from)) &&
+           (options->to.size == 0 || str_equal(options->to, plan->to));
+}
+
+static bool resume(Execution *execution, Str run, Str json, bool *ret_resumed, Error *err)
+{
+    if (execution->options->start_over) {
+        *ret_resumed = false;
+        return put_end(execution, run, "given up", err);
+    }
+    Plan *plan = &execution->plan;
+    (void)snprintf(plan->run, sizeof(plan->run), STR_FMT, STR_ARG(run));
+    TRY(plan_read(json, execution->job, plan, execution->arena, err));
+    if (!same_request(execution, plan))
+        return error_set(err, ERROR_JOB,
+                         "an unfinished %s run (%s, from '" STR_FMT "' to '" STR_FMT
+                         "') covers another range: finish it without --from and --to, or give it "
+                         "up with --start-over",
+                         run_mode_name(plan->mode), plan->run, STR_ARG(plan->from),
+                         STR_ARG(plan->to));
+    *ret_resumed = true;
+    return true;
+}
+
+static bool read_knowledge(Execution *execution, const PlanStream *stream, PlanKnowledge *ret,
+                           Error *err)
+{
+    const Warehouse *warehouse = &execution->parts.warehouse;
+    Watermark *marks = NULL;
+    LoadSlice *slices = NULL;
+    TRY(warehouse->driver->read_watermarks(warehouse->state, execution->job->name, &stream->table,
+                                           execution->arena, &marks, &ret->watermark_count, err));
+    ret->watermarks = marks;
+    if (execution->plan.mode != MODE_REHYDRATION)
+        return true;
+    TRY(warehouse->driver->read_slices(warehouse->state, &stream->table,
+                                       stream_name(stream->stream), execution->arena, &slices,
+                                       &ret->slice_count, err));
+    ret->slices = slices;
+    return true;
+}
+
+static bool make_plan(Execution *execution, Fetch *fetch, Error *err)
+{
+    Plan *plan = &execution->plan;
+    uuid_new(execution->env, plan->run);
+    plan->created_us = execution->env->now_us(execution->env->state);
+    plan->from = execution->options->from;
+    plan->to = execution->options->to;
+    int64_t slices = 0;
+    for (size_t i = 0; i < plan->stream_count; i++) {
+        PlanStream *stream = &plan->streams[i];
+        const DiscoverOptions discover = {.job = execution->job,
+                                          .plan = plan,
+                                          .fetch = fetch,
+                                          .env = execution->env,
+                                          .arena = execution->arena,
+                                          .only_value = execution->options->account,
+                                          .sink = execution->sink};
+        TRY(partition_discover(&discover, stream, err));
+        PlanKnowledge knowledge = {0};
+        TRY(read_knowledge(execution, stream, &knowledge, err));
+        TRY(plan_slices(execution->job, plan, stream, &knowledge, plan->created_us,
+                        execution->arena, err));
+        slices += (int64_t)stream->slice_count;
+    }
+    CLEANUP(buf_done) Buf text = {0};
+    TRY(plan_write(plan, &text, err));
+    kill_point("run note, %s", run_mode_name(plan->mode));
+    TRY(landing_create_note(execution->parts.landing, str_from(plan->run), STR("run.json"),
+                            buf_str(&text), err));
+    kill_point("run noted, %s", run_mode_name(plan->mode));
+    Event event = {.kind = EVENT_PLAN_MADE, EVENT_NONE};
+    event.total = slices;
+    emit(execution, event);
+    return true;
+}
+
+// --- the whole
+
+static bool open_worker_landing(void *state, Arena *arena, Store *ret_store, Landing **ret_landing,
+                                Error *err)
+{
+    Execution *execution = state;
+    Findings findings = {.arena = arena};
+    TRY(job_open_landing(execution->job, execution->env, arena, &findings, ret_store, ret_landing,
+                         err));
+    return findings_check(&findings, err);
+}
+
+static bool plan_or_resume(Execution *execution, Fetch *fetch, RunReport *report, Error *err)
+{
+    Str run = {0};
+    Str json = {0};
+    TRY(find_unfinished(execution, &run, &json, err));
+    if (run.size > 0)
+        TRY(resume(execution, run, json, &report->resumed, err));
+    Event event = {.kind = EVENT_RUN_STARTED, EVENT_NONE};
+    event.text = report->resumed ? STR("resumed") : STR("new");
+    if (report->resumed) {
+        emit(execution, event);
+        return true;
+    }
+    TRY(make_plan(execution, fetch, err));
+    emit(execution, event);
+    return true;
+}
+
+static bool end_run(Execution *execution, const RunReport *report, Error *err)
+{
+    const bool partial = report->pipeline.slices_failed > 0;
+    // What failed for one partition is read again by the next incremental run, whose watermark did
+    // not move. The other modes have no such net: their run stays open and goes on with what is
+    // missing.
+    if (partial && execution->plan.mode != MODE_INCREMENTAL)
+        return true;
+    kill_point("run end, %s", run_mode_name(execution->plan.mode));
+    TRY(put_end(execution, str_from(execution->plan.run), partial ? "partial" : "done", err));
+    kill_point("run ended, %s", run_mode_name(execution->plan.mode));
+    return true;
+}
+
+static bool execute(Execution *execution, RunReport *report, Error *err)
+{
+    const JobParts *parts = &execution->parts;
+    TRY(take_lease(execution, err));
+    TableSpec *tables =
+        arena_alloc_array(execution->arena, parts->stream_count + 1, sizeof(*tables), err);
+    TRY(tables != NULL);
+    for (size_t i = 0; i < parts->stream_count; i++)
+        tables[i] = parts->streams[i].table;
+    TRY(parts->warehouse.driver->prepare(parts->warehouse.state, tables, parts->stream_count, err));
+
+    const FetchOptions fetch_options = {.job = execution->job,
+                                        .mode = execution->options->mode,
+                                        .connector = parts->connector,
+                                        .env = execution->env,
+                                        .connect_to = execution->options->connect_to,
+                                        .arena = execution->arena};
+    CLEANUP(fetch_closep) Fetch *fetch = NULL;
+    TRY(fetch_open(&fetch_options, &fetch, err));
+    TRY(plan_or_resume(execution, fetch, report, err));
+    memcpy(report->run, execution->plan.run, sizeof(report->run));
+    TRY(parts->warehouse.driver->idle(parts->warehouse.state, err));
+
+    const PipelineOptions options = {.job = execution->job,
+                                     .plan = &execution->plan,
+                                     .fetch = fetch,
+                                     .landing = parts->landing,
+                                     .warehouse = &execution->parts.warehouse,
+                                     .epoch = execution->epoch,
+                                     .accept_deletes = execution->options->accept_deletes,
+                                     .sink = execution->sink,
+                                     .open_landing = open_worker_landing,
+                                     .tick = renew_lease,
+                                     .state = execution};
+    fetch = NULL; // the pipeline closes it
+    TRY(pipeline_run(&options, execution->env, execution->arena, &report->pipeline, err));
+    return end_run(execution, report, err);
+}
+
+bool run_execute(const Job *job, const RunOptions *options, Env *env, const EventSink *sink,
+                 Arena *arena, RunReport *ret_report, Error *err)
+{
+    Execution execution = {
+        .job = job, .options = options, .env = env, .sink = sink, .arena = arena};
+    CLEANUP(arena_freep) Arena *finding_arena = arena_new(1024 * 1024, err);
+    TRY(finding_arena != NULL);
+    Findings *findings = arena_alloc(finding_arena, sizeof(*findings), err);
+    TRY(findings != NULL);
+    findings->arena = finding_arena;
+    const int64_t started_us = env->monotonic_us(env->state);
+    *ret_report = (RunReport){0};
+    bool ok = job_parts_open(job, options->stream, env, arena, findings, &execution.parts, err) &&
+              findings_check(findings, err);
+    if (ok) {
+        execution.plan = (Plan){.mode = options->mode,
+                                .streams = execution.parts.streams,
+                                .stream_count = execution.parts.stream_count};
+        ok = execute(&execution, ret_report, err);
+        release_lease(&execution);
+        ret_report->elapsed_us = env->monotonic_us(env->state) - started_us;
+        Event event = {.kind = EVENT_RUN_ENDED, EVENT_NONE};
+        event.duration_us = ret_report->elapsed_us;
+        event.text = ok ? STR("done") : str_from(err->message);
+        emit(&execution, event);
+    }
+    job_parts_close(&execution.parts);
+    return ok;
+}

@@ -1,0 +1,57 @@
+// Run: one execution of a job in one mode, from the lease to the last load; or the rest of one that
+// was killed.
+#pragma once
+
+#include "run/pipeline.h"
+
+typedef struct RunOptions {
+    RunMode mode;
+    Str from, to;    // dates; empty = as the job says
+    Str stream;      // only this one; empty = all that are enabled
+    Str account;     // only this value of the outermost partition field; empty = all
+    bool start_over; // give up an unfinished run of this mode instead of going on with it
+    bool accept_deletes;
+    int64_t lease_wait_us; // how long to wait for another run of the same job and mode
+    Str connect_to;        // tests; empty = none
+} RunOptions;
+
+typedef struct RunReport {
+    char run[UUID_TEXT_BYTES + 1];
+    bool resumed;
+    PipelineReport pipeline;
+    int64_t elapsed_us;
+} RunReport;
+
+// ERROR_BUSY: another run of this job and mode is going on. On other errors everything landed so
+// far stays, and the next call goes on from there. `arena` holds what the report points to.
+bool run_execute(const Job *job, const RunOptions *options, Env *env, const EventSink *sink,
+                 Arena *arena, RunReport *ret_report, Error *err) MUST_USE;
+
+// What `pawl plan` shows of a run that does not happen.
+typedef struct RunPreview {
+    Str stream;
+    int64_t partitions, slices;
+    Str first_day, last_day;
+    int64_t rows;     // by the totals of sampled slices; -1 = unknown
+    int64_t requests; // estimated; -1 = unknown
+} RunPreview;
+
+// The parts that check, plan and run share. Everything lives in `arena`; closed by
+// job_parts_close().
+typedef struct JobParts {
+    const Job *job;
+    Env *env;
+    Arena *arena;
+    Store store;
+    Landing *landing;
+    Warehouse warehouse;
+    Connector *connector;
+    PlanStream *streams; // bound to connector and contract, without partitions and slices
+    size_t stream_count;
+} JobParts;
+
+// Opens connector, contracts, store and warehouse of the streams that are meant. What is wrong with
+// files goes to `findings`.
+bool job_parts_open(const Job *job, Str only_stream, Env *env, Arena *arena, Findings *findings,
+                    JobParts *ret_parts, Error *err) MUST_USE;
+void job_parts_close(JobParts *parts); // for CLEANUP()

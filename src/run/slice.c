@@ -1,0 +1,391 @@
+#include "run/slice.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum { FIRST_PAGES = 8, FIRST_BATCHES = 4, REQUEST_ARENA_BYTES = 1024 * 1024 };
+
+bool slice_new(const SliceContext *context, uint32_t stream_index, uint32_t ordinal,
+               uint32_t reading, SliceTask **ret_task, Error *err)
+{
+    CLEANUP(arena_freep) Arena *arena = arena_new(SLICE_ARENA_BYTES, err);
+    TRY(arena != NULL);
+    SliceTask *task = arena_alloc(arena, sizeof(*task), err);
+    TRY(task != NULL);
+    *task = (SliceTask){.context = context,
+                        .stream = &context->plan->streams[stream_index],
+                        .stream_index = stream_index,
+                        .ordinal = ordinal,
+                        .reading = reading,
+                        .manifest = {.first_total = -1, .last_total = -1, .in_one_go = true}};
+    task->request_arena = arena_new(REQUEST_ARENA_BYTES, err);
+    TRY(task->request_arena != NULL);
+    task->arena = arena;
+    arena = NULL;
+    *ret_task = task;
+    return true;
+}
+
+void slice_drop_batches(SliceTask *task)
+{
+    for (size_t i = 0; i < task->batch_count; i++) {
+        atomic_fetch_sub(&task->context->counters->batch_bytes, (long long)task->batches[i]->bytes);
+        shaped_batch_free(task->batches[i]);
+    }
+    task->batch_count = 0;
+}
+
+void slice_free(SliceTask *task)
+{
+    if (task == NULL)
+        return;
+    slice_drop_batches(task);
+    http_exchange_free(task->exchange);
+    page_reader_free(task->reader);
+    shaper_free(task->shaper);
+    arena_free(task->request_arena);
+    arena_free(task->arena); // holds the task itself
+}
+
+SliceName slice_name(const SliceTask *task)
+{
+    const PlanSlice *slice = &task->stream->slices[task->ordinal];
+    return (SliceName){.run = str_from(task->context->plan->run),
+                       .stream = stream_name(task->stream->stream),
+                       .partition_key = task->stream->partitions[slice->partition].partition.key,
+                       .slice = task->ordinal,
+                       .reading = task->reading};
+}
+
+static const PlanPartition *partition_of(const SliceTask *task)
+{
+    return &task->stream->partitions[task->stream->slices[task->ordinal].partition];
+}
+
+static SliceWant fail(SliceTask *task)
+{
+    assert(task->err.code != ERROR_NONE);
+    task->ended_us = task->context->env->now_us(task->context->env->state);
+    return SLICE_HAS_FAILED;
+}
+
+// --- pages
+
+static bool note_page(SliceTask *task, const PageInfo *info, Error *err)
+{
+    SlicePages *pages = &task->pages;
+    if (pages->count == SLICE_PAGES_MAX)
+        return error_set(err, ERROR_LIMIT, "slice has more than %d pages", SLICE_PAGES_MAX);
+    if (pages->count == pages->capacity) {
+        const size_t room = pages->capacity == 0 ? FIRST_PAGES : pages->capacity * 2;
+        PageInfo *items = arena_alloc_array(task->arena, room, sizeof(*items), err);
+        TRY(items != NULL);
+        if (pages->count > 0)
+            memcpy(items, pages->items, pages->count * sizeof(*items));
+        pages->items = items;
+        pages->capacity = room;
+    }
+    SliceManifest *manifest = &task->manifest;
+    if (pages->count == 0) {
+        manifest->fetched_us = info->fetched_us;
+        manifest->first_total = info->total;
+    } else if (info->total != manifest->last_total) {
+        manifest->totals_moved = true;
+    }
+    manifest->last_total = info->total;
+    manifest->records += info->records;
+    pages->items[pages->count++] = *info;
+    return true;
+}
+
+static int64_t page_total(const SliceTask *task, const PageOutcome *outcome)
+{
+    const Str pointer = contract_info(task->stream->contract)->total_pointer;
+    if (pointer.size == 0 || outcome->doc == NULL)
+        return -1;
+    yyjson_val *total = json_pointer(yyjson_doc_get_root(outcome->doc), pointer);
+    return yyjson_is_int(total) ? yyjson_get_sint(total) : -1;
+}
+
+static bool keep_batch(SliceTask *task, Error *err)
+{
+    if (task->batch_count == task->batch_capacity) {
+        const size_t room = task->batch_capacity == 0 ? FIRST_BATCHES : task->batch_capacity * 2;
+        ShapedBatch **batches = arena_alloc_array(task->arena, room, sizeof(ShapedBatch *), err);
+        TRY(batches != NULL);
+        if (task->batch_count > 0)
+            memcpy(batches, task->batches, task->batch_count * sizeof(ShapedBatch *));
+        task->batches = batches;
+        task->batch_capacity = room;
+    }
+    ShapedBatch *batch = NULL;
+    TRY(shaper_take(task->shaper, &batch, err));
+    atomic_fetch_add(&task->context->counters->batch_bytes, (long long)batch->bytes);
+    task->batches[task->batch_count++] = batch;
+    return true;
+}
+
+static bool shape_page(SliceTask *task, const PageOutcome *outcome, int64_t fetched_us, Error *err)
+{
+    TRY(shaper_add(task->shaper, outcome->records, outcome->record_count,
+                   partition_of(task)->partition.fields, fetched_us, err));
+    return !shaper_is_full(task->shaper) || keep_batch(task, err);
+}
+
+// Puts a fresh page into the landing store before anything is made of it.
+static bool land_page(SliceTask *task, SliceWorker *worker, const HttpResponse *response,
+                      const PageOutcome *outcome, PageInfo *ret_info, Error *err)
+{
+    const SliceName name = slice_name(task);
+    PageInfo info = {.fetched_us = response->sent_at_us,
+                     .total = page_total(task, outcome),
+                     .body_bytes = response->body.size,
+                     .records = (int64_t)outcome->record_count,
+                     .body_sha256 = sha256(response->body)};
+    TRY(landing_put_page(worker->landing, &name, (uint32_t)task->pages.count, response->body,
+                         response->encoded, response->encoding, &info, &info.stored_bytes, err));
+    RunCounters *counters = task->context->counters;
+    atomic_fetch_add(&counters->pages, 1);
+    atomic_fetch_add(&counters->bytes, (long long)response->body.size);
+    atomic_fetch_add(&counters->stored_bytes, (long long)info.stored_bytes);
+    *ret_info = info;
+    return true;
+}
+
+// --- the end of a slice
+
+// Keys of all rows of the slice, each once.
+static bool count_distinct(SliceTask *task, int64_t *ret_count, Error *err)
+{
+    size_t rows = 0;
+    for (size_t i = 0; i < task->batch_count; i++)
+        rows += task->batches[i]->rows;
+    Key128 *keys = arena_alloc_array(task->arena, rows + 1, sizeof(*keys), err);
+    TRY(keys != NULL);
+    size_t count = 0;
+    for (size_t i = 0; i < task->batch_count; i++) {
+        memcpy(keys + count, task->batches[i]->keys, task->batches[i]->rows * sizeof(*keys));
+        count += task->batches[i]->rows;
+    }
+    qsort(keys, count, sizeof(*keys), key128_compare);
+    int64_t distinct = count > 0 ? 1 : 0;
+    for (size_t i = 1; i < count; i++)
+        distinct += memcmp(&keys[i], &keys[i - 1], sizeof(*keys)) != 0 ? 1 : 0;
+    *ret_count = distinct;
+    return true;
+}
+
+static bool finish_slice(SliceTask *task, SliceWorker *worker, Error *err)
+{
+    TRY(keep_batch(task, err));
+    const PlanSlice *slice = &task->stream->slices[task->ordinal];
+    SliceManifest *manifest = &task->manifest;
+    manifest->from_us = slice->from_us;
+    manifest->to_us = slice->to_us;
+    manifest->in_one_go = !task->resumed;
+    manifest->page_count = (uint32_t)task->pages.count;
+    manifest->pages = task->pages.items;
+    TRY(count_distinct(task, &manifest->distinct_keys, err));
+    task->counts = *shaper_counts(task->shaper);
+    manifest->distinct_keys += task->counts.quarantined;
+    atomic_fetch_add(&task->context->counters->rows, task->counts.rows);
+    const SliceName name = slice_name(task);
+    Error there = {0};
+    if (!landing_finish_slice(worker->landing, &name, manifest, &there) &&
+        there.code != ERROR_CONFLICT) {
+        *err = there;
+        return false;
+    }
+    task->ended_us = task->context->env->now_us(task->context->env->state);
+    return true;
+}
+
+// Asks the reader for the next request; at the end of the slice closes it.
+static SliceWant next_want(SliceTask *task, SliceWorker *worker)
+{
+    bool more = false;
+    arena_reset(task->request_arena);
+    task->request = (HttpRequest){0};
+    if (!page_reader_request(task->reader, task->request_arena, &task->request, &more, &task->err))
+        return fail(task);
+    if (!more)
+        return finish_slice(task, worker, &task->err) ? SLICE_IS_DONE : fail(task);
+    const Job *job = task->context->job;
+    task->request.keep_encoded = true;
+    task->request.body_bytes_max = job->limits.page_bytes;
+    task->request.timeout_ms = job->limits.timeout_us / 1000;
+    task->attempts = 0;
+    task->wait_us = 0;
+    task->limited = false;
+    return SLICE_WANTS_ANSWER;
+}
+
+// --- pages that an earlier attempt landed
+
+// Feeds landed page `task->pages.count` to reader and shaper as if it had just come. *ret_there =
+// false: not landed.
+static bool use_landed_page(SliceTask *task, SliceWorker *worker, bool *ret_there, Error *err)
+{
+    const SliceName name = slice_name(task);
+    Str body = {0};
+    PageInfo info = {0};
+    Error missing = {0};
+    arena_reset(worker->page_arena);
+    *ret_there = landing_get_page(worker->landing, &name, (uint32_t)task->pages.count,
+                                  worker->page_arena, &body, &info, &missing);
+    if (!*ret_there) {
+        if (missing.code == ERROR_NOT_FOUND)
+            return true;
+        *err = missing;
+        return false;
+    }
+    const HttpResponse response = {.status = 200, .body = body, .sent_at_us = info.fetched_us};
+    PageOutcome outcome = {0};
+    TRY(page_reader_answer(task->reader, &response, worker->page_arena, &outcome, err));
+    if (outcome.verdict != PAGE_RECORDS && outcome.verdict != PAGE_IGNORED)
+        return error_set(err, ERROR_DATA, "landed page %zu cannot be used again: " STR_FMT,
+                         task->pages.count, STR_ARG(outcome.reason));
+    task->resumed = true;
+    return note_page(task, &info, err) && shape_page(task, &outcome, info.fetched_us, err);
+}
+
+static bool open_readers(SliceTask *task, Error *err)
+{
+    const PlanSlice *slice = &task->stream->slices[task->ordinal];
+    const PlanPartition *partition = partition_of(task);
+    Window *window = arena_alloc(task->arena, sizeof(*window), err);
+    TRY(window != NULL);
+    *window = (Window){slice->from_us, slice->to_us};
+    TRY(page_reader_new(task->stream->stream, &partition->partition,
+                        task->stream->cursor.exists ? window : NULL, task->arena, &task->reader,
+                        err));
+    task->started_us = task->context->env->now_us(task->context->env->state);
+    return shaper_new(task->stream->contract, partition->zone, &task->shaper, err);
+}
+
+SliceWant slice_begin(SliceTask *task, SliceWorker *worker)
+{
+    assert(!task->opened);
+
+    task->opened = true;
+    if (!open_readers(task, &task->err))
+        return fail(task);
+    // Only a resumed run can find pages; a fresh one saves itself the look.
+    bool there = task->context->plan->resumed;
+    while (there) {
+        if (!use_landed_page(task, worker, &there, &task->err))
+            return fail(task);
+        bool more = false;
+        if (!there)
+            break;
+        arena_reset(task->request_arena);
+        task->request = (HttpRequest){0};
+        if (!page_reader_request(task->reader, task->request_arena, &task->request, &more,
+                                 &task->err))
+            return fail(task);
+        if (!more)
+            return finish_slice(task, worker, &task->err) ? SLICE_IS_DONE : fail(task);
+    }
+    if (task->pages.count == 0)
+        return next_want(task, worker);
+    // The reader already said what comes after the last landed page.
+    const Job *job = task->context->job;
+    task->request.keep_encoded = true;
+    task->request.body_bytes_max = job->limits.page_bytes;
+    task->request.timeout_ms = job->limits.timeout_us / 1000;
+    return SLICE_WANTS_ANSWER;
+}
+
+// --- answers
+
+// Counts one more try of the request in hand and how long to wait for it. False: no try is left.
+static bool plan_retry(SliceTask *task, int64_t asked_us)
+{
+    const SliceContext *context = task->context;
+    const RetryPolicy *policy = &context->job->retry;
+    Env *env = context->env;
+    task->attempts++;
+    if (task->attempts >= policy->attempts)
+        return false;
+    task->wait_us = retry_backoff_us(policy, task->attempts, env->random(env->state));
+    // The far side's own word counts when it asks for more than our rule.
+    if (asked_us > task->wait_us)
+        task->wait_us = asked_us;
+    task->retries++;
+    task->waited_us += task->wait_us;
+    atomic_fetch_add(&context->counters->retries, 1);
+    return true;
+}
+
+static SliceWant retry_or_fail(SliceTask *task, const PageOutcome *outcome,
+                               const HttpResponse *response)
+{
+    Env *env = task->context->env;
+    int64_t asked_us = 0;
+    if (!retry_after_us(response, env->now_us(env->state), &asked_us))
+        asked_us = 0;
+    if (outcome->wait_us > asked_us)
+        asked_us = outcome->wait_us;
+    task->limited = outcome->verdict == PAGE_LIMITED;
+    if (plan_retry(task, asked_us))
+        return SLICE_WANTS_ANSWER;
+    (void)error_set(&task->err, ERROR_IO, "page %zu: " STR_FMT " (status %d, tried %lld times)",
+                    task->pages.count + 1, STR_ARG(outcome->reason), response->status,
+                    (long long)task->attempts);
+    return fail(task);
+}
+
+SliceWant slice_unanswered(SliceTask *task, const Error *why)
+{
+    task->limited = false;
+    task->requests++;
+    atomic_fetch_add(&task->context->counters->requests, 1);
+    if (why->code == ERROR_IO && retry_is_safe_method(task->request.method) &&
+        plan_retry(task, why->retry_after_ms * INT64_C(1000)))
+        return SLICE_WANTS_ANSWER;
+    task->err = *why;
+    (void)error_context(&task->err, "page %zu", task->pages.count + 1);
+    return fail(task);
+}
+
+static SliceWant take_page(SliceTask *task, SliceWorker *worker, const HttpResponse *response,
+                           const PageOutcome *outcome)
+{
+    PageInfo info = {0};
+    if (!land_page(task, worker, response, outcome, &info, &task->err) ||
+        !note_page(task, &info, &task->err) ||
+        !shape_page(task, outcome, info.fetched_us, &task->err))
+        return fail(task);
+    task->bytes += info.body_bytes;
+    atomic_fetch_add(&task->context->counters->records, (long long)outcome->record_count);
+    return next_want(task, worker);
+}
+
+SliceWant slice_answer(SliceTask *task, SliceWorker *worker, const HttpResponse *response)
+{
+    PageOutcome outcome = {0};
+    arena_reset(worker->page_arena);
+    task->requests++;
+    atomic_fetch_add(&task->context->counters->requests, 1);
+    if (!page_reader_answer(task->reader, response, worker->page_arena, &outcome, &task->err))
+        return fail(task);
+    switch (outcome.verdict) {
+    case PAGE_RECORDS:
+        return take_page(task, worker, response, &outcome);
+    case PAGE_RETRY:
+    case PAGE_LIMITED:
+        return retry_or_fail(task, &outcome, response);
+    case PAGE_IGNORED:
+        return next_want(task, worker);
+    case PAGE_DENIED:
+        task->denied = true;
+        (void)error_set(&task->err, ERROR_ACCESS, "page %zu: " STR_FMT " (status %d)",
+                        task->pages.count + 1, STR_ARG(outcome.reason), response->status);
+        return fail(task);
+    case PAGE_FAILED:
+        break;
+    }
+    (void)error_set(&task->err, ERROR_DATA, "page %zu: " STR_FMT " (status %d)",
+                    task->pages.count + 1, STR_ARG(outcome.reason), response->status);
+    return fail(task);
+}

@@ -1,0 +1,106 @@
+// Slice: reads one slice from its first page to its last: what to ask, what came back, landing,
+// shaping. No network and no thread of its own: it is told of answers and says what it wants next.
+//
+// A SliceTask belongs to one thread at a time and is handed on through queues. Its memory does not
+// grow with its pages but for the shaped rows, which count against the run's budget.
+#pragma once
+
+#include "run/plan.h"
+
+#include <stdatomic.h>
+
+enum {
+    SLICE_PAGES_MAX = 100000,
+    SLICE_READINGS_MAX =
+        3, // first, again because it did not match, once more because totals moved meanwhile
+    SLICE_ARENA_BYTES = 64 * 1024 * 1024,
+};
+
+// Counters that the progress line reads while workers add to them.
+typedef struct RunCounters {
+    atomic_llong pages, records, rows, bytes, stored_bytes, requests, retries, wait_us, refetched;
+    atomic_llong batch_bytes; // of shaped rows that are not in the warehouse yet
+} RunCounters;
+
+// What all slices of a run share; read-only but for the counters.
+typedef struct SliceContext {
+    const Job *job;
+    const Plan *plan;
+    Env *env;
+    RunCounters *counters;
+} SliceContext;
+
+// What a worker thread owns and lends to the task in hand.
+typedef struct SliceWorker {
+    Landing *landing;
+    Arena *page_arena; // reset for every page
+    Buf body;          // a page read back from the landing store
+} SliceWorker;
+
+typedef enum SliceWant {
+    SLICE_WANTS_ANSWER, // send task->request after task->wait_us, give its answer to slice_answer()
+    SLICE_IS_DONE,      // whole in the landing store, shaped
+    SLICE_HAS_FAILED,   // task->err says why; what was landed stays
+} SliceWant;
+
+// What was noted of one page.
+typedef struct SlicePages {
+    PageInfo *items;
+    size_t count, capacity;
+} SlicePages;
+
+typedef struct SliceTask {
+    const SliceContext *context;
+    const PlanStream *stream;
+    uint32_t stream_index;
+    uint32_t ordinal; // in the plan of its stream
+    uint32_t reading; // from 1
+    bool confirms;    // a second look for deletions: keys count, rows do not
+
+    HttpRequest request; // borrowed by the fetcher while SLICE_WANTS_ANSWER
+    int64_t wait_us;
+    bool limited;     // the last answer said "too many"
+    int64_t attempts; // of the request in hand
+
+    // result
+    Error err;
+    bool denied; // 401 or 403: the partition, not the run
+    SliceManifest manifest;
+    ShapedBatch **batches;
+    size_t batch_count;
+    ShapeCounts counts;
+    int64_t requests, retries, waited_us, started_us, ended_us;
+    uint64_t bytes;
+
+    HttpExchange *exchange; // what came back; set by the fetch thread, freed by the worker
+
+    // private to slice.c
+    Arena *arena;         // lives as long as the reading
+    Arena *request_arena; // lives as long as the request in hand
+    PageReader *reader;
+    Shaper *shaper;
+    SlicePages pages;
+    size_t batch_capacity;
+    bool resumed; // at least one page came from the landing store
+    bool opened;
+} SliceTask;
+
+bool slice_new(const SliceContext *context, uint32_t stream_index, uint32_t ordinal,
+               uint32_t reading, SliceTask **ret_task, Error *err) MUST_USE;
+void slice_free(SliceTask *task); // with batches that nobody took; NULL is fine
+
+// Begins: uses pages that are landed already, then says what is missing.
+SliceWant slice_begin(SliceTask *task, SliceWorker *worker);
+
+// Goes on with the answer to task->request.
+SliceWant slice_answer(SliceTask *task, SliceWorker *worker, const HttpResponse *response);
+
+// No answer came: the transport failed, a limit was passed, the run was stopped. What may be tried
+// again is.
+SliceWant slice_unanswered(SliceTask *task, const Error *why);
+
+// Gives the shaped rows back to the budget and frees them: after the load, or when the reading is
+// void.
+void slice_drop_batches(SliceTask *task);
+
+SliceName slice_name(const SliceTask *task);
