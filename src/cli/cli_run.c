@@ -1,0 +1,94 @@
+#include "cli/cli.h"
+#include "cli/open.h"
+#include "cli/view.h"
+#include "run/run.h"
+
+#include <stdio.h>
+
+static void print_report(const Cli *cli, const Job *job, const RunReport *report)
+{
+    const PipelineReport *p = &report->pipeline;
+    const double seconds = (double)report->elapsed_us / 1e6;
+    if (cli->json) {
+        (void)printf(
+            "{\"run\":\"%s\",\"resumed\":%s,\"rows\":%lld,\"inserted\":%lld,\"updated\":%lld,"
+            "\"unchanged\":%lld,\"deleted\":%lld,\"quarantined\":%lld,\"overflowed\":%lld,"
+            "\"slices\":%lld,\"slices_failed\":%lld,\"loads\":%lld,\"pages\":%lld,\"bytes\":%lld,"
+            "\"requests\":%lld,\"retries\":%lld,\"seconds\":%.3f}\n",
+            report->run, report->resumed ? "true" : "false", (long long)p->records,
+            (long long)p->inserted, (long long)p->updated, (long long)p->unchanged,
+            (long long)p->deleted, (long long)p->quarantined, (long long)p->overflowed,
+            (long long)p->slices, (long long)p->slices_failed, (long long)p->loads,
+            (long long)p->pages, (long long)p->bytes, (long long)p->requests, (long long)p->retries,
+            seconds);
+        return;
+    }
+    (void)printf(
+        "%lld rows read: %lld new, %lld changed, %lld unchanged, %lld deleted, %lld quarantined\n"
+        "%lld slices in %lld loads, %lld requests, %.1f MB, %.1f s\n",
+        (long long)p->records, (long long)p->inserted, (long long)p->updated,
+        (long long)p->unchanged, (long long)p->deleted, (long long)p->quarantined,
+        (long long)p->slices, (long long)p->loads, (long long)p->requests, (double)p->bytes / 1e6,
+        seconds);
+    if (p->slices_failed > 0)
+        (void)printf("%lld slices of %lld partitions failed; first: " STR_FMT
+                     "\nnext: mend that, then run the same "
+                     "command again\n",
+                     (long long)p->slices_failed, (long long)p->partitions_failed,
+                     STR_ARG(p->first_failure));
+    else
+        (void)printf("next: pawl status " STR_FMT "\n", STR_ARG(job->path));
+}
+
+static bool read_options(const Cli *cli, RunOptions *options, Error *err)
+{
+    const Args *args = &cli->args;
+    const Str mode = args_get(args, "mode");
+    if (!run_mode_parse(mode, &options->mode))
+        return error_set(err, ERROR_JOB,
+                         "run: --mode is historic, incremental or rehydration%s" STR_FMT "%s",
+                         mode.size > 0 ? ", not '" : "", STR_ARG(mode), mode.size > 0 ? "'" : "");
+    options->from = args_get(args, "from");
+    options->to = args_get(args, "to");
+    options->stream = args_get(args, "stream");
+    options->account = args_get(args, "account");
+    options->connect_to = args_get(args, "test-connect-to");
+    options->accept_deletes = args_has(args, "accept-deletes");
+    options->start_over = args_has(args, "start-over");
+    int64_t wait_s = 0;
+    if (args_has(args, "wait") && (!str_to_int64(args_get(args, "wait"), &wait_s) || wait_s < 0))
+        return error_set(err, ERROR_JOB, "run: --wait takes seconds");
+    options->lease_wait_us = wait_s * 1000000;
+    return true;
+}
+
+bool cli_run(Cli *cli, Error *err)
+{
+    RunOptions options = {0};
+    TRY(read_options(cli, &options, err));
+    CLEANUP(arena_wipep) Arena *arena = arena_new(CLI_ARENA_BYTES, err);
+    TRY(arena != NULL);
+    Job *job = NULL;
+    TRY(cli_open_job(cli, arena, &job, err));
+
+    View view;
+    view_init(&view, cli->json, cli->env);
+    const EventSink sink = view_sink(&view);
+    RunReport report = {0};
+    const bool ok = run_execute(job, &options, cli->env, &sink, arena, &report, err);
+    view_end(&view);
+    if (!ok) {
+        if (report.run[0] != '\0' && !cli->json)
+            (void)fprintf(stderr,
+                          "pawl: run %s stopped; what was landed stays, the same command goes on "
+                          "from there\n",
+                          report.run);
+        return false;
+    }
+    print_report(cli, job, &report);
+    if (report.pipeline.slices_failed == 0)
+        return true;
+    return error_set(err, ERROR_ACCESS, "%lld slices failed: " STR_FMT,
+                     (long long)report.pipeline.slices_failed,
+                     STR_ARG(report.pipeline.first_failure));
+}

@@ -1,0 +1,31 @@
+// The table of commands. What each does stands in cli_<noun>.c.
+#include "cli/cli.h"
+
+// clang-format off
+#define OPTION_ENV {"env", "NAME", "lay environments/NAME.json over the job"}
+#define OPTION_CONNECT {"test-connect-to", "HOST:PORT", "tests only: send every request there as plain HTTP"}
+
+const Command commands[] = {
+    {"run", "JOB --mode MODE", "read what is due and load it; goes on where a killed run stopped",
+     "Modes: historic (a range of days), incremental (from the watermark to now), rehydration (closed days\n"
+     "again, to find edits and deletions). Kill it at any time and run it again: nothing is lost or doubled.",
+     1, 1,
+     {{"mode", "MODE", "historic, incremental or rehydration"},
+      {"from", "DAY", "first day, such as 2025-05-01"},
+      {"to", "DAY", "last day: a date, yesterday or today"},
+      {"stream", "NAME", "only this stream"},
+      {"account", "VALUE", "only this value of the outermost partition field"},
+      OPTION_ENV,
+      {"accept-deletes", NULL, "mark rows as deleted even when suspiciously many vanished"},
+      {"start-over", NULL, "give up an unfinished run of this mode and plan a new one"},
+      {"wait", "SECONDS", "how long to wait for another run of the same job and mode (default 0)"},
+      OPTION_CONNECT,
+      {NULL, NULL, NULL}},
+     "  pawl run jobs/ctm.json --mode historic --from 2025-05-01\n"
+     "  pawl run jobs/ctm.json --mode incremental", cli_run},
+    {"check", "JOB", "look for every fault before a run does: files, credentials, reachability", NULL, 1, 1,
+     {OPTION_ENV, {"show", NULL, "print the effective job, secrets as ***"}, OPTION_CONNECT, {NULL, NULL, NULL}},
+     "  pawl check jobs/ctm.json --env dev", cli_check},
+    {NULL, NULL, NULL, NULL, 0, 0, {{NULL, NULL, NULL}}, NULL, NULL},
+};
+// clang-format on

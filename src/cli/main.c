@@ -1,0 +1,98 @@
+// The command line: finds the command, lets it run, says how it ended.
+#include "base/json.h"
+#include "base/kill.h"
+#include "cli/command.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static Env env;
+
+// First time: stop at the next safe moment. Second time: at once; kill -9 is safe too, so this is.
+static void on_signal(int number)
+{
+    if (atomic_load(&env.stop))
+        _exit(128 + number);
+    atomic_store(&env.stop, true);
+}
+
+static void listen_to_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    (void)sigemptyset(&action.sa_mask);
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    (void)sigaction(SIGPIPE, &ignore, NULL);
+}
+
+static int exit_status(ErrorCode code)
+{
+    static const int statuses[] = {
+#define X(name, status, retry, advice) status,
+        ERROR_CODES(X)
+#undef X
+    };
+    return statuses[code];
+}
+
+static const char *advice(ErrorCode code)
+{
+    static const char *const texts[] = {
+#define X(name, status, retry, text) text,
+        ERROR_CODES(X)
+#undef X
+    };
+    return texts[code];
+}
+
+static int report_error(const Cli *cli, const Error *err)
+{
+    if (cli->json) {
+        CLEANUP(buf_done) Buf text = {0};
+        Error ignored = {0};
+        if (json_write_str(str_from(err->message), &text, &ignored))
+            (void)fprintf(stderr, "{\"error\":" STR_FMT ",\"exit\":%d,\"next\":\"%s\"}\n",
+                          STR_ARG(buf_str(&text)), exit_status(err->code), advice(err->code));
+    } else {
+        (void)fprintf(stderr, "pawl: %s\n  next: %s\n", err->message, advice(err->code));
+    }
+    return exit_status(err->code);
+}
+
+static int print_help(const Command *command)
+{
+    CLEANUP(buf_done) Buf text = {0};
+    Error err = {0};
+    if (!(command == NULL ? help_write_general(&text, &err)
+                          : help_write_command(command, &text, &err)))
+        return EXIT_FAILURE;
+    (void)fwrite(text.data, 1, text.size, stdout);
+    return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+    env_init_system(&env);
+    if (argc == 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0)) {
+        (void)puts("pawl " PAWL_VERSION);
+        return EXIT_SUCCESS;
+    }
+    kill_init(getenv("PAWL_TEST_KILL_AT"), getenv("PAWL_TEST_KILL_LIST"));
+    listen_to_signals();
+
+    Cli cli = {.env = &env};
+    Error err = {0};
+    bool help = false;
+    if (!args_parse(argc, argv, &cli.command, &cli.args, &help, &err))
+        return report_error(&cli, &err);
+    if (help)
+        return print_help(cli.command);
+    cli.json = args_has(&cli.args, "json");
+    if (!cli.command->run(&cli, &err))
+        return report_error(&cli, &err);
+    return EXIT_SUCCESS;
+}

@@ -1,0 +1,31 @@
+#include "cli/open.h"
+
+#include <stdio.h>
+
+void arena_wipep(Arena **arena)
+{
+    arena_wipe(*arena);
+}
+
+bool cli_check_findings(const Findings *findings, Error *err)
+{
+    if (findings->count == 0)
+        return true;
+    CLEANUP(buf_done) Buf text = {0};
+    TRY(findings_print(findings, &text, err));
+    (void)fwrite(text.data, 1, text.size, stderr);
+    return error_set(err, ERROR_JOB, "%zu fault%s found", findings->count,
+                     findings->count == 1 ? "" : "s");
+}
+
+bool cli_open_job(Cli *cli, Arena *arena, Job **ret_job, Error *err)
+{
+    Str path = {0};
+    TRY(arena_copy_str(arena, cli->args.positional[0], &path, err));
+    Findings *findings = arena_alloc(arena, sizeof(*findings), err);
+    TRY(findings != NULL);
+    findings->arena = arena;
+    const JobOptions options = {.environment = args_get(&cli->args, "env")};
+    TRY(job_open(path.data, &options, cli->env, arena, findings, ret_job, err));
+    return cli_check_findings(findings, err);
+}

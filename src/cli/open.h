@@ -1,0 +1,16 @@
+// Open: how every command gets at its job, and what it says when the job is wrong.
+#pragma once
+
+#include "cli/command.h"
+#include "run/job.h"
+
+enum { CLI_ARENA_BYTES = 1024 * 1024 * 1024 };
+
+// Opens the job named by the first argument, with --env. Findings are printed to stderr, one a
+// line; then `err` counts them.
+bool cli_open_job(Cli *cli, Arena *arena, Job **ret_job, Error *err) MUST_USE;
+
+// Prints findings, if any, and turns them into `err`.
+bool cli_check_findings(const Findings *findings, Error *err) MUST_USE;
+
+void arena_wipep(Arena **arena); // for CLEANUP(): job arenas hold secrets
