@@ -44,6 +44,7 @@ void load_task_free(LoadTask *task)
         slice_free(task->slices[i]);
         slice_free(task->confirmations[i]);
     }
+    log_book_free(task->log);
     arena_free(task->arena); // holds the task itself
 }
 

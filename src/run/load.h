@@ -5,6 +5,7 @@
 // the same transaction.
 #pragma once
 
+#include "run/log_book.h"
 #include "run/slice.h"
 
 // Stored rows of a slice's window that the slice did not show.
@@ -26,6 +27,7 @@ typedef struct LoadTask {
     size_t watermark_count;
     bool only_where_none; // historic: a standing watermark is left alone
     bool accept_deletes;
+    LogBook *log; // rows for ETL_LOG that go along; NULL = none. Owned.
     Arena *arena;
 
     // result

@@ -69,6 +69,7 @@ typedef struct Pipeline {
     LoadTask *confirming[LOADS_AHEAD + 1]; // loads that wait for second readings
     size_t confirming_count;
     PipelineReport report;
+    LogBook *log; // goes along with the next load
     int64_t progress_us;
     Error err; // the first that stops the run
 } Pipeline;
@@ -144,6 +145,14 @@ static bool write_load(Pipeline *pipeline, LoadTask *load, Error *err)
     return load_execute(load, options->warehouse, err);
 }
 
+// The log is not worth a run: what cannot be written now goes back with the load and is kept.
+static void write_log(Pipeline *pipeline, LoadTask *load)
+{
+    Error later = {0};
+    if (load->log != NULL)
+        (void)!log_book_write(load->log, pipeline->options->warehouse, &later);
+}
+
 static void *writer_main(void *state)
 {
     Pipeline *pipeline = state;
@@ -152,7 +161,7 @@ static void *writer_main(void *state)
         if (load == NULL)
             break;
         if (env_check_stop(pipeline->env, &load->err) && write_load(pipeline, load, &load->err))
-            load->err.code = ERROR_NONE;
+            write_log(pipeline, load);
         // Others may want the file between two loads.
         Error idle = {0};
         if (!pipeline->options->warehouse->driver->idle(pipeline->options->warehouse->state,
@@ -205,6 +214,74 @@ static void emit_progress(Pipeline *pipeline, bool now)
     event.total = pipeline->report.slices;
     event.done = pipeline->report.slices - (int64_t)pipeline->unsettled;
     emit(pipeline, event);
+}
+
+// --- ETL_LOG
+
+#define LOG_NONE                                                                          \
+    .slice = -1, .load = -1, .rows_in = -1, .rows_landed = -1, .rows_inserted = -1,       \
+    .rows_updated = -1, .rows_unchanged = -1, .rows_deleted = -1, .rows_quarantined = -1, \
+    .rows_overflowed = -1, .bytes = -1, .requests = -1, .attempts = -1, .wait_us = -1,    \
+    .started_us = -1, .duration_us = -1
+
+static EtlLogRow log_row(const Pipeline *pipeline, const char *stage, const PlanStream *stream)
+{
+    EtlLogRow row = {LOG_NONE};
+    row.run = str_from(pipeline->options->plan->run);
+    row.job = pipeline->options->job->name;
+    row.mode = str_from(run_mode_name(pipeline->options->plan->mode));
+    row.stage = str_from(stage);
+    row.stream = stream_name(stream->stream);
+    row.status = STR("ok");
+    return row;
+}
+
+static void log_error(Pipeline *pipeline, EtlLogRow *row, const Error *why)
+{
+    Error ignored = {0};
+    if (why->code == ERROR_NONE)
+        return;
+    row->status = STR("failed");
+    if (!log_book_error_json(pipeline->log, why, &row->error_json, &ignored))
+        row->error_json = STR("{}");
+}
+
+static void log_slice(Pipeline *pipeline, const SliceTask *task)
+{
+    const PlanSlice *slice = &task->stream->slices[task->ordinal];
+    EtlLogRow row = log_row(pipeline, task->confirms ? "confirm" : "read", task->stream);
+    row.partition_key = task->stream->partitions[slice->partition].partition.key;
+    row.slice = task->ordinal;
+    row.rows_in = task->counts.records;
+    row.rows_landed = task->manifest.distinct_keys;
+    row.rows_quarantined = task->counts.quarantined;
+    row.rows_overflowed = task->counts.overflowed;
+    row.bytes = (int64_t)task->bytes;
+    row.requests = task->requests;
+    row.attempts = task->requests + task->retries;
+    row.wait_us = task->waited_us;
+    row.started_us = task->started_us;
+    row.duration_us = task->ended_us - task->started_us;
+    log_error(pipeline, &row, &task->err);
+    log_book_add(pipeline->log, &row);
+}
+
+static void log_load(Pipeline *pipeline, const LoadTask *load)
+{
+    EtlLogRow row = log_row(pipeline, "merge", load->stream);
+    row.load = load->ordinal;
+    row.rows_in = load->rows_in;
+    row.rows_landed = load->distinct;
+    row.rows_inserted = load->inserted;
+    row.rows_updated = load->updated;
+    row.rows_unchanged = load->unchanged;
+    row.rows_deleted = load->deleted;
+    row.rows_quarantined = load->quarantined;
+    row.rows_overflowed = load->overflowed;
+    row.started_us = load->started_us;
+    row.duration_us = load->ended_us - load->started_us;
+    log_error(pipeline, &row, &load->err);
+    log_book_add(pipeline->log, &row);
 }
 
 // --- starting slices
@@ -319,6 +396,9 @@ static bool send_load(Pipeline *pipeline, LoadTask *load, Error *err)
     TRY(prove_watermarks(pipeline, load, err));
     load->epoch = pipeline->options->epoch;
     load->accept_deletes = pipeline->options->accept_deletes;
+    load->log = pipeline->log;
+    pipeline->log = NULL;
+    TRY(log_book_new(&pipeline->log, err));
     pipeline->loads_under_way++;
     if (!queue_put(pipeline->to_write, load))
         return error_set(err, ERROR_STOPPED, "stopped on request");
@@ -566,6 +646,7 @@ static bool settle_slice(Pipeline *pipeline, SliceTask *task, Error *err)
 {
     pipeline->active--;
     atomic_fetch_add(&pipeline->counters.wait_us, task->waited_us);
+    log_slice(pipeline, task);
     if (task->confirms)
         return settle_confirmation(pipeline, task, err);
     if (task->err.code == ERROR_NONE)
@@ -630,9 +711,24 @@ static void count_load(Pipeline *pipeline, const LoadTask *load)
     emit(pipeline, event);
 }
 
+// Rows that the warehouse did not take wait in the landing store.
+static void keep_log(Pipeline *pipeline, LogBook *log)
+{
+    Error lost = {0};
+    if (log != NULL &&
+        !log_book_keep(log, pipeline->options->landing, str_from(pipeline->options->plan->run),
+                       pipeline->env, &lost)) {
+        Event event = {.kind = EVENT_WAITING, EVENT_NONE};
+        event.text = str_from(lost.message);
+        emit(pipeline, event);
+    }
+}
+
 static bool settle_load(Pipeline *pipeline, LoadTask *load, Error *err)
 {
+    keep_log(pipeline, load->log);
     if (load->err.code != ERROR_NONE) {
+        log_load(pipeline, load);
         *err = load->err;
         (void)error_context(err, STR_FMT ", load %u", STR_ARG(stream_name(load->stream->stream)),
                             load->ordinal);
@@ -648,6 +744,7 @@ static bool settle_load(Pipeline *pipeline, LoadTask *load, Error *err)
         state->states[load->slices[i]->ordinal] = STATE_LOADED;
     pipeline->unsettled -= load->slice_count;
     pipeline->loads_under_way--;
+    log_load(pipeline, load);
     count_load(pipeline, load);
     load_task_free(load);
     return true;
@@ -851,6 +948,7 @@ bool pipeline_run(const PipelineOptions *options, Env *env, Arena *arena,
         .job = options->job, .plan = options->plan, .env = env, .counters = &pipeline.counters};
     pipeline.streams =
         arena_alloc_array(arena, options->plan->stream_count + 1, sizeof(StreamState), err);
+    pipeline.log = *options->log;
     bool ok = pipeline.streams != NULL;
     for (uint32_t s = 0; ok && s < options->plan->stream_count; s++) {
         pipeline.report.slices += (int64_t)options->plan->streams[s].slice_count;
@@ -859,6 +957,7 @@ bool pipeline_run(const PipelineOptions *options, Env *env, Arena *arena,
     ok = ok && start_threads(&pipeline, err) && loop(&pipeline, err);
     stop_threads(&pipeline);
     free_rest(&pipeline);
+    *options->log = pipeline.log;
     if (ok)
         emit_progress(&pipeline, true);
     RunCounters *counters = &pipeline.counters;

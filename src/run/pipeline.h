@@ -25,6 +25,7 @@ typedef struct PipelineOptions {
     bool accept_deletes;
     Str connect_to; // tests; empty = none
     const EventSink *sink;
+    LogBook **log; // replaced: rows that no load took along are in it afterwards
     // Opens a landing store of its own for each worker.
     bool (*open_landing)(void *state, Arena *arena, Store *ret_store, Landing **ret_landing,
                          Error *err);

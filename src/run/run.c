@@ -21,6 +21,7 @@ typedef struct Execution {
     Str lease_path;
     Str holder;
     uint64_t epoch;
+    LogBook *log;
     bool leased;
     int64_t renewed_us;
 } Execution;
@@ -305,12 +306,53 @@ static bool execute(Execution *execution, RunReport *report, Error *err)
                                      .epoch = execution->epoch,
                                      .accept_deletes = execution->options->accept_deletes,
                                      .sink = execution->sink,
+                                     .log = &execution->log,
                                      .open_landing = open_worker_landing,
                                      .tick = renew_lease,
                                      .state = execution};
     fetch = NULL; // the pipeline closes it
     TRY(pipeline_run(&options, execution->env, execution->arena, &report->pipeline, err));
     return end_run(execution, report, err);
+}
+
+// The row of the run as a whole, and every row that no load took along. A warehouse that cannot be
+// written does not make a good run bad: the rows wait in the landing store.
+static void close_log(Execution *execution, const RunReport *report, const Error *why)
+{
+    if (execution->log == NULL || execution->plan.run[0] == '\0')
+        return;
+    const PipelineReport *p = &report->pipeline;
+    EtlLogRow row = {.run = str_from(execution->plan.run),
+                     .job = execution->job->name,
+                     .mode = str_from(run_mode_name(execution->plan.mode)),
+                     .stage = STR("run"),
+                     .status = why->code != ERROR_NONE ? STR("failed")
+                               : p->slices_failed > 0  ? STR("partial")
+                                                       : STR("ok"),
+                     .slice = -1,
+                     .load = -1,
+                     .rows_in = p->records,
+                     .rows_landed = p->inserted + p->updated + p->unchanged,
+                     .rows_inserted = p->inserted,
+                     .rows_updated = p->updated,
+                     .rows_unchanged = p->unchanged,
+                     .rows_deleted = p->deleted,
+                     .rows_quarantined = p->quarantined,
+                     .rows_overflowed = p->overflowed,
+                     .bytes = p->bytes,
+                     .requests = p->requests,
+                     .attempts = p->requests,
+                     .wait_us = p->wait_us,
+                     .duration_us = report->elapsed_us};
+    row.started_us = execution->env->now_us(execution->env->state) - report->elapsed_us;
+    Error ignored = {0};
+    if (why->code != ERROR_NONE &&
+        !log_book_error_json(execution->log, why, &row.error_json, &ignored))
+        row.error_json = STR("{}");
+    log_book_add(execution->log, &row);
+    if (!log_book_write(execution->log, &execution->parts.warehouse, &ignored))
+        (void)!log_book_keep(execution->log, execution->parts.landing, row.run, execution->env,
+                             &ignored);
 }
 
 bool run_execute(const Job *job, const RunOptions *options, Env *env, const EventSink *sink,
@@ -331,14 +373,16 @@ bool run_execute(const Job *job, const RunOptions *options, Env *env, const Even
         execution.plan = (Plan){.mode = options->mode,
                                 .streams = execution.parts.streams,
                                 .stream_count = execution.parts.stream_count};
-        ok = execute(&execution, ret_report, err);
-        release_lease(&execution);
+        ok = log_book_new(&execution.log, err) && execute(&execution, ret_report, err);
         ret_report->elapsed_us = env->monotonic_us(env->state) - started_us;
+        close_log(&execution, ret_report, err);
+        release_lease(&execution);
         Event event = {.kind = EVENT_RUN_ENDED, EVENT_NONE};
         event.duration_us = ret_report->elapsed_us;
         event.text = ok ? STR("done") : str_from(err->message);
         emit(&execution, event);
     }
+    log_book_free(execution.log);
     job_parts_close(&execution.parts);
     return ok;
 }
