@@ -2,6 +2,11 @@
 #pragma once
 
 #include "cli/command.h"
+#include "run/run.h"
 
 bool cli_run(Cli *cli, Error *err);
+bool cli_plan(Cli *cli, Error *err);
 bool cli_check(Cli *cli, Error *err);
+
+// --mode, --from, --to, --stream, --account and what goes with them: shared by run and plan.
+bool cli_read_run_options(const Cli *cli, RunOptions *options, Error *err);

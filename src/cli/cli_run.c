@@ -40,13 +40,13 @@ static void print_report(const Cli *cli, const Job *job, const RunReport *report
         (void)printf("next: pawl status " STR_FMT "\n", STR_ARG(job->path));
 }
 
-static bool read_options(const Cli *cli, RunOptions *options, Error *err)
+bool cli_read_run_options(const Cli *cli, RunOptions *options, Error *err)
 {
     const Args *args = &cli->args;
     const Str mode = args_get(args, "mode");
     if (!run_mode_parse(mode, &options->mode))
         return error_set(err, ERROR_JOB,
-                         "run: --mode is historic, incremental or rehydration%s" STR_FMT "%s",
+                         "--mode is historic, incremental or rehydration%s" STR_FMT "%s",
                          mode.size > 0 ? ", not '" : "", STR_ARG(mode), mode.size > 0 ? "'" : "");
     options->from = args_get(args, "from");
     options->to = args_get(args, "to");
@@ -57,7 +57,7 @@ static bool read_options(const Cli *cli, RunOptions *options, Error *err)
     options->start_over = args_has(args, "start-over");
     int64_t wait_s = 0;
     if (args_has(args, "wait") && (!str_to_int64(args_get(args, "wait"), &wait_s) || wait_s < 0))
-        return error_set(err, ERROR_JOB, "run: --wait takes seconds");
+        return error_set(err, ERROR_JOB, "--wait takes seconds");
     options->lease_wait_us = wait_s * 1000000;
     return true;
 }
@@ -65,7 +65,7 @@ static bool read_options(const Cli *cli, RunOptions *options, Error *err)
 bool cli_run(Cli *cli, Error *err)
 {
     RunOptions options = {0};
-    TRY(read_options(cli, &options, err));
+    TRY(cli_read_run_options(cli, &options, err));
     CLEANUP(arena_wipep) Arena *arena = arena_new(CLI_ARENA_BYTES, err);
     TRY(arena != NULL);
     Job *job = NULL;

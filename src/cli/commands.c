@@ -26,6 +26,14 @@ const Command commands[] = {
     {"check", "JOB", "look for every fault before a run does: files, credentials, reachability", NULL, 1, 1,
      {OPTION_ENV, {"show", NULL, "print the effective job, secrets as ***"}, OPTION_CONNECT, {NULL, NULL, NULL}},
      "  pawl check jobs/ctm.json --env dev", cli_check},
+    {"plan", "JOB --mode MODE", "slices, rows, requests, bytes and minutes of a run; writes nothing", NULL, 1, 1,
+     {{"mode", "MODE", "historic, incremental or rehydration"},
+      {"from", "DAY", "first day, such as 2025-05-01"},
+      {"to", "DAY", "last day: a date, yesterday or today"},
+      {"stream", "NAME", "only this stream"},
+      {"account", "VALUE", "only this value of the outermost partition field"},
+      OPTION_ENV, OPTION_CONNECT, {NULL, NULL, NULL}},
+     "  pawl plan jobs/ctm.json --mode historic --from 2025-05-01", cli_plan},
     {NULL, NULL, NULL, NULL, 0, 0, {{NULL, NULL, NULL}}, NULL, NULL},
 };
 // clang-format on

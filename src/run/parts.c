@@ -74,3 +74,23 @@ void job_parts_close(JobParts *parts)
     warehouse_close(&parts->warehouse);
     *parts = (JobParts){0};
 }
+
+bool run_read_knowledge(const JobParts *parts, RunMode mode, const PlanStream *stream,
+                        PlanKnowledge *ret_knowledge, Error *err)
+{
+    const Warehouse *warehouse = &parts->warehouse;
+    Watermark *marks = NULL;
+    LoadSlice *slices = NULL;
+    TRY(warehouse->driver->read_watermarks(warehouse->state, parts->job->name, &stream->table,
+                                           parts->arena, &marks, &ret_knowledge->watermark_count,
+                                           err));
+    ret_knowledge->watermarks = marks;
+    // Only rehydration asks when a window was last read.
+    if (mode != MODE_REHYDRATION)
+        return true;
+    TRY(warehouse->driver->read_slices(warehouse->state, &stream->table,
+                                       stream_name(stream->stream), parts->arena, &slices,
+                                       &ret_knowledge->slice_count, err));
+    ret_knowledge->slices = slices;
+    return true;
+}

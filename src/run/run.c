@@ -177,24 +177,6 @@ static bool resume(Execution *execution, Str run, Str json, bool *ret_resumed, E
     return true;
 }
 
-static bool read_knowledge(Execution *execution, const PlanStream *stream, PlanKnowledge *ret,
-                           Error *err)
-{
-    const Warehouse *warehouse = &execution->parts.warehouse;
-    Watermark *marks = NULL;
-    LoadSlice *slices = NULL;
-    TRY(warehouse->driver->read_watermarks(warehouse->state, execution->job->name, &stream->table,
-                                           execution->arena, &marks, &ret->watermark_count, err));
-    ret->watermarks = marks;
-    if (execution->plan.mode != MODE_REHYDRATION)
-        return true;
-    TRY(warehouse->driver->read_slices(warehouse->state, &stream->table,
-                                       stream_name(stream->stream), execution->arena, &slices,
-                                       &ret->slice_count, err));
-    ret->slices = slices;
-    return true;
-}
-
 static bool make_plan(Execution *execution, Fetch *fetch, Error *err)
 {
     Plan *plan = &execution->plan;
@@ -214,7 +196,7 @@ static bool make_plan(Execution *execution, Fetch *fetch, Error *err)
                                           .sink = execution->sink};
         TRY(partition_discover(&discover, stream, err));
         PlanKnowledge knowledge = {0};
-        TRY(read_knowledge(execution, stream, &knowledge, err));
+        TRY(run_read_knowledge(&execution->parts, plan->mode, stream, &knowledge, err));
         TRY(plan_slices(execution->job, plan, stream, &knowledge, plan->created_us,
                         execution->arena, err));
         slices += (int64_t)stream->slice_count;

@@ -27,15 +27,6 @@ typedef struct RunReport {
 bool run_execute(const Job *job, const RunOptions *options, Env *env, const EventSink *sink,
                  Arena *arena, RunReport *ret_report, Error *err) MUST_USE;
 
-// What `pawl plan` shows of a run that does not happen.
-typedef struct RunPreview {
-    Str stream;
-    int64_t partitions, slices;
-    Str first_day, last_day;
-    int64_t rows;     // by the totals of sampled slices; -1 = unknown
-    int64_t requests; // estimated; -1 = unknown
-} RunPreview;
-
 // The parts that check, plan and run share. Everything lives in `arena`; closed by
 // job_parts_close().
 typedef struct JobParts {
@@ -55,3 +46,24 @@ typedef struct JobParts {
 bool job_parts_open(const Job *job, Str only_stream, Env *env, Arena *arena, Findings *findings,
                     JobParts *ret_parts, Error *err) MUST_USE;
 void job_parts_close(JobParts *parts); // for CLEANUP()
+
+// What the warehouse knows that planning this mode needs. A warehouse that is not there yet knows
+// nothing.
+bool run_read_knowledge(const JobParts *parts, RunMode mode, const PlanStream *stream,
+                        PlanKnowledge *ret_knowledge, Error *err) MUST_USE;
+
+// What `pawl plan` shows of one stream of a run that does not happen.
+typedef struct RunPreview {
+    Str stream;
+    int64_t partitions, slices;
+    int64_t sampled;  // slices asked for their total
+    int64_t rows;     // estimated from them; -1 = the source tells no totals
+    int64_t requests; // estimated
+    int64_t bytes;    // of bodies, estimated; -1 = unknown
+    int64_t loads;
+} RunPreview;
+
+// Asks for partitions and for the first page of a few slices of each stream; writes nothing
+// anywhere. Previews come in `arena`.
+bool run_preview(const Job *job, const RunOptions *options, Env *env, const EventSink *sink,
+                 Arena *arena, RunPreview **ret_previews, size_t *ret_count, Error *err) MUST_USE;
