@@ -6,6 +6,7 @@
 
 bool cli_run(Cli *cli, Error *err);
 bool cli_plan(Cli *cli, Error *err);
+bool cli_query(Cli *cli, Error *err);
 bool cli_check(Cli *cli, Error *err);
 
 // --mode, --from, --to, --stream, --account and what goes with them: shared by run and plan.

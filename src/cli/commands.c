@@ -34,6 +34,8 @@ const Command commands[] = {
       {"account", "VALUE", "only this value of the outermost partition field"},
       OPTION_ENV, OPTION_CONNECT, {NULL, NULL, NULL}},
      "  pawl plan jobs/ctm.json --mode historic --from 2025-05-01", cli_plan},
+    {"query", "JOB SQL", "ask the job's warehouse; read-only", NULL, 2, 2, {OPTION_ENV, {NULL, NULL, NULL}},
+     "  pawl query jobs/ctm.json 'SELECT * FROM pipeline_health'", cli_query},
     {NULL, NULL, NULL, NULL, 0, 0, {{NULL, NULL, NULL}}, NULL, NULL},
 };
 // clang-format on
