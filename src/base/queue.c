@@ -132,6 +132,14 @@ void queue_close(Queue *queue)
     (void)pthread_mutex_unlock(&queue->mutex);
 }
 
+bool queue_is_closed(Queue *queue)
+{
+    (void)pthread_mutex_lock(&queue->mutex);
+    const bool closed = queue->closed;
+    (void)pthread_mutex_unlock(&queue->mutex);
+    return closed;
+}
+
 size_t queue_count(Queue *queue)
 {
     (void)pthread_mutex_lock(&queue->mutex);

@@ -27,4 +27,5 @@ void *queue_take(Queue *queue, int timeout_ms);
 // Wakes everybody who waits. Items already in it can still be taken; new ones are refused.
 void queue_close(Queue *queue);
 
+bool queue_is_closed(Queue *queue);
 size_t queue_count(Queue *queue);

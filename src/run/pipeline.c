@@ -91,7 +91,11 @@ static void pass_on(Pipeline *pipeline, SliceTask *task, SliceWant want)
 static void work(Pipeline *pipeline, SliceTask *task, SliceWorker *worker)
 {
     SliceWant want = SLICE_HAS_FAILED;
-    if (task->exchange == NULL) {
+    if (task->unanswered.code != ERROR_NONE) {
+        const Error why = task->unanswered;
+        task->unanswered = (Error){0};
+        want = slice_unanswered(task, &why);
+    } else if (task->exchange == NULL) {
         want = slice_begin(task, worker);
     } else {
         HttpExchange *exchange = task->exchange;
@@ -878,7 +882,7 @@ static bool start_threads(Pipeline *pipeline, Error *err)
 
 static void stop_threads(Pipeline *pipeline)
 {
-    fetch_close(pipeline->options->fetch);
+    fetch_stop(pipeline->options->fetch);
     if (pipeline->to_work != NULL)
         queue_close(pipeline->to_work);
     for (int i = 0; i < pipeline->worker_count; i++)
@@ -957,6 +961,7 @@ bool pipeline_run(const PipelineOptions *options, Env *env, Arena *arena,
     ok = ok && start_threads(&pipeline, err) && loop(&pipeline, err);
     stop_threads(&pipeline);
     free_rest(&pipeline);
+    fetch_close(options->fetch);
     *options->log = pipeline.log;
     if (ok)
         emit_progress(&pipeline, true);

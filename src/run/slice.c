@@ -47,6 +47,11 @@ void slice_free(SliceTask *task)
     arena_free(task->arena); // holds the task itself
 }
 
+Arena *slice_request_arena(SliceTask *task)
+{
+    return task->request_arena;
+}
+
 SliceName slice_name(const SliceTask *task)
 {
     const PlanSlice *slice = &task->stream->slices[task->ordinal];

@@ -72,7 +72,12 @@ typedef struct SliceTask {
     int64_t requests, retries, waited_us, started_us, ended_us;
     uint64_t bytes;
 
-    HttpExchange *exchange; // what came back; set by the fetch thread, freed by the worker
+    // between fetch thread and worker
+    HttpExchange *exchange; // what came back; freed by the worker
+    Error unanswered;       // or why nothing was even sent
+    HttpRequest sent;       // the request with its credential
+    bool authorized;        // `sent` has one
+    bool reauthorized;      // a fresh token was tried for this request
 
     // private to slice.c
     Arena *arena;         // lives as long as the reading
@@ -102,5 +107,8 @@ SliceWant slice_unanswered(SliceTask *task, const Error *why);
 // Gives the shaped rows back to the budget and frees them: after the load, or when the reading is
 // void.
 void slice_drop_batches(SliceTask *task);
+
+// Where strings of the request in hand live.
+Arena *slice_request_arena(SliceTask *task);
 
 SliceName slice_name(const SliceTask *task);
