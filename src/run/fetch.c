@@ -35,7 +35,6 @@ struct Fetch {
     Queue *answered;
     pthread_t thread;
     bool runs;
-    Error token_error; // the last token request failed: those who wait for it get this
 };
 
 static int64_t monotonic_us(const Fetch *fetch)
@@ -172,7 +171,7 @@ static Sent try_send(Fetch *fetch, SliceTask *task, int64_t *ret_wait_us, Error 
             return wait_for_token(fetch, owner, err);
         task->authorized = true;
     }
-    if (!rate_take(&fetch->rate, fetch->priority, monotonic_us(fetch), ret_wait_us))
+    if (!rate_take(&fetch->rate, fetch->priority, monotonic_us(fetch), &task->ticket, ret_wait_us))
         return SENT_LATER;
     if (http_client_send(fetch->client, &task->sent, task, err))
         return SENT;
@@ -269,7 +268,7 @@ static void take_exchange(Fetch *fetch, HttpExchange *exchange)
         return;
     }
     if (exchange->err.code == ERROR_NONE && exchange->response.status < 400)
-        rate_accepted(&fetch->rate, monotonic_us(fetch));
+        rate_accepted(&fetch->rate, task->ticket, monotonic_us(fetch));
     task->exchange = exchange;
     if (!queue_put(fetch->answered, task))
         slice_free(task);
@@ -282,7 +281,7 @@ static void take_incoming(Fetch *fetch)
     for (SliceTask *task; fetch->waiting_count < fetch->waiting_max &&
                           (task = queue_take(fetch->incoming, 0)) != NULL;) {
         if (task->limited)
-            rate_refused(&fetch->rate, task->wait_us, monotonic_us(fetch));
+            rate_refused(&fetch->rate, task->ticket, task->wait_us, monotonic_us(fetch));
         task->authorized = false;
         task->reauthorized = false;
         fetch->waiting[fetch->waiting_count++] =
@@ -357,8 +356,9 @@ static bool authorize_now(Fetch *fetch, Credential *credential, HttpRequest *req
 static bool exchange_once(Fetch *fetch, const HttpRequest *request, HttpExchange **ret_exchange,
                           Error *err)
 {
+    RateTicket ticket = {0};
     for (int64_t wait_us = 0;
-         !rate_take(&fetch->rate, fetch->priority, monotonic_us(fetch), &wait_us);)
+         !rate_take(&fetch->rate, fetch->priority, monotonic_us(fetch), &ticket, &wait_us);)
         TRY(env_wait(fetch->options.env, wait_us, err));
     TRY(http_client_send(fetch->client, request, fetch, err));
     HttpExchange *exchange = NULL;

@@ -21,8 +21,11 @@ typedef struct FetchOptions {
 
 bool fetch_open(const FetchOptions *options, Fetch **ret_fetch, Error *err) MUST_USE;
 
-// Stops the thread if there is one, breaks off what is under way, frees tasks it holds. NULL is
-// fine.
+// Stops the thread and breaks off what is under way. Answers that came may still be owned by
+// others.
+void fetch_stop(Fetch *fetch);
+
+// Frees everything, the tasks it holds too. Every answer must have been freed before. NULL is fine.
 void fetch_close(Fetch *fetch);
 void fetch_closep(Fetch **fetch); // for CLEANUP()
 

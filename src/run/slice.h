@@ -5,6 +5,7 @@
 // grow with its pages but for the shaped rows, which count against the run's budget.
 #pragma once
 
+#include "net/rate.h"
 #include "run/plan.h"
 
 #include <stdatomic.h>
@@ -76,6 +77,7 @@ typedef struct SliceTask {
     HttpExchange *exchange; // what came back; freed by the worker
     Error unanswered;       // or why nothing was even sent
     HttpRequest sent;       // the request with its credential
+    RateTicket ticket;      // what it took from the rate budget
     bool authorized;        // `sent` has one
     bool reauthorized;      // a fresh token was tried for this request
 
