@@ -37,8 +37,9 @@ bool job_open_landing(const Job *job, Env *env, Arena *arena, Findings *findings
         names[count] = str_from(stores[count]->name);
         if (!str_equal(names[count], job->landing_store))
             continue;
-        TRY(store_open(ret_store, stores[count], job->landing_options, place, job->folder, env,
-                       arena, findings, err));
+        ret_store->folder = job->folder;
+        TRY(store_open(ret_store, stores[count], job->landing_options, place, env, arena, findings,
+                       err));
         const LandingOptions options = {
             .store = ret_store, .job = job->name, .compression = (int)job->landing_compression};
         return landing_open(&options, arena, ret_landing, err);

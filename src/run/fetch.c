@@ -4,14 +4,13 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { IDLE_MS = 50, TOKEN_ARENA_BYTES = 1024 * 1024, STREAMS_MAX = 256 };
+enum { IDLE_MS = 50, TOKEN_ARENA_BYTES = 1024 * 1024, CREDENTIALS_MAX = 256 };
 
-// The credentials of one stream's requester. Streams with equal authenticators have the same
-// `auth`.
+// What the requesters of one or more streams authenticate with.
 typedef struct Credential {
-    const Stream *stream;
+    size_t id; // stream_auth_id()
     Auth *auth;
-    bool token_under_way; // the first of its kind carries the mark
+    bool token_under_way;
     Arena *token_arena;
     HttpRequest token_request;
 } Credential;
@@ -27,7 +26,7 @@ struct Fetch {
     HttpClient *client;
     RateLimit rate;
     RatePriority priority;
-    Credential credentials[STREAMS_MAX];
+    Credential credentials[CREDENTIALS_MAX];
     size_t credential_count;
     Waiting *waiting;
     size_t waiting_count, waiting_max;
@@ -100,15 +99,15 @@ void fetch_closep(Fetch **fetch)
 static bool find_credential(Fetch *fetch, const Stream *stream, Credential **ret, Error *err)
 {
     for (size_t i = 0; i < fetch->credential_count; i++) {
-        if (fetch->credentials[i].stream == stream) {
+        if (fetch->credentials[i].id == stream_auth_id(stream)) {
             *ret = &fetch->credentials[i];
             return true;
         }
     }
-    if (fetch->credential_count == STREAMS_MAX)
-        return error_set(err, ERROR_LIMIT, "more than %d streams", STREAMS_MAX);
+    if (fetch->credential_count == CREDENTIALS_MAX)
+        return error_set(err, ERROR_LIMIT, "more than %d authenticators", CREDENTIALS_MAX);
     Credential *credential = &fetch->credentials[fetch->credential_count];
-    *credential = (Credential){.stream = stream};
+    *credential = (Credential){.id = stream_auth_id(stream)};
     TRY(connector_auth(fetch->options.connector, stream, fetch->options.arena, &credential->auth,
                        err));
     credential->token_arena = arena_new(TOKEN_ARENA_BYTES, err);
@@ -119,17 +118,6 @@ static bool find_credential(Fetch *fetch, const Stream *stream, Credential **ret
     fetch->credential_count++;
     *ret = credential;
     return true;
-}
-
-// The credential whose mark counts for all that share its Auth.
-static Credential *token_owner(Fetch *fetch, const Credential *credential)
-{
-    for (size_t i = 0; i < fetch->credential_count; i++) {
-        if (fetch->credentials[i].auth == credential->auth)
-            return &fetch->credentials[i];
-    }
-    assert(false);
-    return NULL;
 }
 
 // --- sending
@@ -153,22 +141,21 @@ static Sent try_send(Fetch *fetch, SliceTask *task, int64_t *ret_wait_us, Error 
     *ret_wait_us = IDLE_MS * 1000;
     if (!find_credential(fetch, task->stream->stream, &credential, err))
         return SENT_NEVER;
-    Credential *owner = token_owner(fetch, credential);
-    if (owner->token_under_way)
+    if (credential->token_under_way)
         return SENT_LATER;
     if (http_client_under_way(fetch->client) >= (size_t)fetch->options.job->limits.connections)
         return SENT_LATER;
     if (!task->authorized) {
         AuthStep step = AUTH_READY;
-        arena_reset(owner->token_arena);
-        owner->token_request = (HttpRequest){0};
+        arena_reset(credential->token_arena);
+        credential->token_request = (HttpRequest){0};
         // The credential goes onto a copy, so that a retry starts from the bare request.
         task->sent = task->request;
         if (!auth_apply(credential->auth, &task->sent, slice_request_arena(task),
-                        &owner->token_request, &step, err))
+                        &credential->token_request, &step, err))
             return SENT_NEVER;
         if (step == AUTH_NEED_TOKEN)
-            return wait_for_token(fetch, owner, err);
+            return wait_for_token(fetch, credential, err);
         task->authorized = true;
     }
     if (!rate_take(&fetch->rate, fetch->priority, monotonic_us(fetch), &task->ticket, ret_wait_us))
@@ -224,8 +211,7 @@ static void take_token(Fetch *fetch, Credential *owner, HttpExchange *exchange)
         Credential *credential = NULL;
         Error ignored = {0};
         if (find_credential(fetch, task->stream->stream, &credential, &ignored) &&
-            token_owner(fetch, credential) == owner &&
-            fetch->waiting[i].due_us <= monotonic_us(fetch))
+            credential == owner && fetch->waiting[i].due_us <= monotonic_us(fetch))
             answer_error(fetch, task, &err);
         else
             fetch->waiting[kept++] = fetch->waiting[i];
@@ -251,7 +237,7 @@ static bool try_fresh_token(Fetch *fetch, SliceTask *task, const HttpExchange *e
 static bool is_token(Fetch *fetch, const void *tag)
 {
     const char *first = (const char *)fetch->credentials;
-    const char *last = (const char *)(fetch->credentials + STREAMS_MAX);
+    const char *last = (const char *)(fetch->credentials + CREDENTIALS_MAX);
     return (const char *)tag >= first && (const char *)tag < last;
 }
 

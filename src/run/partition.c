@@ -131,7 +131,7 @@ static bool read_parent(ParentRead *read, Error *err)
 {
     CLEANUP(arena_freep) Arena *arena = arena_new(PAGE_ARENA_BYTES, err);
     TRY(arena != NULL);
-    const Window window = {read->slice->from_us, read->slice->to_us};
+    const Window window = {.from_us = read->slice->from_us, .to_us = read->slice->to_us};
     const PlanPartition *parent = &read->parent->partitions[read->slice->partition];
     CLEANUP(free_reader) PageReader *reader = NULL;
     TRY(page_reader_new(read->parent->stream, &parent->partition,

@@ -22,6 +22,7 @@ static bool bind_stream(JobParts *parts, const JobStream *target, Findings *find
     stream->contract = contract;
     stream->table = (TableSpec){.schema = target->schema, .name = target->table};
     stream->table.columns = contract_columns(contract, &stream->table.column_count);
+    stream->table.quarantine_columns = contract_quarantine_columns(&stream->table.quarantine_count);
     stream->table.evolve = contract_info(contract)->evolution == EVOLUTION_EVOLVE;
     parts->stream_count++;
     return true;

@@ -27,7 +27,7 @@ static void free_reader(PageReader **reader)
 static bool sample_slice(Sampler *sampler, const PlanStream *stream, const PlanSlice *slice,
                          Error *err)
 {
-    const Window window = {slice->from_us, slice->to_us};
+    const Window window = {.from_us = slice->from_us, .to_us = slice->to_us};
     CLEANUP(arena_freep) Arena *arena = arena_new(PAGE_ARENA_BYTES, err);
     TRY(arena != NULL);
     CLEANUP(free_reader) PageReader *reader = NULL;

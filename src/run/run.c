@@ -3,11 +3,9 @@
 #include "base/kill.h"
 #include "run/drivers.h"
 #include "run/partition.h"
+#include "store/lease.h"
 
 #include <stdio.h>
-#include <unistd.h>
-
-enum { LEASE_TTL_S = 60, FINDINGS_BYTES = 4096 };
 
 // What one execution holds besides the job's parts.
 typedef struct Execution {
@@ -18,12 +16,8 @@ typedef struct Execution {
     Arena *arena;
     JobParts parts;
     Plan plan;
-    Str lease_path;
-    Str holder;
-    uint64_t epoch;
+    Lease lease;
     LogBook *log;
-    bool leased;
-    int64_t renewed_us;
 } Execution;
 
 static void emit(Execution *execution, Event event)
@@ -39,24 +33,17 @@ static void emit(Execution *execution, Event event)
 
 static bool take_lease(Execution *execution, Error *err)
 {
-    char host[128] = "";
-    (void)gethostname(host, sizeof(host) - 1);
     char id[UUID_TEXT_BYTES + 1];
     uuid_new(execution->env, id);
-    TRY(arena_printf(execution->arena, &execution->holder, err, "%s/%ld/%s", host, (long)getpid(),
-                     id));
-    TRY(arena_printf(execution->arena, &execution->lease_path, err, STR_FMT "/leases/%s.json",
+    Str path = {0};
+    TRY(arena_printf(execution->arena, &path, err, STR_FMT "/leases/%s.json",
                      STR_ARG(execution->job->name), run_mode_name(execution->options->mode)));
-    Store *store = &execution->parts.store;
     const int64_t deadline_us =
         execution->env->monotonic_us(execution->env->state) + execution->options->lease_wait_us;
     for (bool said = false;; said = true) {
-        if (store->driver->lease_take(store->state, execution->lease_path, execution->holder,
-                                      LEASE_TTL_S * INT64_C(1000000), &execution->epoch, err)) {
-            execution->leased = true;
-            execution->renewed_us = execution->env->monotonic_us(execution->env->state);
+        if (lease_take(&execution->lease, &execution->parts.store, path, str_from(id),
+                       LEASE_TTL_US_MAX, err))
             return true;
-        }
         if (err->code != ERROR_BUSY ||
             execution->env->monotonic_us(execution->env->state) >= deadline_us)
             return error_context(err, "another run of this job and mode is going on");
@@ -73,25 +60,7 @@ static bool take_lease(Execution *execution, Error *err)
 static bool renew_lease(void *state, Error *err)
 {
     Execution *execution = state;
-    const int64_t now_us = execution->env->monotonic_us(execution->env->state);
-    if (now_us - execution->renewed_us < LEASE_TTL_S * INT64_C(1000000) / 4)
-        return true;
-    Store *store = &execution->parts.store;
-    TRY(store->driver->lease_renew(store->state, execution->lease_path, execution->holder,
-                                   execution->epoch, LEASE_TTL_S * INT64_C(1000000), err));
-    execution->renewed_us = now_us;
-    return true;
-}
-
-static void release_lease(Execution *execution)
-{
-    if (!execution->leased)
-        return;
-    Error ignored = {0};
-    Store *store = &execution->parts.store;
-    // A lease that cannot be given back runs out by itself.
-    (void)!store->driver->lease_release(store->state, execution->lease_path, execution->holder,
-                                        execution->epoch, &ignored);
+    return lease_renew(&execution->lease, err);
 }
 
 // --- an unfinished run, or a new one
@@ -285,7 +254,7 @@ static bool execute(Execution *execution, RunReport *report, Error *err)
                                      .fetch = fetch,
                                      .landing = parts->landing,
                                      .warehouse = &execution->parts.warehouse,
-                                     .epoch = execution->epoch,
+                                     .epoch = execution->lease.epoch,
                                      .accept_deletes = execution->options->accept_deletes,
                                      .sink = execution->sink,
                                      .log = &execution->log,
@@ -358,7 +327,7 @@ bool run_execute(const Job *job, const RunOptions *options, Env *env, const Even
         ok = log_book_new(&execution.log, err) && execute(&execution, ret_report, err);
         ret_report->elapsed_us = env->monotonic_us(env->state) - started_us;
         close_log(&execution, ret_report, err);
-        release_lease(&execution);
+        lease_release(&execution.lease);
         Event event = {.kind = EVENT_RUN_ENDED, EVENT_NONE};
         event.duration_us = ret_report->elapsed_us;
         event.text = ok ? STR("done") : str_from(err->message);

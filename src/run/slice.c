@@ -144,11 +144,9 @@ static bool land_page(SliceTask *task, SliceWorker *worker, const HttpResponse *
     const SliceName name = slice_name(task);
     PageInfo info = {.fetched_us = response->sent_at_us,
                      .total = page_total(task, outcome),
-                     .body_bytes = response->body.size,
-                     .records = (int64_t)outcome->record_count,
-                     .body_sha256 = sha256(response->body)};
+                     .records = (int64_t)outcome->record_count};
     TRY(landing_put_page(worker->landing, &name, (uint32_t)task->pages.count, response->body,
-                         response->encoded, response->encoding, &info, &info.stored_bytes, err));
+                         response->encoded, response->encoding, &info, err));
     RunCounters *counters = task->context->counters;
     atomic_fetch_add(&counters->pages, 1);
     atomic_fetch_add(&counters->bytes, (long long)response->body.size);
@@ -260,7 +258,7 @@ static bool open_readers(SliceTask *task, Error *err)
     const PlanPartition *partition = partition_of(task);
     Window *window = arena_alloc(task->arena, sizeof(*window), err);
     TRY(window != NULL);
-    *window = (Window){slice->from_us, slice->to_us};
+    *window = (Window){.from_us = slice->from_us, .to_us = slice->to_us};
     TRY(page_reader_new(task->stream->stream, &partition->partition,
                         task->stream->cursor.exists ? window : NULL, task->arena, &task->reader,
                         err));
@@ -380,6 +378,7 @@ SliceWant slice_answer(SliceTask *task, SliceWorker *worker, const HttpResponse 
     case PAGE_RETRY:
     case PAGE_LIMITED:
         return retry_or_fail(task, &outcome, response);
+    case PAGE_REDIRECT:
     case PAGE_IGNORED:
         return next_want(task, worker);
     case PAGE_DENIED:
