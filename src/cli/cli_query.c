@@ -37,6 +37,20 @@ static bool take_row(void *visitor, const Str *cells, size_t columns)
     return true;
 }
 
+// One JSON array of strings a row.
+static bool print_json(const Table *table, Error *err)
+{
+    CLEANUP(buf_done) Buf text = {0};
+    for (size_t i = 0; i < table->count; i++) {
+        for (size_t k = 0; k < table->columns; k++)
+            TRY(buf_append_char(&text, k == 0 ? '[' : ',', err) &&
+                json_write_str(table->rows[i][k], &text, err));
+        TRY(buf_printf(&text, err, "]\n"));
+    }
+    (void)fwrite(text.data, 1, text.size, stdout);
+    return true;
+}
+
 bool cli_query(Cli *cli, Error *err)
 {
     CLEANUP(arena_wipep) Arena *arena = arena_new(CLI_ARENA_BYTES, err);
@@ -52,6 +66,8 @@ bool cli_query(Cli *cli, Error *err)
     TRY(job_open_warehouse(job, cli->env, arena, findings, &warehouse, err));
     TRY(cli_check_findings(findings, err));
     TRY(warehouse.driver->query(warehouse.state, cli->args.positional[1], take_row, table, err));
+    if (cli->json)
+        return print_json(table, err);
     for (size_t i = 0; i < table->count; i++) {
         for (size_t k = 0; k < table->columns; k++) {
             const Str cell = str_slice(table->rows[i][k], 0, WIDTH_MAX);

@@ -1,6 +1,7 @@
 // The command line: finds the command, lets it run, says how it ended.
 #include "base/json.h"
 #include "base/kill.h"
+#include "base/time.h"
 #include "cli/command.h"
 
 #include <signal.h>
@@ -10,6 +11,24 @@
 #include <unistd.h>
 
 static Env env;
+static int64_t (*real_now_us)(void *state);
+static int64_t test_shift_us; // what PAWL_TEST_NOW adds to the clock
+
+static int64_t shifted_now_us(void *state)
+{
+    return real_now_us(state) + test_shift_us;
+}
+
+// Tests set the time at which the program starts; it then goes on as usual.
+static void shift_clock(const char *text)
+{
+    int64_t now_us = 0;
+    if (text == NULL || !time_parse_iso(str_from(text), &now_us))
+        return;
+    real_now_us = env.now_us;
+    test_shift_us = now_us - real_now_us(env.state);
+    env.now_us = shifted_now_us;
+}
 
 // First time: stop at the next safe moment. Second time: at once; kill -9 is safe too, so this is.
 static void on_signal(int number)
@@ -82,6 +101,7 @@ int main(int argc, char **argv)
         return EXIT_SUCCESS;
     }
     kill_init(getenv("PAWL_TEST_KILL_AT"), getenv("PAWL_TEST_KILL_LIST"));
+    shift_clock(getenv("PAWL_TEST_NOW"));
     listen_to_signals();
 
     Cli cli = {.env = &env};
