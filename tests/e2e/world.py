@@ -7,7 +7,7 @@ import base64, json, os, pathlib, shutil, signal, subprocess, tempfile, time, ur
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / os.environ.get("PAWL_BUILD", "build/debug")
-STREAMS = ["accounts", "users", "calls"]
+STREAMS = ["accounts", "calls"]
 
 
 class World:
