@@ -2,7 +2,8 @@
 // credentials.
 //
 // Opened by the run, used for single questions while it plans (partitions), then handed to the
-// pipeline, which lets it run on a thread of its own.
+// pipeline, which lets it run on a thread of its own. A thin layer over net/fetcher.h that knows
+// streams and slices.
 #pragma once
 
 #include "base/queue.h"
@@ -21,22 +22,25 @@ typedef struct FetchOptions {
 
 bool fetch_open(const FetchOptions *options, Fetch **ret_fetch, Error *err) MUST_USE;
 
-// Stops the thread and breaks off what is under way. Answers that came may still be owned by
-// others.
-void fetch_stop(Fetch *fetch);
-
-// Frees everything, the tasks it holds too. Every answer must have been freed before. NULL is fine.
-void fetch_close(Fetch *fetch);
-void fetch_closep(Fetch **fetch); // for CLEANUP()
-
 // Sends one request with the credentials of `stream` and waits for its answer. Not after
 // fetch_start().
 bool fetch_exchange(Fetch *fetch, const Stream *stream, const HttpRequest *request,
                     HttpExchange **ret_exchange, Error *err) MUST_USE;
 
-// Starts the thread: from now on tasks come by fetch_put() and go to `answered` with their
-// exchange.
-bool fetch_start(Fetch *fetch, Queue *answered, size_t tasks_max, Error *err) MUST_USE;
+// Starts the thread: from now on tasks come by fetch_put() and go to `answered`, with their
+// exchange or their error.
+bool fetch_start(Fetch *fetch, const Plan *plan, Queue *answered, Error *err) MUST_USE;
 
-// Hands over a task that wants an answer. From any thread. False when the fetch is being closed.
-bool fetch_put(Fetch *fetch, SliceTask *task) MUST_USE;
+// Hands over a task that wants an answer. From any thread.
+bool fetch_put(Fetch *fetch, SliceTask *task, Error *err) MUST_USE;
+
+// False when the thread could not go on; `err` says why.
+bool fetch_check(Fetch *fetch, Error *err) MUST_USE;
+
+// The end comes in three steps, because tasks and answers are shared with the workers:
+void fetch_stop(Fetch *fetch); // ends the thread; fetch_put() still takes, nobody answers
+void fetch_drain(
+    Fetch *fetch); // frees the tasks it holds, or puts them into `answered` where that is open
+void fetch_close(
+    Fetch *fetch); // frees the rest; every answer must have been freed before. NULL is fine
+void fetch_closep(Fetch **fetch); // for CLEANUP(): all three

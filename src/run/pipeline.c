@@ -80,30 +80,15 @@ typedef struct Pipeline {
 // blocks.
 static void pass_on(Pipeline *pipeline, SliceTask *task, SliceWant want)
 {
-    if (want == SLICE_WANTS_ANSWER && fetch_put(pipeline->options->fetch, task))
+    if (want == SLICE_WANTS_ANSWER && fetch_put(pipeline->options->fetch, task, &task->err))
         return;
-    if (want == SLICE_WANTS_ANSWER)
-        (void)error_set(&task->err, ERROR_STOPPED, "stopped on request");
     if (!queue_put(pipeline->to_main, task))
         slice_free(task);
 }
 
 static void work(Pipeline *pipeline, SliceTask *task, SliceWorker *worker)
 {
-    SliceWant want = SLICE_HAS_FAILED;
-    if (task->unanswered.code != ERROR_NONE) {
-        const Error why = task->unanswered;
-        task->unanswered = (Error){0};
-        want = slice_unanswered(task, &why);
-    } else if (task->exchange == NULL) {
-        want = slice_begin(task, worker);
-    } else {
-        HttpExchange *exchange = task->exchange;
-        task->exchange = NULL;
-        want = exchange->err.code == ERROR_NONE ? slice_answer(task, worker, &exchange->response)
-                                                : slice_unanswered(task, &exchange->err);
-        http_exchange_free(exchange);
-    }
+    const SliceWant want = task->opened ? slice_go_on(task, worker) : slice_begin(task, worker);
     pass_on(pipeline, task, want);
 }
 
@@ -870,7 +855,7 @@ static bool start_threads(Pipeline *pipeline, Error *err)
     pipeline->written = queue_new(LOADS_AHEAD * 2 + 2, err);
     TRY(pipeline->to_work != NULL && pipeline->to_main != NULL && pipeline->to_write != NULL &&
         pipeline->written != NULL);
-    TRY(fetch_start(pipeline->options->fetch, pipeline->to_work, tasks_max, err));
+    TRY(fetch_start(pipeline->options->fetch, pipeline->options->plan, pipeline->to_work, err));
     for (; pipeline->worker_count < WORKERS; pipeline->worker_count++) {
         if (pthread_create(&pipeline->workers[pipeline->worker_count], NULL, worker_main,
                            pipeline) != 0)
@@ -887,6 +872,7 @@ static void stop_threads(Pipeline *pipeline)
         queue_close(pipeline->to_work);
     for (int i = 0; i < pipeline->worker_count; i++)
         (void)pthread_join(pipeline->workers[i], NULL);
+    fetch_drain(pipeline->options->fetch);
     if (pipeline->to_write != NULL)
         queue_close(pipeline->to_write);
     if (pipeline->writer_runs)
@@ -934,7 +920,7 @@ static bool drain(Pipeline *pipeline, Error *err)
 static bool loop(Pipeline *pipeline, Error *err)
 {
     while (pipeline->unsettled > 0) {
-        TRY(env_check_stop(pipeline->env, err));
+        TRY(env_check_stop(pipeline->env, err) && fetch_check(pipeline->options->fetch, err));
         TRY(start_more(pipeline, err));
         TRY(drain(pipeline, err));
         TRY(gather(pipeline, err));

@@ -40,16 +40,11 @@ void slice_free(SliceTask *task)
     if (task == NULL)
         return;
     slice_drop_batches(task);
-    http_exchange_free(task->exchange);
+    http_exchange_free(task->fetch.exchange);
     page_reader_free(task->reader);
     shaper_free(task->shaper);
     arena_free(task->request_arena);
     arena_free(task->arena); // holds the task itself
-}
-
-Arena *slice_request_arena(SliceTask *task)
-{
-    return task->request_arena;
 }
 
 SliceName slice_name(const SliceTask *task)
@@ -203,24 +198,24 @@ static bool finish_slice(SliceTask *task, SliceWorker *worker, Error *err)
     return true;
 }
 
-// Asks the reader for the next request; at the end of the slice closes it.
+// Asks the reader for the next request. *ret_more = false: the slice is read.
+static bool ask_reader(SliceTask *task, bool *ret_more, Error *err)
+{
+    arena_reset(task->request_arena);
+    task->fetch = (FetchTask){0};
+    task->attempts = 0;
+    return page_reader_request(task->reader, task->request_arena, &task->fetch.request, ret_more,
+                               err);
+}
+
 static SliceWant next_want(SliceTask *task, SliceWorker *worker)
 {
     bool more = false;
-    arena_reset(task->request_arena);
-    task->request = (HttpRequest){0};
-    if (!page_reader_request(task->reader, task->request_arena, &task->request, &more, &task->err))
+    if (!ask_reader(task, &more, &task->err))
         return fail(task);
-    if (!more)
-        return finish_slice(task, worker, &task->err) ? SLICE_IS_DONE : fail(task);
-    const Job *job = task->context->job;
-    task->request.keep_encoded = true;
-    task->request.body_bytes_max = job->limits.page_bytes;
-    task->request.timeout_ms = job->limits.timeout_us / 1000;
-    task->attempts = 0;
-    task->wait_us = 0;
-    task->limited = false;
-    return SLICE_WANTS_ANSWER;
+    if (more)
+        return SLICE_WANTS_ANSWER;
+    return finish_slice(task, worker, &task->err) ? SLICE_IS_DONE : fail(task);
 }
 
 // --- pages that an earlier attempt landed
@@ -273,82 +268,48 @@ SliceWant slice_begin(SliceTask *task, SliceWorker *worker)
     task->opened = true;
     if (!open_readers(task, &task->err))
         return fail(task);
+    bool more = true;
+    if (!ask_reader(task, &more, &task->err))
+        return fail(task);
     // Only a resumed run can find pages; a fresh one saves itself the look.
     bool there = task->context->plan->resumed;
-    while (there) {
-        if (!use_landed_page(task, worker, &there, &task->err))
+    while (there && more) {
+        if (!use_landed_page(task, worker, &there, &task->err) ||
+            (there && !ask_reader(task, &more, &task->err)))
             return fail(task);
-        bool more = false;
-        if (!there)
-            break;
-        arena_reset(task->request_arena);
-        task->request = (HttpRequest){0};
-        if (!page_reader_request(task->reader, task->request_arena, &task->request, &more,
-                                 &task->err))
-            return fail(task);
-        if (!more)
-            return finish_slice(task, worker, &task->err) ? SLICE_IS_DONE : fail(task);
     }
-    if (task->pages.count == 0)
-        return next_want(task, worker);
-    // The reader already said what comes after the last landed page.
-    const Job *job = task->context->job;
-    task->request.keep_encoded = true;
-    task->request.body_bytes_max = job->limits.page_bytes;
-    task->request.timeout_ms = job->limits.timeout_us / 1000;
-    return SLICE_WANTS_ANSWER;
+    if (more)
+        return SLICE_WANTS_ANSWER;
+    return finish_slice(task, worker, &task->err) ? SLICE_IS_DONE : fail(task);
 }
 
 // --- answers
 
-// Counts one more try of the request in hand and how long to wait for it. False: no try is left.
-static bool plan_retry(SliceTask *task, int64_t asked_us)
+// The same request once more, after as long as the far side and the job's own rule ask for.
+static SliceWant retry_or_fail(SliceTask *task, const PageOutcome *outcome,
+                               const HttpResponse *response)
 {
     const SliceContext *context = task->context;
     const RetryPolicy *policy = &context->job->retry;
     Env *env = context->env;
     task->attempts++;
-    if (task->attempts >= policy->attempts)
-        return false;
-    task->wait_us = retry_backoff_us(policy, task->attempts, env->random(env->state));
-    // The far side's own word counts when it asks for more than our rule.
-    if (asked_us > task->wait_us)
-        task->wait_us = asked_us;
-    task->retries++;
-    task->waited_us += task->wait_us;
-    atomic_fetch_add(&context->counters->retries, 1);
-    return true;
-}
-
-static SliceWant retry_or_fail(SliceTask *task, const PageOutcome *outcome,
-                               const HttpResponse *response)
-{
-    Env *env = task->context->env;
+    if (task->attempts >= policy->attempts) {
+        (void)error_set(&task->err, ERROR_IO, "page %zu: " STR_FMT " (status %d, tried %lld times)",
+                        task->pages.count + 1, STR_ARG(outcome->reason), response->status,
+                        (long long)task->attempts);
+        return fail(task);
+    }
+    int64_t wait_us = retry_backoff_us(policy, task->attempts, env->random(env->state));
     int64_t asked_us = 0;
-    if (!retry_after_us(response, env->now_us(env->state), &asked_us))
-        asked_us = 0;
-    if (outcome->wait_us > asked_us)
-        asked_us = outcome->wait_us;
-    task->limited = outcome->verdict == PAGE_LIMITED;
-    if (plan_retry(task, asked_us))
-        return SLICE_WANTS_ANSWER;
-    (void)error_set(&task->err, ERROR_IO, "page %zu: " STR_FMT " (status %d, tried %lld times)",
-                    task->pages.count + 1, STR_ARG(outcome->reason), response->status,
-                    (long long)task->attempts);
-    return fail(task);
-}
-
-SliceWant slice_unanswered(SliceTask *task, const Error *why)
-{
-    task->limited = false;
-    task->requests++;
-    atomic_fetch_add(&task->context->counters->requests, 1);
-    if (why->code == ERROR_IO && retry_is_safe_method(task->request.method) &&
-        plan_retry(task, why->retry_after_ms * INT64_C(1000)))
-        return SLICE_WANTS_ANSWER;
-    task->err = *why;
-    (void)error_context(&task->err, "page %zu", task->pages.count + 1);
-    return fail(task);
+    if (retry_after_us(response, env->now_us(env->state), &asked_us) && asked_us > wait_us)
+        wait_us = asked_us;
+    const HttpRequest request = task->fetch.request;
+    const bool limited = outcome->verdict == PAGE_LIMITED && response->status != 429;
+    task->fetch = (FetchTask){.request = request, .limited = limited, .delay_us = wait_us};
+    task->retries++;
+    task->waited_us += wait_us;
+    atomic_fetch_add(&context->counters->retries, 1);
+    return SLICE_WANTS_ANSWER;
 }
 
 static SliceWant take_page(SliceTask *task, SliceWorker *worker, const HttpResponse *response,
@@ -364,12 +325,10 @@ static SliceWant take_page(SliceTask *task, SliceWorker *worker, const HttpRespo
     return next_want(task, worker);
 }
 
-SliceWant slice_answer(SliceTask *task, SliceWorker *worker, const HttpResponse *response)
+static SliceWant take_answer(SliceTask *task, SliceWorker *worker, const HttpResponse *response)
 {
     PageOutcome outcome = {0};
     arena_reset(worker->page_arena);
-    task->requests++;
-    atomic_fetch_add(&task->context->counters->requests, 1);
     if (!page_reader_answer(task->reader, response, worker->page_arena, &outcome, &task->err))
         return fail(task);
     switch (outcome.verdict) {
@@ -392,4 +351,22 @@ SliceWant slice_answer(SliceTask *task, SliceWorker *worker, const HttpResponse 
     (void)error_set(&task->err, ERROR_DATA, "page %zu: " STR_FMT " (status %d)",
                     task->pages.count + 1, STR_ARG(outcome.reason), response->status);
     return fail(task);
+}
+
+SliceWant slice_go_on(SliceTask *task, SliceWorker *worker)
+{
+    assert(task->opened);
+
+    RunCounters *counters = task->context->counters;
+    atomic_fetch_add(&counters->requests, (long long)task->fetch.attempts);
+    HttpExchange *exchange = task->fetch.exchange;
+    task->fetch.exchange = NULL;
+    if (exchange == NULL) {
+        task->err = task->fetch.err;
+        (void)error_context(&task->err, "page %zu", task->pages.count + 1);
+        return fail(task);
+    }
+    const SliceWant want = take_answer(task, worker, &exchange->response);
+    http_exchange_free(exchange);
+    return want;
 }

@@ -5,7 +5,8 @@
 // grow with its pages but for the shaped rows, which count against the run's budget.
 #pragma once
 
-#include "net/rate.h"
+#include "base/queue.h"
+#include "net/fetcher.h"
 #include "run/plan.h"
 
 #include <stdatomic.h>
@@ -39,7 +40,7 @@ typedef struct SliceWorker {
 } SliceWorker;
 
 typedef enum SliceWant {
-    SLICE_WANTS_ANSWER, // send task->request after task->wait_us, give its answer to slice_answer()
+    SLICE_WANTS_ANSWER, // send task->fetch, give it to slice_go_on() when it is done
     SLICE_IS_DONE,      // whole in the landing store, shaped
     SLICE_HAS_FAILED,   // task->err says why; what was landed stays
 } SliceWant;
@@ -58,10 +59,9 @@ typedef struct SliceTask {
     uint32_t reading; // from 1
     bool confirms;    // a second look for deletions: keys count, rows do not
 
-    HttpRequest request; // borrowed by the fetcher while SLICE_WANTS_ANSWER
-    int64_t wait_us;
-    bool limited;     // the last answer said "too many"
-    int64_t attempts; // of the request in hand
+    FetchTask fetch;  // while SLICE_WANTS_ANSWER: the request in hand; afterwards its answer
+    Queue *answered;  // where it goes then
+    int64_t attempts; // answers to the request in hand that asked for another try
 
     // result
     Error err;
@@ -72,14 +72,6 @@ typedef struct SliceTask {
     ShapeCounts counts;
     int64_t requests, retries, waited_us, started_us, ended_us;
     uint64_t bytes;
-
-    // between fetch thread and worker
-    HttpExchange *exchange; // what came back; freed by the worker
-    Error unanswered;       // or why nothing was even sent
-    HttpRequest sent;       // the request with its credential
-    RateTicket ticket;      // what it took from the rate budget
-    bool authorized;        // `sent` has one
-    bool reauthorized;      // a fresh token was tried for this request
 
     // private to slice.c
     Arena *arena;         // lives as long as the reading
@@ -99,18 +91,11 @@ void slice_free(SliceTask *task); // with batches that nobody took; NULL is fine
 // Begins: uses pages that are landed already, then says what is missing.
 SliceWant slice_begin(SliceTask *task, SliceWorker *worker);
 
-// Goes on with the answer to task->request.
-SliceWant slice_answer(SliceTask *task, SliceWorker *worker, const HttpResponse *response);
-
-// No answer came: the transport failed, a limit was passed, the run was stopped. What may be tried
-// again is.
-SliceWant slice_unanswered(SliceTask *task, const Error *why);
+// Goes on with what came of task->fetch: an answer, or the reason why there is none.
+SliceWant slice_go_on(SliceTask *task, SliceWorker *worker);
 
 // Gives the shaped rows back to the budget and frees them: after the load, or when the reading is
 // void.
 void slice_drop_batches(SliceTask *task);
-
-// Where strings of the request in hand live.
-Arena *slice_request_arena(SliceTask *task);
 
 SliceName slice_name(const SliceTask *task);
