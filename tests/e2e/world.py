@@ -10,11 +10,74 @@ BUILD = ROOT / os.environ.get("PAWL_BUILD", "build/debug")
 STREAMS = ["accounts", "calls"]
 
 
-class World:
+class Site:
+    """One machine's view: a folder with a job, its lake and its warehouse. Several may share a simulator."""
+
+    def __init__(self, folder, world):
+        self.folder, self.world, self.job = folder, world, folder / "job.json"
+
+    @property
+    def now(self):
+        return self.world.clock
+
+    def command(self, *words, env=None):
+        full = dict(os.environ, CTM_CLIENT_ID="sim-client", CTM_CLIENT_SECRET="sim-client-secret",
+                    PAWL_TEST_NOW=self.now, **(env or {}))
+        return [str(BUILD / "pawl"), *words], full
+
+    def pawl(self, *words, env=None, check=True, timeout=120):
+        command, full = self.command(*words, env=env)
+        done = subprocess.run(command, env=full, capture_output=True, text=True, timeout=timeout)
+        if check and done.returncode != 0:
+            raise AssertionError(f"{' '.join(command)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def run(self, mode, *words, **options):
+        return self.pawl("run", str(self.job), "--mode", mode, "--json", *words, **options)
+
+    def report(self, done):
+        return json.loads(done.stdout.splitlines()[-1])
+
+    def rows(self, sql):
+        done = self.pawl("query", str(self.job), sql, "--json")
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def value(self, sql):
+        return self.rows(sql)[0][0]
+
+    # Everything that must be the same after a kill: all columns but those that name the run and the moment.
+    def digest(self, table="ctm.calls"):
+        return self.rows(
+            f"SELECT count(*), sum(hash(to_json(t))) FROM (SELECT * EXCLUDE (_run_id, _load_id, _fetched_at, "
+            f"_loaded_at, _deleted_at), _deleted_at IS NOT NULL AS gone FROM {table}) t")[0]
+
+    def forget_pawl(self):
+        """A new machine: nothing of pawl is left but the job."""
+        for path in self.folder.glob("ctm.duckdb*"):
+            path.unlink()
+        shutil.rmtree(self.folder / "lake", ignore_errors=True)
+
+    def copy(self, name):
+        """The same site as it is now, in a folder of its own: a saved moment to go back to."""
+        target = self.world.folder / name
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir()
+        for path in self.folder.iterdir():
+            if path.name == "job.json" or path.name.startswith("ctm.duckdb"):
+                shutil.copy(path, target / path.name)
+            elif path.name == "lake":
+                shutil.copytree(path, target / "lake")
+        return Site(target, self.world)
+
+    def remove(self):
+        shutil.rmtree(self.folder)
+
+
+class World(Site):
     def __init__(self, calls=600, accounts=2, first="2026-03-01", last="2026-03-11", now="2026-03-11T18:00:00Z",
                  streams=STREAMS, sim=(), job=None):
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="pawl-e2e-"))
-        self.now = now
+        super().__init__(pathlib.Path(tempfile.mkdtemp(prefix="pawl-e2e-")), self)
+        self.clock = now
         port_file = self.folder / "port"
         # The simulator goes with the test: its output is for people who look at a failure.
         self.sim_log = open(self.folder / "sim.log", "wb")
@@ -50,39 +113,7 @@ class World:
                 job[key].update(value)
             else:
                 job[key] = value
-        self.job = self.folder / "job.json"
         self.job.write_text(json.dumps(job))
-
-    def command(self, *words, env=None):
-        full = dict(os.environ, CTM_CLIENT_ID="sim-client", CTM_CLIENT_SECRET="sim-client-secret",
-                    PAWL_TEST_NOW=self.now, **(env or {}))
-        return [str(BUILD / "pawl"), *words], full
-
-    def pawl(self, *words, env=None, check=True, timeout=120):
-        command, full = self.command(*words, env=env)
-        done = subprocess.run(command, env=full, capture_output=True, text=True, timeout=timeout)
-        if check and done.returncode != 0:
-            raise AssertionError(f"{' '.join(command)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
-        return done
-
-    def run(self, mode, *words, **options):
-        return self.pawl("run", str(self.job), "--mode", mode, "--json", *words, **options)
-
-    def report(self, done):
-        return json.loads(done.stdout.splitlines()[-1])
-
-    def rows(self, sql):
-        done = self.pawl("query", str(self.job), sql, "--json")
-        return [json.loads(line) for line in done.stdout.splitlines()]
-
-    def value(self, sql):
-        return self.rows(sql)[0][0]
-
-    # Everything that must be the same after a kill: all columns but those that name the run and the moment.
-    def digest(self, table="ctm.calls"):
-        return self.rows(
-            f"SELECT count(*), sum(hash(to_json(t))) FROM (SELECT * EXCLUDE (_run_id, _load_id, _fetched_at, "
-            f"_loaded_at, _deleted_at), _deleted_at IS NOT NULL AS gone FROM {table}) t")[0]
 
     def control(self, path, body=None, method=None):
         data = None if body is None else json.dumps(body).encode()
@@ -92,7 +123,7 @@ class World:
             return json.loads(answer.read() or b"null")
 
     def advance(self, now):
-        self.now = now
+        self.clock = now
         self.control("clock", {"now": now})
 
     def get(self, path):
@@ -100,12 +131,6 @@ class World:
         request.add_header("Authorization", "Basic " + base64.b64encode(b"sim-key:sim-secret").decode())
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.loads(answer.read())
-
-    def forget_pawl(self):
-        """A new machine: nothing of pawl is left but the job."""
-        for path in self.folder.glob("ctm.duckdb*"):
-            path.unlink()
-        shutil.rmtree(self.folder / "lake", ignore_errors=True)
 
     def close(self):
         self.sim.send_signal(signal.SIGTERM)

@@ -1,0 +1,70 @@
+"""Kill -9 at named moments of a run; whoever runs next must end with the table that an undisturbed run gives.
+
+Kill points are enumerated, not drawn: the list comes from an undisturbed run. PAWL_KILLS says how many are taken, spread
+evenly over each mode's list (default 70 a mode; 0 = all, as ./dev kill does); those around the warehouse's commit always are.
+"""
+import concurrent.futures, os, signal, unittest
+from world import World
+
+KILLS = int(os.environ.get("PAWL_KILLS", "70"))
+SETUP = {"historic": ("--from", "2026-03-04", "--to", "2026-03-09"), "incremental": (),
+         "rehydration": ("--from", "2026-03-04", "--to", "2026-03-09")}
+
+
+def choose(points):
+    points = list(dict.fromkeys(points))
+    if KILLS == 0 or len(points) <= KILLS:
+        return points
+    chosen = {points[i * len(points) // KILLS] for i in range(KILLS)}
+    chosen |= {p for p in points if p.startswith("commit")}
+    return [p for p in points if p in chosen]
+
+
+def outcome(site):
+    marks = site.rows("SELECT partition_key, watermark FROM pawl_state WHERE kind = 'watermark' ORDER BY ALL")
+    loads = site.rows("SELECT count(*), count(DISTINCT (run_id, stream, load_ordinal)) FROM pawl_load")[0]
+    return {"calls": site.digest(), "accounts": site.digest("ctm.accounts"), "loads": loads}, marks
+
+
+class Kill(unittest.TestCase):
+    def sweep(self, world, mode):
+        words = SETUP[mode]
+        calm = world.copy("calm")
+        names = calm.folder / "points"
+        calm.run(mode, *words, env={"PAWL_TEST_KILL_LIST": str(names)})
+        wanted, wanted_marks = outcome(calm)
+        points = choose(names.read_text().splitlines())
+
+        def kill_and_go_on(numbered):
+            number, point = numbered
+            site = world.copy(f"kill-{mode}-{number}")
+            killed = site.run(mode, *words, env={"PAWL_TEST_KILL_AT": point}, check=False)
+            # A point that names an open or close may fall behind the end of what a killed run does.
+            if killed.returncode not in (0, -signal.SIGKILL):
+                return f"{point}: ended with {killed.returncode}: {killed.stderr[-300:]}"
+            again = site.run(mode, *words, check=False)
+            if again.returncode != 0:
+                return f"{point}: the next run ended with {again.returncode}: {again.stderr[-300:]}"
+            got, marks = outcome(site)
+            site.remove()
+            if got != wanted or len(marks) != len(wanted_marks):
+                return f"{point}: {got}, wanted {wanted}"
+            return None
+
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            faults = [f for f in pool.map(kill_and_go_on, enumerate(points)) if f]
+        print(f"{mode}: {len(points)} kill points", flush=True)
+        self.assertEqual(faults, [])
+
+    def test_every_mode_survives_kills(self):
+        with World(calls=500) as world:
+            self.sweep(world, "historic")
+            world.run("historic", *SETUP["historic"])
+            world.advance("2026-03-12T18:00:00Z")
+            self.sweep(world, "incremental")
+            world.run("incremental")
+            self.sweep(world, "rehydration")
+
+
+if __name__ == "__main__":
+    unittest.main()
