@@ -48,6 +48,7 @@ typedef struct Reader {
     int half;        // 0 = not named or AM, 12 = PM
     int offset_seconds;
     bool has_zone;
+    bool digits_follow; // the format goes on with digits of its own: %f must leave them alone
 } Reader;
 
 // At least `least`, at most `most` digits.
@@ -78,7 +79,8 @@ static bool read_fraction(Reader *reader, int32_t *ret_microsecond)
     int32_t value = 0;
     int32_t unit = 100000;
     int count = 0;
-    while (count < 9 && reader->at < reader->end && *reader->at >= '0' && *reader->at <= '9') {
+    const int most = reader->digits_follow ? 6 : 9;
+    while (count < most && reader->at < reader->end && *reader->at >= '0' && *reader->at <= '9') {
         value += (*reader->at++ - '0') * unit;
         unit /= 10;
         count++;
@@ -233,6 +235,8 @@ static bool read_by_format(Reader *reader, Str format)
                 return false;
             // %_ms: a fraction like %f
             const bool milliseconds = end - at >= 3 && memcmp(at, "_ms", 3) == 0;
+            const char *next = at + (milliseconds ? 3 : 1);
+            reader->digits_follow = next < end && *next >= '0' && *next <= '9';
             if (!read_directive(reader, milliseconds ? 'f' : *at))
                 return false;
             at += milliseconds ? 3 : 1;
