@@ -30,9 +30,18 @@ typedef struct OAuthSpec {
     Expr access_token;
     ExprMap body;
     ExprMap headers;
+    Expr expires_at; // of the access token that the config brings along
     Value scopes;
     bool in_query;
     bool expiry_is_time;
+    // Refresh tokens that are used once live in the config, which streams share.
+    bool is_single_use;
+    Str token_path[PATH_PARTS_MAX];
+    size_t token_path_count;
+    Str expires_path[PATH_PARTS_MAX];
+    size_t expires_path_count;
+    Str refresh_path[PATH_PARTS_MAX];
+    size_t refresh_path_count;
 } OAuthSpec;
 
 enum {
@@ -79,6 +88,7 @@ struct Auth {
     Buf token;
     Buf refresh_token;
     bool has_token;
+    bool looked_at_config;
     int64_t expires_us;
 };
 
@@ -152,6 +162,38 @@ static bool mapping(AuthBinder *auth, const char *name, ExprMap *map, Error *err
     return true;
 }
 
+static bool config_path(const AuthBinder *auth, const Node *updater, const char *name,
+                        const char *last, Str path[PATH_PARTS_MAX], size_t *ret_count, Error *err)
+{
+    const Node *list = node_get(updater, str_from(name));
+    path[0] = STR("credentials");
+    path[1] = str_from(last);
+    *ret_count = 2;
+    if (list == NULL || list->kind != NODE_LIST)
+        return true;
+    if (list->count > PATH_PARTS_MAX)
+        return error_set(err, ERROR_LIMIT, STR_FMT ":%u: a path longer than %d",
+                         STR_ARG(auth->binder->file), list->line, PATH_PARTS_MAX);
+    for (size_t i = 0; i < list->count; i++)
+        path[i] = node_text(list->items[i]);
+    *ret_count = list->count;
+    return true;
+}
+
+static bool bind_updater(AuthBinder *auth, OAuthSpec *oauth, Error *err)
+{
+    const Node *updater = node_get(auth->node, STR("refresh_token_updater"));
+    if (node_is_null(updater))
+        return true;
+    oauth->is_single_use = true;
+    TRY(config_path(auth, updater, "access_token_config_path", "access_token", oauth->token_path,
+                    &oauth->token_path_count, err));
+    TRY(config_path(auth, updater, "refresh_token_config_path", "refresh_token",
+                    oauth->refresh_path, &oauth->refresh_path_count, err));
+    return config_path(auth, updater, "token_expiry_date_config_path", "token_expiry_date",
+                       oauth->expires_path, &oauth->expires_path_count, err);
+}
+
 static bool bind_oauth(AuthBinder *auth, AuthSpec *spec, Error *err)
 {
     OAuthSpec *oauth = &spec->oauth;
@@ -173,6 +215,8 @@ static bool bind_oauth(AuthBinder *auth, AuthSpec *spec, Error *err)
     if (!oauth->grant_type.exists)
         oauth->grant_type = expr_constant(value_str(STR("refresh_token")));
     TRY(field(auth, node, "access_token_value", &oauth->access_token, err));
+    TRY(field(auth, node, "token_expiry_date", &oauth->expires_at, err));
+    TRY(bind_updater(auth, oauth, err));
     TRY(mapping(auth, "refresh_request_body", &oauth->body, err));
     TRY(mapping(auth, "refresh_request_headers", &oauth->headers, err));
     TRY(node_value(node_get(node, STR("scopes")), auth->binder->arena, &oauth->scopes, err));
@@ -337,6 +381,13 @@ bool connector_auth(const Connector *connector, const Stream *stream, Arena *are
     return true;
 }
 
+bool auth_is_shared(const Stream *a, const Stream *b)
+{
+    const AuthSpec *first = a->requester->auth, *second = b->requester->auth;
+    return first->kind == AUTH_OAUTH && first->oauth.is_single_use &&
+           str_equal(first->fingerprint, second->fingerprint);
+}
+
 static void wipe(Buf *buf)
 {
     if (buf->data != NULL)
@@ -460,10 +511,7 @@ static bool inject(const Auth *auth, Str token, HttpRequest *request, Arena *are
         return where->place == OPTION_QUERY ? add_query(request, name, token, arena, err)
                                             : set_header(request, name, token, err);
     }
-    bool has_body = str_equal(request->method, STR("POST")) ||
-                    str_equal(request->method, STR("PUT")) ||
-                    str_equal(request->method, STR("PATCH"));
-    if (!has_body)
+    if (!method_has_body(request->method))
         return true;
     Options *own = arena_alloc(arena, sizeof *own, err);
     TRY(own != NULL);
@@ -488,6 +536,13 @@ static bool add_arg(const Auth *auth, OptionList *list, size_t name, const Expr 
     Value value = value_none();
     if (expr->exists)
         TRY(expr_value(expr, &frame, arena, &value, err));
+    const OAuthSpec *oauth = &auth->spec->oauth;
+    if (name == NAME_REFRESH_TOKEN && oauth->is_single_use) {
+        value =
+            value_at_path(auth->connector->config, oauth->refresh_path, oauth->refresh_path_count);
+        if (value.kind == VALUE_UNDEFINED)
+            value = value_str(STR(""));
+    }
     if (name == NAME_REFRESH_TOKEN && auth->refresh_token.size > 0)
         value = value_str(buf_str(&auth->refresh_token)); // the newest of a row of rotating ones
     Option *item = &list->items[list->count++];
@@ -656,7 +711,9 @@ static bool oauth_answer(Auth *auth, yyjson_val *root, Arena *arena, Error *err)
     keep_life(auth, find_member(root, name, 0));
     TRY(oauth_name(auth, NAME_REFRESH_TOKEN, arena, &name, err));
     yyjson_val *next = find_member(root, name, 0);
-    if (auth->spec->oauth.refresh_token.exists && yyjson_is_str(next) && yyjson_get_len(next) > 0)
+    const OAuthSpec *oauth = &auth->spec->oauth;
+    bool refreshes = oauth->refresh_token.exists || oauth->is_single_use;
+    if (refreshes && yyjson_is_str(next) && yyjson_get_len(next) > 0)
         TRY(keep_text(&auth->refresh_token, next, err));
     auth->has_token = true;
     return true;
@@ -703,6 +760,33 @@ static bool is_allowed(const Auth *auth, const HttpRequest *request)
     return auth->origin.size == 0 || url_same_origin(auth->origin, request->url);
 }
 
+// An access token that the config holds is good until the time that it holds, too.
+static bool take_given_token(Auth *auth, Arena *arena, Error *err)
+{
+    const OAuthSpec *oauth = &auth->spec->oauth;
+    Frame frame;
+    config_frame(auth, &frame);
+    Value token = value_none(), expires = value_none();
+    if (oauth->is_single_use) {
+        Value config = auth->connector->config;
+        token = value_at_path(config, oauth->token_path, oauth->token_path_count);
+        expires = value_at_path(config, oauth->expires_path, oauth->expires_path_count);
+    } else if (oauth->access_token.exists && oauth->expires_at.exists) {
+        TRY(expr_value(&oauth->access_token, &frame, arena, &token, err));
+        TRY(expr_value(&oauth->expires_at, &frame, arena, &expires, err));
+    }
+    Str text = {0};
+    int64_t at = 0;
+    if (!value_is_true(token) || expires.kind != VALUE_STR || !time_parse_iso(expires.text, &at) ||
+        at < now_us(auth))
+        return true;
+    TRY(value_text(token, arena, &text, err));
+    TRY(buf_append(&auth->token, text, err));
+    auth->expires_us = at;
+    auth->has_token = true;
+    return true;
+}
+
 static bool apply_oauth(Auth *auth, HttpRequest *request, Arena *arena, HttpRequest *ret_token,
                         AuthStep *ret_step, Error *err)
 {
@@ -714,6 +798,9 @@ static bool apply_oauth(Auth *auth, HttpRequest *request, Arena *arena, HttpRequ
         TRY(expr_text(&oauth->access_token, &frame, arena, &token, err));
         return set_bearer(request, token, arena, err);
     }
+    if (!auth->has_token && !auth->looked_at_config)
+        TRY(take_given_token(auth, arena, err));
+    auth->looked_at_config = true;
     if (!auth->has_token || now_us(auth) > auth->expires_us) {
         *ret_step = AUTH_NEED_TOKEN;
         return oauth_request(auth, arena, ret_token, err);

@@ -290,7 +290,10 @@ static void check_field(const NodeMember *member, const Component *component, co
 void component_check(const Node *map, Str file, Findings *findings)
 {
     const Component *component = find(node_type(map));
-    if (component == NULL || str_starts_with(node_type(map), STR("Custom")))
+    // The specification is for forms; nothing of it is read here, and manifests in use have slips
+    // there.
+    if (component == NULL || str_starts_with(node_type(map), STR("Custom")) ||
+        str_equal(node_type(map), STR("Spec")))
         return;
     Str fields[FIELDS_MAX];
     size_t count = split_names(component->fields, fields);

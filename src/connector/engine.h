@@ -330,9 +330,9 @@ struct Connector {
 
 bool auth_spec_bind(const Binder *binder, const Node *node, const AuthSpec **ret_spec,
                     Error *err) MUST_USE;
-bool auth_new(const Connector *connector, const AuthSpec *spec, Str origin, Arena *arena,
-              Auth **ret_auth, Error *err) MUST_USE;
 
+// True when the two must use one Auth: a refresh token that is good once.
+bool auth_is_shared(const Stream *a, const Stream *b);
 bool auth_spec_equal(const Stream *a, const Stream *b, bool *ret_same, Error *err) MUST_USE;
 
 // ------------------------------------------------------------------------ reading with bounds

@@ -258,10 +258,11 @@ bool options_write_query(const OptionList *list, Str less, Buf *out, Error *err)
     return true;
 }
 
-static bool has_body(Str method)
+// GET, too: some APIs are asked that way, and the reference sends it.
+bool method_has_body(Str method)
 {
-    return str_equal(method, STR("POST")) || str_equal(method, STR("PUT")) ||
-           str_equal(method, STR("PATCH"));
+    return str_equal(method, STR("GET")) || str_equal(method, STR("POST")) ||
+           str_equal(method, STR("PUT")) || str_equal(method, STR("PATCH"));
 }
 
 static bool has_header(const HttpRequest *request, Str name)
@@ -305,5 +306,5 @@ bool options_fill_request(const Options *options, Arena *arena, HttpRequest *req
         TRY(value_text(options->headers.items[i].value, arena, &value, err));
         TRY(http_request_add_header(request, options->headers.items[i].key, value, err));
     }
-    return has_body(request->method) ? fill_body(options, arena, request, err) : true;
+    return method_has_body(request->method) ? fill_body(options, arena, request, err) : true;
 }

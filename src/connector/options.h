@@ -59,6 +59,8 @@ bool options_write_query(const OptionList *list, Str less, Buf *out, Error *err)
 // True when `query` holds `key` with the text `value` as its first value.
 bool query_has(Str query, Str key, Str value, Error *err);
 
+bool method_has_body(Str method);
+
 // Headers and body into `request`. A body goes only with methods that have one.
 bool options_fill_request(const Options *options, Arena *arena, HttpRequest *request,
                           Error *err) MUST_USE;

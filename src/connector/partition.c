@@ -85,7 +85,12 @@ static bool bind_parent(Binder *binder, const Node *node, ParentRouter *parent, 
         *err = bound->problem;
         return false;
     }
-    bound->use_cache = true; // the reference reads a parent's page once for all its children
+    // The reference reads a parent's page once for all its children, but not a grandparent's, and
+    // not where the manifest says no.
+    const Node *cache =
+        node_get(node_get(node_get(stream, STR("retriever")), STR("requester")), STR("use_cache"));
+    if (binder->depth == 0 && (node_is_null(cache) || node_is_true(cache)))
+        bound->use_cache = true;
     parent->stream = bound;
     return true;
 }

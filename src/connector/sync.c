@@ -10,6 +10,7 @@ enum {
     TOKEN_TRIES = 6,
     WAIT_FIRST_S = 1,
     TABLE_FIRST = 64,
+    SYNC_READINGS_MAX = 64,
 };
 
 // One page of a parent, kept for its other children.
@@ -26,6 +27,8 @@ typedef struct Sync {
     size_t page_count;
     size_t page_capacity;
     size_t page_bytes;
+    struct Reading *readings[SYNC_READINGS_MAX]; // those that brought an Auth of their own
+    size_t reading_count;
 } Sync;
 
 // A partition that has a state of its own, or only its key (seen already).
@@ -53,6 +56,7 @@ typedef struct Reading {
     Arena *page_arena;  // of one page
     Arena *scratch;
     Auth *auth;
+    bool owns_auth;
     Progress progress; // of a stream without partitions
     PartitionState **partitions;
     size_t partition_count;
@@ -90,7 +94,8 @@ static void reading_free(Reading *reading)
         return;
     for (size_t i = 0; i < reading->parent_count; i++)
         reading_free(reading->parents[i]);
-    auth_free(reading->auth);
+    if (reading->owns_auth)
+        auth_free(reading->auth);
     arena_free(reading->scratch);
     arena_free(reading->page_arena);
     arena_free(reading->slice_arena);
@@ -258,6 +263,23 @@ static bool open_parents(Reading *reading, Error *err)
     return true;
 }
 
+// Each stream signs in by itself, as in the reference, unless that would burn a token of another.
+static bool open_auth(Reading *reading, Error *err)
+{
+    Sync *sync = reading->sync;
+    for (size_t i = 0; i < sync->reading_count; i++) {
+        if (auth_is_shared(sync->readings[i]->stream, reading->stream)) {
+            reading->auth = sync->readings[i]->auth;
+            return true;
+        }
+    }
+    TRY(connector_auth(sync->connector, reading->stream, reading->arena, &reading->auth, err));
+    reading->owns_auth = true;
+    if (sync->reading_count < SYNC_READINGS_MAX)
+        sync->readings[sync->reading_count++] = reading;
+    return true;
+}
+
 static bool fill_reading(Reading *reading, Error *err)
 {
     Arena **arenas[] = {&reading->slice_arena, &reading->page_arena, &reading->scratch};
@@ -265,8 +287,7 @@ static bool fill_reading(Reading *reading, Error *err)
         *arenas[i] = arena_new(PAGE_BYTES_MAX, err);
         TRY(*arenas[i] != NULL);
     }
-    TRY(connector_auth(reading->sync->connector, reading->stream, reading->arena, &reading->auth,
-                       err));
+    TRY(open_auth(reading, err));
     TRY(load_state(reading, err));
     return open_parents(reading, err);
 }

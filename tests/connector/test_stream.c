@@ -1,0 +1,533 @@
+#include "script.h"
+
+#include "connector/engine.h"
+
+static void open_one(Script *script, const char *manifest, const char *config)
+{
+    Error err = {0};
+    CHECK_OK(script_open(script, manifest, config, &err), &err);
+    CHECK_OK(findings_check(script->findings, &err), &err);
+    CHECK_OK(script_begin(script, "s", NULL, NULL, &err), &err);
+}
+
+// ------------------------------------------------------------------------ requests
+
+TEST(addresses_are_joined_as_the_reference_joins_them)
+{
+    const struct {
+        const char *name, *requester, *line;
+    } rows[] = {
+        {"base and path", "        path: /things\n", "GET https://api.example.com/v1/things"},
+        {"no path", "", "GET https://api.example.com/v1"},
+        {"template", "        path: \"a/{{ config['x'] }}\"\n",
+         "GET https://api.example.com/v1/a/7"},
+        {"absolute path replaces", "        path: https://other.example.com/z\n",
+         "GET https://other.example.com/z"},
+        {"blank is encoded", "        path: a b\n", "GET https://api.example.com/v1/a%20b"},
+        {"query",
+         "        path: t\n        request_parameters: {a: 1, b: x y, c: \"{{ config['x'] }}\"}\n",
+         "GET https://api.example.com/v1/t?a=1&b=x+y&c=7"},
+        {"undefined member is left out",
+         "        path: t\n        request_parameters: {a: \"{{ config['no'] }}\", b: 2}\n",
+         "GET https://api.example.com/v1/t?b=2"},
+        {"list repeats the key",
+         "        path: t\n        request_parameters: {a: \"{{ ['p', 'q'] }}\"}\n",
+         "GET https://api.example.com/v1/t?a=p&a=q"},
+        {"bool is Python's", "        path: t\n        request_parameters: {a: true}\n",
+         "GET https://api.example.com/v1/t?a=True"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        check_row(rows[i].name);
+        char manifest[2000];
+        snprintf(manifest, sizeof manifest, ONE_STREAM("%s", "", ""), rows[i].requester);
+        CLEANUP(script_done) Script script;
+        open_one(&script, manifest, "{\"x\":7}");
+        check_ask(&script, rows[i].line);
+    }
+}
+
+TEST(bodies_are_json_or_forms)
+{
+    const struct {
+        const char *name, *requester, *body;
+    } rows[] = {
+        {"json",
+         "        http_method: POST\n        request_body_json: {a: {b: \"{{ config['x'] }}\"}, n: "
+         "\"{{ None }}\"}\n",
+         "{\"a\": {\"b\": 7}}"},
+        {"form", "        http_method: POST\n        request_body_data: {a: x y, b: 2}\n",
+         "a=x+y&b=2"},
+        {"text",
+         "        http_method: POST\n        request_body_data: \"hello {{ config['x'] }}\"\n",
+         "hello 7"},
+        {"a text that is a mapping",
+         "        http_method: POST\n        request_body_data: \"{'a': 1}\"\n", "a=1"},
+        {"not with DELETE", "        http_method: DELETE\n        request_body_data: {a: 1}\n", ""},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        check_row(rows[i].name);
+        char manifest[2000];
+        snprintf(manifest, sizeof manifest, ONE_STREAM("%s", "", ""), rows[i].requester);
+        CLEANUP(script_done) Script script;
+        open_one(&script, manifest, "{\"x\":7}");
+        Error err = {0};
+        Str line = {0};
+        CHECK_OK(script_ask(&script, &line, &err), &err);
+        CHECK_STR(script.request.body, str_from(rows[i].body));
+    }
+}
+
+TEST(an_option_set_twice_is_refused)
+{
+    CLEANUP(script_done) Script script;
+    open_one(&script,
+             ONE_STREAM("        request_parameters: {limit: 5}\n",
+                        "      paginator:\n        type: DefaultPaginator\n"
+                        "        page_size_option: {type: RequestOption, inject_into: "
+                        "request_parameter, field_name: limit}\n"
+                        "        pagination_strategy: {type: PageIncrement, page_size: 2}\n",
+                        ""),
+             "{}");
+    Error err = {0};
+    Str line = {0};
+    CHECK(!script_ask(&script, &line, &err));
+    CHECK_CONTAINS(str_from(err.message), STR("limit"));
+}
+
+// ------------------------------------------------------------------------ pages
+
+#define PAGES(option, strategy)                                                                \
+    ONE_STREAM(                                                                                \
+        "        path: t\n",                                                                   \
+        "      paginator:\n        type: DefaultPaginator\n        page_token_option: " option \
+        "\n        page_size_option: {type: RequestOption, inject_into: "                      \
+        "request_parameter, field_name: n}\n        pagination_strategy: " strategy "\n",      \
+        "")
+#define IN_QUERY "{type: RequestOption, inject_into: request_parameter, field_name: p}"
+
+TEST(pages_are_counted_until_one_is_short)
+{
+    CLEANUP(script_done) Script script;
+    open_one(&script, PAGES(IN_QUERY, "{type: PageIncrement, page_size: 2, start_from_page: 1}"),
+             "{}");
+    check_ask(&script, "GET https://api.example.com/v1/t?n=2");
+    check_records(&script, "{\"items\":[{\"a\":1},{\"a\":2}]}", "[{\"a\":1},{\"a\":2}]");
+    check_ask(&script, "GET https://api.example.com/v1/t?p=2&n=2");
+    check_records(&script, "{\"items\":[{\"a\":3}]}", "[{\"a\":3}]");
+    check_ask(&script, "no more");
+}
+
+TEST(offsets_grow_by_what_came)
+{
+    CLEANUP(script_done) Script script;
+    open_one(&script,
+             PAGES(IN_QUERY, "{type: OffsetIncrement, page_size: \"{{ config['n'] }}\", "
+                             "inject_on_first_request: true}"),
+             "{\"n\":2}");
+    check_ask(&script, "GET https://api.example.com/v1/t?p=0&n=2");
+    check_records(&script, "{\"items\":[1,2]}", "[1,2]");
+    check_ask(&script, "GET https://api.example.com/v1/t?p=2&n=2");
+    check_records(&script, "{\"items\":[]}", "[]");
+    check_ask(&script, "no more");
+}
+
+TEST(a_next_address_is_followed_without_doubling_its_query)
+{
+    CLEANUP(script_done) Script script;
+    open_one(&script,
+             PAGES("{type: RequestPath}", "{type: CursorPagination, page_size: 2, cursor_value: "
+                                          "\"{{ response.get('next') }}\"}"),
+             "{}");
+    check_ask(&script, "GET https://api.example.com/v1/t?n=2");
+    check_records(&script,
+                  "{\"items\":[],\"next\":\"https://api.example.com/v1/t?n=2&after=x%2By\"}", "[]");
+    check_ask(&script, "GET https://api.example.com/v1/t?n=2&after=x%2By");
+    check_records(&script, "{\"items\":[],\"next\":null}", "[]");
+    check_ask(&script, "no more");
+}
+
+TEST(a_next_address_elsewhere_or_back_to_itself_fails)
+{
+    const struct {
+        const char *name, *next, *reason;
+    } rows[] = {
+        {"other host", "https://evil.example.com/v1/t", "another origin"},
+        {"other protocol", "http://api.example.com/v1/t", "another origin"},
+        {"other port", "https://api.example.com:8443/v1/t", "another origin"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        check_row(rows[i].name);
+        CLEANUP(script_done) Script script;
+        open_one(
+            &script,
+            PAGES(
+                "{type: RequestPath}",
+                "{type: CursorPagination, cursor_value: \"{{ response['next'] }}\", page_size: 1}"),
+            "{}");
+        check_ask(&script, "GET https://api.example.com/v1/t?n=1");
+        char body[200];
+        snprintf(body, sizeof body, "{\"items\":[],\"next\":\"%s\"}", rows[i].next);
+        Error err = {0};
+        CHECK_OK(script_answer(&script, 200, body, &err), &err);
+        CHECK_INT(script.outcome.verdict, PAGE_FAILED);
+        CHECK_CONTAINS(script.outcome.reason, str_from(rows[i].reason));
+    }
+    CLEANUP(script_done) Script script;
+    open_one(&script,
+             PAGES(IN_QUERY,
+                   "{type: CursorPagination, cursor_value: \"{{ response['c'] }}\", page_size: 1}"),
+             "{}");
+    check_ask(&script, "GET https://api.example.com/v1/t?n=1");
+    check_records(&script, "{\"items\":[],\"c\":\"k\"}", "[]");
+    check_ask(&script, "GET https://api.example.com/v1/t?p=k&n=1");
+    Error err = {0};
+    CHECK_OK(script_answer(&script, 200, "{\"items\":[],\"c\":\"k\"}", &err), &err);
+    CHECK_INT(script.outcome.verdict, PAGE_FAILED);
+}
+
+TEST(links_and_last_records_turn_pages)
+{
+    CLEANUP(script_done) Script script;
+    open_one(
+        &script,
+        PAGES("{type: RequestPath}",
+              "{type: CursorPagination, cursor_value: \"{{ headers['link']['next']['url'] }}\", "
+              "stop_condition: \"{{ 'next' not in headers['link'] }}\", page_size: 1}"),
+        "{}");
+    check_ask(&script, "GET https://api.example.com/v1/t?n=1");
+    Error err = {0};
+    CHECK_OK(script_answer_with(&script, 200, "{\"items\":[{}]}", "Link",
+                                "<https://api.example.com/v1/t?n=1&page=2>; rel=\"next\", "
+                                "<https://api.example.com/v1/t?page=9>; rel=\"last\"",
+                                &err),
+             &err);
+    check_ask(&script, "GET https://api.example.com/v1/t?n=1&page=2");
+    CHECK_OK(script_answer(&script, 200, "{\"items\":[{}]}", &err), &err);
+    check_ask(&script, "no more");
+
+    CLEANUP(script_done) Script second;
+    open_one(&second,
+             PAGES(IN_QUERY, "{type: CursorPagination, cursor_value: \"{{ last_record['id'] }}\", "
+                             "stop_condition: \"{{ last_page_size < 2 }}\", page_size: 2}"),
+             "{}");
+    check_ask(&second, "GET https://api.example.com/v1/t?n=2");
+    check_records(&second, "{\"items\":[{\"id\":1},{\"id\":5}]}", "[{\"id\":1},{\"id\":5}]");
+    check_ask(&second, "GET https://api.example.com/v1/t?p=5&n=2");
+    check_records(&second, "{\"items\":[{\"id\":6}]}", "[{\"id\":6}]");
+    check_ask(&second, "no more");
+}
+
+// ------------------------------------------------------------------------ records
+
+TEST(untouched_records_are_handed_out_as_they_lie_in_the_page)
+{
+    CLEANUP(script_done) Script script;
+    open_one(&script, ONE_STREAM("", "", ""), "{}");
+    check_ask(&script, "GET https://api.example.com/v1");
+    check_records(&script, "{\"items\":[{\"a\":1},{\"b\":[1.5,null]}]}",
+                  "[{\"a\":1},{\"b\":[1.5,null]}]");
+    yyjson_val *items = json_get(yyjson_doc_get_root(script.outcome.doc), STR("items"));
+    CHECK(script.outcome.records[0] == yyjson_arr_get(items, 0));
+    CHECK(script.outcome.records[1] == yyjson_arr_get(items, 1));
+    check_ask(&script, "no more");
+}
+
+TEST(bodies_of_every_shape_are_understood)
+{
+    const struct {
+        const char *name, *body, *records;
+    } rows[] = {
+        {"missing", "{}", "[]"},
+        {"null", "{\"items\":null}", "[]"},
+        {"one object", "{\"items\":{\"a\":1}}", "[{\"a\":1}]"},
+        {"empty object", "{\"items\":{}}", "[]"},
+        {"list of bodies", "[{\"items\":[1]},{\"items\":[2]}]", "[1,2]"},
+        {"empty body", "", "[]"},
+        {"blank body", " \n", "[]"},
+        {"plain", "7", "[]"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        check_row(rows[i].name);
+        CLEANUP(script_done) Script script;
+        open_one(&script, ONE_STREAM("", "", ""), "{}");
+        check_ask(&script, "GET https://api.example.com/v1");
+        check_records(&script, rows[i].body, rows[i].records);
+    }
+}
+
+TEST(records_are_filtered_and_transformed)
+{
+    const struct {
+        const char *name, *stream, *record, *result;
+    } rows[] = {
+        {"add",
+         "    transformations:\n      - type: AddFields\n        fields: [{path: [x, y], value: "
+         "\"{{ record['a'] + 1 }}\"}]\n",
+         "{\"a\":1}", "[{\"a\":1,\"x\":{\"y\":2}}]"},
+        {"add text",
+         "    transformations:\n      - type: AddFields\n        fields: [{path: [x], value: \"{{ "
+         "record['a'] }}\", value_type: string}]\n",
+         "{\"a\":1}", "[{\"a\":1,\"x\":\"1\"}]"},
+        {"add object",
+         "    transformations:\n      - type: AddFields\n        fields: [{path: [x], value: \"{{ "
+         "record['o'] }}\"}]\n",
+         "{\"o\":{\"k\":[1,null,true]}}",
+         "[{\"o\":{\"k\":[1,null,true]},\"x\":{\"k\":[1,null,true]}}]"},
+        {"second sees first",
+         "    transformations:\n      - type: AddFields\n        fields: [{path: [x], value: "
+         "\"2\"}, {path: [y], value: \"{{ record['x'] * 3 }}\"}]\n",
+         "{}", "[{\"x\":2,\"y\":6}]"},
+        {"condition",
+         "    transformations:\n      - type: AddFields\n        condition: \"{{ record['a'] == 2 "
+         "}}\"\n        fields: [{path: [x], value: \"1\"}]\n",
+         "{\"a\":1}", "[{\"a\":1}]"},
+        {"remove",
+         "    transformations:\n      - type: RemoveFields\n        field_pointers: [[a], [o, k], "
+         "[no, such]]\n",
+         "{\"a\":1,\"o\":{\"k\":1,\"l\":2},\"z\":0}", "[{\"o\":{\"l\":2},\"z\":0}]"},
+        {"remove by glob",
+         "    transformations:\n      - type: RemoveFields\n        field_pointers: [[\"*\", k]]\n",
+         "{\"a\":{\"k\":1},\"b\":{\"k\":2,\"m\":3},\"k\":4}",
+         "[{\"a\":{},\"b\":{\"m\":3},\"k\":4}]"},
+        {"remove from lists",
+         "    transformations:\n      - type: RemoveFields\n        field_pointers: [[l, \"0\"], "
+         "[l, \"2\"]]\n",
+         "{\"l\":[1,2,3]}", "[{\"l\":[null,2]}]"},
+        {"remove by condition",
+         "    transformations:\n      - type: RemoveFields\n        condition: \"{{ property is "
+         "none }}\"\n        field_pointers: [[\"**\"]]\n",
+         "{\"a\":null,\"b\":{\"c\":null,\"d\":1}}", "[{\"b\":{\"d\":1}}]"},
+        {"lower", "    transformations:\n      - type: KeysToLower\n", "{\"Ab\":1}",
+         "[{\"ab\":1}]"},
+        {"replace", "    transformations:\n      - {type: KeysReplace, old: \" \", new: _}\n",
+         "{\"a b\":{\"c d\":1}}", "[{\"a_b\":{\"c_d\":1}}]"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        check_row(rows[i].name);
+        char manifest[3000], body[500];
+        snprintf(manifest, sizeof manifest, ONE_STREAM("", "", "%s"), rows[i].stream);
+        snprintf(body, sizeof body, "{\"items\":[%s]}", rows[i].record);
+        CLEANUP(script_done) Script script;
+        open_one(&script, manifest, "{}");
+        check_ask(&script, "GET https://api.example.com/v1");
+        check_records(&script, body, rows[i].result);
+    }
+}
+
+TEST(a_filter_keeps_what_its_condition_says)
+{
+    CLEANUP(script_done) Script script;
+    open_one(&script,
+             ONE_STREAM("",
+                        "        record_filter: {type: RecordFilter, condition: \"{{ record['a'] > "
+                        "config['least'] }}\"}\n",
+                        ""),
+             "{\"least\":1}");
+    check_ask(&script, "GET https://api.example.com/v1");
+    check_records(&script, "{\"items\":[{\"a\":1},{\"a\":2}]}", "[{\"a\":2}]");
+}
+
+// ------------------------------------------------------------------------ errors
+
+#define HANDLER "        error_handler:\n          type: DefaultErrorHandler\n"
+
+TEST(answers_are_judged_as_the_manifest_says)
+{
+    const struct {
+        const char *name, *handler;
+        int status;
+        const char *body;
+        PageVerdict verdict;
+        int64_t wait_s;
+    } rows[] = {
+        {"built in: too many", "", 429, "{}", PAGE_LIMITED, -1},
+        {"built in: trouble", "", 503, "", PAGE_RETRY, -1},
+        {"built in: bad request", "", 400, "{}", PAGE_FAILED, -1},
+        {"built in: denied", "", 403, "{}", PAGE_DENIED, -1},
+        {"html instead of json", "", 200, "<html>", PAGE_RETRY, -1},
+        {"cut body", "", 200, "{\"items\":[1", PAGE_RETRY, -1},
+        {"ignore",
+         HANDLER "          response_filters: [{type: HttpResponseFilter, http_codes: [404], "
+                 "action: IGNORE}]\n",
+         404, "", PAGE_IGNORED, -1},
+        {"predicate",
+         HANDLER
+         "          response_filters: [{type: HttpResponseFilter, predicate: \"{{ 'error' in "
+         "response }}\", action: FAIL, error_message: \"says {{ response['error'] }}\"}]\n",
+         200, "{\"error\":\"x\"}", PAGE_FAILED, -1},
+        {"contains",
+         HANDLER "          response_filters: [{type: HttpResponseFilter, error_message_contains: "
+                 "slow down, action: RATE_LIMITED}]\n",
+         400, "{\"errors\":[{\"message\":\"please slow down\"}]}", PAGE_LIMITED, -1},
+        {"constant",
+         HANDLER "          backoff_strategies: [{type: ConstantBackoffStrategy, "
+                 "backoff_time_in_seconds: 7}]\n",
+         500, "", PAGE_RETRY, 7},
+        {"exponential",
+         HANDLER "          backoff_strategies: [{type: ExponentialBackoffStrategy, factor: 3}]\n",
+         500, "", PAGE_RETRY, 6},
+        {"a header that is not there",
+         HANDLER "          backoff_strategies: [{type: WaitTimeFromHeader, header: Retry-After}, "
+                 "{type: ConstantBackoffStrategy, backoff_time_in_seconds: 4}]\n",
+         500, "", PAGE_RETRY, 4},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        check_row(rows[i].name);
+        char manifest[3000];
+        snprintf(manifest, sizeof manifest, ONE_STREAM("%s", "", ""), rows[i].handler);
+        CLEANUP(script_done) Script script;
+        open_one(&script, manifest, "{}");
+        check_ask(&script, "GET https://api.example.com/v1");
+        Error err = {0};
+        CHECK_OK(script_answer(&script, rows[i].status, rows[i].body, &err), &err);
+        CHECK_INT(script.outcome.verdict, rows[i].verdict);
+        CHECK_INT(script.outcome.wait_us, rows[i].wait_s < 0 ? -1 : rows[i].wait_s * 1000000);
+        CHECK(script.outcome.record_count == 0);
+    }
+}
+
+TEST(a_retried_request_is_the_same_and_counted)
+{
+    CLEANUP(script_done) Script script;
+    open_one(&script, ONE_STREAM(HANDLER "          max_retries: 2\n", "", ""), "{}");
+    Error err = {0};
+    for (int attempt = 1; attempt <= 3; attempt++) {
+        check_ask(&script, "GET https://api.example.com/v1");
+        CHECK_OK(script_answer(&script, 500, "", &err), &err);
+        CHECK_INT(script.outcome.attempt, attempt);
+        CHECK_INT(script.outcome.attempts_max, 3);
+    }
+    check_ask(&script, "GET https://api.example.com/v1");
+    check_records(&script, "{\"items\":[1]}", "[1]");
+}
+
+TEST(headers_say_how_long_to_wait)
+{
+    CLEANUP(script_done) Script script;
+    open_one(&script,
+             ONE_STREAM(HANDLER "          backoff_strategies: [{type: WaitTimeFromHeader, header: "
+                                "X-Wait, regex: \"\\\\d+\", max_waiting_time_in_seconds: 60}]\n",
+                        "", ""),
+             "{}");
+    Error err = {0};
+    check_ask(&script, "GET https://api.example.com/v1");
+    CHECK_OK(script_answer_with(&script, 429, "", "x-wait", "12 seconds", &err), &err);
+    CHECK_INT(script.outcome.verdict, PAGE_LIMITED);
+    CHECK_INT(script.outcome.wait_us, 12000000);
+    check_ask(&script, "GET https://api.example.com/v1");
+    CHECK_OK(script_answer_with(&script, 429, "", "x-wait", "61", &err), &err);
+    CHECK_INT(script.outcome.verdict, PAGE_FAILED);
+}
+
+TEST(redirects_lead_to_a_new_request)
+{
+    CLEANUP(script_done) Script script;
+    open_one(&script, ONE_STREAM("        path: t\n", "", ""), "{}");
+    Error err = {0};
+    check_ask(&script, "GET https://api.example.com/v1/t");
+    CHECK_OK(script_answer_with(&script, 302, "", "Location", "/v2/t?x=1", &err), &err);
+    CHECK_INT(script.outcome.verdict, PAGE_REDIRECT);
+    check_ask(&script, "GET https://api.example.com/v2/t?x=1");
+    for (int i = 0; i < REDIRECTS_MAX; i++)
+        CHECK_OK(script_answer_with(&script, 302, "", "Location", "/v2/t", &err), &err);
+    CHECK_INT(script.outcome.verdict, PAGE_FAILED);
+}
+
+// ------------------------------------------------------------------------ windows and partitions
+
+#define CURSOR                                                                                    \
+    "    incremental_sync:\n      type: DatetimeBasedCursor\n      cursor_field: at\n"            \
+    "      datetime_format: \"%Y-%m-%d\"\n      start_datetime: \"2025-01-01\"\n"                 \
+    "      step: P1D\n      cursor_granularity: P1D\n"                                            \
+    "      start_time_option: {type: RequestOption, inject_into: request_parameter, field_name: " \
+    "from}\n"                                                                                     \
+    "      end_time_option: {type: RequestOption, inject_into: request_parameter, field_name: "   \
+    "to}\n"
+
+TEST(a_window_is_written_in_the_cursors_format)
+{
+    CLEANUP(script_done) Script script;
+    open_one(&script,
+             ONE_STREAM("        path: \"t/{{ stream_interval['start_time'] }}\"\n", "", CURSOR),
+             "{}");
+    Error err = {0};
+    CursorInfo info = stream_cursor(script.stream);
+    CHECK(info.exists);
+    CHECK_STR(info.field, STR("at"));
+    CHECK_INT(info.step.us, INT64_C(86400000000));
+    const Window window = {.from_us = INT64_C(1735776000000000),
+                           .to_us = INT64_C(1735862400000000)};
+    CHECK_OK(script_begin(&script, "s", NULL, &window, &err), &err);
+    check_ask(&script, "GET https://api.example.com/v1/t/2025-01-02?from=2025-01-02&to=2025-01-03");
+}
+
+#define PARENT                                                                                    \
+    "      partition_router:\n        type: SubstreamPartitionRouter\n"                           \
+    "        parent_stream_configs:\n          - type: ParentStreamConfig\n"                      \
+    "            parent_key: id\n            partition_field: acc\n"                              \
+    "            extra_fields: [[info, zone]]\n"                                                  \
+    "            request_option: {type: RequestOption, inject_into: header, field_name: X-Acc}\n" \
+    "            stream:\n              type: DeclarativeStream\n              name: p\n"         \
+    "              retriever:\n                type: SimpleRetriever\n"                           \
+    "                requester: {type: HttpRequester, url_base: \"https://api.example.com\"}\n"   \
+    "                record_selector: {type: RecordSelector, extractor: {type: DpathExtractor, "  \
+    "field_path: []}}\n"
+
+TEST(partitions_come_from_records_and_from_their_keys)
+{
+    CLEANUP(script_done) Script script;
+    open_one(&script,
+             ONE_STREAM("        path: \"a/{{ stream_partition['acc'] }}/{{ "
+                        "stream_slice.extra_fields['info.zone'] }}\"\n",
+                        PARENT, ""),
+             "{}");
+    CHECK_STR(stream_name(stream_parent(script.stream)), STR("p"));
+    CHECK_STR(stream_partition_field(script.stream), STR("acc"));
+    Error err = {0};
+    yyjson_doc *doc = NULL;
+    Partition partition = {0}, again = {0};
+    bool there = false;
+    CHECK_OK(json_parse(STR("[{\"id\":17,\"info\":{\"zone\":\"UTC\"}},{\"id\":null},{\"x\":1}]"),
+                        "r", script.arena, &doc, &err),
+             &err);
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    CHECK_OK(stream_partition_from_record(script.stream, NULL, yyjson_arr_get(root, 0),
+                                          script.arena, &partition, &there, &err),
+             &err);
+    CHECK(there);
+    CHECK_STR(partition.key, STR("{\"acc\":17,\"parent_slice\":{}}"));
+    CHECK_OK(script_begin(&script, "s", &partition, NULL, &err), &err);
+    check_ask(&script, "GET https://api.example.com/v1/a/17/UTC");
+    CHECK(script.request.header_count == 1);
+    CHECK_STR(script.request.headers[0].value, STR("17"));
+
+    CHECK_OK(stream_partition_from_key(script.stream, partition.key, script.arena, &again, &err),
+             &err);
+    CHECK_STR(again.key, partition.key);
+    for (size_t i = 1; i < 3; i++) {
+        CHECK_OK(stream_partition_from_record(script.stream, NULL, yyjson_arr_get(root, i),
+                                              script.arena, &partition, &there, &err),
+                 &err);
+        CHECK(!there);
+    }
+}
+
+// ------------------------------------------------------------------------ faults
+
+TEST(reading_survives_every_fault)
+{
+    const char *manifest = PAGES(
+        IN_QUERY, "{type: CursorPagination, cursor_value: \"{{ response['c'] }}\", page_size: 2}");
+    FAULTS() {
+        Error err = {0};
+        Str first = {0}, second = {0};
+        CLEANUP(script_done) Script script = {0};
+        bool ok = script_open(&script, manifest, "{}", &err) &&
+                  script_begin(&script, "s", NULL, NULL, &err) &&
+                  script_ask(&script, &first, &err) &&
+                  script_answer(&script, 200, "{\"items\":[{\"a\":1}],\"c\":\"k\"}", &err) &&
+                  script_ask(&script, &second, &err);
+        CHECK(ok == (err.code == ERROR_NONE));
+        CHECK_STR(second, ok ? STR("GET https://api.example.com/v1/t?p=k&n=2") : STR(""));
+    }
+}
