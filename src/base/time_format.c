@@ -68,9 +68,31 @@ static inline bool read_digits(Reader *reader, int least, int most, int *ret_val
     return count >= least;
 }
 
-static inline bool read_number(Reader *reader, int most, int low, int high, int *ret_value)
+// One or two digits: nearly always two, which needs no loop.
+static inline bool read_two(Reader *reader, int low, int high, int *ret_value)
 {
-    return read_digits(reader, 1, most, ret_value) && *ret_value >= low && *ret_value <= high;
+    if (reader->end - reader->at >= 2) {
+        const unsigned tens = (unsigned)(reader->at[0] - '0');
+        const unsigned ones = (unsigned)(reader->at[1] - '0');
+        if (tens <= 9 && ones <= 9) {
+            reader->at += 2;
+            *ret_value = (int)(tens * 10 + ones);
+            return *ret_value >= low && *ret_value <= high;
+        }
+    }
+    return read_digits(reader, 1, 2, ret_value) && *ret_value >= low && *ret_value <= high;
+}
+
+static inline bool read_year(Reader *reader, int *ret_year)
+{
+    const char *start = reader->at;
+    int century = 0;
+    int year = 0;
+    if (!read_two(reader, 0, 99, &century) || !read_two(reader, 0, 99, &year) ||
+        reader->at - start != 4)
+        return false;
+    *ret_year = century * 100 + year;
+    return *ret_year >= 1;
 }
 
 // Up to nine digits behind the point; microseconds are kept.
@@ -174,17 +196,17 @@ static bool read_directive(Reader *reader, char directive)
     int index = 0;
     switch (directive) {
     case 'Y':
-        return read_digits(reader, 4, 4, &civil->year) && civil->year >= 1;
+        return read_year(reader, &civil->year);
     case 'm':
-        return read_number(reader, 2, 1, 12, &civil->month);
+        return read_two(reader, 1, 12, &civil->month);
     case 'd':
-        return read_number(reader, 2, 1, 31, &civil->day);
+        return read_two(reader, 1, 31, &civil->day);
     case 'H':
-        return read_number(reader, 2, 0, 23, &civil->hour);
+        return read_two(reader, 0, 23, &civil->hour);
     case 'M':
-        return read_number(reader, 2, 0, 59, &civil->minute);
+        return read_two(reader, 0, 59, &civil->minute);
     case 'S':
-        return read_number(reader, 2, 0, 60, &civil->second);
+        return read_two(reader, 0, 60, &civil->second);
     case 'f':
         return read_fraction(reader, &civil->microsecond);
     case 'z':
@@ -192,11 +214,12 @@ static bool read_directive(Reader *reader, char directive)
     case 'Z':
         return read_zone_name(reader);
     case 'I':
-        return read_number(reader, 2, 1, 12, &reader->twelve);
+        return read_two(reader, 1, 12, &reader->twelve);
     case 'p':
         return read_half(reader);
     case 'j':
-        return read_number(reader, 3, 1, 366, &reader->day_of_year);
+        return read_digits(reader, 1, 3, &reader->day_of_year) && reader->day_of_year >= 1 &&
+               reader->day_of_year <= 366;
     case 'y': // POSIX: 69 to 99 are of the twentieth century
         if (!read_digits(reader, 2, 2, &civil->year))
             return false;
