@@ -84,7 +84,6 @@ static bool set_transport(HttpClient *client, CURL *easy, Error *err)
     SET(easy, CURLOPT_QUICK_EXIT, 1L); // a resolver thread that hangs must not hold us up
     SET(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     SET(easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
-    SET(easy, CURLOPT_BUFFERSIZE, (long)RECEIVE_BYTES);
     SET(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     SET(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)client->options.connect_timeout_ms);
     SET(easy, CURLOPT_USERAGENT, client->options.user_agent.data);
@@ -230,15 +229,33 @@ bool http_check_request(const HttpClient *client, const HttpRequest *request, Ur
     return true;
 }
 
+static bool new_handle(Slot *slot, Error *err)
+{
+    slot->easy = fault_here() ? NULL : curl_easy_init();
+    if (slot->easy == NULL)
+        return error_set(err, ERROR_LIMIT, "http: out of memory");
+    SET(slot->easy, CURLOPT_BUFFERSIZE, (long)RECEIVE_BYTES);
+    return true;
+}
+
+// A handle as good as new. After HTTP/2 a reset one still holds its buffer and refuses another
+// size (curl 7.88), so it is replaced.
+static bool renew_handle(Slot *slot, Error *err)
+{
+    if (slot->easy == NULL)
+        return new_handle(slot, err);
+    curl_easy_reset(slot->easy);
+    if (curl_easy_setopt(slot->easy, CURLOPT_BUFFERSIZE, (long)RECEIVE_BYTES) == CURLE_OK)
+        return true;
+    curl_easy_cleanup(slot->easy);
+    return new_handle(slot, err);
+}
+
 bool http_configure(Slot *slot, const Url *url, Error *err)
 {
     HttpClient *client = slot->client;
     const HttpRequest *request = slot->transfer->exchange.request;
-    if (slot->easy == NULL)
-        slot->easy = fault_here() ? NULL : curl_easy_init();
-    if (slot->easy == NULL)
-        return error_set(err, ERROR_LIMIT, "http: out of memory");
-    curl_easy_reset(slot->easy);
+    TRY(renew_handle(slot, err));
     TRY(set_security(client, slot->easy, err));
     TRY(set_transport(client, slot->easy, err));
     TRY(set_proxy(client, slot->easy, url, err));
