@@ -8,6 +8,7 @@ bool cli_run(Cli *cli, Error *err);
 bool cli_plan(Cli *cli, Error *err);
 bool cli_query(Cli *cli, Error *err);
 bool cli_check(Cli *cli, Error *err);
+bool cli_source_read(Cli *cli, Error *err);
 
 // --mode, --from, --to, --stream, --account and what goes with them: shared by run and plan.
 bool cli_read_run_options(const Cli *cli, RunOptions *options, Error *err);

@@ -36,6 +36,17 @@ const Command commands[] = {
      "  pawl plan jobs/ctm.json --mode historic --from 2025-05-01", cli_plan},
     {"query", "JOB SQL", "ask the job's warehouse; read-only", NULL, 2, 2, {OPTION_ENV, {NULL, NULL, NULL}},
      "  pawl query jobs/ctm.json 'SELECT * FROM pipeline_health'", cli_query},
+    {"source read", "--manifest FILE --config FILE", "read a low-code manifest by itself, speaking the Airbyte protocol",
+     "Writes RECORD, STATE, LOG and TRACE messages, one a line, to standard output. The manifest's own cursor,\n"
+     "partitions and retry rules hold; a job's do not.",
+     0, 0,
+     {{"manifest", "FILE", "the connector, YAML"},
+      {"config", "FILE", "its config, JSON"},
+      {"catalog", "FILE", "configured catalog, JSON; every stream where not given"},
+      {"state", "FILE", "state messages of an earlier read, JSON; empty = read from the start"},
+      {"test-now", "TIME", "tests only: the clock stands still at this time, and waits return at once"},
+      OPTION_CONNECT, {NULL, NULL, NULL}},
+     "  pawl source read --manifest connectors/ctm/manifest.yaml --config config.json", cli_source_read},
     {NULL, NULL, NULL, NULL, 0, 0, {{NULL, NULL, NULL}}, NULL, NULL},
 };
 // clang-format on
