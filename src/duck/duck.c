@@ -4,8 +4,9 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <unistd.h>
 
-enum { SQL_BYTES = 4096, MESSAGE_BYTES = 400 };
+enum { SQL_BYTES = 4096, ATTACH_BYTES = 100, MESSAGE_BYTES = 400, ROW_GROUP_ROWS = 122880 };
 
 static ErrorCode code_of(duckdb_error_type type, const char *message)
 {
@@ -156,6 +157,20 @@ static bool quote(const char *text, char *out, size_t room)
     return true;
 }
 
+static void attach_options(const DuckOptions *options, char *text, size_t room)
+{
+    const int rows = options->row_group_rows > 0 ? options->row_group_rows : ROW_GROUP_ROWS;
+    assert(rows % DUCK_VECTOR_ROWS == 0);
+    if (options->read_only)
+        (void)snprintf(text, room, "READ_ONLY");
+    // Naming a format older than that of a file that is there would be refused.
+    else if (options->storage != NULL && access(options->path, F_OK) != 0)
+        (void)snprintf(text, room, "ROW_GROUP_SIZE %d, STORAGE_VERSION '%s'", rows,
+                       options->storage);
+    else
+        (void)snprintf(text, room, "ROW_GROUP_SIZE %d", rows);
+}
+
 // The file is attached rather than opened, so that SQL knows it by a name of ours: opened as
 // "ctm.duckdb" it would be called "ctm", and "ctm.calls" would no longer say whether ctm is the
 // file or the schema.
@@ -175,8 +190,10 @@ static bool attach(Duck *duck, const DuckOptions *options, Error *err)
     if (strlen(options->path) + 5 > sizeof(plain_temp) ||
         !quote(options->path, path, sizeof(path)) || !quote(folder, temp, sizeof(temp)))
         return error_set(err, ERROR_LIMIT, "duckdb: the path is too long");
-    (void)snprintf(sql, sizeof(sql), "SET temp_directory = %s; ATTACH %s AS %s%s; USE %s", temp,
-                   path, options->name, options->read_only ? " (READ_ONLY)" : "", options->name);
+    char attach[ATTACH_BYTES];
+    attach_options(options, attach, sizeof(attach));
+    (void)snprintf(sql, sizeof(sql), "SET temp_directory = %s; ATTACH %s AS %s (%s); USE %s", temp,
+                   path, options->name, attach, options->name);
     return duck_run_sql(duck, sql, err);
 }
 

@@ -53,7 +53,9 @@ typedef struct DuckOptions {
     int threads;             // 0 = 1
     uint64_t memory_bytes;   // 0 = DuckDB's own choice
     const char *temp_folder; // where it spills; NULL = "<path>.tmp"
-    const char *settings;    // more SQL to run first, or NULL
+    int row_group_rows;  // of tables made or grown now, a multiple of DUCK_VECTOR_ROWS; 0 = 122,880
+    const char *storage; // format of a new file: "v1.2.0" and up can be read by DuckDB 1.2 and up
+    const char *settings; // more SQL to run first, or NULL
 } DuckOptions;
 
 // On failure nothing is open.

@@ -5,6 +5,11 @@
 
 #include <assert.h>
 
+// A row group is held raw until it is full. One of DuckDB's usual 122,880 rows of 2 KB would not
+// fit into the memory that a run may have, and would be spilled, read again, and only then be
+// written.
+enum { ROW_GROUP_ROWS = 15 * DUCK_VECTOR_ROWS };
+
 // clang-format off
 static const Field duck_warehouse_fields[] = {
     {"path",      FIELD_STR(DuckWarehouse, path),              .required = true, .help = "the database file"},
@@ -61,11 +66,12 @@ static bool duck_warehouse_idle(void *state, Error *err)
 
 static bool open_file(DuckWarehouse *db, Error *err)
 {
-    // One row group is buffered before it is written, not five: each is about 300 MB of rows.
     const DuckOptions options = {.path = db->path.data,
                                  .name = DUCKDB_DATABASE_NAME,
                                  .threads = (int)db->threads,
                                  .memory_bytes = db->memory_bytes,
+                                 .row_group_rows = ROW_GROUP_ROWS,
+                                 .storage = "v1.2.0", // the first that has zstd
                                  .settings = "SET write_buffer_row_group_count = 1"};
     const int64_t deadline_us = db->env->monotonic_us(db->env->state) + db->lock_wait_us;
     kill_point("warehouse open");

@@ -3,8 +3,9 @@
 
 #include <assert.h>
 
-// Batches whose strings a chunk may point at. More small batches than this make a smaller chunk.
-enum { HELD_MAX = 64 };
+// Batches whose strings a chunk may point at. Where each gives a few rows only, chunks are small:
+// that costs less than holding more of them.
+enum { HELD_MAX = 4 };
 
 bool duck_warehouse_load_begin(void *state, const LoadSpec *spec, bool *ret_loaded, Error *err)
 {

@@ -108,7 +108,8 @@ typedef struct WarehouseDriver {
     // start at `base_folder`.
     bool (*open)(void *state, Env *env, Str base_folder, uint64_t memory_bytes, Error *err);
     void (*close)(void *state);
-    // Gives up the connection (and DuckDB's file lock) until the next call needs it.
+    // Gives up the connection (and DuckDB's file lock) until the next call needs it. Worth it
+    // before a wait, not between two loads: opening again costs DuckDB what it had cached.
     bool (*idle)(void *state, Error *err);
 
     // Ledger, ETL_LOG, PIPELINE_HEALTH and the tables: created or evolved. Idempotent.
