@@ -73,7 +73,7 @@ const Field contract_column_fields[] = {
     {"required",       FIELD_BOOL(ColumnSpec, required), .fallback = "false", .help = "a record without it goes to the quarantine table"},
     {"comment",        FIELD_STR(ColumnSpec, comment), .help = "one line for the table's documentation"},
     {"from",           FIELD_JSON(ColumnSpec, from), .help = "path or paths where the value may be found, the first that is not null wins; default: /<name>"},
-    {"from_partition", FIELD_STR(ColumnSpec, from_partition), .help = "field of the slice's partition that gives the value"},
+    {"from_partition", FIELD_STR(ColumnSpec, from_partition), .help = "field of the slice's partition that gives the value, or a JSON pointer into it"},
     {"formats",        FIELD_JSON(ColumnSpec, formats), .help = "of a timestamp or date, tried in order: iso, epoch_s, epoch_ms, epoch_us or a strptime format"},
     {"zone",           FIELD_STR(ColumnSpec, zone), .help = "IANA zone of times that name none; default: the account's"},
     {"unit",           FIELD_JSON(ColumnSpec, unit), .help = "\"ms\": milliseconds become seconds; {\"ms_if_over\": path, \"less\": path, \"or_over\": number}: only where over it"},
@@ -81,7 +81,7 @@ const Field contract_column_fields[] = {
     {"privacy",        FIELD_CHOICE(ColumnSpec, privacy, privacies), .fallback = "keep", .help = "keep, mask, hash or drop; holds for every path the column names"},
     {0},
 };
-static const Field unit_fields[] = {
+const Field contract_unit_fields[] = {
     {"ms_if_over",     FIELD_STR(UnitSpec, ms_if_over), .help = "path of the number that the value cannot exceed in seconds"},
     {"less",           FIELD_STR(UnitSpec, less), .help = "path of a number to take off that one first"},
     {"or_over",        FIELD_DOUBLE(UnitSpec, or_over, 0, 1e12), .fallback = "86400", .help = "the limit where that path holds no number"},
@@ -561,7 +561,7 @@ static bool read_unit(Reader *reader, const ColumnSpec *spec, Str pointer, Colum
         return true;
     }
     UnitSpec unit = {0};
-    TRY(field_read(unit_fields, spec->unit, reader->file, at, reader->arena, &unit,
+    TRY(field_read(contract_unit_fields, spec->unit, reader->file, at, reader->arena, &unit,
                    reader->findings, err));
     plan->unit.kind = UNIT_MS_IF_OVER;
     plan->unit.limit = unit.or_over;
@@ -740,15 +740,19 @@ static bool read_key(Reader *reader, yyjson_val *array, Error *err)
 
 static bool read_partition(Reader *reader, Error *err)
 {
-    Str *names = arena_alloc_array(reader->arena, reader->own_count + 1, sizeof(Str), err);
-    TRY(names != NULL);
-    size_t count = 0;
+    ContractInfo *info = &reader->contract->info;
+    Str *columns = arena_alloc_array(reader->arena, reader->own_count + 1, sizeof(Str), err);
+    TRY(columns != NULL);
+    Str *fields = arena_alloc_array(reader->arena, reader->own_count + 1, sizeof(Str), err);
+    TRY(fields != NULL);
     for (size_t i = 0; i < reader->own_count; i++) {
-        if (reader->specs[i].from_partition.size > 0)
-            names[count++] = reader->own[i].name;
+        if (reader->specs[i].from_partition.size == 0)
+            continue;
+        columns[info->partition_count] = reader->own[i].name;
+        fields[info->partition_count++] = reader->specs[i].from_partition;
     }
-    reader->contract->info.partition_columns = names;
-    reader->contract->info.partition_count = count;
+    info->partition_columns = columns;
+    info->partition_fields = fields;
     return true;
 }
 

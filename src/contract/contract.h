@@ -37,11 +37,16 @@ typedef struct ContractInfo {
                        // none
     const Str *key_columns;
     size_t key_count;
+    const Str *partition_columns; // the columns that hold the partition's values, "account_id"
     const Str
-        *partition_columns; // the column that holds each partition field's value, "account_id"
+        *partition_fields; // and where in the partition each is: "account_id", or a JSON pointer
+                           // "/parent_slice/account_id"
     size_t partition_count;
 } ContractInfo;
 const ContractInfo *contract_info(const Contract *contract);
+
+// The JSON Schema of a contract file (draft 2020-12), as schemas/contract.schema.json holds it.
+bool contract_write_schema(Buf *out, Error *err) MUST_USE;
 
 // What happened to a slice's records, for ETL_LOG and reconciliation.
 typedef struct ShapeCounts {

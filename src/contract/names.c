@@ -12,7 +12,7 @@ static bool names_start(Names *names, Error *err)
     names->count = 0;
     names->changed = false;
     names->first = (Name){0};
-    names->sorted = arena_alloc_array(names->arena, NAMES_MAX, sizeof(Name *), err);
+    names->sorted = arena_alloc_raw(names->arena, NAMES_MAX * sizeof(Name *), err);
     TRY(names->sorted != NULL);
     names->table = arena_alloc_array(names->arena, TABLE_SIZE, sizeof(Name *), err);
     return names->table != NULL;

@@ -110,6 +110,7 @@ bool contract_read(Str bytes, const char *name, Arena *arena, Findings *findings
 // manual.
 extern const Field contract_fields[];
 extern const Field contract_column_fields[];
+extern const Field contract_unit_fields[];
 
 // The node of a member, or NULL. Few members have nodes, so this looks through them.
 static inline const Node *node_member(const Node *node, Str name)

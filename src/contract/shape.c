@@ -85,9 +85,10 @@ static bool shaper_init(Shaper *shaper, Error *err)
     TRY(names_init(&shaper->names, contract->root, err));
     TRY(text_init(&shaper->text, err));
     TRY(hasher_init(&shaper->hasher, err));
-    shaper->slots = arena_alloc_array(arena, NAMES_MAX, sizeof(yyjson_val *), err);
+    // Large, but only as much of them as records have members is ever touched.
+    shaper->slots = arena_alloc_raw(arena, NAMES_MAX * sizeof(yyjson_val *), err);
     TRY(shaper->slots != NULL);
-    shaper->entries = arena_alloc_array(arena, RECORD_MEMBERS_MAX, sizeof(Entry), err);
+    shaper->entries = arena_alloc_raw(arena, RECORD_MEMBERS_MAX * sizeof(Entry), err);
     TRY(shaper->entries != NULL);
     shaper->sources = arena_alloc_array(arena, contract->source_count + 1, sizeof(Sourced), err);
     TRY(shaper->sources != NULL);
@@ -571,6 +572,11 @@ static void count_misfit(Shaper *shaper, int source)
     shaper->frozen_why = "holds a value that does not fit its column";
 }
 
+static yyjson_val *partition_value(yyjson_val *partition, Str field)
+{
+    return field.data[0] == '/' ? json_pointer(partition, field) : json_get(partition, field);
+}
+
 // The column's value: the partition's, or the first path's that has one which fits. What other
 // paths say is kept unless it is the same.
 static bool choose(Shaper *shaper, const ColumnPlan *plan, yyjson_val *partition, bool *ret_has,
@@ -579,7 +585,8 @@ static bool choose(Shaper *shaper, const ColumnPlan *plan, yyjson_val *partition
     bool has = false;
     Fit fit = FIT_NO;
     if (plan->from_partition.size > 0) {
-        const Sourced given = {.value = json_get(partition, plan->from_partition), .odd = true};
+        const Sourced given = {.value = partition_value(partition, plan->from_partition),
+                               .odd = true};
         if (given.value != NULL && !unsafe_yyjson_is_null(given.value)) {
             TRY(cast_another(shaper, plan, &given, NULL, &fit, ret_cell, err));
             has = fit == FIT_YES;
