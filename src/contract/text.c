@@ -96,16 +96,18 @@ static bool write_step(const Place *place, Buf *out, Error *err)
     if (place->name.data == NULL)
         return buf_printf(out, err, "/%zu", place->index);
     CLEANUP(buf_done) Buf step = {0};
+    CLEANUP(buf_done) Buf coded = {0};
+    Str name = place->name;
+    if (!text_is_clean(name)) {
+        TRY(buf_append(&coded, STR("$name:"), err));
+        TRY(text_write_base64(name, &coded, err));
+        name = buf_str(&coded);
+    }
     TRY(buf_append_char(&step, '/', err));
-    if (!text_is_clean(place->name)) {
-        TRY(buf_append(&step, STR("$name:"), err));
-        TRY(text_write_base64(place->name, &step, err));
-    } else {
-        for (size_t i = 0; i < place->name.size; i++) {
-            const char c = place->name.data[i];
-            const Str piece = c == '~' ? STR("~0") : c == '/' ? STR("~1") : (Str){&c, 1};
-            TRY(buf_append(&step, piece, err));
-        }
+    for (size_t i = 0; i < name.size; i++) {
+        const char c = name.data[i];
+        const Str piece = c == '~' ? STR("~0") : c == '/' ? STR("~1") : (Str){&c, 1};
+        TRY(buf_append(&step, piece, err));
     }
     // Without the quotes that json_write_str() puts around it.
     const size_t start = out->size;
