@@ -5,6 +5,8 @@
 #include <stdio.h>
 
 static bool raise_as(Machine *machine, TemplateOutcome outcome, Error *err, const char *format,
+                     va_list args) PRINTF_LIKE(4, 0);
+static bool raise_as(Machine *machine, TemplateOutcome outcome, Error *err, const char *format,
                      va_list args)
 {
     char message[200];

@@ -101,6 +101,8 @@ static bool skip(Compiler *compiler, const char *text)
 // Makes room for `count` instructions at `at`, what stands there moving back.
 static bool insert(Compiler *compiler, size_t at, size_t count, Error *err)
 {
+    if (count == 0)
+        return true;
     if (compiler->count + count > PROGRAM_MAX)
         return error_set(err, ERROR_LIMIT, "regular expression: too large");
     if (compiler->count + count > compiler->room) {
@@ -438,6 +440,8 @@ static bool make_loop(Compiler *compiler, size_t from, bool lazy, Error *err)
 
 static bool copy_part(Compiler *compiler, size_t from, size_t size, Error *err)
 {
+    if (size == 0) // "(?:)*": nothing to copy, and maybe no program yet
+        return true;
     const size_t to = compiler->count;
     TRY(insert(compiler, to, size, err));
     memcpy(compiler->program + to, compiler->program + from, size * sizeof(*compiler->program));
