@@ -26,8 +26,9 @@ static bool take_row(void *visitor, const Str *cells, size_t columns)
     if (row == NULL)
         return false;
     for (size_t i = 0; i < columns; i++) {
-        const Str cell = cells[i].data == NULL ? STR("") : cells[i];
-        if (!arena_copy_str(table->arena, cell, &row[i], table->err))
+        const Str cell = cells[i];
+        row[i] = cell;
+        if (cell.data != NULL && !arena_copy_str(table->arena, cell, &row[i], table->err))
             return false;
         const size_t width = cell.size < WIDTH_MAX ? cell.size : WIDTH_MAX;
         table->widths[i] = width > table->widths[i] ? width : table->widths[i];
@@ -37,14 +38,15 @@ static bool take_row(void *visitor, const Str *cells, size_t columns)
     return true;
 }
 
-// One JSON array of strings a row.
+// One JSON array a row, of strings and nulls.
 static bool print_json(const Table *table, Error *err)
 {
     CLEANUP(buf_done) Buf text = {0};
     for (size_t i = 0; i < table->count; i++) {
         for (size_t k = 0; k < table->columns; k++)
             TRY(buf_append_char(&text, k == 0 ? '[' : ',', err) &&
-                json_write_str(table->rows[i][k], &text, err));
+                (table->rows[i][k].data == NULL ? buf_append(&text, STR("null"), err)
+                                                : json_write_str(table->rows[i][k], &text, err)));
         TRY(buf_printf(&text, err, "]\n"));
     }
     (void)fwrite(text.data, 1, text.size, stdout);

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { BAR_CELLS = 20 };
+enum { BAR_CELLS = 20, DRIFT_SHOWN = 120 };
 
 void view_init(View *view, bool json, Env *env)
 {
@@ -82,6 +82,13 @@ static void show_line(View *view, const Event *event)
         view_end(view);
         (void)fprintf(stderr, "waiting for " STR_FMT "\n", STR_ARG(event->text));
         break;
+    case EVENT_DRIFT:
+        view_end(view);
+        (void)fprintf(stderr,
+                      "note: " STR_FMT ": the contract does not know " STR_FMT
+                      ": kept in _overflow; pawl contract promote makes a column of one\n",
+                      STR_ARG(event->stream), STR_ARG(str_slice(event->text, 0, DRIFT_SHOWN)));
+        break;
     case EVENT_PARTITIONS_FOUND:
     case EVENT_PLAN_MADE:
     case EVENT_SLICE_READ:
@@ -89,7 +96,6 @@ static void show_line(View *view, const Event *event)
     case EVENT_SLICE_READ_AGAIN:
     case EVENT_LOAD_COMMITTED:
     case EVENT_LOAD_FOUND:
-    case EVENT_DRIFT:
     case EVENT_PROGRESS:
     case EVENT_RUN_ENDED:
         break;

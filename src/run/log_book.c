@@ -3,6 +3,7 @@
 #include "base/json.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdio.h>
 
 enum { BOOK_BYTES_MAX = 64 * 1024 * 1024, FIRST_ROWS = 64 };
@@ -105,44 +106,78 @@ bool log_book_write(LogBook *book, Warehouse *warehouse, Error *err)
     return true;
 }
 
+// --- rows that wait
+
+// Where each text and number of a row stands in the document: written and read by the same lists.
+static const struct {
+    const char *name;
+    size_t offset;
+} text_members[] = {
+    {"run", offsetof(EtlLogRow, run)},       {"job", offsetof(EtlLogRow, job)},
+    {"mode", offsetof(EtlLogRow, mode)},     {"stage", offsetof(EtlLogRow, stage)},
+    {"stream", offsetof(EtlLogRow, stream)}, {"partition", offsetof(EtlLogRow, partition_key)},
+    {"status", offsetof(EtlLogRow, status)}, {"error", offsetof(EtlLogRow, error_json)},
+};
+static const struct {
+    const char *name;
+    size_t offset;
+} number_members[] = {
+    {"slice", offsetof(EtlLogRow, slice)},
+    {"load", offsetof(EtlLogRow, load)},
+    {"rows_in", offsetof(EtlLogRow, rows_in)},
+    {"rows_landed", offsetof(EtlLogRow, rows_landed)},
+    {"rows_inserted", offsetof(EtlLogRow, rows_inserted)},
+    {"rows_updated", offsetof(EtlLogRow, rows_updated)},
+    {"rows_unchanged", offsetof(EtlLogRow, rows_unchanged)},
+    {"rows_deleted", offsetof(EtlLogRow, rows_deleted)},
+    {"rows_quarantined", offsetof(EtlLogRow, rows_quarantined)},
+    {"rows_overflowed", offsetof(EtlLogRow, rows_overflowed)},
+    {"bytes", offsetof(EtlLogRow, bytes)},
+    {"requests", offsetof(EtlLogRow, requests)},
+    {"attempts", offsetof(EtlLogRow, attempts)},
+    {"wait_us", offsetof(EtlLogRow, wait_us)},
+    {"started_us", offsetof(EtlLogRow, started_us)},
+    {"duration_us", offsetof(EtlLogRow, duration_us)},
+};
+enum {
+    TEXT_MEMBERS = sizeof(text_members) / sizeof(text_members[0]),
+    NUMBER_MEMBERS = sizeof(number_members) / sizeof(number_members[0]),
+    KEPT_BYTES_MAX = 64 * 1024 * 1024,
+    KEPT_FILES_MAX = 1000, // a run; the rest goes with the next
+};
+
 static bool write_row(const EtlLogRow *row, Buf *out, Error *err)
 {
-    const struct {
-        const char *name;
-        Str text;
-    } texts[] = {{"run", row->run},       {"job", row->job},
-                 {"mode", row->mode},     {"stage", row->stage},
-                 {"stream", row->stream}, {"partition", row->partition_key},
-                 {"status", row->status}, {"error", row->error_json}};
-    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-        TRY(buf_printf(out, err, "%s\"%s\":", i > 0 ? "," : "{", texts[i].name));
-        TRY(json_write_str(texts[i].text, out, err));
+    for (size_t i = 0; i < TEXT_MEMBERS; i++) {
+        Str text = {0};
+        memcpy(&text, (const char *)row + text_members[i].offset, sizeof(text));
+        TRY(buf_printf(out, err, "%s\"%s\":", i > 0 ? "," : "{", text_members[i].name));
+        TRY(json_write_str(text, out, err));
     }
-    const struct {
-        const char *name;
-        int64_t number;
-    } numbers[] = {{"slice", row->slice},
-                   {"load", row->load},
-                   {"rows_in", row->rows_in},
-                   {"rows_landed", row->rows_landed},
-                   {"rows_inserted", row->rows_inserted},
-                   {"rows_updated", row->rows_updated},
-                   {"rows_unchanged", row->rows_unchanged},
-                   {"rows_deleted", row->rows_deleted},
-                   {"rows_quarantined", row->rows_quarantined},
-                   {"rows_overflowed", row->rows_overflowed},
-                   {"bytes", row->bytes},
-                   {"requests", row->requests},
-                   {"attempts", row->attempts},
-                   {"wait_us", row->wait_us},
-                   {"started_us", row->started_us},
-                   {"duration_us", row->duration_us}};
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-        TRY(buf_printf(out, err, ",\"%s\":%lld", numbers[i].name, (long long)numbers[i].number));
+    for (size_t i = 0; i < NUMBER_MEMBERS; i++) {
+        int64_t number = 0;
+        memcpy(&number, (const char *)row + number_members[i].offset, sizeof(number));
+        TRY(buf_printf(out, err, ",\"%s\":%lld", number_members[i].name, (long long)number));
+    }
     return buf_append_char(out, '}', err);
 }
 
-bool log_book_keep(LogBook *book, Landing *landing, Str run, Env *env, Error *err)
+static EtlLogRow read_row(yyjson_val *object)
+{
+    EtlLogRow row = {ETL_LOG_NONE};
+    for (size_t i = 0; i < TEXT_MEMBERS; i++) {
+        const Str text = json_str(json_get(object, str_from(text_members[i].name)));
+        memcpy((char *)&row + text_members[i].offset, &text, sizeof(text));
+    }
+    for (size_t i = 0; i < NUMBER_MEMBERS; i++) {
+        yyjson_val *value = json_get(object, str_from(number_members[i].name));
+        const int64_t number = yyjson_is_int(value) ? yyjson_get_sint(value) : -1;
+        memcpy((char *)&row + number_members[i].offset, &number, sizeof(number));
+    }
+    return row;
+}
+
+bool log_book_keep(LogBook *book, Store *store, Str job, Str run, Env *env, Error *err)
 {
     if (book->count == 0)
         return true;
@@ -154,9 +189,65 @@ bool log_book_keep(LogBook *book, Landing *landing, Str run, Env *env, Error *er
         TRY(write_row(&book->rows[i], &text, err));
     }
     TRY(buf_printf(&text, err, "]}"));
-    char name[64];
-    (void)snprintf(name, sizeof(name), "etl_log/%lld.json", (long long)env->now_us(env->state));
-    TRY(landing_put_note(landing, run, str_from(name), buf_str(&text), err));
+    char path[STORE_PATH_BYTES_MAX + 1];
+    const int size = snprintf(path, sizeof(path), STR_FMT "/etl_log/%lld-" STR_FMT ".json",
+                              STR_ARG(job), (long long)env->now_us(env->state), STR_ARG(run));
+    if (size < 0 || (size_t)size >= sizeof(path))
+        return error_set(err, ERROR_LIMIT, "log: the job's name is too long for a path");
+    TRY(store_put(store, str_from(path), buf_str(&text), 0, err));
     book->count = 0;
+    return true;
+}
+
+typedef struct KeptFiles {
+    Arena *arena;
+    Str paths[KEPT_FILES_MAX];
+    size_t count;
+    Error *err;
+    bool failed;
+} KeptFiles;
+
+static bool note_file(void *visitor, const StoreEntry *entry)
+{
+    KeptFiles *files = visitor;
+    if (files->count == KEPT_FILES_MAX)
+        return false;
+    files->failed =
+        !arena_copy_str(files->arena, entry->path, &files->paths[files->count], files->err);
+    files->count += files->failed ? 0 : 1;
+    return !files->failed;
+}
+
+static bool deliver_file(Store *store, Str path, Warehouse *warehouse, Error *err)
+{
+    CLEANUP(arena_freep) Arena *arena = arena_new(4 * (size_t)KEPT_BYTES_MAX, err);
+    TRY(arena != NULL);
+    Str text = {0};
+    yyjson_doc *doc = NULL;
+    TRY(store_read_all(store, path, KEPT_BYTES_MAX, arena, &text, err));
+    TRY(json_parse(text, "etl_log", arena, &doc, err));
+    yyjson_val *list = json_get(yyjson_doc_get_root(doc), STR("rows"));
+    EtlLogRow *rows = arena_alloc_array(arena, yyjson_arr_size(list) + 1, sizeof(*rows), err);
+    TRY(rows != NULL);
+    size_t i = 0;
+    size_t count = 0;
+    yyjson_val *item = NULL;
+    yyjson_arr_foreach(list, i, count, item) rows[i] = read_row(item);
+    TRY(warehouse->driver->append_log(warehouse->state, rows, count, err));
+    return store_remove(store, path, err);
+}
+
+bool log_book_deliver(Store *store, Str job, Warehouse *warehouse, Error *err)
+{
+    CLEANUP(arena_freep) Arena *arena = arena_new(4 * 1024 * 1024, err);
+    TRY(arena != NULL);
+    KeptFiles *files = arena_alloc(arena, sizeof(*files), err);
+    TRY(files != NULL);
+    *files = (KeptFiles){.arena = arena, .err = err};
+    Str folder = {0};
+    TRY(arena_printf(arena, &folder, err, STR_FMT "/etl_log", STR_ARG(job)));
+    TRY(store_list(store, folder, 0, note_file, files, err) && !files->failed);
+    for (size_t i = 0; i < files->count; i++)
+        TRY(deliver_file(store, files->paths[i], warehouse, err));
     return true;
 }

@@ -3,10 +3,17 @@
 // (design.md, step 5).
 #pragma once
 
-#include "lake/landing.h"
+#include "store/store.h"
 #include "warehouse/warehouse.h"
 
 typedef struct LogBook LogBook;
+
+// For initialisers of EtlLogRow: numbers that do not apply.
+#define ETL_LOG_NONE                                                                      \
+    .slice = -1, .load = -1, .rows_in = -1, .rows_landed = -1, .rows_inserted = -1,       \
+    .rows_updated = -1, .rows_unchanged = -1, .rows_deleted = -1, .rows_quarantined = -1, \
+    .rows_overflowed = -1, .bytes = -1, .requests = -1, .attempts = -1, .wait_us = -1,    \
+    .started_us = -1, .duration_us = -1
 
 bool log_book_new(LogBook **ret_book, Error *err) MUST_USE;
 void log_book_free(LogBook *book); // NULL is fine
@@ -21,5 +28,10 @@ bool log_book_error_json(LogBook *book, const Error *why, Str *ret_json, Error *
 
 bool log_book_write(LogBook *book, Warehouse *warehouse, Error *err) MUST_USE;
 
-// Puts the rows as a note of `run` into the landing store, where the next run finds them.
-bool log_book_keep(LogBook *book, Landing *landing, Str run, Env *env, Error *err) MUST_USE;
+// Puts the rows into the landing store ("<job>/etl_log/<time>-<run>.json"), where the next run
+// finds them.
+bool log_book_keep(LogBook *book, Store *store, Str job, Str run, Env *env, Error *err) MUST_USE;
+
+// Writes rows that were kept and takes them out of the store, file by file. A kill in between may
+// write those of one file twice: a log that says so again is better than one that lost it.
+bool log_book_deliver(Store *store, Str job, Warehouse *warehouse, Error *err) MUST_USE;

@@ -14,6 +14,8 @@ enum {
     NOTE_BYTES_MAX = 16 * 1024 * 1024,
     TICK_MS = 100,
     PAGE_ARENA_BYTES = 1024 * 1024 * 1024,
+    DRIFT_PATHS_MAX = 100, // of a stream; the shaper knows no more of one slice
+    DRIFT_TEXT_BYTES = 400,
 };
 
 // Shaped rows may fill this share of limits.memory before new slices wait for the writer.
@@ -45,7 +47,9 @@ typedef struct StreamState {
     FixedLoad *fixed;
     size_t fixed_count;
     size_t fixed_next;
-    uint32_t next_ordinal; // of the next load
+    uint32_t next_ordinal;      // of the next load
+    Str drift[DRIFT_PATHS_MAX]; // unknown paths that were told
+    size_t drift_count;
 } StreamState;
 
 typedef struct Pipeline {
@@ -207,15 +211,9 @@ static void emit_progress(Pipeline *pipeline, bool now)
 
 // --- ETL_LOG
 
-#define LOG_NONE                                                                          \
-    .slice = -1, .load = -1, .rows_in = -1, .rows_landed = -1, .rows_inserted = -1,       \
-    .rows_updated = -1, .rows_unchanged = -1, .rows_deleted = -1, .rows_quarantined = -1, \
-    .rows_overflowed = -1, .bytes = -1, .requests = -1, .attempts = -1, .wait_us = -1,    \
-    .started_us = -1, .duration_us = -1
-
 static EtlLogRow log_row(const Pipeline *pipeline, const char *stage, const PlanStream *stream)
 {
-    EtlLogRow row = {LOG_NONE};
+    EtlLogRow row = {ETL_LOG_NONE};
     row.run = str_from(pipeline->options->plan->run);
     row.job = pipeline->options->job->name;
     row.mode = str_from(run_mode_name(pipeline->options->plan->mode));
@@ -530,6 +528,42 @@ static bool concerns_partition_only(const SliceTask *task)
     return false;
 }
 
+static bool is_new_drift(const StreamState *state, Str path)
+{
+    for (size_t i = 0; i < state->drift_count; i++) {
+        if (str_equal(state->drift[i], path))
+            return false;
+    }
+    return state->drift_count < DRIFT_PATHS_MAX;
+}
+
+// Tells of fields that the contract does not know, each once a run.
+static void tell_drift(Pipeline *pipeline, const SliceTask *task)
+{
+    StreamState *state = &pipeline->streams[task->stream_index];
+    size_t count = 0;
+    const Str *paths = shaper_drift_paths(task->shaper, &count);
+    char text[DRIFT_TEXT_BYTES] = "";
+    size_t size = 0;
+    Error ignored = {0};
+    for (size_t i = 0; i < count; i++) {
+        if (!is_new_drift(state, paths[i]) ||
+            !arena_copy_str(pipeline->arena, paths[i], &state->drift[state->drift_count], &ignored))
+            continue;
+        state->drift_count++;
+        if (size + paths[i].size + 3 > sizeof(text))
+            continue;
+        size += (size_t)snprintf(text + size, sizeof(text) - size, "%s" STR_FMT,
+                                 size > 0 ? ", " : "", STR_ARG(paths[i]));
+    }
+    if (size == 0)
+        return;
+    Event event = slice_event(EVENT_DRIFT, task);
+    event.text = (Str){text, size};
+    event.overflowed = task->counts.overflowed;
+    emit(pipeline, event);
+}
+
 typedef enum Match { MATCHES, READ_AGAIN, MATCH_OPEN, MATCH_NEVER } Match;
 
 // Reconciliation of one slice with the source's own total (design.md, "Reconciled").
@@ -618,6 +652,7 @@ static bool settle_whole(Pipeline *pipeline, SliceTask *task, Error *err)
     case MATCHES:
         break;
     }
+    tell_drift(pipeline, task);
     Event event = slice_event(task->resumed ? EVENT_SLICE_RESUMED : EVENT_SLICE_READ, task);
     event.rows = task->counts.rows;
     event.pages = task->manifest.page_count;
@@ -705,8 +740,8 @@ static void keep_log(Pipeline *pipeline, LogBook *log)
 {
     Error lost = {0};
     if (log != NULL &&
-        !log_book_keep(log, pipeline->options->landing, str_from(pipeline->options->plan->run),
-                       pipeline->env, &lost)) {
+        !log_book_keep(log, pipeline->options->store, pipeline->options->job->name,
+                       str_from(pipeline->options->plan->run), pipeline->env, &lost)) {
         Event event = {.kind = EVENT_WAITING, EVENT_NONE};
         event.text = str_from(lost.message);
         emit(pipeline, event);

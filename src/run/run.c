@@ -3,6 +3,7 @@
 #include "base/kill.h"
 #include "run/drivers.h"
 #include "run/partition.h"
+#include "run/views.h"
 #include "store/lease.h"
 
 #include <stdio.h>
@@ -226,6 +227,46 @@ static bool end_run(Execution *execution, const RunReport *report, Error *err)
     return true;
 }
 
+// What an earlier run could not write. Not worth this run: it waits on where that fails.
+static void deliver_log(Execution *execution)
+{
+    Error later = {0};
+    (void)!log_book_deliver(&execution->parts.store, execution->job->name,
+                            &execution->parts.warehouse, &later);
+}
+
+// Pages older than the job keeps them go. That they did, or why they did not, is on record; it
+// fails no run.
+static void expire_pages(Execution *execution)
+{
+    const int64_t now_us = execution->env->now_us(execution->env->state);
+    const Duration kept = execution->job->landing_retention;
+    if (kept.months == 0 && kept.us == 0)
+        return;
+    const int32_t day =
+        date_add_duration(date_from_us(now_us), (Duration){.months = kept.months}, -1);
+    const int64_t before_us = now_us - (int64_t)(date_from_us(now_us) - day) * US_PER_DAY - kept.us;
+    uint64_t files = 0;
+    uint64_t bytes = 0;
+    Error why = {0};
+    const bool ok = landing_expire(execution->parts.landing, before_us, &files, &bytes, &why);
+    if (ok && files == 0)
+        return;
+    EtlLogRow row = {.run = str_from(execution->plan.run),
+                     .job = execution->job->name,
+                     .mode = str_from(run_mode_name(execution->plan.mode)),
+                     .stage = STR("expire"),
+                     .status = ok ? STR("ok") : STR("failed"),
+                     ETL_LOG_NONE};
+    row.bytes = (int64_t)bytes;
+    row.started_us = now_us;
+    row.duration_us = execution->env->now_us(execution->env->state) - now_us;
+    Error ignored = {0};
+    if (!ok && !log_book_error_json(execution->log, &why, &row.error_json, &ignored))
+        row.error_json = STR("{}");
+    log_book_add(execution->log, &row);
+}
+
 static bool execute(Execution *execution, RunReport *report, Error *err)
 {
     const JobParts *parts = &execution->parts;
@@ -236,6 +277,8 @@ static bool execute(Execution *execution, RunReport *report, Error *err)
     for (size_t i = 0; i < parts->stream_count; i++)
         tables[i] = parts->streams[i].table;
     TRY(parts->warehouse.driver->prepare(parts->warehouse.state, tables, parts->stream_count, err));
+    TRY(views_create(&execution->parts, err));
+    deliver_log(execution);
 
     const FetchOptions fetch_options = {.job = execution->job,
                                         .mode = execution->options->mode,
@@ -253,6 +296,7 @@ static bool execute(Execution *execution, RunReport *report, Error *err)
                                      .plan = &execution->plan,
                                      .fetch = fetch,
                                      .landing = parts->landing,
+                                     .store = &execution->parts.store,
                                      .warehouse = &execution->parts.warehouse,
                                      .epoch = execution->lease.epoch,
                                      .accept_deletes = execution->options->accept_deletes,
@@ -263,6 +307,7 @@ static bool execute(Execution *execution, RunReport *report, Error *err)
                                      .state = execution};
     fetch = NULL; // the pipeline closes it
     TRY(pipeline_run(&options, execution->env, execution->arena, &report->pipeline, err));
+    expire_pages(execution);
     return end_run(execution, report, err);
 }
 
@@ -302,8 +347,8 @@ static void close_log(Execution *execution, const RunReport *report, const Error
         row.error_json = STR("{}");
     log_book_add(execution->log, &row);
     if (!log_book_write(execution->log, &execution->parts.warehouse, &ignored))
-        (void)!log_book_keep(execution->log, execution->parts.landing, row.run, execution->env,
-                             &ignored);
+        (void)!log_book_keep(execution->log, &execution->parts.store, execution->job->name, row.run,
+                             execution->env, &ignored);
 }
 
 bool run_execute(const Job *job, const RunOptions *options, Env *env, const EventSink *sink,
