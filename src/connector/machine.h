@@ -81,6 +81,9 @@ const Function *macro_find(Str name);
 bool attribute_find(Machine *machine, Value value, Str name, Value *ret_value, bool *ret_found,
                     Error *err) MUST_USE;
 const Function *str_method_find(Str name);
+// The function of that name in a table that ends with {0}; NULL when there is none.
+const Function *function_find(const Function *table, Str name);
+bool method_unsupported(Machine *machine, const Arguments *arguments, Value *ret_value, Error *err);
 
 // --- operations that several of them share
 

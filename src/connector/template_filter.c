@@ -1,23 +1,19 @@
 // Filters: Jinja's own, as far as manifests use them, and the reference's (hash, hmac, base64,
 // regex).
 
-#include "connector/machine.h"
+#include "connector/template_filter.h"
 #include "connector/regex.h"
 #include "connector/text_case.h"
 #include "net/url.h"
 
 #include <assert.h>
 #include <math.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { HASH_HEX_BYTES = EVP_MAX_MD_SIZE * 2 + 1, ATTRIBUTE_PARTS_MAX = 16 };
-
 // --- arguments
 
-static bool optional_str(Machine *machine, const Arguments *arguments, size_t index, Str fallback,
+bool filter_optional_str(Machine *machine, const Arguments *arguments, size_t index, Str fallback,
                          Str *ret_text, Error *err)
 {
     *ret_text = fallback;
@@ -26,14 +22,12 @@ static bool optional_str(Machine *machine, const Arguments *arguments, size_t in
     return machine_str(machine, arguments->values[index], ret_text, err);
 }
 
-static bool optional_true(const Arguments *arguments, size_t index)
+bool filter_optional_true(const Arguments *arguments, size_t index)
 {
     return arguments->given[index] && value_is_true(arguments->values[index]);
 }
 
-// The subject as a str. The reference calls a method that others lack: no TypeError, but an
-// AttributeError.
-static bool subject_str(Machine *machine, const Arguments *arguments, Str *ret_text, Error *err)
+bool filter_subject_str(Machine *machine, const Arguments *arguments, Str *ret_text, Error *err)
 {
     const Value self = arguments->self;
     if (self.kind == VALUE_UNDEFINED)
@@ -243,7 +237,7 @@ static bool filter_round(Machine *machine, const Arguments *arguments, Value *re
         self = value_int(self.boolean);
     if (arguments->given[0] && arguments->values[0].kind == VALUE_INT)
         precision = arguments->values[0].integer;
-    TRY(optional_str(machine, arguments, 1, STR("common"), &method, err));
+    TRY(filter_optional_str(machine, arguments, 1, STR("common"), &method, err));
     if (self.kind == VALUE_UNDEFINED)
         return raise_undefined(machine, err, "round of something undefined");
     if (self.kind != VALUE_FLOAT && self.kind != VALUE_INT)
@@ -272,476 +266,6 @@ static bool filter_round(Machine *machine, const Arguments *arguments, Value *re
     else
         return raise_value(machine, err, "method must be common, ceil or floor");
     return true;
-}
-
-// --- sequences
-
-static bool filter_default(Machine *machine, const Arguments *arguments, Value *ret_value,
-                           Error *err)
-{
-    (void)machine;
-    (void)err;
-    const Value self = arguments->self;
-    const bool missing =
-        self.kind == VALUE_UNDEFINED || (optional_true(arguments, 1) && !value_is_true(self));
-    *ret_value = !missing ? self : arguments->given[0] ? arguments->values[0] : value_str(STR(""));
-    return true;
-}
-
-static bool filter_length(Machine *machine, const Arguments *arguments, Value *ret_value,
-                          Error *err)
-{
-    const Value self = arguments->self;
-    const bool counted = self.kind == VALUE_STR || self.kind == VALUE_UNDEFINED ||
-                         value_is_mapping(self) ||
-                         (value_is_sequence(self) && self.kind != VALUE_GENERATOR);
-    if (!counted)
-        return raise_type(machine, err, "object of type '%s' has no len()", value_type(self));
-    *ret_value = value_int((int64_t)value_count(self));
-    return true;
-}
-
-static bool filter_list(Machine *machine, const Arguments *arguments, Value *ret_value, Error *err)
-{
-    const Value *items = NULL;
-    size_t count = 0;
-    TRY(machine_items(machine, arguments->self, &items, &count, err));
-    *ret_value = value_list(items, count);
-    return true;
-}
-
-static bool filter_first(Machine *machine, const Arguments *arguments, Value *ret_value, Error *err)
-{
-    const Value *items = NULL;
-    size_t count = 0;
-    TRY(machine_items(machine, arguments->self, &items, &count, err));
-    *ret_value = count > 0 ? items[0] : value_undefined();
-    return true;
-}
-
-static bool filter_last(Machine *machine, const Arguments *arguments, Value *ret_value, Error *err)
-{
-    const Value *items = NULL;
-    size_t count = 0;
-    if (arguments->self.kind == VALUE_GENERATOR)
-        return raise_type(machine, err, "'generator' object is not reversible");
-    TRY(machine_items(machine, arguments->self, &items, &count, err));
-    *ret_value = count > 0 ? items[count - 1] : value_undefined();
-    return true;
-}
-
-static bool filter_reverse(Machine *machine, const Arguments *arguments, Value *ret_value,
-                           Error *err)
-{
-    const Value *items = NULL;
-    size_t count = 0;
-    if (!machine_items(machine, arguments->self, &items, &count, err)) {
-        if (machine->raised == TEMPLATE_TYPE_ERROR)
-            machine->raised = TEMPLATE_OK; // Jinja makes an error of its own of it
-        return false;
-    }
-    CLEANUP(buf_done) Buf text = {.limit_bytes = MACHINE_BYTES_MAX};
-    Value *back = arena_alloc_array(machine->arena, count, sizeof(*back), err);
-    TRY(back != NULL);
-    for (size_t i = 0; i < count; i++) {
-        back[i] = items[count - 1 - i];
-        if (arguments->self.kind == VALUE_STR)
-            TRY(buf_append(&text, back[i].text, err));
-    }
-    if (arguments->self.kind == VALUE_STR)
-        return machine_take(machine, &text, ret_value, err);
-    *ret_value = value_list(back, count);
-    ret_value->kind = VALUE_GENERATOR;
-    return true;
-}
-
-static bool filter_items(Machine *machine, const Arguments *arguments, Value *ret_value, Error *err)
-{
-    if (arguments->self.kind != VALUE_UNDEFINED && !value_is_mapping(arguments->self))
-        return raise_type(machine, err, "Can only get item pairs from a mapping.");
-    Value items = value_str(STR("items"));
-    Value method = value_undefined();
-    if (arguments->self.kind == VALUE_UNDEFINED) {
-        *ret_value = (Value){.kind = VALUE_GENERATOR};
-        return true;
-    }
-    bool found = false;
-    TRY(attribute_find(machine, arguments->self, items.text, &method, &found, err));
-    const Bound *bound = method.function;
-    TRY(function_call(machine, bound->function, bound->self, NULL, 0, NULL, 0, ret_value, err));
-    ret_value->kind = VALUE_GENERATOR;
-    return true;
-}
-
-// "a.b.0" of an item: names and indices, each looked up as an item.
-static bool attribute_of(Machine *machine, Value item, Value path, Value *ret_value, Error *err)
-{
-    *ret_value = item;
-    if (path.kind != VALUE_STR)
-        return operator_item(machine, item, path, ret_value, err);
-    Str rest = path.text;
-    while (rest.data != NULL) {
-        const Str part = str_split_next(&rest, '.');
-        int64_t index = 0;
-        const bool digits = part.size > 0 && part.data[0] >= '0' && part.data[0] <= '9';
-        const Value key = digits && str_to_int64(part, &index) ? value_int(index) : value_str(part);
-        TRY(machine_step(machine, err) && operator_item(machine, *ret_value, key, ret_value, err));
-    }
-    return true;
-}
-
-static bool filter_join(Machine *machine, const Arguments *arguments, Value *ret_value, Error *err)
-{
-    const Value *items = NULL;
-    size_t count = 0;
-    Str separator = {0};
-    CLEANUP(buf_done) Buf out = {.limit_bytes = MACHINE_BYTES_MAX};
-    TRY(optional_str(machine, arguments, 0, STR(""), &separator, err) &&
-        machine_items(machine, arguments->self, &items, &count, err));
-    for (size_t i = 0; i < count; i++) {
-        Value item = items[i];
-        if (arguments->given[1] && arguments->values[1].kind != VALUE_NONE)
-            TRY(attribute_of(machine, item, arguments->values[1], &item, err));
-        TRY(machine_step(machine, err) && (i == 0 || buf_append(&out, separator, err)) &&
-            value_write_str(item, &out, err));
-    }
-    return machine_take(machine, &out, ret_value, err);
-}
-
-// --- filters that call others for each item
-
-static bool find_named(const Arguments *arguments, Str name, Value *ret_value)
-{
-    for (size_t i = 0; i < arguments->named_count; i++) {
-        if (str_equal(arguments->named[i].name, name)) {
-            *ret_value = arguments->named[i].value;
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool map_item(Machine *machine, const Arguments *arguments, const Function *function,
-                     Value item, Value *ret_value, Error *err)
-{
-    if (function != NULL)
-        return function_call(machine, function, item, arguments->items + 1, arguments->count - 1,
-                             arguments->named, arguments->named_count, ret_value, err);
-    Value path = value_undefined();
-    Value fallback = value_undefined();
-    (void)find_named(arguments, STR("attribute"), &path);
-    TRY(attribute_of(machine, item, path, ret_value, err));
-    if (ret_value->kind == VALUE_UNDEFINED && find_named(arguments, STR("default"), &fallback))
-        *ret_value = fallback;
-    return true;
-}
-
-static bool filter_map(Machine *machine, const Arguments *arguments, Value *ret_value, Error *err)
-{
-    const Value *items = NULL;
-    size_t count = 0;
-    const Function *function = NULL;
-    Value attribute = value_undefined();
-    // Jinja asks for the truth first: None and 0 are as good as an empty list.
-    if (value_is_true(arguments->self))
-        TRY(machine_items(machine, arguments->self, &items, &count, err));
-    if (arguments->count > 0) {
-        if (arguments->items[0].kind == VALUE_STR)
-            function = filter_find(arguments->items[0].text);
-        if (function == NULL && count > 0)
-            return raise_value(machine, err, "map: no such filter");
-    } else if (!find_named(arguments, STR("attribute"), &attribute)) {
-        return raise_value(machine, err, "map requires a filter argument");
-    }
-    Value *mapped = arena_alloc_array(machine->arena, count, sizeof(*mapped), err);
-    TRY(mapped != NULL);
-    for (size_t i = 0; i < count; i++)
-        TRY(machine_step(machine, err) &&
-            map_item(machine, arguments, function, items[i], &mapped[i], err));
-    *ret_value = value_list(mapped, count);
-    ret_value->kind = VALUE_GENERATOR;
-    return true;
-}
-
-// Whether `item` passes the test that `arguments` name at `skip` (none: its truth).
-static bool passes(Machine *machine, const Arguments *arguments, size_t skip, Value item,
-                   bool *ret_passes, Error *err)
-{
-    if (arguments->count <= skip) {
-        *ret_passes = value_is_true(item);
-        return true;
-    }
-    const Value name = arguments->items[skip];
-    const Function *test = name.kind == VALUE_STR ? test_find(name.text) : NULL;
-    if (test == NULL)
-        return raise_value(
-            machine, err, "no test is named '" STR_FMT "'",
-            STR_ARG(name.kind == VALUE_STR ? str_slice(name.text, 0, 60) : STR("?")));
-    Value value = value_undefined();
-    TRY(function_call(machine, test, item, arguments->items + skip + 1, arguments->count - skip - 1,
-                      arguments->named, arguments->named_count, &value, err));
-    *ret_passes = value_is_true(value);
-    return true;
-}
-
-static bool choose(Machine *machine, const Arguments *arguments, bool by_attribute, bool wanted,
-                   Value *ret_value, Error *err)
-{
-    const Value *items = NULL;
-    size_t count = 0;
-    if (by_attribute && arguments->count == 0)
-        return raise_value(machine, err, "Missing parameter for attribute name");
-    if (value_is_true(arguments->self))
-        TRY(machine_items(machine, arguments->self, &items, &count, err));
-    Value *kept = arena_alloc_array(machine->arena, count, sizeof(*kept), err);
-    TRY(kept != NULL);
-    size_t kept_count = 0;
-    for (size_t i = 0; i < count; i++) {
-        Value subject = items[i];
-        bool ok = false;
-        if (by_attribute)
-            TRY(attribute_of(machine, items[i], arguments->items[0], &subject, err));
-        TRY(machine_step(machine, err) &&
-            passes(machine, arguments, by_attribute ? 1 : 0, subject, &ok, err));
-        if (ok == wanted)
-            kept[kept_count++] = items[i];
-    }
-    *ret_value = value_list(kept, kept_count);
-    ret_value->kind = VALUE_GENERATOR;
-    return true;
-}
-
-#define CHOOSE_FILTER(name, by_attribute, wanted)                                                \
-    static bool name(Machine *machine, const Arguments *arguments, Value *ret_value, Error *err) \
-    {                                                                                            \
-        return choose(machine, arguments, by_attribute, wanted, ret_value, err);                 \
-    }
-CHOOSE_FILTER(filter_select, false, true)
-CHOOSE_FILTER(filter_reject, false, false)
-CHOOSE_FILTER(filter_selectattr, true, true)
-CHOOSE_FILTER(filter_rejectattr, true, false)
-
-// --- order
-
-// What an item is sorted by: its attribute, in lower case unless told otherwise.
-static bool sort_key(Machine *machine, Value item, const Value *attribute, bool exact,
-                     Value *ret_key, Error *err)
-{
-    *ret_key = item;
-    if (attribute != NULL && attribute->kind != VALUE_NONE)
-        TRY(attribute_of(machine, item, *attribute, ret_key, err));
-    if (exact || ret_key->kind != VALUE_STR)
-        return true;
-    CLEANUP(buf_done) Buf lower = {.limit_bytes = MACHINE_BYTES_MAX};
-    return text_change_case(ret_key->text, CASE_LOWER, &lower, err) &&
-           machine_take(machine, &lower, ret_key, err);
-}
-
-typedef struct Keyed {
-    Value key, item;
-} Keyed;
-
-static bool make_keys(Machine *machine, Value sequence, const Value *attribute, bool exact,
-                      Keyed **ret_keyed, size_t *ret_count, Error *err)
-{
-    const Value *items = NULL;
-    size_t count = 0;
-    TRY(machine_items(machine, sequence, &items, &count, err));
-    Keyed *keyed = arena_alloc_array(machine->arena, count, sizeof(*keyed), err);
-    TRY(keyed != NULL);
-    for (size_t i = 0; i < count; i++) {
-        keyed[i].item = items[i];
-        TRY(machine_step(machine, err) &&
-            sort_key(machine, items[i], attribute, exact, &keyed[i].key, err));
-    }
-    *ret_keyed = keyed;
-    *ret_count = count;
-    return true;
-}
-
-// Merges two sorted halves; stable, also backwards, as Python's sort is.
-static bool merge(Machine *machine, const Keyed *from, size_t middle, size_t count, bool reverse,
-                  Keyed *to, Error *err)
-{
-    size_t a = 0;
-    size_t b = middle;
-    for (size_t i = 0; i < count; i++) {
-        bool right = a == middle;
-        if (a < middle && b < count) {
-            TRY(machine_step(machine, err));
-            TRY(reverse ? operator_compare(machine, OPERATOR_LESS, from[a].key, from[b].key, &right,
-                                           err)
-                        : operator_compare(machine, OPERATOR_LESS, from[b].key, from[a].key, &right,
-                                           err));
-        }
-        to[i] = right ? from[b++] : from[a++];
-    }
-    return true;
-}
-
-static bool sort_keyed(Machine *machine, Keyed *keyed, size_t count, bool reverse, Error *err)
-{
-    Keyed *other = arena_alloc_array(machine->arena, count, sizeof(*other), err);
-    TRY(other != NULL);
-    for (size_t run = 1; run < count; run *= 2) {
-        for (size_t i = 0; i < count; i += run * 2) {
-            const size_t size = count - i < run * 2 ? count - i : run * 2;
-            TRY(merge(machine, keyed + i, size < run ? size : run, size, reverse, other + i, err));
-        }
-        memcpy(keyed, other, count * sizeof(*keyed));
-    }
-    return true;
-}
-
-static bool take_items(Machine *machine, const Keyed *keyed, size_t count, Value *ret_value,
-                       Error *err)
-{
-    Value *items = arena_alloc_array(machine->arena, count, sizeof(*items), err);
-    TRY(items != NULL);
-    for (size_t i = 0; i < count; i++)
-        items[i] = keyed[i].item;
-    *ret_value = value_list(items, count);
-    return true;
-}
-
-static bool filter_sort(Machine *machine, const Arguments *arguments, Value *ret_value, Error *err)
-{
-    Keyed *keyed = NULL;
-    size_t count = 0;
-    const Value *attribute = arguments->given[2] ? &arguments->values[2] : NULL;
-    return make_keys(machine, arguments->self, attribute, optional_true(arguments, 1), &keyed,
-                     &count, err) &&
-           sort_keyed(machine, keyed, count, optional_true(arguments, 0), err) &&
-           take_items(machine, keyed, count, ret_value, err);
-}
-
-// dictsort(case_sensitive, by, reverse): pairs by their key, or by their value.
-static bool filter_dictsort(Machine *machine, const Arguments *arguments, Value *ret_value,
-                            Error *err)
-{
-    Value pairs = value_undefined();
-    Str by = {0};
-    Keyed *keyed = NULL;
-    size_t count = 0;
-    TRY(optional_str(machine, arguments, 1, STR("key"), &by, err));
-    TRY(filter_items(machine, arguments, &pairs, err));
-    const Value index = value_int(str_equal(by, STR("value")) ? 1 : 0);
-    return make_keys(machine, pairs, &index, optional_true(arguments, 0), &keyed, &count, err) &&
-           sort_keyed(machine, keyed, count, optional_true(arguments, 2), err) &&
-           take_items(machine, keyed, count, ret_value, err);
-}
-
-static bool filter_unique(Machine *machine, const Arguments *arguments, Value *ret_value,
-                          Error *err)
-{
-    Keyed *keyed = NULL;
-    size_t count = 0;
-    const Value *attribute = arguments->given[1] ? &arguments->values[1] : NULL;
-    TRY(make_keys(machine, arguments->self, attribute, optional_true(arguments, 0), &keyed, &count,
-                  err));
-    size_t kept = 0;
-    for (size_t i = 0; i < count; i++) {
-        bool seen = false;
-        if (value_is_mapping(keyed[i].key) || value_type(keyed[i].key)[0] == 'l')
-            return raise_type(machine, err, "unhashable type: '%s'", value_type(keyed[i].key));
-        for (size_t j = 0; j < kept && !seen; j++) {
-            TRY(machine_step(machine, err));
-            seen = value_equal(keyed[j].key, keyed[i].key);
-        }
-        if (!seen)
-            keyed[kept++] = keyed[i];
-    }
-    TRY(take_items(machine, keyed, kept, ret_value, err));
-    ret_value->kind = VALUE_GENERATOR;
-    return true;
-}
-
-static bool extreme(Machine *machine, const Arguments *arguments, Operator op, Value *ret_value,
-                    Error *err)
-{
-    Keyed *keyed = NULL;
-    size_t count = 0;
-    const Value *attribute = arguments->given[1] ? &arguments->values[1] : NULL;
-    TRY(make_keys(machine, arguments->self, attribute, optional_true(arguments, 0), &keyed, &count,
-                  err));
-    size_t best = 0;
-    for (size_t i = 1; i < count; i++) {
-        bool better = false;
-        TRY(operator_compare(machine, op, keyed[i].key, keyed[best].key, &better, err));
-        best = better ? i : best;
-    }
-    *ret_value = count > 0 ? keyed[best].item : value_undefined();
-    return true;
-}
-
-static bool filter_min(Machine *machine, const Arguments *arguments, Value *ret_value, Error *err)
-{
-    return extreme(machine, arguments, OPERATOR_LESS, ret_value, err);
-}
-
-static bool filter_max(Machine *machine, const Arguments *arguments, Value *ret_value, Error *err)
-{
-    return extreme(machine, arguments, OPERATOR_GREATER, ret_value, err);
-}
-
-static bool filter_sum(Machine *machine, const Arguments *arguments, Value *ret_value, Error *err)
-{
-    const Value *items = NULL;
-    size_t count = 0;
-    TRY(machine_items(machine, arguments->self, &items, &count, err));
-    Value sum = arguments->given[1] ? arguments->values[1] : value_int(0);
-    for (size_t i = 0; i < count; i++) {
-        Value item = items[i];
-        if (arguments->given[0] && arguments->values[0].kind != VALUE_NONE)
-            TRY(attribute_of(machine, item, arguments->values[0], &item, err));
-        TRY(machine_step(machine, err) &&
-            operator_apply(machine, OPERATOR_ADD, sum, item, &sum, err));
-    }
-    *ret_value = sum;
-    return true;
-}
-
-static bool filter_batch(Machine *machine, const Arguments *arguments, Value *ret_value, Error *err)
-{
-    const Value *items = NULL;
-    size_t count = 0;
-    TRY(machine_items(machine, arguments->self, &items, &count, err));
-    if (arguments->values[0].kind != VALUE_INT || arguments->values[0].integer < 1)
-        return raise_type(machine, err, "batch: the size must be a positive integer");
-    const int64_t asked = arguments->values[0].integer;
-    const size_t size = (uint64_t)asked > count ? (count > 0 ? count : 1) : (size_t)asked;
-    const size_t batches = (count + size - 1) / size;
-    if (arguments->given[1] && (uint64_t)asked > MACHINE_STEPS_MAX)
-        return error_set(err, ERROR_LIMIT, "batch: more than %d items", (int)MACHINE_STEPS_MAX);
-    const bool fill = arguments->given[1] && arguments->values[1].kind != VALUE_NONE;
-    Value *lists = arena_alloc_array(machine->arena, batches, sizeof(*lists), err);
-    TRY(lists != NULL);
-    for (size_t i = 0; i < batches; i++) {
-        const size_t from = i * size;
-        const size_t here = count - from < size ? count - from : size;
-        const size_t room = fill ? (size_t)asked : here;
-        Value *batch = arena_alloc_array(machine->arena, room, sizeof(*batch), err);
-        TRY(batch != NULL);
-        for (size_t j = 0; j < room; j++) {
-            TRY(machine_step(machine, err));
-            batch[j] = j < here ? items[from + j] : arguments->values[1];
-        }
-        lists[i] = value_list(batch, room);
-    }
-    *ret_value = value_list(lists, batches);
-    ret_value->kind = VALUE_GENERATOR;
-    return true;
-}
-
-static bool filter_attr(Machine *machine, const Arguments *arguments, Value *ret_value, Error *err)
-{
-    Str name = {0};
-    bool found = false;
-    *ret_value = value_undefined();
-    if (arguments->self.kind == VALUE_UNDEFINED)
-        return raise_undefined(machine, err, "attr of something undefined");
-    return machine_str(machine, arguments->values[0], &name, err) &&
-           attribute_find(machine, arguments->self, name, ret_value, &found, err);
 }
 
 // --- text
@@ -790,8 +314,8 @@ static bool filter_truncate(Machine *machine, const Arguments *arguments, Value 
     Str text = {0};
     int64_t length = 255;
     int64_t leeway = 5;
-    TRY(subject_str(machine, arguments, &text, err) &&
-        optional_str(machine, arguments, 2, STR("..."), &end, err));
+    TRY(filter_subject_str(machine, arguments, &text, err) &&
+        filter_optional_str(machine, arguments, 2, STR("..."), &end, err));
     if (arguments->given[0] && arguments->values[0].kind == VALUE_INT)
         length = arguments->values[0].integer;
     if (arguments->given[3] && arguments->values[3].kind == VALUE_INT)
@@ -807,7 +331,7 @@ static bool filter_truncate(Machine *machine, const Arguments *arguments, Value 
     const Value bounds[3] = {value_none(), value_int(length - end_count), value_none()};
     TRY(operator_slice(machine, arguments->self, bounds, ret_value, err));
     Str kept = ret_value->text;
-    if (!optional_true(arguments, 1)) { // not inside a word
+    if (!filter_optional_true(arguments, 1)) { // not inside a word
         size_t blank = kept.size;
         while (blank > 0 && kept.data[blank - 1] != ' ')
             blank--;
@@ -826,7 +350,7 @@ static bool filter_indent(Machine *machine, const Arguments *arguments, Value *r
     Str indention = STR("    ");
     CLEANUP(buf_done) Buf blanks = {.limit_bytes = MACHINE_BYTES_MAX};
     CLEANUP(buf_done) Buf out = {.limit_bytes = MACHINE_BYTES_MAX};
-    TRY(subject_str(machine, arguments, &text, err));
+    TRY(filter_subject_str(machine, arguments, &text, err));
     if (arguments->given[0] && arguments->values[0].kind == VALUE_STR)
         indention = arguments->values[0].text;
     if (arguments->given[0] && arguments->values[0].kind == VALUE_INT) {
@@ -837,8 +361,8 @@ static bool filter_indent(Machine *machine, const Arguments *arguments, Value *r
     Str rest = text;
     for (size_t i = 0; rest.data != NULL; i++) {
         const Str line = str_split_next(&rest, '\n');
-        const bool indented =
-            i == 0 ? optional_true(arguments, 1) : line.size > 0 || optional_true(arguments, 2);
+        const bool indented = i == 0 ? filter_optional_true(arguments, 1)
+                                     : line.size > 0 || filter_optional_true(arguments, 2);
         TRY(machine_step(machine, err) && (i == 0 || buf_append_char(&out, '\n', err)) &&
             (!indented || buf_append(&out, indention, err)) && buf_append(&out, line, err));
     }
@@ -966,153 +490,6 @@ static bool filter_tojson(Machine *machine, const Arguments *arguments, Value *r
         TRY(html ? buf_printf(&out, err, "\\u%04x", (unsigned)c) : buf_append_char(&out, c, err));
     }
     return machine_take(machine, &out, ret_value, err);
-}
-
-// --- digests
-
-static bool take_hex(Machine *machine, const unsigned char *bytes, size_t size, Value *ret_value,
-                     Error *err)
-{
-    CLEANUP(buf_done) Buf out = {0};
-    for (size_t i = 0; i < size; i++)
-        TRY(buf_printf(&out, err, "%02x", bytes[i]));
-    return machine_take(machine, &out, ret_value, err);
-}
-
-// Python's name of a digest to OpenSSL's.
-static const EVP_MD *find_digest(Str name)
-{
-    static const struct {
-        const char *name;
-        const EVP_MD *(*digest)(void);
-    } digests[] = {
-        {"md5", EVP_md5},           {"sha1", EVP_sha1},          {"sha224", EVP_sha224},
-        {"sha256", EVP_sha256},     {"sha384", EVP_sha384},      {"sha512", EVP_sha512},
-        {"sha3_224", EVP_sha3_224}, {"sha3_256", EVP_sha3_256},  {"sha3_384", EVP_sha3_384},
-        {"sha3_512", EVP_sha3_512}, {"blake2b", EVP_blake2b512}, {"blake2s", EVP_blake2s256},
-    };
-    for (size_t i = 0; i < sizeof(digests) / sizeof(digests[0]); i++) {
-        if (str_equal(name, str_from(digests[i].name)))
-            return digests[i].digest();
-    }
-    return NULL;
-}
-
-static bool filter_hash(Machine *machine, const Arguments *arguments, Value *ret_value, Error *err)
-{
-    Str name = {0};
-    Str salt = {0};
-    CLEANUP(buf_done) Buf text = {.limit_bytes = MACHINE_BYTES_MAX};
-    TRY(optional_str(machine, arguments, 0, STR("md5"), &name, err) &&
-        optional_str(machine, arguments, 1, STR(""), &salt, err));
-    const EVP_MD *digest = find_digest(name);
-    if (digest == NULL)
-        return raise_value(machine, err, "no hash function is named " STR_FMT,
-                           STR_ARG(str_slice(name, 0, 60)));
-    unsigned char bytes[EVP_MAX_MD_SIZE];
-    unsigned size = 0;
-    TRY(value_write_str(arguments->self, &text, err) && buf_append(&text, salt, err));
-    const void *data = text.size == 0 ? "" : text.data;
-    if (EVP_Digest(data, text.size, bytes, &size, digest, NULL) != 1)
-        return error_set(err, ERROR_LIMIT, "hash: OpenSSL refused");
-    return take_hex(machine, bytes, size, ret_value, err);
-}
-
-static bool filter_hmac(Machine *machine, const Arguments *arguments, Value *ret_value, Error *err)
-{
-    Str key = {0};
-    Str name = {0};
-    Str text = {0};
-    TRY(machine_str(machine, arguments->values[0], &key, err) &&
-        optional_str(machine, arguments, 1, STR("sha256"), &name, err) &&
-        machine_str(machine, arguments->self, &text, err));
-    if (!str_equal(name, STR("sha256")))
-        return raise_value(machine, err, "hmac: only sha256 is allowed");
-    if (key.size > INT32_MAX)
-        return error_set(err, ERROR_LIMIT, "hmac: the key is too long");
-    unsigned char bytes[EVP_MAX_MD_SIZE];
-    unsigned size = 0;
-    const unsigned char *data = (const unsigned char *)(text.size == 0 ? "" : text.data);
-    const void *key_data = key.size == 0 ? "" : key.data;
-    if (HMAC(EVP_sha256(), key_data, (int)key.size, data, text.size, bytes, &size) == NULL)
-        return error_set(err, ERROR_LIMIT, "hmac: OpenSSL refused");
-    return take_hex(machine, bytes, size, ret_value, err);
-}
-
-// --- base64
-
-static bool filter_base64encode(Machine *machine, const Arguments *arguments, Value *ret_value,
-                                Error *err)
-{
-    Str text = {0};
-    TRY(subject_str(machine, arguments, &text, err));
-    const size_t room = (text.size + 2) / 3 * 4 + 1;
-    if (text.size > MACHINE_BYTES_MAX)
-        return error_set(err, ERROR_LIMIT, "base64encode: a text that is too long");
-    unsigned char *out = arena_alloc(machine->arena, room, err);
-    TRY(out != NULL);
-    const unsigned char *data = (const unsigned char *)(text.size == 0 ? "" : text.data);
-    const int size = EVP_EncodeBlock(out, data, (int)text.size);
-    *ret_value = value_str((Str){(const char *)out, (size_t)size});
-    return true;
-}
-
-static int sextet(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-// Like Python's b64decode: other characters are passed over, padding is needed.
-static bool decode_base64(Str text, unsigned char *out, size_t *ret_size)
-{
-    uint32_t bits = 0;
-    size_t count = 0;
-    size_t padding = 0;
-    size_t size = 0;
-    for (size_t i = 0; i < text.size; i++) {
-        const int value = sextet(text.data[i]);
-        padding += text.data[i] == '=' && count % 4 >= 2 ? 1 : 0;
-        if (text.data[i] == '=' && (count + padding) % 4 == 0 && padding > 0)
-            break;
-        if (value < 0)
-            continue;
-        padding = 0;
-        bits = bits << 6 | (uint32_t)value;
-        if (++count % 4 != 1)
-            out[size++] = (unsigned char)(bits >> (6 - 2 * ((count - 1) % 4)));
-    }
-    *ret_size = size;
-    return count % 4 == 0 || (count % 4 != 1 && (count + padding) % 4 == 0);
-}
-
-static bool filter_base64decode(Machine *machine, const Arguments *arguments, Value *ret_value,
-                                Error *err)
-{
-    Str text = {0};
-    size_t size = 0;
-    TRY(subject_str(machine, arguments, &text, err));
-    unsigned char *out = arena_alloc(machine->arena, text.size + 1, err);
-    TRY(out != NULL);
-    if (!decode_base64(text, out, &size))
-        return raise_value(machine, err, "base64decode: incorrect padding");
-    const Str decoded = {(const char *)out, size};
-    if (!str_is_utf8(decoded))
-        return raise_value(machine, err, "base64decode: what it stands for is no UTF-8");
-    *ret_value = value_str(decoded);
-    return true;
-}
-
-// Whatever its name says, the reference encodes here.
-static bool filter_base64binascii_decode(Machine *machine, const Arguments *arguments,
-                                         Value *ret_value, Error *err)
-{
-    return filter_base64encode(machine, arguments, ret_value, err);
 }
 
 // --- regular expressions

@@ -1,53 +1,40 @@
-// Tokens to terms and steps, by the grammar of Jinja's parser: a method per level of precedence.
+// Tokens to terms, by the grammar of Jinja's parser: a function per level of precedence.
 
-#include "connector/machine.h"
+#include "connector/template_parser.h"
 
 #include <assert.h>
 
 enum { LIST_FIRST = 4 };
-
-typedef struct Parser {
-    const Token *tokens;
-    size_t at;
-    Arena *arena;
-    Template *template;
-    size_t depth;
-    size_t terms;
-    // Names that statements have set so far; only the others are asked of the scope.
-    Str declared[TEMPLATE_NAMES_MAX];
-    size_t declared_count;
-} Parser;
 
 typedef struct Terms {
     const Term **items;
     size_t count, room;
 } Terms;
 
-static bool parse_expression(Parser *parser, const Term **ret_term, Error *err);
 static bool parse_condition(Parser *parser, const Term **ret_term, Error *err);
 static bool parse_or(Parser *parser, const Term **ret_term, Error *err);
 static bool parse_unary(Parser *parser, bool filters, const Term **ret_term, Error *err);
-static bool parse_steps(Parser *parser, const char *ends, Steps *ret_steps, Error *err);
 
 // --- tools
 
-static const Token *now(const Parser *parser)
+const Token *parser_now(const Parser *parser)
 {
     return &parser->tokens[parser->at];
 }
 
-static bool fail(const Parser *parser, Error *err, const char *what)
+bool parser_fail(const Parser *parser, Error *err, const char *what)
 {
-    const Token *token = now(parser);
+    const Token *token = parser_now(parser);
     if (token->kind == TOKEN_END)
         return error_set(err, ERROR_JOB, "%s at its end", what);
     return error_set(err, ERROR_JOB, "column %zu: %s, not '" STR_FMT "'", token->at + 1, what,
                      STR_ARG(str_slice(token->text, 0, 40)));
 }
 
-static bool is_operator(const Parser *parser, const char *text)
+bool parser_is_operator(const Parser *parser, const char *text)
 {
-    return now(parser)->kind == TOKEN_OPERATOR && str_equal(now(parser)->text, str_from(text));
+    return parser_now(parser)->kind == TOKEN_OPERATOR &&
+           str_equal(parser_now(parser)->text, str_from(text));
 }
 
 static bool is_name_at(const Parser *parser, size_t ahead, const char *name)
@@ -61,48 +48,48 @@ static bool is_name_at(const Parser *parser, size_t ahead, const char *name)
     return token->kind == TOKEN_NAME && str_equal(token->text, str_from(name));
 }
 
-static bool is_name(const Parser *parser, const char *name)
+bool parser_is_name(const Parser *parser, const char *name)
 {
     return is_name_at(parser, 0, name);
 }
 
-static bool skip_operator(Parser *parser, const char *text)
+bool parser_skip_operator(Parser *parser, const char *text)
 {
-    const bool found = is_operator(parser, text);
+    const bool found = parser_is_operator(parser, text);
     parser->at += found ? 1 : 0;
     return found;
 }
 
-static bool skip_name(Parser *parser, const char *name)
+bool parser_skip_name(Parser *parser, const char *name)
 {
-    const bool found = is_name(parser, name);
+    const bool found = parser_is_name(parser, name);
     parser->at += found ? 1 : 0;
     return found;
 }
 
-static bool expect_operator(Parser *parser, const char *text, Error *err)
+bool parser_expect_operator(Parser *parser, const char *text, Error *err)
 {
-    if (skip_operator(parser, text))
+    if (parser_skip_operator(parser, text))
         return true;
     char what[32] = "expected '";
     strncat(what, text, 2);
     strncat(what, "'", 2);
-    return fail(parser, err, what);
+    return parser_fail(parser, err, what);
 }
 
-static bool expect_name(Parser *parser, Str *ret_name, Error *err)
+bool parser_expect_name(Parser *parser, Str *ret_name, Error *err)
 {
-    if (now(parser)->kind != TOKEN_NAME)
-        return fail(parser, err, "expected a name");
-    *ret_name = now(parser)->text;
+    if (parser_now(parser)->kind != TOKEN_NAME)
+        return parser_fail(parser, err, "expected a name");
+    *ret_name = parser_now(parser)->text;
     parser->at++;
     return true;
 }
 
-static bool expect_kind(Parser *parser, TokenKind kind, const char *what, Error *err)
+bool parser_expect_kind(Parser *parser, TokenKind kind, const char *what, Error *err)
 {
-    if (now(parser)->kind != kind)
-        return fail(parser, err, what);
+    if (parser_now(parser)->kind != kind)
+        return parser_fail(parser, err, what);
     parser->at++;
     return true;
 }
@@ -173,24 +160,16 @@ static bool make_binary(Parser *parser, Operator op, const Term *left, const Ter
     return true;
 }
 
-static bool enter(Parser *parser, Error *err)
+bool parser_enter(Parser *parser, Error *err)
 {
     if (parser->depth == TEMPLATE_DEPTH_MAX)
-        return error_set(err, ERROR_LIMIT, "column %zu: nested deeper than %d", now(parser)->at + 1,
-                         (int)TEMPLATE_DEPTH_MAX);
+        return error_set(err, ERROR_LIMIT, "column %zu: nested deeper than %d",
+                         parser_now(parser)->at + 1, (int)TEMPLATE_DEPTH_MAX);
     parser->depth++;
     return true;
 }
 
 // --- names
-
-static bool declare(Parser *parser, Str name, Error *err)
-{
-    if (parser->declared_count == TEMPLATE_NAMES_MAX)
-        return error_set(err, ERROR_LIMIT, "more than %d variables", (int)TEMPLATE_NAMES_MAX);
-    parser->declared[parser->declared_count++] = name;
-    return true;
-}
 
 static bool is_declared(const Parser *parser, Str name)
 {
@@ -201,8 +180,7 @@ static bool is_declared(const Parser *parser, Str name)
     return false;
 }
 
-// The scope must offer `name`, unless the template has set it or it is one of our functions.
-static bool need_name(Parser *parser, Str name, Error *err)
+bool parser_need_name(Parser *parser, Str name, Error *err)
 {
     Template *template = parser->template;
     if (is_declared(parser, name) || macro_find(name) != NULL)
@@ -221,21 +199,20 @@ static bool need_name(Parser *parser, Str name, Error *err)
 
 static bool is_tuple_end(const Parser *parser)
 {
-    const TokenKind kind = now(parser)->kind;
-    return kind == TOKEN_PRINT_END || kind == TOKEN_BLOCK_END || is_operator(parser, ")");
+    const TokenKind kind = parser_now(parser)->kind;
+    return kind == TOKEN_PRINT_END || kind == TOKEN_BLOCK_END || parser_is_operator(parser, ")");
 }
 
-// Expressions with commas between, which make a tuple.
-static bool parse_tuple(Parser *parser, bool conditions, bool parentheses, const Term **ret_term,
-                        Error *err)
+bool parser_read_tuple(Parser *parser, bool conditions, bool parentheses, const Term **ret_term,
+                       Error *err)
 {
     Terms items = {0};
     bool comma = false;
     while (!is_tuple_end(parser)) {
         const Term *item = NULL;
-        TRY(conditions ? parse_expression(parser, &item, err) : parse_or(parser, &item, err));
+        TRY(conditions ? parser_read_expression(parser, &item, err) : parse_or(parser, &item, err));
         TRY(terms_add(parser, &items, item, err));
-        if (!skip_operator(parser, ","))
+        if (!parser_skip_operator(parser, ","))
             break;
         comma = true;
     }
@@ -244,7 +221,7 @@ static bool parse_tuple(Parser *parser, bool conditions, bool parentheses, const
         return true;
     }
     if (items.count == 0 && !parentheses)
-        return fail(parser, err, "expected an expression");
+        return parser_fail(parser, err, "expected an expression");
     Term *term = new_term(parser, TERM_TUPLE, err);
     TRY(term != NULL);
     term->items = items.items;
@@ -257,13 +234,13 @@ static bool parse_list(Parser *parser, const Term **ret_term, Error *err)
 {
     Terms items = {0};
     parser->at++;
-    while (!is_operator(parser, "]")) {
+    while (!parser_is_operator(parser, "]")) {
         const Term *item = NULL;
-        TRY(parse_expression(parser, &item, err) && terms_add(parser, &items, item, err));
-        if (!skip_operator(parser, ","))
+        TRY(parser_read_expression(parser, &item, err) && terms_add(parser, &items, item, err));
+        if (!parser_skip_operator(parser, ","))
             break;
     }
-    TRY(expect_operator(parser, "]", err));
+    TRY(parser_expect_operator(parser, "]", err));
     Term *term = new_term(parser, TERM_LIST, err);
     TRY(term != NULL);
     term->items = items.items;
@@ -276,16 +253,16 @@ static bool parse_dict(Parser *parser, const Term **ret_term, Error *err)
 {
     Terms items = {0};
     parser->at++;
-    while (!is_operator(parser, "}")) {
+    while (!parser_is_operator(parser, "}")) {
         const Term *key = NULL;
         const Term *value = NULL;
-        TRY(parse_expression(parser, &key, err) && expect_operator(parser, ":", err) &&
-            parse_expression(parser, &value, err));
+        TRY(parser_read_expression(parser, &key, err) && parser_expect_operator(parser, ":", err) &&
+            parser_read_expression(parser, &value, err));
         TRY(terms_add(parser, &items, key, err) && terms_add(parser, &items, value, err));
-        if (!skip_operator(parser, ","))
+        if (!parser_skip_operator(parser, ","))
             break;
     }
-    TRY(expect_operator(parser, "}", err));
+    TRY(parser_expect_operator(parser, "}", err));
     Term *term = new_term(parser, TERM_DICT, err);
     TRY(term != NULL);
     term->items = items.items;
@@ -297,14 +274,14 @@ static bool parse_dict(Parser *parser, const Term **ret_term, Error *err)
 static bool parse_name(Parser *parser, const Term **ret_term, Error *err)
 {
     Str name = {0};
-    TRY(expect_name(parser, &name, err));
+    TRY(parser_expect_name(parser, &name, err));
     if (str_equal(name, STR("true")) || str_equal(name, STR("True")))
         return make_const(parser, value_bool(true), ret_term, err);
     if (str_equal(name, STR("false")) || str_equal(name, STR("False")))
         return make_const(parser, value_bool(false), ret_term, err);
     if (str_equal(name, STR("none")) || str_equal(name, STR("None")))
         return make_const(parser, value_none(), ret_term, err);
-    TRY(need_name(parser, name, err));
+    TRY(parser_need_name(parser, name, err));
     Term *term = new_term(parser, TERM_NAME, err);
     TRY(term != NULL);
     term->name = name;
@@ -315,16 +292,16 @@ static bool parse_name(Parser *parser, const Term **ret_term, Error *err)
 // Strings side by side are one.
 static bool parse_string(Parser *parser, const Term **ret_term, Error *err)
 {
-    Str text = now(parser)->text;
-    for (parser->at++; now(parser)->kind == TOKEN_STRING; parser->at++)
+    Str text = parser_now(parser)->text;
+    for (parser->at++; parser_now(parser)->kind == TOKEN_STRING; parser->at++)
         TRY(arena_printf(parser->arena, &text, err, STR_FMT STR_FMT, STR_ARG(text),
-                         STR_ARG(now(parser)->text)));
+                         STR_ARG(parser_now(parser)->text)));
     return make_const(parser, value_str(text), ret_term, err);
 }
 
 static bool parse_primary(Parser *parser, const Term **ret_term, Error *err)
 {
-    const Token *token = now(parser);
+    const Token *token = parser_now(parser);
     if (token->kind == TOKEN_NAME)
         return parse_name(parser, ret_term, err);
     if (token->kind == TOKEN_STRING)
@@ -333,13 +310,14 @@ static bool parse_primary(Parser *parser, const Term **ret_term, Error *err)
         parser->at++;
         return make_const(parser, token->value, ret_term, err);
     }
-    if (is_operator(parser, "["))
+    if (parser_is_operator(parser, "["))
         return parse_list(parser, ret_term, err);
-    if (is_operator(parser, "{"))
+    if (parser_is_operator(parser, "{"))
         return parse_dict(parser, ret_term, err);
-    if (!skip_operator(parser, "("))
-        return fail(parser, err, "expected an expression");
-    return parse_tuple(parser, true, true, ret_term, err) && expect_operator(parser, ")", err);
+    if (!parser_skip_operator(parser, "("))
+        return parser_fail(parser, err, "expected an expression");
+    return parser_read_tuple(parser, true, true, ret_term, err) &&
+           parser_expect_operator(parser, ")", err);
 }
 
 // --- what may follow a primary
@@ -358,9 +336,9 @@ static bool add_keyword(Parser *parser, Call *call, Error *err)
     for (size_t i = 0; i < call->keyword_count; i++)
         keywords[i] = call->keywords[i];
     Keyword *keyword = &keywords[call->keyword_count];
-    TRY(expect_name(parser, &keyword->name, err));
+    TRY(parser_expect_name(parser, &keyword->name, err));
     parser->at++; // '='
-    TRY(parse_expression(parser, &keyword->term, err));
+    TRY(parser_read_expression(parser, &keyword->term, err));
     call->keywords = keywords;
     call->keyword_count++;
     return true;
@@ -368,25 +346,25 @@ static bool add_keyword(Parser *parser, Call *call, Error *err)
 
 static bool parse_arguments(Parser *parser, Call *call, Error *err)
 {
-    TRY(expect_operator(parser, "(", err));
-    while (!is_operator(parser, ")")) {
+    TRY(parser_expect_operator(parser, "(", err));
+    while (!parser_is_operator(parser, ")")) {
         const Token *next = &parser->tokens[parser->at + 1];
-        if (is_operator(parser, "*") || is_operator(parser, "**"))
-            return fail(parser, err, "unpacked arguments are not supported");
-        if (now(parser)->kind == TOKEN_NAME && next->kind == TOKEN_OPERATOR &&
+        if (parser_is_operator(parser, "*") || parser_is_operator(parser, "**"))
+            return parser_fail(parser, err, "unpacked arguments are not supported");
+        if (parser_now(parser)->kind == TOKEN_NAME && next->kind == TOKEN_OPERATOR &&
             str_equal(next->text, STR("="))) {
             TRY(add_keyword(parser, call, err));
         } else if (call->keyword_count > 0) {
-            return fail(parser, err, "expected a named argument");
+            return parser_fail(parser, err, "expected a named argument");
         } else {
             const Term *argument = NULL;
-            TRY(parse_expression(parser, &argument, err) &&
+            TRY(parser_read_expression(parser, &argument, err) &&
                 terms_add(parser, &call->items, argument, err));
         }
-        if (!skip_operator(parser, ","))
+        if (!parser_skip_operator(parser, ","))
             break;
     }
-    return expect_operator(parser, ")", err);
+    return parser_expect_operator(parser, ")", err);
 }
 
 static bool finish_call(Parser *parser, TermKind kind, const Function *function, const Call *call,
@@ -416,22 +394,22 @@ static bool parse_subscript(Parser *parser, const Term **ret_term, Error *err)
     const Term *parts[3] = {NULL, NULL, NULL};
     size_t part = 0;
     bool colon = false;
-    while (!is_operator(parser, "]") && !is_operator(parser, ",")) {
-        if (is_operator(parser, ":")) {
+    while (!parser_is_operator(parser, "]") && !parser_is_operator(parser, ",")) {
+        if (parser_is_operator(parser, ":")) {
             if (++part == 3)
-                return fail(parser, err, "expected ']'");
+                return parser_fail(parser, err, "expected ']'");
             colon = true;
             parser->at++;
             continue;
         }
         if (parts[part] != NULL)
-            return fail(parser, err, "expected ']'");
-        TRY(parse_expression(parser, &parts[part], err));
+            return parser_fail(parser, err, "expected ']'");
+        TRY(parser_read_expression(parser, &parts[part], err));
     }
     if (colon)
         return make_term(parser, TERM_SLICE, parts[0], parts[1], parts[2], 3, ret_term, err);
     if (parts[0] == NULL)
-        return fail(parser, err, "expected a subscript");
+        return parser_fail(parser, err, "expected a subscript");
     *ret_term = parts[0];
     return true;
 }
@@ -439,12 +417,12 @@ static bool parse_subscript(Parser *parser, const Term **ret_term, Error *err)
 static bool parse_item(Parser *parser, const Term **term, Error *err)
 {
     const Term *key = NULL;
-    TRY(expect_operator(parser, "[", err) && parse_subscript(parser, &key, err));
-    if (is_operator(parser, ",")) {
+    TRY(parser_expect_operator(parser, "[", err) && parse_subscript(parser, &key, err));
+    if (parser_is_operator(parser, ",")) {
         Terms items = {0};
         TRY(terms_add(parser, &items, key, err));
-        while (skip_operator(parser, ",")) {
-            if (is_operator(parser, "]"))
+        while (parser_skip_operator(parser, ",")) {
+            if (parser_is_operator(parser, "]"))
                 break;
             TRY(parse_subscript(parser, &key, err) && terms_add(parser, &items, key, err));
         }
@@ -454,14 +432,14 @@ static bool parse_item(Parser *parser, const Term **term, Error *err)
         tuple->count = items.count;
         key = tuple;
     }
-    return expect_operator(parser, "]", err) &&
+    return parser_expect_operator(parser, "]", err) &&
            make_term(parser, TERM_ITEM, *term, key, NULL, 2, term, err);
 }
 
 static bool parse_attribute(Parser *parser, const Term **term, Error *err)
 {
     parser->at++; // '.'
-    const Token *token = now(parser);
+    const Token *token = parser_now(parser);
     if (token->kind == TOKEN_NUMBER && token->value.kind == VALUE_INT) {
         const Term *index = NULL;
         parser->at++;
@@ -471,7 +449,7 @@ static bool parse_attribute(Parser *parser, const Term **term, Error *err)
     Term *attribute = NULL;
     Terms items = {0};
     Str name = {0};
-    TRY(expect_name(parser, &name, err) && terms_add(parser, &items, *term, err));
+    TRY(parser_expect_name(parser, &name, err) && terms_add(parser, &items, *term, err));
     attribute = new_term(parser, TERM_ATTRIBUTE, err);
     TRY(attribute != NULL);
     attribute->name = name;
@@ -484,11 +462,11 @@ static bool parse_attribute(Parser *parser, const Term **term, Error *err)
 static bool parse_postfix(Parser *parser, const Term **term, Error *err)
 {
     for (;;) {
-        if (is_operator(parser, "."))
+        if (parser_is_operator(parser, "."))
             TRY(parse_attribute(parser, term, err));
-        else if (is_operator(parser, "["))
+        else if (parser_is_operator(parser, "["))
             TRY(parse_item(parser, term, err));
-        else if (is_operator(parser, "("))
+        else if (parser_is_operator(parser, "("))
             TRY(parse_call(parser, term, err));
         else
             return true;
@@ -498,20 +476,20 @@ static bool parse_postfix(Parser *parser, const Term **term, Error *err)
 static bool unknown(const Parser *parser, const char *what, Str name, Error *err)
 {
     return error_set(err, ERROR_JOB, "column %zu: no %s is named '" STR_FMT "'",
-                     now(parser)->at + 1, what, STR_ARG(name));
+                     parser_now(parser)->at + 1, what, STR_ARG(name));
 }
 
 static bool parse_filter(Parser *parser, const Term **term, Error *err)
 {
     Call call = {0};
     Str name = {0};
-    TRY(terms_add(parser, &call.items, *term, err) && expect_name(parser, &name, err));
+    TRY(terms_add(parser, &call.items, *term, err) && parser_expect_name(parser, &name, err));
     const Function *function = filter_find(name);
     if (function == NULL) {
         parser->at--;
         return unknown(parser, "filter", name, err);
     }
-    if (is_operator(parser, "("))
+    if (parser_is_operator(parser, "("))
         TRY(parse_arguments(parser, &call, err));
     return finish_call(parser, TERM_FILTER, function, &call, term, err);
 }
@@ -519,29 +497,30 @@ static bool parse_filter(Parser *parser, const Term **term, Error *err)
 // Whether an argument without parentheses follows a test: "x is divisibleby 3".
 static bool is_bare_argument(const Parser *parser)
 {
-    const TokenKind kind = now(parser)->kind;
+    const TokenKind kind = parser_now(parser)->kind;
     if (kind == TOKEN_NAME)
-        return !is_name(parser, "else") && !is_name(parser, "or") && !is_name(parser, "and");
-    return kind == TOKEN_STRING || kind == TOKEN_NUMBER || is_operator(parser, "[") ||
-           is_operator(parser, "{");
+        return !parser_is_name(parser, "else") && !parser_is_name(parser, "or") &&
+               !parser_is_name(parser, "and");
+    return kind == TOKEN_STRING || kind == TOKEN_NUMBER || parser_is_operator(parser, "[") ||
+           parser_is_operator(parser, "{");
 }
 
 static bool parse_test(Parser *parser, const Term **term, Error *err)
 {
-    const bool negated = skip_name(parser, "not");
+    const bool negated = parser_skip_name(parser, "not");
     Call call = {0};
     Str name = {0};
-    TRY(terms_add(parser, &call.items, *term, err) && expect_name(parser, &name, err));
+    TRY(terms_add(parser, &call.items, *term, err) && parser_expect_name(parser, &name, err));
     const Function *function = test_find(name);
     if (function == NULL) {
         parser->at--;
         return unknown(parser, "test", name, err);
     }
-    if (is_operator(parser, "(")) {
+    if (parser_is_operator(parser, "(")) {
         TRY(parse_arguments(parser, &call, err));
     } else if (is_bare_argument(parser)) {
-        if (is_name(parser, "is"))
-            return fail(parser, err, "tests cannot be chained");
+        if (parser_is_name(parser, "is"))
+            return parser_fail(parser, err, "tests cannot be chained");
         const Term *argument = NULL;
         TRY(parse_primary(parser, &argument, err) && parse_postfix(parser, &argument, err) &&
             terms_add(parser, &call.items, argument, err));
@@ -553,11 +532,11 @@ static bool parse_test(Parser *parser, const Term **term, Error *err)
 static bool parse_filters(Parser *parser, const Term **term, Error *err)
 {
     for (;;) {
-        if (skip_operator(parser, "|"))
+        if (parser_skip_operator(parser, "|"))
             TRY(parse_filter(parser, term, err));
-        else if (skip_name(parser, "is"))
+        else if (parser_skip_name(parser, "is"))
             TRY(parse_test(parser, term, err));
-        else if (is_operator(parser, "("))
+        else if (parser_is_operator(parser, "("))
             TRY(parse_call(parser, term, err));
         else
             return true;
@@ -568,8 +547,8 @@ static bool parse_filters(Parser *parser, const Term **term, Error *err)
 
 static bool parse_unary_inside(Parser *parser, bool filters, const Term **ret_term, Error *err)
 {
-    if (is_operator(parser, "-") || is_operator(parser, "+")) {
-        const TermKind kind = is_operator(parser, "-") ? TERM_NEGATE : TERM_POSITIVE;
+    if (parser_is_operator(parser, "-") || parser_is_operator(parser, "+")) {
+        const TermKind kind = parser_is_operator(parser, "-") ? TERM_NEGATE : TERM_POSITIVE;
         const Term *operand = NULL;
         parser->at++;
         TRY(parse_unary(parser, false, &operand, err) &&
@@ -583,7 +562,7 @@ static bool parse_unary_inside(Parser *parser, bool filters, const Term **ret_te
 
 static bool parse_unary(Parser *parser, bool filters, const Term **ret_term, Error *err)
 {
-    TRY(enter(parser, err));
+    TRY(parser_enter(parser, err));
     const bool ok = parse_unary_inside(parser, filters, ret_term, err);
     parser->depth--;
     return ok;
@@ -597,7 +576,7 @@ typedef struct OperatorName {
 static const OperatorName *find_operator(const Parser *parser, const OperatorName *names)
 {
     for (; names->text != NULL; names++) {
-        if (is_operator(parser, names->text))
+        if (parser_is_operator(parser, names->text))
             return names;
     }
     return NULL;
@@ -606,7 +585,7 @@ static const OperatorName *find_operator(const Parser *parser, const OperatorNam
 static bool parse_power(Parser *parser, const Term **ret_term, Error *err)
 {
     TRY(parse_unary(parser, true, ret_term, err));
-    while (skip_operator(parser, "**")) {
+    while (parser_skip_operator(parser, "**")) {
         const Term *right = NULL;
         TRY(parse_unary(parser, true, &right, err) &&
             make_binary(parser, OPERATOR_POWER, *ret_term, right, ret_term, err));
@@ -637,7 +616,7 @@ static bool parse_concat(Parser *parser, const Term **ret_term, Error *err)
     do {
         const Term *item = NULL;
         TRY(parse_product(parser, &item, err) && terms_add(parser, &items, item, err));
-    } while (skip_operator(parser, "~"));
+    } while (parser_skip_operator(parser, "~"));
     if (items.count == 1) {
         *ret_term = items.items[0];
         return true;
@@ -678,10 +657,10 @@ static bool skip_comparison(Parser *parser, Operator *ret_operator)
         return true;
     }
     *ret_operator = OPERATOR_IN;
-    if (skip_name(parser, "in"))
+    if (parser_skip_name(parser, "in"))
         return true;
     *ret_operator = OPERATOR_NOT_IN;
-    const bool not_in = is_name(parser, "not") && is_name_at(parser, 1, "in");
+    const bool not_in = parser_is_name(parser, "not") && is_name_at(parser, 1, "in");
     parser->at += not_in ? 2 : 0;
     return not_in;
 }
@@ -717,7 +696,7 @@ static bool parse_comparison(Parser *parser, const Term **ret_term, Error *err)
 static bool parse_not(Parser *parser, const Term **ret_term, Error *err)
 {
     size_t count = 0;
-    while (skip_name(parser, "not"))
+    while (parser_skip_name(parser, "not"))
         count++;
     TRY(parse_comparison(parser, ret_term, err));
     // A chain of them is a plain recursion for whoever evaluates it.
@@ -731,7 +710,7 @@ static bool parse_not(Parser *parser, const Term **ret_term, Error *err)
 static bool parse_and(Parser *parser, const Term **ret_term, Error *err)
 {
     TRY(parse_not(parser, ret_term, err));
-    while (skip_name(parser, "and")) {
+    while (parser_skip_name(parser, "and")) {
         const Term *right = NULL;
         TRY(parse_not(parser, &right, err) &&
             make_term(parser, TERM_AND, *ret_term, right, NULL, 2, ret_term, err));
@@ -742,7 +721,7 @@ static bool parse_and(Parser *parser, const Term **ret_term, Error *err)
 static bool parse_or(Parser *parser, const Term **ret_term, Error *err)
 {
     TRY(parse_and(parser, ret_term, err));
-    while (skip_name(parser, "or")) {
+    while (parser_skip_name(parser, "or")) {
         const Term *right = NULL;
         TRY(parse_and(parser, &right, err) &&
             make_term(parser, TERM_OR, *ret_term, right, NULL, 2, ret_term, err));
@@ -754,232 +733,21 @@ static bool parse_or(Parser *parser, const Term **ret_term, Error *err)
 static bool parse_condition(Parser *parser, const Term **ret_term, Error *err)
 {
     TRY(parse_or(parser, ret_term, err));
-    while (skip_name(parser, "if")) {
+    while (parser_skip_name(parser, "if")) {
         const Term *test = NULL;
         const Term *otherwise = NULL;
         TRY(parse_or(parser, &test, err));
-        if (skip_name(parser, "else"))
-            TRY(parse_expression(parser, &otherwise, err));
+        if (parser_skip_name(parser, "else"))
+            TRY(parser_read_expression(parser, &otherwise, err));
         TRY(make_term(parser, TERM_CONDITION, test, *ret_term, otherwise, 3, ret_term, err));
     }
     return true;
 }
 
-static bool parse_expression(Parser *parser, const Term **ret_term, Error *err)
+bool parser_read_expression(Parser *parser, const Term **ret_term, Error *err)
 {
-    TRY(enter(parser, err));
+    TRY(parser_enter(parser, err));
     const bool ok = parse_condition(parser, ret_term, err);
     parser->depth--;
     return ok;
-}
-
-// --- statements
-
-typedef struct StepList {
-    const Step **items;
-    size_t count, room;
-} StepList;
-
-static bool steps_add(Parser *parser, StepList *list, Step step, Error *err)
-{
-    if (list->count == list->room) {
-        const size_t room = list->room == 0 ? LIST_FIRST : list->room * 2;
-        const Step **items = arena_alloc_array(parser->arena, room, sizeof(Step *), err);
-        TRY(items != NULL);
-        for (size_t i = 0; i < list->count; i++)
-            items[i] = list->items[i];
-        list->items = items;
-        list->room = room;
-    }
-    Step *copy = arena_alloc(parser->arena, sizeof(*copy), err);
-    TRY(copy != NULL);
-    *copy = step;
-    list->items[list->count++] = copy;
-    return true;
-}
-
-// Names with commas between, in parentheses or not.
-static bool parse_targets(Parser *parser, Step *step, Error *err)
-{
-    const bool parentheses = skip_operator(parser, "(");
-    Str *names = arena_alloc_array(parser->arena, ARGUMENTS_MAX, sizeof(Str), err);
-    TRY(names != NULL);
-    do {
-        if (step->name_count > 0 && (is_operator(parser, ")") || is_operator(parser, "=")))
-            break;
-        if (step->name_count == ARGUMENTS_MAX)
-            return fail(parser, err, "too many names");
-        TRY(expect_name(parser, &names[step->name_count], err));
-        step->name_count++;
-    } while (is_operator(parser, ",") && (step->unpack = true) && skip_operator(parser, ","));
-    step->names = names;
-    return !parentheses || expect_operator(parser, ")", err);
-}
-
-static bool declare_targets(Parser *parser, const Step *step, Error *err)
-{
-    for (size_t i = 0; i < step->name_count; i++)
-        TRY(declare(parser, step->names[i], err));
-    return true;
-}
-
-static bool end_block(Parser *parser, Error *err)
-{
-    return expect_kind(parser, TOKEN_BLOCK_END, "expected the end of the tag", err);
-}
-
-// A name that is set inside an if is asked of the scope too, as Jinja does, whichever branches set
-// it.
-static bool leave_branch(Parser *parser, size_t outer, Error *err)
-{
-    const size_t count = parser->declared_count;
-    parser->declared_count = outer;
-    for (size_t i = outer; i < count; i++)
-        TRY(need_name(parser, parser->declared[i], err));
-    return true;
-}
-
-// From behind "if" or "elif" up to and including endif.
-static bool parse_if(Parser *parser, Step *step, Error *err)
-{
-    step->kind = STEP_IF;
-    TRY(enter(parser, err));
-    TRY(parse_tuple(parser, false, false, &step->term, err) && end_block(parser, err));
-    const size_t outer = parser->declared_count;
-    TRY(parse_steps(parser, "elif else endif", &step->body, err));
-    TRY(leave_branch(parser, outer, err));
-
-    StepList chain = {0};
-    Step next = {0};
-    if (skip_name(parser, "elif")) {
-        TRY(parse_if(parser, &next, err) && steps_add(parser, &chain, next, err));
-        step->otherwise = (Steps){chain.items, chain.count};
-    } else if (skip_name(parser, "else")) {
-        TRY(end_block(parser, err) && parse_steps(parser, "endif", &step->otherwise, err));
-        parser->at++; // endif
-    } else {
-        parser->at++;
-    }
-    parser->depth--;
-    return leave_branch(parser, outer, err);
-}
-
-static bool parse_for(Parser *parser, Step *step, Error *err)
-{
-    step->kind = STEP_FOR;
-    TRY(parse_targets(parser, step, err));
-    if (!skip_name(parser, "in"))
-        return fail(parser, err, "expected 'in'");
-    TRY(parse_tuple(parser, false, false, &step->term, err));
-    const size_t outer = parser->declared_count;
-    TRY(declare_targets(parser, step, err));
-    if (skip_name(parser, "if"))
-        TRY(parse_expression(parser, &step->filter, err));
-    if (is_name(parser, "recursive"))
-        return fail(parser, err, "recursive loops are not supported");
-    TRY(end_block(parser, err) && declare(parser, STR("loop"), err));
-    TRY(parse_steps(parser, "else endfor", &step->body, err));
-    parser->declared_count = outer;
-    if (skip_name(parser, "else")) {
-        TRY(end_block(parser, err) && parse_steps(parser, "endfor", &step->otherwise, err));
-        parser->declared_count = outer;
-    }
-    parser->at++; // endfor
-    return true;
-}
-
-static bool parse_set(Parser *parser, Step *step, Error *err)
-{
-    step->kind = STEP_SET;
-    TRY(parse_targets(parser, step, err));
-    if (skip_operator(parser, "=")) {
-        TRY(parse_tuple(parser, true, false, &step->term, err));
-        return declare_targets(parser, step, err);
-    }
-    if (step->name_count != 1)
-        return fail(parser, err, "expected '='");
-    if (is_operator(parser, "|"))
-        return fail(parser, err, "filters of a set block are not supported");
-    const size_t outer = parser->declared_count;
-    TRY(end_block(parser, err) && parse_steps(parser, "endset", &step->body, err));
-    parser->at++; // endset
-    parser->declared_count = outer;
-    return declare_targets(parser, step, err);
-}
-
-static bool parse_statement(Parser *parser, Step *step, Error *err)
-{
-    if (skip_name(parser, "if"))
-        return parse_if(parser, step, err);
-    if (skip_name(parser, "for"))
-        return parse_for(parser, step, err);
-    if (skip_name(parser, "set"))
-        return parse_set(parser, step, err);
-    return fail(parser, err, "expected if, for or set (other statements are not supported)");
-}
-
-static bool is_end_word(const Parser *parser, const char *ends)
-{
-    if (parser->tokens[parser->at].kind != TOKEN_BLOCK_BEGIN)
-        return false;
-    Str rest = str_from(ends);
-    while (rest.size > 0) {
-        const Str word = str_split_next(&rest, ' ');
-        const Token *token = &parser->tokens[parser->at + 1];
-        if (token->kind == TOKEN_NAME && str_equal(token->text, word))
-            return true;
-    }
-    return false;
-}
-
-static bool parse_step(Parser *parser, Step *step, Error *err)
-{
-    const Token *token = now(parser);
-    parser->at++;
-    if (token->kind == TOKEN_DATA) {
-        *step = (Step){.kind = STEP_TEXT, .text = token->text};
-        return true;
-    }
-    if (token->kind == TOKEN_PRINT_BEGIN) {
-        step->kind = STEP_PRINT;
-        return parse_tuple(parser, true, false, &step->term, err) &&
-               expect_kind(parser, TOKEN_PRINT_END, "expected '}}'", err);
-    }
-    return parse_statement(parser, step, err) && end_block(parser, err);
-}
-
-// Steps up to one of the words in `ends` (which is left to the caller, its "{%" passed), or to the
-// end where there are none.
-static bool parse_steps(Parser *parser, const char *ends, Steps *ret_steps, Error *err)
-{
-    TRY(enter(parser, err));
-    StepList list = {0};
-    while (now(parser)->kind != TOKEN_END && !is_end_word(parser, ends)) {
-        Step step = {0};
-        TRY(parse_step(parser, &step, err) && steps_add(parser, &list, step, err));
-    }
-    if (ends[0] != '\0' && now(parser)->kind == TOKEN_END)
-        return error_set(err, ERROR_JOB, "a block without its end (%s)", ends);
-    parser->at += ends[0] != '\0' ? 1 : 0;
-    parser->depth--;
-    *ret_steps = (Steps){list.items, list.count};
-    return true;
-}
-
-bool template_parse(Str source, Arena *arena, Template *template, Error *err)
-{
-    Tokens tokens = {0};
-    TRY(template_tokenise(source, arena, &tokens, err));
-    Str names[TEMPLATE_NAMES_MAX];
-    template->names = names;
-    Parser parser = {.tokens = tokens.items, .arena = arena, .template = template};
-    const bool ok = parse_steps(&parser, "", &template->steps, err);
-    template->names = NULL;
-    TRY(ok);
-    Str *kept = arena_alloc_array(arena, template->name_count, sizeof(Str), err);
-    TRY(kept != NULL);
-    for (size_t i = 0; i < template->name_count; i++)
-        kept[i] = names[i];
-    template->names = kept;
-    return true;
 }

@@ -1,0 +1,26 @@
+// Filters: what the files that define them share.
+#pragma once
+
+#include "connector/machine.h"
+
+typedef bool Filter(Machine *machine, const Arguments *arguments, Value *ret_value, Error *err);
+
+// template_sequence.c
+Filter filter_attr, filter_batch, filter_length, filter_default, filter_dictsort, filter_first,
+    filter_items, filter_join, filter_last, filter_list, filter_map, filter_max, filter_min,
+    filter_reject, filter_rejectattr, filter_reverse, filter_select, filter_selectattr, filter_sort,
+    filter_sum, filter_unique;
+
+// template_digest.c
+Filter filter_base64binascii_decode, filter_base64decode, filter_base64encode, filter_hash,
+    filter_hmac;
+
+// The argument as a str, or `fallback` where it is missing or None.
+bool filter_optional_str(Machine *machine, const Arguments *arguments, size_t index, Str fallback,
+                         Str *ret_text, Error *err) MUST_USE;
+bool filter_optional_true(const Arguments *arguments, size_t index);
+
+// The subject as a str. The reference calls a method that others lack: no TypeError, but an
+// AttributeError.
+bool filter_subject_str(Machine *machine, const Arguments *arguments, Str *ret_text,
+                        Error *err) MUST_USE;
