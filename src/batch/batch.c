@@ -4,10 +4,12 @@
 #include "base/fault.h"
 
 #include <assert.h>
+#include <stdalign.h>
+#include <stdatomic.h>
 
 // ROWS_FIRST rows have room without a reallocation; a builder's own description of its columns
 // stays below DESCRIPTION_BYTES_MAX.
-enum { ROWS_FIRST = 64, DESCRIPTION_BYTES_MAX = 4 * 1024 * 1024 };
+enum { ROWS_FIRST = 64, DESCRIPTION_BYTES_MAX = 4 * 1024 * 1024, BUFFER_ALIGNMENT = 64 };
 
 // How one type of column is stored.
 typedef struct Storage {
@@ -34,7 +36,6 @@ typedef struct Cells {
     struct ArrowBuffer valid;  // a bit a row
     struct ArrowBuffer values; // values, bits, or row + 1 offsets
     struct ArrowBuffer text;   // of strings and json
-    int64_t text_size_before;  // of the batch before this one: what this one probably needs
 } Cells;
 
 struct BatchBuilder {
@@ -44,8 +45,7 @@ struct BatchBuilder {
     size_t *texts; // the columns that have offsets
     size_t text_count;
     size_t rows;
-    size_t rows_max;    // room in all row-wise buffers
-    size_t rows_before; // of the batch before this one
+    size_t rows_max; // room in all row-wise buffers
     bool open;
 };
 
@@ -99,8 +99,6 @@ static bool grow_column(Cells *cells, size_t rows, Error *err)
 static bool grow_rows(BatchBuilder *builder, Error *err)
 {
     size_t rows = builder->rows_max * 2;
-    if (rows < builder->rows_before)
-        rows = builder->rows_before;
     if (rows < ROWS_FIRST)
         rows = ROWS_FIRST;
     for (size_t i = 0; i < builder->count; i++)
@@ -114,8 +112,6 @@ static bool grow_text(Cells *cells, size_t size, Error *err)
     if (size > INT32_MAX)
         return error_set(err, ERROR_LIMIT, "batch: a column of more than %d bytes", INT32_MAX);
     size_t capacity = (size_t)cells->text.capacity_bytes * 2;
-    if (capacity < (size_t)cells->text_size_before)
-        capacity = (size_t)cells->text_size_before;
     if (capacity < size)
         capacity = size;
     return grow(&cells->text, capacity, false, err);
@@ -316,13 +312,24 @@ size_t batch_builder_rows(const BatchBuilder *builder)
     return builder->rows;
 }
 
+// The size of the values of `rows` rows, as Arrow counts them.
+static int64_t values_size(const Cells *cells, size_t rows)
+{
+    const size_t value_bytes = storages[cells->type].value_bytes;
+    if (value_bytes > 0)
+        return (int64_t)(rows * value_bytes);
+    if (cells->type == COLUMN_BOOLEAN)
+        return (int64_t)((rows + 7) / 8);
+    return (int64_t)((rows + 1) * sizeof(int32_t));
+}
+
 size_t batch_builder_bytes(const BatchBuilder *builder)
 {
     size_t bytes = 0;
     for (size_t i = 0; i < builder->count; i++) {
         const Cells *cells = &builder->cells[i];
-        bytes += (size_t)(cells->valid.capacity_bytes + cells->values.capacity_bytes +
-                          cells->text.capacity_bytes);
+        bytes += bitmap_bytes(builder->rows) + (size_t)values_size(cells, builder->rows) +
+                 (size_t)cells->text.size_bytes;
     }
     return bytes;
 }
@@ -338,36 +345,81 @@ static bool arrow_ok(ArrowErrorCode code, Error *err)
 
 #define ARROW(call) TRY(!fault_here() ? arrow_ok((call), err) : arrow_ok(ENOMEM, err))
 
-// The size of the values of `rows` rows, as Arrow counts them.
-static int64_t values_size(const Cells *cells, size_t rows)
+// All buffers of one batch lie in one block of just the right size: a builder's own buffers have
+// doubled to more than they need, and a run holds many batches until they are loaded. Each buffer
+// counts as a user; whoever releases the last one frees the block.
+typedef struct Block {
+    atomic_size_t users;
+    alignas(BUFFER_ALIGNMENT) uint8_t bytes[];
+} Block;
+
+static void block_release(struct ArrowBufferAllocator *allocator, uint8_t *data, int64_t size)
 {
-    const size_t value_bytes = storages[cells->type].value_bytes;
-    if (value_bytes > 0)
-        return (int64_t)(rows * value_bytes);
-    if (cells->type == COLUMN_BOOLEAN)
-        return (int64_t)((rows + 7) / 8);
-    return (int64_t)((rows + 1) * sizeof(int32_t));
+    (void)data;
+    (void)size;
+    Block *block = allocator->private_data;
+    if (atomic_fetch_sub(&block->users, 1) == 1)
+        ArrowFree(block);
 }
 
-static void move_column(Cells *cells, size_t rows, struct ArrowArray *child)
+static size_t aligned(size_t size)
 {
-    cells->text_size_before = cells->text.size_bytes + cells->text.size_bytes / 8;
-    cells->valid.size_bytes = (int64_t)((rows + 7) / 8);
-    cells->values.size_bytes = values_size(cells, rows);
-    child->length = (int64_t)rows;
-    child->null_count = (int64_t)rows - ArrowBitCountSet(cells->valid.data, 0, (int64_t)rows);
+    return (size + BUFFER_ALIGNMENT - 1) / BUFFER_ALIGNMENT * BUFFER_ALIGNMENT;
+}
 
+static size_t block_size(const BatchBuilder *builder)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < builder->count; i++) {
+        const Cells *cells = &builder->cells[i];
+        size += aligned(bitmap_bytes(builder->rows)) +
+                aligned((size_t)values_size(cells, builder->rows)) +
+                aligned((size_t)cells->text.size_bytes);
+    }
+    return size;
+}
+
+// A copy of the first `size` bytes of `from`, at `*at` in the block.
+static struct ArrowBuffer place(Block *block, size_t *at, const struct ArrowBuffer *from,
+                                size_t size)
+{
+    struct ArrowBuffer buffer;
+    ArrowBufferInit(&buffer);
+    buffer.data = block->bytes + *at;
+    buffer.size_bytes = (int64_t)size;
+    buffer.capacity_bytes = (int64_t)size;
+    buffer.allocator = ArrowBufferDeallocator(block_release, block);
+    atomic_fetch_add(&block->users, 1);
+    if (size > 0)
+        memcpy(buffer.data, from->data, size);
+    *at += aligned(size);
+    return buffer;
+}
+
+// Copies one column out and leaves the builder's own buffers empty, zero again where rows expect
+// it.
+static void copy_column(Cells *cells, size_t rows, Block *block, size_t *at,
+                        struct ArrowArray *child)
+{
+    const size_t value_size = (size_t)values_size(cells, rows);
     struct ArrowBitmap valid;
     ArrowBitmapInit(&valid);
     valid.size_bits = (int64_t)rows;
-    ArrowBufferMove(&cells->valid, &valid.buffer);
+    valid.buffer = place(block, at, &cells->valid, (rows + 7) / 8);
+    struct ArrowBuffer values = place(block, at, &cells->values, value_size);
+    child->length = (int64_t)rows;
+    child->null_count = (int64_t)rows - ArrowBitCountSet(valid.buffer.data, 0, (int64_t)rows);
     ArrowArraySetValidityBitmap(child, &valid);
-    NANOARROW_UNUSED(ArrowArraySetBuffer(child, 1, &cells->values)); // fails for a bad index only
-    if (has_text(cells->type))
-        NANOARROW_UNUSED(ArrowArraySetBuffer(child, 2, &cells->text));
+    NANOARROW_UNUSED(ArrowArraySetBuffer(child, 1, &values)); // fails for a bad index only
+    if (has_text(cells->type)) {
+        struct ArrowBuffer text = place(block, at, &cells->text, (size_t)cells->text.size_bytes);
+        NANOARROW_UNUSED(ArrowArraySetBuffer(child, 2, &text));
+    }
+    memset(cells->valid.data, 0, bitmap_bytes(rows));
+    memset(cells->values.data, 0, value_size);
+    cells->text.size_bytes = 0;
 }
 
-// Everything that may fail, before any buffer moves.
 static bool make_array(const BatchBuilder *builder, struct ArrowArray *array, Error *err)
 {
     ARROW(ArrowArrayInitFromType(array, NANOARROW_TYPE_STRUCT));
@@ -386,13 +438,18 @@ bool batch_builder_finish(BatchBuilder *builder, struct ArrowArray *ret_array, E
         TRY(grow_rows(builder, err));
     CLEANUP(arrow_array_done) struct ArrowArray array = {.release = NULL};
     TRY(make_array(builder, &array, err));
+    const size_t size = block_size(builder);
+    Block *block = fault_here() ? NULL : ArrowMalloc((int64_t)(sizeof(*block) + size));
+    if (block == NULL)
+        return error_set(err, ERROR_LIMIT, "batch: out of memory for %zu bytes", size);
+    atomic_init(&block->users, 0);
+    size_t at = 0;
     for (size_t i = 0; i < builder->count; i++)
-        move_column(&builder->cells[i], builder->rows, array.children[i]);
+        copy_column(&builder->cells[i], builder->rows, block, &at, array.children[i]);
+    assert(at <= size);
     array.length = (int64_t)builder->rows;
     array.null_count = 0;
-    builder->rows_before = builder->rows;
     builder->rows = 0;
-    builder->rows_max = 0;
 
     ArrowArrayMove(&array, ret_array);
     return true;

@@ -220,12 +220,20 @@ typedef struct Feed {
     uint32_t *selected;
     bool *replaces;
     size_t room;
+    ShapedBatch *given; // handed out last
 } Feed;
 
 static bool feed_next(void *state, RowSelection *ret_selection, Error *err)
 {
     Feed *feed = state;
     *ret_selection = (RowSelection){0};
+    // The driver is done with the batch before this one: its memory is free for new pages.
+    if (feed->given != NULL) {
+        atomic_fetch_sub(&feed->task->context->counters->batch_bytes,
+                         (long long)feed->given->bytes);
+        feed->given->bytes = 0;
+        feed->given = NULL;
+    }
     TRY(env_check_stop(feed->task->context->env, err));
     while (feed->next < feed->rows->batch_count) {
         const size_t b = feed->next++;
@@ -251,6 +259,7 @@ static bool feed_next(void *state, RowSelection *ret_selection, Error *err)
                                         .rows = feed->selected,
                                         .replaces = feed->replaces,
                                         .count = count};
+        feed->given = batch;
         return true;
     }
     return true;

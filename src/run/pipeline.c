@@ -18,8 +18,9 @@ enum {
     DRIFT_TEXT_BYTES = 400,
 };
 
-// Shaped rows may fill this share of limits.memory before new slices wait for the writer.
-enum { BATCH_SHARE_PERCENT = 28 };
+// Of limits.memory: shaped rows may fill so much before new slices wait for the writer, and a load
+// ends there even when it has fewer rows than limits.load_rows.
+enum { BATCH_SHARE_PERCENT = 30, LOAD_SHARE_PERCENT = 40 };
 
 typedef enum SliceState {
     STATE_WAITING,
@@ -104,7 +105,10 @@ static void *worker_main(void *state)
     CLEANUP(store_close) Store store = {0};
     SliceWorker worker = {0};
     worker.page_arena = arena_new(PAGE_ARENA_BYTES, &err);
-    const bool ok = arena != NULL && worker.page_arena != NULL &&
+    const size_t streams = pipeline->options->plan->stream_count;
+    if (arena != NULL)
+        worker.shapers = arena_alloc_array(arena, streams + 1, sizeof(Shaper *), &err);
+    const bool ok = worker.shapers != NULL && worker.page_arena != NULL &&
                     pipeline->options->open_landing(pipeline->options->state, arena, &store,
                                                     &worker.landing, &err);
     for (;;) {
@@ -118,6 +122,8 @@ static void *worker_main(void *state)
         task->err = err;
         pass_on(pipeline, task, SLICE_HAS_FAILED);
     }
+    for (size_t i = 0; worker.shapers != NULL && i < streams; i++)
+        shaper_free(worker.shapers[i]);
     landing_close(worker.landing);
     arena_free(worker.page_arena);
     return NULL;
@@ -444,15 +450,19 @@ static bool gather_next(Pipeline *pipeline, uint32_t s, bool *ret_made, Error *e
     StreamState *state = &pipeline->streams[s];
     const PlanStream *stream = &pipeline->options->plan->streams[s];
     *ret_made = false;
+    const JobLimits *limits = &pipeline->options->job->limits;
+    const uint64_t bytes_max = limits->memory_bytes / 100 * LOAD_SHARE_PERCENT;
     int64_t rows = 0;
+    uint64_t bytes = 0;
     size_t count = 0;
     size_t i = state->next_gather;
-    for (; i < stream->slice_count && rows < pipeline->options->job->limits.load_rows; i++) {
+    for (; i < stream->slice_count && rows < limits->load_rows && bytes < bytes_max; i++) {
         if (state->states[i] == STATE_WAITING || state->states[i] == STATE_ACTIVE)
             return true;
         if (state->states[i] != STATE_WHOLE)
             continue;
         rows += state->whole[i]->manifest.records;
+        bytes += slice_batch_bytes(state->whole[i]);
         count++;
     }
     if (count == 0) {
@@ -882,7 +892,8 @@ static bool prepare_stream(Pipeline *pipeline, uint32_t s, Error *err)
 static bool start_threads(Pipeline *pipeline, Error *err)
 {
     const Job *job = pipeline->options->job;
-    pipeline->active_max = (size_t)job->limits.connections * 2;
+    // As many as can be under way, and one more for each worker to have in hand.
+    pipeline->active_max = (size_t)job->limits.connections + WORKERS;
     const size_t tasks_max = pipeline->active_max + 4096;
     pipeline->to_work = queue_new(tasks_max, err);
     pipeline->to_main = queue_new(tasks_max, err);

@@ -35,6 +35,14 @@ void slice_drop_batches(SliceTask *task)
     task->batch_count = 0;
 }
 
+uint64_t slice_batch_bytes(const SliceTask *task)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < task->batch_count; i++)
+        bytes += task->batches[i]->bytes;
+    return bytes;
+}
+
 void slice_free(SliceTask *task)
 {
     if (task == NULL)
@@ -42,7 +50,6 @@ void slice_free(SliceTask *task)
     slice_drop_batches(task);
     http_exchange_free(task->fetch.exchange);
     page_reader_free(task->reader);
-    shaper_free(task->shaper);
     arena_free(task->request_arena);
     arena_free(task->arena); // holds the task itself
 }
@@ -107,7 +114,7 @@ static int64_t page_total(const SliceTask *task, const PageOutcome *outcome)
     return yyjson_is_int(total) ? yyjson_get_sint(total) : -1;
 }
 
-static bool keep_batch(SliceTask *task, Error *err)
+static bool keep_batch(SliceTask *task, ShapedBatch *batch, Error *err)
 {
     if (task->batch_count == task->batch_capacity) {
         const size_t room = task->batch_capacity == 0 ? FIRST_BATCHES : task->batch_capacity * 2;
@@ -118,18 +125,50 @@ static bool keep_batch(SliceTask *task, Error *err)
         task->batches = batches;
         task->batch_capacity = room;
     }
-    ShapedBatch *batch = NULL;
-    TRY(shaper_take(task->shaper, &batch, err));
     atomic_fetch_add(&task->context->counters->batch_bytes, (long long)batch->bytes);
     task->batches[task->batch_count++] = batch;
     return true;
 }
 
-static bool shape_page(SliceTask *task, const PageOutcome *outcome, int64_t fetched_us, Error *err)
+static bool find_shaper(SliceTask *task, SliceWorker *worker, Shaper **ret_shaper, Error *err)
 {
-    TRY(shaper_add(task->shaper, outcome->records, outcome->record_count,
-                   partition_of(task)->partition.fields, fetched_us, err));
-    return !shaper_is_full(task->shaper) || keep_batch(task, err);
+    Shaper **shaper = &worker->shapers[task->stream_index];
+    if (*shaper == NULL)
+        TRY(shaper_new(task->stream->contract, NULL, shaper, err));
+    shaper_set_zone(*shaper, partition_of(task)->zone);
+    *ret_shaper = *shaper;
+    return true;
+}
+
+static void add_counts(ShapeCounts *counts, const ShapeCounts *before, const ShapeCounts *after)
+{
+    counts->records += after->records - before->records;
+    counts->rows += after->rows - before->rows;
+    counts->quarantined += after->quarantined - before->quarantined;
+    counts->overflowed += after->overflowed - before->overflowed;
+    counts->misfits += after->misfits - before->misfits;
+}
+
+// A page becomes a batch of its own. Shapers belong to the worker, which has one a stream: so the
+// rows that wait take just their own size, and the buffers in which they grow stay warm.
+static bool shape_page(SliceTask *task, SliceWorker *worker, const PageOutcome *outcome,
+                       int64_t fetched_us, Error *err)
+{
+    Shaper *shaper = NULL;
+    TRY(find_shaper(task, worker, &shaper, err));
+    const ShapeCounts before = *shaper_counts(shaper);
+    const bool ok = shaper_add(shaper, outcome->records, outcome->record_count,
+                               partition_of(task)->partition.fields, fetched_us, err);
+    add_counts(&task->counts, &before, shaper_counts(shaper));
+    // Taken even after a failure: the next page of another slice must not find rows of this one.
+    Error second = {0};
+    ShapedBatch *batch = NULL;
+    if (!shaper_take(shaper, &batch, ok ? err : &second))
+        return false;
+    if (ok && (batch->rows > 0 || batch->quarantine.length > 0) && keep_batch(task, batch, err))
+        return true;
+    shaped_batch_free(batch);
+    return ok && err->code == ERROR_NONE;
 }
 
 // Puts a fresh page into the landing store before anything is made of it.
@@ -175,7 +214,6 @@ static bool count_distinct(SliceTask *task, int64_t *ret_count, Error *err)
 
 static bool finish_slice(SliceTask *task, SliceWorker *worker, Error *err)
 {
-    TRY(keep_batch(task, err));
     const PlanSlice *slice = &task->stream->slices[task->ordinal];
     SliceManifest *manifest = &task->manifest;
     manifest->from_us = slice->from_us;
@@ -184,7 +222,9 @@ static bool finish_slice(SliceTask *task, SliceWorker *worker, Error *err)
     manifest->page_count = (uint32_t)task->pages.count;
     manifest->pages = task->pages.items;
     TRY(count_distinct(task, &manifest->distinct_keys, err));
-    task->counts = *shaper_counts(task->shaper);
+    // What reads is not needed while the rows wait for their load.
+    page_reader_free(task->reader);
+    task->reader = NULL;
     manifest->distinct_keys += task->counts.quarantined;
     atomic_fetch_add(&task->context->counters->rows, task->counts.rows);
     const SliceName name = slice_name(task);
@@ -244,7 +284,7 @@ static bool use_landed_page(SliceTask *task, SliceWorker *worker, bool *ret_ther
         return error_set(err, ERROR_DATA, "landed page %zu cannot be used again: " STR_FMT,
                          task->pages.count, STR_ARG(outcome.reason));
     task->resumed = true;
-    return note_page(task, &info, err) && shape_page(task, &outcome, info.fetched_us, err);
+    return note_page(task, &info, err) && shape_page(task, worker, &outcome, info.fetched_us, err);
 }
 
 static bool open_readers(SliceTask *task, Error *err)
@@ -258,7 +298,7 @@ static bool open_readers(SliceTask *task, Error *err)
                         task->stream->cursor.exists ? window : NULL, task->arena, &task->reader,
                         err));
     task->started_us = task->context->env->now_us(task->context->env->state);
-    return shaper_new(task->stream->contract, partition->zone, &task->shaper, err);
+    return true;
 }
 
 SliceWant slice_begin(SliceTask *task, SliceWorker *worker)
@@ -318,7 +358,7 @@ static SliceWant take_page(SliceTask *task, SliceWorker *worker, const HttpRespo
     PageInfo info = {0};
     if (!land_page(task, worker, response, outcome, &info, &task->err) ||
         !note_page(task, &info, &task->err) ||
-        !shape_page(task, outcome, info.fetched_us, &task->err))
+        !shape_page(task, worker, outcome, info.fetched_us, &task->err))
         return fail(task);
     task->bytes += info.body_bytes;
     atomic_fetch_add(&task->context->counters->records, (long long)outcome->record_count);

@@ -36,7 +36,7 @@ typedef struct SliceContext {
 typedef struct SliceWorker {
     Landing *landing;
     Arena *page_arena; // reset for every page
-    Buf body;          // a page read back from the landing store
+    Shaper **shapers;  // of each stream of the plan; made when first used
 } SliceWorker;
 
 typedef enum SliceWant {
@@ -77,7 +77,6 @@ typedef struct SliceTask {
     Arena *arena;         // lives as long as the reading
     Arena *request_arena; // lives as long as the request in hand
     PageReader *reader;
-    Shaper *shaper;
     SlicePages pages;
     size_t batch_capacity;
     bool resumed; // at least one page came from the landing store
@@ -97,5 +96,8 @@ SliceWant slice_go_on(SliceTask *task, SliceWorker *worker);
 // Gives the shaped rows back to the budget and frees them: after the load, or when the reading is
 // void.
 void slice_drop_batches(SliceTask *task);
+
+// Memory of the rows that wait.
+uint64_t slice_batch_bytes(const SliceTask *task);
 
 SliceName slice_name(const SliceTask *task);
