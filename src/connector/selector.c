@@ -123,7 +123,7 @@ static bool decode_json(Str body, Arena *arena, Decoded *decoded, bool *ret_ok, 
     // no JSON is not taken for "no records": that would lose rows.
     Str text = str_trim(body).size == 0 ? STR("{}") : body;
     Error why = {0};
-    if (!json_parse(text, "body", arena, &decoded->doc, &why)) {
+    if (!json_parse_lenient(text, "body", arena, &decoded->doc, &why)) {
         if (why.code == ERROR_LIMIT) {
             *err = why;
             return false;

@@ -70,8 +70,8 @@ static bool put_json(Buf *out, yyjson_val *value, Error *err)
 {
     size_t size = 0;
     char *text = yyjson_val_write(value, YYJSON_WRITE_NOFLAG, &size);
-    if (text == NULL)
-        return error_set(err, ERROR_DATA, "a record cannot be written as JSON");
+    if (text == NULL) // text that is no UTF-8: our own writer mends it
+        return json_write(value, out, err);
     bool ok = buf_append(out, (Str){text, size}, err);
     free(text);
     return ok;
