@@ -551,8 +551,8 @@ static bool is_new_drift(const StreamState *state, Str path)
 static void tell_drift(Pipeline *pipeline, const SliceTask *task)
 {
     StreamState *state = &pipeline->streams[task->stream_index];
-    size_t count = 0;
-    const Str *paths = shaper_drift_paths(task->shaper, &count);
+    const Str *paths = task->drift;
+    const size_t count = task->drift_count;
     char text[DRIFT_TEXT_BYTES] = "";
     size_t size = 0;
     Error ignored = {0};

@@ -149,6 +149,22 @@ static void add_counts(ShapeCounts *counts, const ShapeCounts *before, const Sha
     counts->misfits += after->misfits - before->misfits;
 }
 
+// A shaper's list of unknown paths is ordered by name, so when it grew the whole list is taken
+// along.
+static bool note_drift(SliceTask *task, const Shaper *shaper, size_t known, Error *err)
+{
+    size_t count = 0;
+    const Str *paths = shaper_drift_paths(shaper, &count);
+    if (count == known)
+        return true;
+    task->drift = arena_alloc_array(task->arena, count, sizeof(Str), err);
+    TRY(task->drift != NULL);
+    for (size_t i = 0; i < count; i++)
+        TRY(arena_copy_str(task->arena, paths[i], &task->drift[i], err));
+    task->drift_count = count;
+    return true;
+}
+
 // A page becomes a batch of its own. Shapers belong to the worker, which has one a stream: so the
 // rows that wait take just their own size, and the buffers in which they grow stay warm.
 static bool shape_page(SliceTask *task, SliceWorker *worker, const PageOutcome *outcome,
@@ -157,8 +173,11 @@ static bool shape_page(SliceTask *task, SliceWorker *worker, const PageOutcome *
     Shaper *shaper = NULL;
     TRY(find_shaper(task, worker, &shaper, err));
     const ShapeCounts before = *shaper_counts(shaper);
+    size_t known = 0;
+    (void)shaper_drift_paths(shaper, &known);
     const bool ok = shaper_add(shaper, outcome->records, outcome->record_count,
-                               partition_of(task)->partition.fields, fetched_us, err);
+                               partition_of(task)->partition.fields, fetched_us, err) &&
+                    note_drift(task, shaper, known, err);
     add_counts(&task->counts, &before, shaper_counts(shaper));
     // Taken even after a failure: the next page of another slice must not find rows of this one.
     Error second = {0};

@@ -70,6 +70,8 @@ typedef struct SliceTask {
     ShapedBatch **batches;
     size_t batch_count;
     ShapeCounts counts;
+    Str *drift; // unknown paths, where its worker met a new one here
+    size_t drift_count;
     int64_t requests, retries, waited_us, started_us, ended_us;
     uint64_t bytes;
 
