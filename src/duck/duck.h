@@ -58,7 +58,7 @@ typedef struct DuckOptions {
     const char *settings; // more SQL to run first, or NULL
 } DuckOptions;
 
-// On failure nothing is open.
+// On failure nothing is open. DuckDB keeps the address of `duck`: it must not be moved while open.
 bool duck_open(Duck *duck, const DuckOptions *options, Error *err) MUST_USE;
 void duck_close(Duck *duck); // writes a checkpoint first; zero is fine
 static inline bool duck_is_open(const Duck *duck)

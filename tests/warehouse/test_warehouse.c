@@ -2,6 +2,7 @@
 #include "rig.h"
 
 #include <string.h>
+#include <time.h>
 
 static const WarehouseDriver *const drivers[] = {&warehouse_duckdb};
 
@@ -173,6 +174,15 @@ ON_EACH_DRIVER(an_older_reading_of_a_window_is_skipped)
     CHECK_INT((int64_t)READ(rig, "same", 50, {1, "shaped anew"}).skipped, 0);
     CHECK_STR(rig_query(rig, "SELECT name FROM shop.\"or\"\"ders\" WHERE id = 1"),
               STR("shaped anew"));
+}
+
+// The row's own time cannot tell: the latest reading found it unchanged, and so did not touch it.
+ON_EACH_DRIVER(a_reading_between_two_that_agree_undoes_nothing)
+{
+    (void)READ(rig, "r1", 10, {1, "A"});
+    CHECK_INT(READ(rig, "r3", 30, {1, "A"}).unchanged, 1);
+    (void)READ(rig, "r2", 20, {1, "B"});
+    CHECK_STR(rig_query(rig, ORDERS), STR("1|A"));
 }
 
 ON_EACH_DRIVER(a_later_reading_of_a_wider_window_counts_too)
@@ -486,6 +496,112 @@ ON_EACH_DRIVER(it_may_let_go_between_any_two_calls)
     CHECK_STR(rig_query(rig, ORDERS), STR("1|B"));
 }
 
+ON_EACH_DRIVER(views_are_made_anew)
+{
+    Error err = {0};
+    (void)READ(rig, "r1", 10, {1, "A"}, {2, "B"});
+    ViewSpec view = {STR("shop"), STR("how_many"), STR("SELECT count(*) AS n FROM \"or\"\"ders\"")};
+    CHECK_OK(rig->driver->create_views(rig->state, &view, 1, &err), &err);
+    CHECK_STR(rig_query(rig, "FROM shop.how_many"), STR("2"));
+    view.select = STR("SELECT max(id) AS largest FROM \"or\"\"ders\"");
+    CHECK_OK(rig->driver->create_views(rig->state, &view, 1, &err), &err);
+    CHECK_OK(rig->driver->idle(rig->state, &err), &err);
+    CHECK_STR(rig_query(rig, "FROM shop.how_many"), STR("2"));
+    CHECK_STR(rig_query(rig, "SELECT largest FROM shop.how_many"), STR("2"));
+
+    // A text that does not fit takes none of its fellows along.
+    const ViewSpec views[] = {{STR("shop"), STR("fine"), STR("SELECT 1 AS one")},
+                              {STR("shop"), STR("broken"), STR("SELECT nothing FROM nowhere")}};
+    CHECK(!rig->driver->create_views(rig->state, views, 2, &err));
+    CHECK_INT(err.code, ERROR_JOB);
+    CHECK_CONTAINS(str_from(err.message), STR("view shop.broken"));
+    CHECK_CONTAINS(str_from(err.message), STR("nowhere"));
+    CHECK_STR(
+        rig_query(rig, "SELECT count(*) FROM information_schema.tables WHERE table_name = 'fine'"),
+        STR("0"));
+    rig_prepare(rig);
+}
+
+ON_EACH_DRIVER(health_tells_freshness_and_how_often_runs_end_well)
+{
+    Error err = {0};
+    const int64_t minute_us = 60000000, day_us = 1440 * minute_us;
+    const int64_t now_us = (int64_t)time(NULL) * 1000000; // the warehouse's own clock
+    test_clock_us = now_us;
+    const Watermark marks[] = {{STR("orders"), STR("a"), now_us - 30 * minute_us},
+                               {STR("orders"), STR("b"), now_us - 90 * minute_us}};
+    (void)load_ok(rig,
+                  &(RigLoad){.run = "r1", .epoch = 1, .watermarks = marks, .watermark_count = 2});
+    EtlLogRow runs[] = {
+        {.run = STR("r1"),
+         .job = STR("rig"),
+         .mode = STR("incremental"),
+         .stage = STR("run"),
+         .status = STR("ok"),
+         .started_us = now_us - 3 * day_us},
+        {.run = STR("r2"),
+         .job = STR("rig"),
+         .mode = STR("incremental"),
+         .stage = STR("run"),
+         .status = STR("ok"),
+         .started_us = now_us - 2 * day_us},
+        {.run = STR("r3"),
+         .job = STR("rig"),
+         .mode = STR("historic"),
+         .stage = STR("run"),
+         .status = STR("failed"),
+         .started_us = now_us - day_us},
+        {.run = STR("r0"),
+         .job = STR("rig"),
+         .mode = STR("incremental"),
+         .stage = STR("run"),
+         .status = STR("failed"),
+         .started_us = now_us - 91 * day_us},
+        {.run = STR("r3"),
+         .job = STR("rig"),
+         .mode = STR("historic"),
+         .stage = STR("read"),
+         .status = STR("failed"),
+         .started_us = now_us},
+    };
+    CHECK_OK(rig->driver->append_log(rig->state, runs, 5, &err), &err);
+    CHECK_STR(rig_query(rig, "SELECT job, stream, target, partitions, minutes_behind BETWEEN 89 "
+                             "AND 92, last_loaded_at IS NULL, runs_90d,"
+                             " runs_ok_90d, success_percent_90d, last_run_id, last_run_mode, "
+                             "last_run_status FROM main.pipeline_health"),
+              STR("rig|orders|shop.or\"ders|2|true|false|3|2|66.67|r3|historic|failed"));
+}
+
+ON_EACH_DRIVER(queries_only_read)
+{
+    Error err = {0};
+    (void)READ(rig, "r1", 10, {1, "A"});
+    CHECK(
+        !rig->driver->query(rig->state, STR("DELETE FROM shop.\"or\"\"ders\""), NULL, NULL, &err));
+    CHECK(!rig->driver->query(rig->state, STR("SELECT 1); DROP TABLE shop.\"or\"\"ders\"; --"),
+                              NULL, NULL, &err));
+    CHECK_INT(err.code, ERROR_JOB);
+    CHECK_STR(rig_query(rig, ORDERS), STR("1|A"));
+}
+
+static bool stop_at_once(void *visitor, const Str *cells, size_t columns)
+{
+    CHECK_INT((int64_t)columns, 2);
+    CHECK_STR(cells[1], STR("x"));
+    ++*(int *)visitor;
+    return false;
+}
+
+ON_EACH_DRIVER(a_reader_may_stop)
+{
+    Error err = {0};
+    int visits = 0;
+    CHECK_OK(rig->driver->query(rig->state, STR("SELECT range, 'x' FROM range(10000)"),
+                                stop_at_once, &visits, &err),
+             &err);
+    CHECK_INT(visits, 1);
+}
+
 // More rows than a chunk, of batches that end anywhere, some selected.
 ON_EACH_DRIVER(batches_of_all_sizes_are_written_whole)
 {
@@ -526,4 +642,153 @@ ON_EACH_DRIVER(batches_of_all_sizes_are_written_whole)
                   "'changed'),"
                   " count(*) FILTER (id % 7 = 1 AND name = 'changed') FROM shop.\"or\"\"ders\""),
         STR("10000|10000|50005000|1429|1429"));
+}
+
+// ---- a random model of the protocol ----
+//
+// Runs read windows whose source changes meanwhile, load them in any order, twice, and again later.
+// Whatever happens, the table must hold of each window what its latest loaded reading saw.
+
+enum { KEYS = 6, WINDOWS = 3, LOADS_MAX = 64, TRIALS = 24, GONE = -1 };
+
+typedef struct Snapshot {
+    int window;
+    int64_t time;
+    int content[KEYS]; // GONE where the source did not have it
+} Snapshot;
+
+typedef struct ModelLoad {
+    uint32_t ordinal;
+    Snapshot slices[WINDOWS];
+    size_t count;
+} ModelLoad;
+
+typedef struct Model {
+    Rig *rig;
+    int trial;
+    uint64_t random;
+    int64_t time;
+    int source[KEYS];
+    ModelLoad loads[LOADS_MAX]; // every one that was read
+    bool pending[LOADS_MAX];
+    size_t count;
+    Snapshot truth[WINDOWS]; // time 0 = none
+} Model;
+
+static int dice(Model *model, int sides)
+{
+    model->random = model->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (int)((model->random >> 33) % (uint64_t)sides);
+}
+
+static void change_source(Model *model)
+{
+    model->source[dice(model, KEYS)] = dice(model, 4) == 0 ? GONE : dice(model, 3);
+}
+
+static void read_windows(Model *model)
+{
+    if (model->count == LOADS_MAX)
+        return;
+    ModelLoad *load = &model->loads[model->count];
+    *load = (ModelLoad){.ordinal = (uint32_t)model->count};
+    const int wanted = 1 + dice(model, (1 << WINDOWS) - 1); // a set of windows, never empty
+    for (int window = 0; window < WINDOWS; window++) {
+        if ((wanted >> window & 1) == 0)
+            continue;
+        Snapshot *slice = &load->slices[load->count++];
+        *slice = (Snapshot){.window = window, .time = ++model->time};
+        for (int key = 0; key < KEYS; key++)
+            slice->content[key] = key % WINDOWS == window ? model->source[key] : GONE;
+        if (dice(model, 3) == 0)
+            change_source(model);
+    }
+    model->pending[model->count++] = true;
+}
+
+static void commit_load(Model *model, const ModelLoad *load, uint32_t ordinal)
+{
+    static const char *const contents[] = {"v0", "v1", "v2"};
+    char partition[16];
+    (void)snprintf(partition, sizeof(partition), "trial %d", model->trial);
+    RigRow rows[WINDOWS][KEYS];
+    int64_t gone[WINDOWS][KEYS];
+    RigReading readings[WINDOWS] = {0};
+    for (size_t i = 0; i < load->count; i++) {
+        const Snapshot *slice = &load->slices[i];
+        readings[i] = (RigReading){.partition = partition,
+                                   .from_us = 10 * slice->window,
+                                   .to_us = 10 * slice->window + 10,
+                                   .fetched_us = slice->time,
+                                   .rows = rows[i],
+                                   .gone = gone[i]};
+        for (int key = slice->window; key < KEYS; key += WINDOWS) {
+            const int64_t id = 100 * model->trial + key;
+            if (slice->content[key] == GONE)
+                gone[i][readings[i].gone_count++] = id;
+            else
+                rows[i][readings[i].count++] = (RigRow){id, contents[slice->content[key]]};
+        }
+    }
+    const RigResult result = load_ok(model->rig, &(RigLoad){.run = partition,
+                                                            .ordinal = ordinal,
+                                                            .epoch = 1,
+                                                            .readings = readings,
+                                                            .count = load->count});
+    for (size_t i = 0; i < load->count && !result.loaded; i++) {
+        Snapshot *truth = &model->truth[load->slices[i].window];
+        if (load->slices[i].time >= truth->time)
+            *truth = load->slices[i];
+    }
+}
+
+static void check_truth(Model *model)
+{
+    for (int window = 0; window < WINDOWS; window++) {
+        for (int key = window; key < KEYS && model->truth[window].time > 0; key += WINDOWS) {
+            char sql[160], row[64];
+            (void)snprintf(row, sizeof(row), "trial %d, key %d", model->trial, key);
+            check_row(row);
+            (void)snprintf(
+                sql, sizeof(sql),
+                "SELECT name FROM shop.\"or\"\"ders\" WHERE id = %d AND _deleted_at IS NULL",
+                100 * model->trial + key);
+            static const Str contents[] = {{"v0", 2}, {"v1", 2}, {"v2", 2}};
+            const int wanted = model->truth[window].content[key];
+            CHECK_STR(rig_query(model->rig, sql), wanted == GONE ? STR("") : contents[wanted]);
+        }
+    }
+}
+
+static void one_trial(Rig *rig, int trial)
+{
+    static Model model;
+    model = (Model){.rig = rig, .trial = trial, .random = (uint64_t)trial * 7919 + 1};
+    uint32_t replays = LOADS_MAX;
+    for (int step = 5 + dice(&model, 25); step > 0; step--) {
+        model.time++;
+        const int what = dice(&model, 20);
+        const size_t some = model.count == 0 ? 0 : (size_t)dice(&model, (int)model.count);
+        if (what < 8)
+            change_source(&model);
+        else if (what < 13 || model.count == 0)
+            read_windows(&model);
+        else if (model.pending[some]) {
+            commit_load(&model, &model.loads[some], model.loads[some].ordinal);
+            model.pending[some] = dice(&model, 3) == 0; // killed after its commit, and run again
+        } else {
+            commit_load(&model, &model.loads[some], replays++); // a replay
+        }
+    }
+    for (size_t i = 0; i < model.count; i++) {
+        if (model.pending[i])
+            commit_load(&model, &model.loads[i], model.loads[i].ordinal);
+    }
+    check_truth(&model);
+}
+
+ON_EACH_DRIVER(the_table_holds_what_the_latest_readings_saw)
+{
+    for (int trial = 1; trial <= TRIALS; trial++)
+        one_trial(rig, trial);
 }
