@@ -3,7 +3,7 @@
 Standard library only. PAWL_BUILD names the build folder (default build/debug). The clock is the test's: pawl starts
 at `now` (PAWL_TEST_NOW) and the simulator's world stands at the same moment until advance() moves both.
 """
-import base64, json, os, pathlib, shutil, signal, subprocess, tempfile, time, urllib.request
+import base64, datetime, json, os, pathlib, shutil, signal, subprocess, tempfile, time, urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / os.environ.get("PAWL_BUILD", "build/debug")
@@ -15,10 +15,13 @@ class Site:
 
     def __init__(self, folder, world):
         self.folder, self.world, self.job = folder, world, folder / "job.json"
+        self.runs = 0
 
     @property
     def now(self):
-        return self.world.clock
+        """Each run begins a minute after the one before: processes of a test must not overtake each other in time."""
+        then = datetime.datetime.fromisoformat(self.world.clock.replace("Z", "+00:00"))
+        return (then + datetime.timedelta(minutes=self.runs)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def command(self, *words, env=None):
         full = dict(os.environ, CTM_CLIENT_ID="sim-client", CTM_CLIENT_SECRET="sim-client-secret",
@@ -33,6 +36,7 @@ class Site:
         return done
 
     def run(self, mode, *words, **options):
+        self.runs += 1
         return self.pawl("run", str(self.job), "--mode", mode, "--json", *words, **options)
 
     def report(self, done):
@@ -67,7 +71,9 @@ class Site:
                 shutil.copy(path, target / path.name)
             elif path.name == "lake":
                 shutil.copytree(path, target / "lake")
-        return Site(target, self.world)
+        site = Site(target, self.world)
+        site.runs = self.runs
+        return site
 
     def remove(self):
         shutil.rmtree(self.folder)
@@ -125,6 +131,10 @@ class World(Site):
     def advance(self, now):
         self.clock = now
         self.control("clock", {"now": now})
+
+    def log(self):
+        """The requests that the simulator has seen since the counts were last set to zero."""
+        return self.control("log")
 
     def get(self, path):
         request = urllib.request.Request(self.url + "/api/v1" + path)

@@ -1,0 +1,142 @@
+"""What the source does to rows over time: edits, deletions, rows that come back, rights that end."""
+import unittest
+from world import World
+
+DAY = ("--from", "2026-03-05", "--to", "2026-03-05")
+MARCH = ("--from", "2026-03-04", "--to", "2026-03-08")
+
+
+class Content(unittest.TestCase):
+    def ids(self, world, account, day="2026-03-05"):
+        page = world.get(f"/accounts/{account}/calls?start_date={day}&end_date={day}&per_page=150")
+        self.assertEqual(len(page["calls"]), page["total_entries"])
+        return [call["id"] for call in page["calls"]]
+
+    def deleted(self, world, where="true"):
+        return [int(row[0]) for row in world.rows(
+            f"SELECT id FROM ctm.calls WHERE _deleted_at IS NOT NULL AND {where} ORDER BY id")]
+
+    def test_content_that_goes_there_and_back_is_loaded_each_time(self):
+        with World(calls=200) as world:
+            world.run("historic", *DAY)
+            call = self.ids(world, 1001)[0]
+            before, seen = world.digest(), []
+            for change in ({"do": "edit", "set": {"notes": "B"}}, {"do": "revert"},
+                           {"do": "edit", "set": {"notes": "B"}}):
+                world.control("mutate", {"account": 1001, "id": call, **change})
+                report = world.report(world.run("rehydration", *DAY))
+                seen.append((report["inserted"], report["updated"], world.digest() == before))
+            self.assertEqual(seen, [(0, 1, False), (0, 1, True), (0, 1, False)])
+            self.assertEqual(world.value(f"SELECT notes FROM ctm.calls WHERE id = {call}"), "B")
+
+    def test_a_deleted_row_is_marked_after_a_second_look_and_unmarked_when_it_comes_back(self):
+        with World(calls=200) as world:
+            world.run("historic", *DAY)
+            count = world.value("SELECT count(*) FROM ctm.calls")
+            call = self.ids(world, 1002)[0]
+            world.control("mutate", {"account": 1002, "id": call, "do": "delete"})
+            world.control("stats", method="DELETE")
+            report = world.report(world.run("rehydration", *DAY))
+            self.assertEqual((report["deleted"], self.deleted(world)), (1, [call]))
+            self.assertEqual(self.reads(world, 1002), 2)  # the second confirms
+            self.assertEqual(self.reads(world, 1001), 1)  # nothing vanished there
+            self.assertEqual(world.value("SELECT count(*) FROM ctm.calls"), count)
+            report = world.report(world.run("rehydration", *DAY))
+            self.assertEqual((report["deleted"], report["updated"]), (0, 0))
+            world.control("mutate", {"account": 1002, "id": call, "do": "restore"})
+            report = world.report(world.run("rehydration", *DAY))
+            self.assertEqual((report["updated"], self.deleted(world)), (1, []))
+
+    def reads(self, world, account):
+        return sum(f"/accounts/{account}/calls" in entry["request"] for entry in world.log())
+
+    def test_what_the_second_look_shows_again_is_not_marked(self):
+        with World(calls=200) as world:
+            world.run("historic", *DAY)
+            page = world.get("/accounts/1002/calls?start_date=2026-03-05&end_date=2026-03-05&per_page=150")
+            page["calls"].pop()
+            page["total_entries"] -= 1
+            world.control("faults", [{"match": {"path": "/accounts/1002/calls"}, "do": 200,
+                                      "body": __import__("json").dumps(page)}], method="PUT")
+            report = world.report(world.run("rehydration", *DAY))
+            self.assertEqual((report["deleted"], self.deleted(world)), (0, []))
+
+    def test_a_failed_second_look_marks_nothing(self):
+        with World(calls=200) as world:
+            world.run("historic", *DAY)
+            call = self.ids(world, 1002)[0]
+            world.control("mutate", {"account": 1002, "id": call, "do": "delete"})
+            world.control("faults", [{"match": {"path": "/accounts/1002/calls", "from_nth": 2}, "times": 0,
+                                      "do": 403}], method="PUT")
+            world.run("rehydration", *DAY, check=False)
+            self.assertEqual(self.deleted(world), [])
+            world.control("faults", [], method="PUT")
+            world.run("rehydration", *DAY)
+            self.assertEqual(self.deleted(world), [call])
+
+    def test_edits_are_found_by_rehydration_alone(self):
+        with World(calls=300) as world:
+            world.run("historic", *MARCH)
+            call = self.ids(world, 1001)[0]
+            world.control("mutate", {"account": 1001, "id": call, "do": "edit", "set": {"notes": "late"}})
+            world.advance("2026-03-12T18:00:00Z")
+            report = world.report(world.run("rehydration"))
+            self.assertGreaterEqual(report["updated"], 1)
+            self.assertEqual(world.value(f"SELECT notes FROM ctm.calls WHERE id = {call}"), "late")
+
+    def test_a_permission_lost_marks_nothing_and_stops_nobody_else(self):
+        with World(calls=300) as world:
+            world.run("historic", *MARCH)
+            call = self.ids(world, 1001)[0]
+            world.control("mutate", {"account": 1001, "id": call, "do": "delete"})
+            world.control("forbid", {"account": 1002})
+            done = world.run("rehydration", *MARCH, check=False)
+            self.assertEqual(done.returncode, 4, done.stderr)
+            self.assertIn("403", done.stderr)
+            self.assertIn("1002", done.stderr)
+            self.assertEqual(self.deleted(world), [call])
+            # Once the right is back, the same command goes on with what is missing.
+            world.control("forbid", {"account": 1002, "from": None})
+            report = world.report(world.run("rehydration", *MARCH))
+            self.assertTrue(report["resumed"])
+            self.assertEqual(report["deleted"], 0)
+            self.assertEqual(world.report(world.run("rehydration", *MARCH))["resumed"], False)
+
+    def test_a_permission_lost_for_one_account_leaves_its_watermark(self):
+        with World(calls=300) as world:
+            world.run("historic")
+            marks = "SELECT partition_key, watermark FROM pawl_state WHERE kind = 'watermark' AND stream = 'calls' ORDER BY ALL"
+            before = world.rows(marks)
+            world.advance("2026-03-12T18:00:00Z")
+            world.control("forbid", {"account": 1001})
+            done = world.run("incremental", check=False)
+            self.assertEqual(done.returncode, 4)
+            after = world.rows(marks)
+            self.assertEqual([b == a for b, a in zip(before, after)], [True, False])
+
+    def test_too_many_vanished_rows_are_not_believed(self):
+        with World(calls=600, accounts=1, first="2026-03-01", last="2026-03-11") as world:
+            world.run("historic", *DAY)
+            ids = self.ids(world, 1001)
+            gone = sorted(ids[:21])
+            self.assertGreater(len(ids), 40)
+            for call in gone:
+                world.control("mutate", {"account": 1001, "id": call, "do": "delete"})
+            done = world.run("rehydration", *DAY)
+            self.assertEqual((world.report(done)["deleted"], self.deleted(world)), (0, []))
+            self.assertIn('"event":"deletes_held_back"', done.stderr.replace(" ", ""))
+            world.run("rehydration", *DAY, "--accept-deletes")
+            self.assertEqual(self.deleted(world), gone)
+
+    def test_twenty_vanished_rows_are_believed(self):
+        with World(calls=600, accounts=1, first="2026-03-01", last="2026-03-11") as world:
+            world.run("historic", *DAY)
+            gone = sorted(self.ids(world, 1001)[:20])
+            for call in gone:
+                world.control("mutate", {"account": 1001, "id": call, "do": "delete"})
+            world.run("rehydration", *DAY)
+            self.assertEqual(self.deleted(world), gone)
+
+
+if __name__ == "__main__":
+    unittest.main()
