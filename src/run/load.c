@@ -29,7 +29,10 @@ bool load_task_new(const SliceContext *context, const PlanStream *stream, uint32
     task->slices = arena_alloc_array(arena, slice_count + 1, sizeof(SliceTask *), err);
     task->confirmations = arena_alloc_array(arena, slice_count + 1, sizeof(SliceTask *), err);
     task->wants_confirmation = arena_alloc_array(arena, slice_count + 1, sizeof(bool), err);
-    TRY(task->slices != NULL && task->confirmations != NULL && task->wants_confirmation != NULL);
+    task->next_readings = arena_alloc_array(arena, slice_count + 1, sizeof(uint32_t), err);
+    task->confirmed = arena_alloc_array(arena, slice_count + 1, sizeof(uint32_t), err);
+    TRY(task->slices != NULL && task->confirmations != NULL && task->wants_confirmation != NULL &&
+        task->next_readings != NULL && task->confirmed != NULL);
     task->arena = arena;
     arena = NULL;
     *ret_task = task;
@@ -330,12 +333,12 @@ static bool subtract(LoadTask *task, const SliceTask *slice, Key128 *keys, size_
     return true;
 }
 
-// Only a slice read in one go, with one total on all pages and as many keys, can show that
-// something is gone.
-static bool proves_absence(const SliceTask *slice)
+// Only a slice with one total on all pages and as many keys can show that something is gone. One
+// that two attempts read between them raises the question, and only readings in one go answer it.
+static bool shows_all(const SliceTask *slice)
 {
     const SliceManifest *manifest = &slice->manifest;
-    return slice->err.code == ERROR_NONE && manifest->in_one_go && !manifest->totals_moved &&
+    return slice->err.code == ERROR_NONE && !manifest->totals_moved &&
            (manifest->last_total < 0 || manifest->last_total == manifest->distinct_keys);
 }
 
@@ -365,7 +368,7 @@ static bool find_vanished(LoadTask *task, size_t index, Warehouse *warehouse, Er
     const PlanSlice *plan = &task->stream->slices[slice->ordinal];
     const ContractInfo *info = contract_info(task->stream->contract);
     Vanished *vanished = &task->vanished[index];
-    if (!proves_absence(slice) || (task->stream->cursor.exists && info->window_column.size == 0))
+    if (!shows_all(slice) || (task->stream->cursor.exists && info->window_column.size == 0))
         return true;
     Str *values = NULL;
     TRY(partition_values(task, plan, &values, err));
@@ -389,29 +392,57 @@ bool load_look_for_vanished(LoadTask *task, Warehouse *warehouse, bool *ret_any,
     for (size_t i = 0; i < task->slice_count; i++) {
         TRY(find_vanished(task, i, warehouse, err));
         task->wants_confirmation[i] = task->vanished[i].count > 0;
+        task->next_readings[i] = task->slices[i]->reading + 1;
         *ret_any = *ret_any || task->wants_confirmation[i];
     }
     return true;
 }
 
-// Keeps only what the second reading lacks too, and nothing where too much is gone to be true.
-static bool confirm_vanished(LoadTask *task, size_t index, Error *err)
+// Keeps only what the other reading lacks too.
+static bool confirm_vanished(LoadTask *task, size_t index, const SliceTask *again, Error *err)
 {
+    enum { READINGS_IN_ONE_GO = 2 };
     Vanished *vanished = &task->vanished[index];
-    const SliceTask *again = task->confirmations[index];
-    if (vanished->count == 0)
+    bool *wants = &task->wants_confirmation[index];
+    task->next_readings[index] = again->reading + 1;
+    // Pieces of it were there from a killed attempt: it says nothing, the next one will.
+    if (again->err.code == ERROR_NONE && !again->manifest.in_one_go)
         return true;
-    if (again == NULL || !proves_absence(again)) {
+    *wants = false;
+    if (!shows_all(again)) {
         vanished->count = 0;
         return true;
     }
     TRY(subtract(task, again, vanished->keys, &vanished->count, err));
+    const uint32_t first = task->slices[index]->manifest.in_one_go ? 1 : 0;
+    *wants = vanished->count > 0 && first + ++task->confirmed[index] < READINGS_IN_ONE_GO;
+    return true;
+}
+
+bool load_confirm(LoadTask *task, bool *ret_more, Error *err)
+{
+    *ret_more = false;
+    for (size_t i = 0; i < task->slice_count; i++) {
+        if (!task->wants_confirmation[i])
+            continue;
+        SliceTask *again = task->confirmations[i];
+        task->confirmations[i] = NULL;
+        const bool ok = confirm_vanished(task, i, again, err);
+        slice_free(again);
+        TRY(ok);
+        *ret_more = *ret_more || task->wants_confirmation[i];
+    }
+    return true;
+}
+
+// Nothing where too much is gone to be true.
+static void hold_back(LoadTask *task, Vanished *vanished)
+{
     if (!task->accept_deletes && vanished->count > VANISHED_ROWS_FREE &&
         vanished->count * 100 > vanished->stored * VANISHED_PERCENT_FREE) {
         task->held_back += (int64_t)vanished->count;
         vanished->count = 0;
     }
-    return true;
 }
 
 static bool mark_vanished(LoadTask *task, const LoadSlice *slices, Warehouse *warehouse, Error *err)
@@ -419,7 +450,7 @@ static bool mark_vanished(LoadTask *task, const LoadSlice *slices, Warehouse *wa
     if (task->vanished == NULL)
         return true;
     for (size_t i = 0; i < task->slice_count; i++) {
-        TRY(confirm_vanished(task, i, err));
+        hold_back(task, &task->vanished[i]);
         if (task->vanished[i].count == 0 || slices[i].skipped)
             continue;
         int64_t marked = 0;

@@ -22,7 +22,8 @@ typedef struct LoadTask {
     uint64_t epoch;
     SliceTask **slices; // in plan order; owned until load_task_free()
     size_t slice_count;
-    SliceTask **confirmations; // rehydration: a second reading of slices[i], or NULL
+    SliceTask **confirmations; // rehydration: another reading of slices[i], or NULL
+    uint32_t *next_readings;   // rehydration: which reading of slices[i] confirms next
     Watermark *watermarks;     // what this load proves; NULL when the mode moves none
     size_t watermark_count;
     bool only_where_none; // historic: a standing watermark is left alone
@@ -34,10 +35,10 @@ typedef struct LoadTask {
     Error err;
     bool found; // the ledger had it already
     int64_t rows_in, distinct, inserted, updated, unchanged, deleted, quarantined, overflowed;
-    int64_t held_back;  // rows that vanished but were not marked
-    Vanished *vanished; // of each slice; NULL unless load_look_for_vanished() ran
-    bool *
-        wants_confirmation; // set by load_look_for_vanished(): slices[i] lacks rows that are stored
+    int64_t held_back;        // rows that vanished but were not marked
+    Vanished *vanished;       // of each slice; NULL unless load_look_for_vanished() ran
+    uint32_t *confirmed;      // readings in one go that agreed with slices[i]
+    bool *wants_confirmation; // slices[i] lacks rows that are stored, and that is not proven yet
     int64_t started_us, ended_us;
 } LoadTask;
 
@@ -53,5 +54,8 @@ Sha256 load_checksum(const LoadTask *task);
 // slice did not show.
 bool load_look_for_vanished(LoadTask *task, Warehouse *warehouse, bool *ret_any,
                             Error *err) MUST_USE;
+
+// Takes in the second readings in `confirmations`. *ret_more: some slices want another one still.
+bool load_confirm(LoadTask *task, bool *ret_more, Error *err) MUST_USE;
 
 bool load_execute(LoadTask *task, Warehouse *warehouse, Error *err) MUST_USE;

@@ -139,8 +139,12 @@ static bool write_load(Pipeline *pipeline, LoadTask *load, Error *err)
         TRY(load_look_for_vanished(load, options->warehouse, &any, err));
         if (any)
             return true; // comes back when the second readings are there
+    } else if (load->vanished != NULL) {
+        bool more = false;
+        TRY(load_confirm(load, &more, err));
+        if (more)
+            return true;
     }
-    memset(load->wants_confirmation, 0, load->slice_count);
     return load_execute(load, options->warehouse, err);
 }
 
@@ -192,6 +196,28 @@ static Event slice_event(EventKind kind, const SliceTask *task)
     event.partition = task->stream->partitions[slice->partition].value;
     event.slice = task->ordinal;
     return event;
+}
+
+// A slice as people name it: "calls of 1001, slice 4, 2026-03-05".
+enum { SLICE_TEXT_BYTES = 200 };
+
+static void name_slice(const SliceTask *task, char text[SLICE_TEXT_BYTES])
+{
+    const PlanSlice *slice = &task->stream->slices[task->ordinal];
+    const Str partition = task->stream->partitions[slice->partition].value;
+    const int size = snprintf(text, SLICE_TEXT_BYTES, STR_FMT "%s" STR_FMT ", slice %u",
+                              STR_ARG(stream_name(task->stream->stream)),
+                              partition.size > 0 ? " of " : "", STR_ARG(partition), task->ordinal);
+    if (!task->stream->cursor.exists || size < 0 || size >= SLICE_TEXT_BYTES)
+        return;
+    const int64_t day_us = INT64_C(86400) * 1000000;
+    char from[TIME_TEXT_BYTES];
+    char to[TIME_TEXT_BYTES];
+    date_format((int32_t)(slice->from_us / day_us), from);
+    date_format((int32_t)(slice->to_us / day_us), to);
+    const bool one_day = strcmp(from, to) == 0;
+    (void)snprintf(text + size, SLICE_TEXT_BYTES - (size_t)size, ", %s%s%s", from,
+                   one_day ? "" : " to ", one_day ? "" : to);
 }
 
 static void emit_progress(Pipeline *pipeline, bool now)
@@ -288,10 +314,11 @@ static bool has_memory(Pipeline *pipeline)
 }
 
 static bool start_slice(Pipeline *pipeline, uint32_t stream, uint32_t ordinal, uint32_t reading,
-                        bool confirms, Error *err)
+                        uint32_t looks, bool confirms, Error *err)
 {
     SliceTask *task = NULL;
     TRY(slice_new(&pipeline->context, stream, ordinal, reading, &task, err));
+    task->looks = looks;
     task->confirms = confirms;
     if (!queue_put(pipeline->to_work, task)) {
         slice_free(task);
@@ -313,14 +340,17 @@ static bool start_more(Pipeline *pipeline, Error *err)
             state->next_start++;
             if (state->states[i] != STATE_WAITING)
                 continue;
-            if (stream->partitions[stream->slices[i].partition].broken) {
+            // What is landed already needs no right any more; it may even be in a load that is
+            // fixed.
+            if (stream->partitions[stream->slices[i].partition].broken && state->readings[i] == 0) {
                 state->states[i] = STATE_FAILED;
+                pipeline->report.slices_failed++;
                 pipeline->unsettled--;
                 continue;
             }
             const uint32_t reading = state->readings[i] == 0 ? 1 : state->readings[i];
             state->states[i] = STATE_ACTIVE;
-            TRY(start_slice(pipeline, s, (uint32_t)i, reading, false, err));
+            TRY(start_slice(pipeline, s, (uint32_t)i, reading, 0, false, err));
         }
     }
     return true;
@@ -348,27 +378,49 @@ static bool note_load(Pipeline *pipeline, const LoadTask *load, Error *err)
     return false;
 }
 
-// The furthest each partition of the load has come without a gap.
+// Notes the partitions that lack a slice between `from` and `to`: no later one proves anything.
+static void find_gaps(const Pipeline *pipeline, uint32_t s, size_t from, size_t to, bool *gaps)
+{
+    const PlanStream *stream = &pipeline->options->plan->streams[s];
+    const unsigned char *states = pipeline->streams[s].states;
+    for (size_t i = from; i < to; i++) {
+        if (states[i] != STATE_LOADING && states[i] != STATE_LOADED)
+            gaps[stream->slices[i].partition] = true;
+    }
+}
+
+static bool is_last_of_partition(const PlanStream *stream, uint32_t ordinal)
+{
+    for (size_t i = ordinal + 1; i < stream->slice_count; i++) {
+        if (stream->slices[i].partition == stream->slices[ordinal].partition)
+            return false;
+    }
+    return true;
+}
+
+// The furthest each partition of the load has come without a gap. A gap may have been left by an
+// earlier attempt too, whose failures are not known any more.
 static bool prove_watermarks(Pipeline *pipeline, LoadTask *load, Error *err)
 {
     const RunMode mode = pipeline->options->plan->mode;
-    PlanStream *stream = &pipeline->options->plan->streams[load->slices[0]->stream_index];
+    const uint32_t s = load->slices[0]->stream_index;
+    const PlanStream *stream = &pipeline->options->plan->streams[s];
     if (mode == MODE_REHYDRATION || pipeline->options->plan->to.size > 0)
         return true;
     load->watermarks =
         arena_alloc_array(load->arena, load->slice_count + 1, sizeof(Watermark), err);
-    TRY(load->watermarks != NULL);
+    bool *gaps = arena_alloc_array(load->arena, stream->partition_count + 1, sizeof(bool), err);
+    TRY(load->watermarks != NULL && gaps != NULL);
     load->only_where_none = mode == MODE_HISTORIC;
+    size_t looked = 0;
     for (size_t i = 0; i < load->slice_count; i++) {
         const SliceTask *slice = load->slices[i];
         const PlanSlice *plan = &stream->slices[slice->ordinal];
-        const PlanPartition *partition = &stream->partitions[plan->partition];
+        find_gaps(pipeline, s, looked, slice->ordinal, gaps);
+        looked = slice->ordinal;
         // Historic sets one only when the partition's last slice is in.
-        bool last = true;
-        for (size_t k = slice->ordinal + 1;
-             mode == MODE_HISTORIC && last && k < stream->slice_count; k++)
-            last = stream->slices[k].partition != plan->partition;
-        if (partition->broken || !last)
+        if (gaps[plan->partition] ||
+            (mode == MODE_HISTORIC && !is_last_of_partition(stream, slice->ordinal)))
             continue;
         int64_t from_us = 0;
         int64_t to_us = 0;
@@ -377,7 +429,7 @@ static bool prove_watermarks(Pipeline *pipeline, LoadTask *load, Error *err)
         const int64_t mark_us = !stream->cursor.exists || fetched_us < to_us ? fetched_us : to_us;
         load->watermarks[load->watermark_count++] =
             (Watermark){.stream = stream_name(stream->stream),
-                        .partition_key = partition->partition.key,
+                        .partition_key = stream->partitions[plan->partition].partition.key,
                         .us = mark_us};
     }
     return true;
@@ -505,10 +557,11 @@ static void partition_failed(Pipeline *pipeline, SliceTask *task)
         event.text = str_from(task->err.message);
         emit(pipeline, event);
         Error ignored = {0};
+        char name[SLICE_TEXT_BYTES];
+        name_slice(task, name);
         if (pipeline->report.first_failure.size == 0)
             (void)!arena_printf(pipeline->arena, &pipeline->report.first_failure, &ignored,
-                                STR_FMT " of " STR_FMT ": %s", STR_ARG(event.stream),
-                                STR_ARG(event.partition), task->err.message);
+                                "%s: %s", name, task->err.message);
     }
     partition->broken = true;
     pipeline->streams[task->stream_index].states[task->ordinal] = STATE_FAILED;
@@ -581,10 +634,9 @@ static Match match_total(const Pipeline *pipeline, const SliceTask *task)
 {
     const SliceManifest *manifest = &task->manifest;
     const PlanSlice *slice = &task->stream->slices[task->ordinal];
-    const bool last_try = task->reading >= SLICE_READINGS_MAX;
+    // Pages before and after the kill speak of different sets.
     if (!manifest->in_one_go && manifest->totals_moved)
-        return last_try ? MATCH_OPEN
-                        : READ_AGAIN; // pages before and after the kill speak of different sets
+        return READ_AGAIN;
     if (manifest->last_total < 0 || manifest->distinct_keys == manifest->last_total)
         return MATCHES;
     const int64_t low =
@@ -595,9 +647,10 @@ static Match match_total(const Pipeline *pipeline, const SliceTask *task)
     const int64_t now_us = pipeline->env->now_us(pipeline->env->state);
     if (!plan_slice_is_closed(task->stream, slice, now_us))
         return between ? MATCHES : MATCH_OPEN;
-    return task->reading == 1                    ? READ_AGAIN
-           : last_try || !manifest->totals_moved ? MATCH_NEVER
-                                                 : READ_AGAIN;
+    // What an earlier attempt landed was true then: this one judges by what it has asked itself.
+    // Totals that move while a day is read are not held against it as soon.
+    const uint32_t most = manifest->totals_moved ? SLICE_LOOKS_MAX : 2;
+    return task->resumed || task->looks + 1 < most ? READ_AGAIN : MATCH_NEVER;
 }
 
 static bool read_again(Pipeline *pipeline, SliceTask *task, Error *err)
@@ -607,7 +660,7 @@ static bool read_again(Pipeline *pipeline, SliceTask *task, Error *err)
     event.total = task->manifest.last_total;
     emit(pipeline, event);
     return start_slice(pipeline, task->stream_index, task->ordinal, task->reading + 1,
-                       task->confirms, err);
+                       task->looks + (task->resumed ? 0 : 1), task->confirms, err);
 }
 
 static bool settle_confirmation(Pipeline *pipeline, SliceTask *task, Error *err)
@@ -637,6 +690,7 @@ static bool settle_confirmation(Pipeline *pipeline, SliceTask *task, Error *err)
 static bool settle_whole(Pipeline *pipeline, SliceTask *task, Error *err)
 {
     StreamState *state = &pipeline->streams[task->stream_index];
+    char name[SLICE_TEXT_BYTES];
     switch (match_total(pipeline, task)) {
     case READ_AGAIN: {
         const bool ok = read_again(pipeline, task, err);
@@ -644,12 +698,13 @@ static bool settle_whole(Pipeline *pipeline, SliceTask *task, Error *err)
         return ok;
     }
     case MATCH_NEVER:
-        (void)error_set(
-            err, ERROR_DATA,
-            STR_FMT " of " STR_FMT ", slice %u: the source says %lld rows and shows %lld, twice",
-            STR_ARG(stream_name(task->stream->stream)),
-            STR_ARG(slice_event(EVENT_SLICE_READ, task).partition), task->ordinal,
-            (long long)task->manifest.last_total, (long long)task->manifest.distinct_keys);
+        name_slice(task, name);
+        (void)error_set(err, ERROR_DATA, "%s: the source says %lld rows and shows %lld, twice%s",
+                        name, (long long)task->manifest.last_total,
+                        (long long)task->manifest.distinct_keys,
+                        task->manifest.last_total > task->manifest.distinct_keys
+                            ? " (does it cap the rows of one question?)"
+                            : "");
         slice_free(task);
         return false;
     case MATCH_OPEN: {
@@ -691,9 +746,9 @@ static bool settle_slice(Pipeline *pipeline, SliceTask *task, Error *err)
         return true;
     }
     *err = task->err;
-    const PlanSlice *slice = &task->stream->slices[task->ordinal];
-    (void)error_context(err, STR_FMT " of " STR_FMT, STR_ARG(stream_name(task->stream->stream)),
-                        STR_ARG(task->stream->partitions[slice->partition].value));
+    char name[SLICE_TEXT_BYTES];
+    name_slice(task, name);
+    (void)error_context(err, "%s", name);
     slice_free(task);
     return false;
 }
@@ -708,8 +763,8 @@ static bool start_confirmations(Pipeline *pipeline, LoadTask *load, Error *err)
         if (!load->wants_confirmation[i])
             continue;
         const SliceTask *slice = load->slices[i];
-        TRY(start_slice(pipeline, slice->stream_index, slice->ordinal, slice->reading + 1, true,
-                        err));
+        TRY(start_slice(pipeline, slice->stream_index, slice->ordinal, load->next_readings[i], 0,
+                        true, err));
     }
     return true;
 }
@@ -846,7 +901,7 @@ static bool find_reading(Pipeline *pipeline, uint32_t s, uint32_t ordinal, Error
 {
     const PlanStream *stream = &pipeline->options->plan->streams[s];
     const PlanSlice *slice = &stream->slices[ordinal];
-    for (uint32_t reading = 2; reading <= SLICE_READINGS_MAX; reading++) {
+    for (uint32_t reading = 2; reading < UINT32_MAX; reading++) {
         const SliceName name = {.run = str_from(pipeline->options->plan->run),
                                 .stream = stream_name(stream->stream),
                                 .partition_key = stream->partitions[slice->partition].partition.key,

@@ -231,13 +231,31 @@ static bool count_distinct(SliceTask *task, int64_t *ret_count, Error *err)
     return true;
 }
 
+// A reading that an earlier attempt finished is what that attempt noted of it; one that two
+// attempts shared is not in one go.
+static bool was_read_in_one_go(SliceTask *task, SliceWorker *worker, bool *ret_in_one_go,
+                               Error *err)
+{
+    *ret_in_one_go = !task->resumed;
+    if (!task->resumed || task->requests > 0)
+        return true;
+    const SliceName name = slice_name(task);
+    SliceManifest landed = {0};
+    Error missing = {0};
+    if (landing_get_slice(worker->landing, &name, task->arena, &landed, &missing))
+        *ret_in_one_go = landed.in_one_go;
+    else if (missing.code != ERROR_NOT_FOUND)
+        return error_set(err, missing.code, "%s", missing.message);
+    return true;
+}
+
 static bool finish_slice(SliceTask *task, SliceWorker *worker, Error *err)
 {
     const PlanSlice *slice = &task->stream->slices[task->ordinal];
     SliceManifest *manifest = &task->manifest;
     manifest->from_us = slice->from_us;
     manifest->to_us = slice->to_us;
-    manifest->in_one_go = !task->resumed;
+    TRY(was_read_in_one_go(task, worker, &manifest->in_one_go, err));
     manifest->page_count = (uint32_t)task->pages.count;
     manifest->pages = task->pages.items;
     TRY(count_distinct(task, &manifest->distinct_keys, err));

@@ -13,7 +13,7 @@
 
 enum {
     SLICE_PAGES_MAX = 100000,
-    SLICE_READINGS_MAX =
+    SLICE_LOOKS_MAX =
         3, // first, again because it did not match, once more because totals moved meanwhile
     SLICE_ARENA_BYTES = 64 * 1024 * 1024,
 };
@@ -57,6 +57,7 @@ typedef struct SliceTask {
     uint32_t stream_index;
     uint32_t ordinal; // in the plan of its stream
     uint32_t reading; // from 1
+    uint32_t looks;   // readings of this slice that this attempt has asked for before this one
     bool confirms;    // a second look for deletions: keys count, rows do not
 
     FetchTask fetch;  // while SLICE_WANTS_ANSWER: the request in hand; afterwards its answer

@@ -33,6 +33,8 @@ class Kill(unittest.TestCase):
         names = calm.folder / "points"
         calm.run(mode, *words, env={"PAWL_TEST_KILL_LIST": str(names)})
         wanted, wanted_marks = outcome(calm)
+        if mode == "rehydration":
+            self.assertEqual(calm.value("SELECT count(*) FROM ctm.calls WHERE _deleted_at IS NOT NULL"), "8")
         points = choose(names.read_text().splitlines())
 
         def kill_and_go_on(numbered):
@@ -63,6 +65,12 @@ class Kill(unittest.TestCase):
             world.advance("2026-03-12T18:00:00Z")
             self.sweep(world, "incremental")
             world.run("incremental")
+            # Something to find: rows that are gone, in both accounts, and one that changed.
+            for account in (1001, 1002):
+                world.control("mutate", {"account": account, "start_date": "2026-03-05", "end_date": "2026-03-06",
+                                         "every": 5, "limit": 4, "do": "delete"})
+            world.control("mutate", {"account": 1001, "start_date": "2026-03-07", "end_date": "2026-03-07", "every": 3,
+                                     "do": "edit", "set": {"notes": "late"}})
             self.sweep(world, "rehydration")
 
 
