@@ -211,16 +211,31 @@ bool time_cursor_end(const TimeCursor *cursor, Frame *frame, Arena *arena, Insta
     return true;
 }
 
+// Years beyond what a calendar holds end at its edges, so that a step of a million years is merely
+// a long one.
+static int64_t clip(int64_t us)
+{
+    static const Civil first = {1, 1, 1, 0, 0, 0, 0}, last = {9999, 12, 31, 23, 59, 59, 999999};
+    const int64_t least = us_from_civil(first), most = us_from_civil(last);
+    if (us < least)
+        return least;
+    return us > most ? most : us;
+}
+
 Instant instant_add(Instant instant, Duration duration, int sign)
 {
-    const int64_t day_us = (int64_t)86400 * US_PER_SECOND;
-    int64_t local = instant.us + (int64_t)instant.offset_seconds * US_PER_SECOND;
+    int64_t offset = (int64_t)instant.offset_seconds * US_PER_SECOND;
+    int64_t local = clip(instant.us) + offset, sum = 0;
     if (duration.months != 0) {
-        int64_t day = local / day_us - (local % day_us < 0);
-        int64_t rest = local - day * day_us;
-        Duration months = {.months = duration.months};
-        local = (int64_t)date_add_duration((int32_t)day, months, sign) * day_us + rest;
+        int64_t day = local / US_PER_DAY - (local % US_PER_DAY < 0);
+        int64_t rest = local - day * US_PER_DAY;
+        const Duration months = {.months = duration.months};
+        local = (int64_t)date_add_duration((int32_t)day, months, sign) * US_PER_DAY + rest;
     }
-    instant.us = local - (int64_t)instant.offset_seconds * US_PER_SECOND + sign * duration.us;
+    bool over = sign > 0 ? __builtin_add_overflow(local - offset, duration.us, &sum)
+                         : __builtin_sub_overflow(local - offset, duration.us, &sum);
+    if (over)
+        sum = (duration.us > 0) == (sign > 0) ? INT64_MAX : INT64_MIN;
+    instant.us = clip(sum);
     return instant;
 }

@@ -5,6 +5,8 @@
 
 enum { SLICES_MAX = 4 * 1024 * 1024, SLICES_FIRST = 32 };
 
+#define SECONDS_MAX (INT64_C(400) * 366 * 86400)
+
 // ------------------------------------------------------------------------ spans
 
 static int compare_spans(const void *a, const void *b)
@@ -79,7 +81,11 @@ bool progress_init(Progress *progress, const TimeCursor *cursor, yyjson_val *sta
         if (!time_cursor_parse(cursor, value_json(value), arena, &at))
             return error_set(err, ERROR_DATA, "state: '" STR_FMT "' fits no datetime format",
                              STR_ARG(cursor->field));
-        at.us -= lookback_seconds * US_PER_SECOND;
+        const Duration back = {.us = lookback_seconds < SECONDS_MAX
+                                         ? lookback_seconds * US_PER_SECOND
+                                         : SECONDS_MAX * US_PER_SECOND};
+        if (lookback_seconds > 0)
+            at = instant_add(at, back, -1);
         if (at.us >= progress->start.us)
             progress->start = at;
     }
@@ -223,11 +229,13 @@ bool progress_value(const Progress *progress, Arena *arena, Str *ret_text, Error
                               arena, ret_text, err);
 }
 
-bool progress_write(const Progress *progress, Arena *arena, Buf *out, Error *err)
+// What the state held besides the cursor's value stays in it.
+static bool write_legacy(const Progress *progress, Buf *out, Error *err)
 {
     size_t index, count;
     yyjson_val *key, *item;
-    TRY(buf_append_char(out, '{', err));
+    if (progress->legacy == NULL)
+        return true;
     yyjson_obj_foreach(progress->legacy, index, count, key, item)
     {
         if (str_equal(json_str(key), progress->cursor->field))
@@ -237,6 +245,13 @@ bool progress_write(const Progress *progress, Arena *arena, Buf *out, Error *err
         TRY(json_write(item, out, err));
         TRY(buf_append_char(out, ',', err));
     }
+    return true;
+}
+
+bool progress_write(const Progress *progress, Arena *arena, Buf *out, Error *err)
+{
+    TRY(buf_append_char(out, '{', err));
+    TRY(write_legacy(progress, out, err));
     Str text = {0};
     TRY(progress_value(progress, arena, &text, err));
     TRY(json_write_str(progress->cursor->field, out, err));

@@ -1,5 +1,7 @@
 #include "connector/reading.h"
 
+#include <math.h>
+
 enum { TABLE_FIRST = 64 };
 
 // ------------------------------------------------------------------------ opening
@@ -116,7 +118,7 @@ static bool load_partitions(Reading *reading, yyjson_val *state, Error *err)
         return keep_global(reading, state, err);
     reading->use_global = yyjson_get_bool(json_get(state, STR("use_global_cursor")));
     yyjson_val *lookback = json_get(state, STR("lookback_window"));
-    if (yyjson_is_num(lookback))
+    if (yyjson_is_num(lookback) && fabs(yyjson_get_num(lookback)) < 1e12)
         reading->lookback_seconds = (int64_t)yyjson_get_num(lookback);
     size_t index, count;
     yyjson_val *item;

@@ -232,6 +232,8 @@ static bool request_frame(const PageReader *reader, Arena *arena, Frame *frame, 
     Value token = value_none();
     TRY(token_value(reader, arena, &token, err));
     TRY(frame_set(frame, STR("next_page_token"), token, err));
+    if (reader->extra == NULL)
+        return true;
     size_t index, count;
     yyjson_val *key, *item;
     yyjson_obj_foreach(reader->extra, index, count, key, item)

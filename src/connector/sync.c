@@ -243,11 +243,17 @@ static bool each_of_router(Reading *reading, const Router *router, Reading **par
     return true;
 }
 
+// The members of both; of equal ones those of `a`.
 static bool merge_fields(yyjson_val *a, yyjson_val *b, Arena *arena, yyjson_val **ret_merged,
                          Error *err)
 {
-    size_t count = 0, room = yyjson_obj_size(a) + yyjson_obj_size(b), index, size;
+    size_t count = 0, index, size;
     yyjson_val *key, *item;
+    if (a == NULL || b == NULL) {
+        *ret_merged = a == NULL ? b : a;
+        return true;
+    }
+    size_t room = yyjson_obj_size(a) + yyjson_obj_size(b);
     ValuePair *pairs = arena_alloc_array(arena, room + 1, sizeof *pairs, err);
     TRY(pairs != NULL);
     yyjson_obj_foreach(a, index, size, key, item)
