@@ -9,6 +9,9 @@ bool cli_plan(Cli *cli, Error *err);
 bool cli_query(Cli *cli, Error *err);
 bool cli_check(Cli *cli, Error *err);
 bool cli_source_read(Cli *cli, Error *err);
+bool cli_status(Cli *cli, Error *err);
+bool cli_state_show(Cli *cli, Error *err);
+bool cli_state_rewind(Cli *cli, Error *err);
 
 // --mode, --from, --to, --stream, --account and what goes with them: shared by run and plan.
 bool cli_read_run_options(const Cli *cli, RunOptions *options, Error *err);

@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 #include "cli/open.h"
 #include "cli/view.h"
+#include "run/event_log.h"
 #include "run/run.h"
 
 #include <stdio.h>
@@ -73,10 +74,16 @@ bool cli_run(Cli *cli, Error *err)
 
     View view;
     view_init(&view, cli->json, cli->env);
-    const EventSink sink = view_sink(&view);
+    Str folder = {0};
+    TRY(cli_state_folder(cli, job, arena, &folder, err));
+    CLEANUP(event_log_close) EventLog log;
+    event_log_init(&log, folder, view_sink(&view));
+    const EventSink sink = event_log_sink(&log);
     RunReport report = {0};
     const bool ok = run_execute(job, &options, cli->env, &sink, arena, &report, err);
     view_end(&view);
+    if (log.err.code != ERROR_NONE && !cli->json)
+        (void)fprintf(stderr, "warning: no events were kept: %s\n", log.err.message);
     if (!ok) {
         if (report.run[0] != '\0' && !cli->json)
             (void)fprintf(stderr,

@@ -3,6 +3,7 @@
 
 // clang-format off
 #define OPTION_ENV {"env", "NAME", "lay environments/NAME.json over the job"}
+#define OPTION_STATE {"state", "DIR", "where events are kept (default: .pawl beside the job file)"}
 #define OPTION_CONNECT {"test-connect-to", "HOST:PORT", "tests only: send every request there as plain HTTP"}
 
 const Command commands[] = {
@@ -19,6 +20,7 @@ const Command commands[] = {
       {"accept-deletes", NULL, "mark rows as deleted even when suspiciously many vanished"},
       {"start-over", NULL, "give up an unfinished run of this mode and plan a new one"},
       {"wait", "SECONDS", "how long to wait for another run of the same job and mode (default 0)"},
+      OPTION_STATE,
       OPTION_CONNECT,
       {NULL, NULL, NULL}},
      "  pawl run jobs/ctm.json --mode historic --from 2025-05-01\n"
@@ -34,6 +36,19 @@ const Command commands[] = {
       {"account", "VALUE", "only this value of the outermost partition field"},
       OPTION_ENV, OPTION_CONNECT, {NULL, NULL, NULL}},
      "  pawl plan jobs/ctm.json --mode historic --from 2025-05-01", cli_plan},
+    {"status", "JOB", "freshness, watermarks, last runs, success over 90 days, open failures",
+     "Reads only. While a run holds the warehouse it shows what the landing store and the state folder know.",
+     1, 1, {OPTION_ENV, OPTION_STATE, {NULL, NULL, NULL}}, "  pawl status jobs/ctm.json --json", cli_status},
+    {"state show", "JOB", "the watermark of every partition", NULL, 1, 1,
+     {{"stream", "NAME", "only this stream"}, {"account", "VALUE", "only partitions of this value"}, OPTION_ENV, {NULL, NULL, NULL}},
+     "  pawl state show jobs/ctm.json", cli_state_show},
+    {"state rewind", "JOB --stream NAME --to DAY", "move watermarks back by hand, on record",
+     "The next incremental run reads from there (less its lookback) again; rows that did not change stay as they are.\n"
+     "A day begins in the job's time zone. Watermarks never move forward by hand.",
+     1, 1,
+     {{"stream", "NAME", "whose watermarks"}, {"account", "VALUE", "only partitions of this value"},
+      {"to", "DAY", "2026-03-01, or an instant such as 2026-03-01T12:00:00Z"}, OPTION_ENV, {NULL, NULL, NULL}},
+     "  pawl state rewind jobs/ctm.json --stream calls --account 1001 --to 2026-03-01", cli_state_rewind},
     {"query", "JOB SQL", "ask the job's warehouse; read-only", NULL, 2, 2, {OPTION_ENV, {NULL, NULL, NULL}},
      "  pawl query jobs/ctm.json 'SELECT * FROM pipeline_health'", cli_query},
     {"source read", "--manifest FILE --config FILE", "read a low-code manifest by itself, speaking the Airbyte protocol",

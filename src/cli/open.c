@@ -1,5 +1,7 @@
 #include "cli/open.h"
 
+#include "base/file.h"
+
 #include <stdio.h>
 
 void arena_wipep(Arena **arena)
@@ -28,4 +30,12 @@ bool cli_open_job(Cli *cli, Arena *arena, Job **ret_job, Error *err)
     const JobOptions options = {.environment = args_get(&cli->args, "env")};
     TRY(job_open(path.data, &options, cli->env, arena, findings, ret_job, err));
     return cli_check_findings(findings, err);
+}
+
+bool cli_state_folder(const Cli *cli, const Job *job, Arena *arena, Str *ret_folder, Error *err)
+{
+    const Str given = args_get(&cli->args, "state");
+    if (given.size > 0)
+        return arena_copy_str(arena, given, ret_folder, err);
+    return file_join(arena, job->folder, STR(".pawl"), ret_folder, err);
 }

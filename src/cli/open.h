@@ -13,4 +13,8 @@ bool cli_open_job(Cli *cli, Arena *arena, Job **ret_job, Error *err) MUST_USE;
 // Prints findings, if any, and turns them into `err`.
 bool cli_check_findings(const Findings *findings, Error *err) MUST_USE;
 
+// --state, or ".pawl" beside the job file: where the events of runs are kept.
+bool cli_state_folder(const Cli *cli, const Job *job, Arena *arena, Str *ret_folder,
+                      Error *err) MUST_USE;
+
 void arena_wipep(Arena **arena); // for CLEANUP(): job arenas hold secrets

@@ -1,5 +1,9 @@
 #include "run/drivers.h"
 
+#include "base/file.h"
+
+#include <string.h>
+
 // Of limits.memory; the rest is for pages under way, shaped rows (pipeline.c) and the program
 // itself.
 enum { WAREHOUSE_SHARE_PERCENT = 36, NAMES_MAX = 16 };
@@ -63,5 +67,69 @@ bool job_open_warehouse(const Job *job, Env *env, Arena *arena, Findings *findin
                 job->limits.memory_bytes / 100 * WAREHOUSE_SHARE_PERCENT, arena, findings, err);
     }
     unknown_driver(job->warehouse_driver, names, count, place, "warehouse", findings);
+    return true;
+}
+
+static const WarehouseDriver *find_warehouse(Str name)
+{
+    for (size_t i = 0; warehouses[i] != NULL; i++) {
+        if (str_equal(name, str_from(warehouses[i]->name)))
+            return warehouses[i];
+    }
+    return NULL;
+}
+
+static bool has_field(const Field *fields, const char *name)
+{
+    for (; fields->name != NULL; fields++) {
+        if (strcmp(fields->name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+// Drivers whose warehouse is a file have a "path", those that may wait for others a "lock_wait".
+
+bool job_has_warehouse(const Job *job)
+{
+    CLEANUP(arena_freep) Arena *arena = NULL;
+    Error ignored = {0};
+    Str path = {0};
+    const WarehouseDriver *driver = find_warehouse(job->warehouse_driver);
+    const Str given = json_str(json_get(job->warehouse_options, STR("path")));
+    if (driver == NULL || !has_field(driver->fields, "path") || given.size == 0)
+        return true;
+    arena = arena_new(64 * 1024, &ignored);
+    return arena == NULL || !file_join(arena, job->folder, given, &path, &ignored) ||
+           file_exists(path.data);
+}
+
+bool job_to_look(const Job *job, Arena *arena, const Job **ret_job, Error *err)
+{
+    const WarehouseDriver *driver = find_warehouse(job->warehouse_driver);
+    *ret_job = job;
+    if (driver == NULL || !has_field(driver->fields, "lock_wait"))
+        return true;
+    CLEANUP(buf_done) Buf text = {0};
+    TRY(buf_printf(&text, err, "{\"lock_wait\":\"PT1S\""));
+    size_t i = 0;
+    size_t count = 0;
+    yyjson_val *name = NULL;
+    yyjson_val *member = NULL;
+    yyjson_obj_foreach(job->warehouse_options, i, count, name, member)
+    {
+        if (str_equal(json_str(name), STR("lock_wait")))
+            continue;
+        TRY(buf_append_char(&text, ',', err) && json_write_str(json_str(name), &text, err) &&
+            buf_append_char(&text, ':', err) && json_write(member, &text, err));
+    }
+    TRY(buf_append_char(&text, '}', err));
+    yyjson_doc *doc = NULL;
+    TRY(json_parse(buf_str(&text), "job", arena, &doc, err));
+    Job *copy = arena_alloc(arena, sizeof(*copy), err);
+    TRY(copy != NULL);
+    *copy = *job;
+    copy->warehouse_options = yyjson_doc_get_root(doc);
+    *ret_job = copy;
     return true;
 }

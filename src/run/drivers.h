@@ -15,3 +15,10 @@ bool job_open_landing(const Job *job, Env *env, Arena *arena, Findings *findings
 // Opens the warehouse that the job names, with its share of limits.memory.
 bool job_open_warehouse(const Job *job, Env *env, Arena *arena, Findings *findings,
                         Warehouse *ret_warehouse, Error *err) MUST_USE;
+
+// False when the warehouse is a file that no run has made yet: asking it would make one.
+bool job_has_warehouse(const Job *job);
+
+// The same job for somebody who only looks: he waits a second for a warehouse that is held, not as
+// long as a run would.
+bool job_to_look(const Job *job, Arena *arena, const Job **ret_job, Error *err) MUST_USE;

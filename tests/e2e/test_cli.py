@@ -51,5 +51,117 @@ class Log(unittest.TestCase):
             self.assertEqual(world.value("SELECT count(*) FROM etl_log WHERE stage = 'expire' AND status = 'ok'"), "1")
 
 
+class Status(unittest.TestCase):
+    def test_before_any_run_it_says_so_and_makes_nothing(self):
+        with World() as world:
+            done = world.pawl("status", str(world.job))
+            self.assertIn("no run has come so far", done.stdout)
+            self.assertIn("next: pawl run", done.stdout)
+            self.assertFalse((world.folder / "ctm.duckdb").exists())
+
+    def test_it_tells_freshness_runs_and_marks(self):
+        with World() as world:
+            world.run("historic")
+            world.advance("2026-03-11T18:10:00Z")
+            world.run("incremental")
+            status = json.loads(world.pawl("status", str(world.job), "--json").stdout)
+            self.assertEqual(status["warehouse"], "ok")
+            calls = next(stream for stream in status["streams"] if stream["stream"] == "calls")
+            self.assertEqual([mark["partition"] for mark in calls["watermarks"]], ["1001", "1002"])
+            self.assertLess(calls["lag_seconds"], 60)
+            self.assertEqual([run["mode"] for run in status["runs"]], ["incremental", "historic"])
+            self.assertEqual((status["runs_90d"], status["runs_ok_90d"]), (2, 2))
+            self.assertEqual((status["failures"], status["unfinished"]), ([], []))
+            self.assertEqual(status["last_event"]["event"], "run_ended")
+            self.assertIn("next: pawl run", world.pawl("status", str(world.job)).stdout)
+
+    def test_a_partition_that_failed_is_open_until_it_was_read(self):
+        with World() as world:
+            world.run("historic")
+            world.advance("2026-03-11T18:10:00Z")
+            world.control("forbid", {"account": 1001})
+            world.run("incremental", check=False)
+            status = json.loads(world.pawl("status", str(world.job), "--json").stdout)
+            self.assertEqual([(f["stream"], f["partition"]) for f in status["failures"]],
+                             [("calls", '{"account_id":1001,"parent_slice":{}}')])
+            self.assertIn("open failure: calls", world.pawl("status", str(world.job)).stdout)
+            world.advance("2026-03-11T18:20:00Z")
+            world.control("forbid", {"account": 1001, "from": None})
+            world.run("incremental")
+            status = json.loads(world.pawl("status", str(world.job), "--json").stdout)
+            self.assertEqual(status["failures"], [])
+
+    def test_an_unfinished_run_shows_although_the_warehouse_is_held(self):
+        with World() as world:
+            world.run("historic", env={"PAWL_TEST_KILL_AT": "run noted, historic"}, check=False)
+            (world.folder / "ctm.duckdb").unlink(missing_ok=True)
+            status = json.loads(world.pawl("status", str(world.job), "--json").stdout)
+            self.assertEqual([run["mode"] for run in status["unfinished"]], ["historic"])
+
+
+class State(unittest.TestCase):
+    def marks(self, world, *words):
+        marks = json.loads(world.pawl("state", "show", str(world.job), "--json", *words).stdout)["watermarks"]
+        return {(mark["stream"], mark["partition"]): mark["watermark"] for mark in marks}
+
+    def test_rewind_moves_one_partition_back_and_the_next_run_reads_from_there(self):
+        with World() as world:
+            world.run("incremental")
+            before = self.marks(world)
+            done = world.pawl("state", "rewind", str(world.job), "--stream", "calls", "--account", "1001", "--to",
+                              "2026-03-05T00:00:00Z")
+            self.assertIn("-> 2026-03-05T00:00:00Z", done.stdout)
+            self.assertIn("1 watermarks moved back", done.stdout)
+            after = self.marks(world)
+            self.assertEqual(after.pop(("calls", "1001")), "2026-03-05T00:00:00Z")
+            before.pop(("calls", "1001"))
+            self.assertEqual(after, before)
+            self.assertEqual(world.rows("SELECT stage, stream, json_extract_string(error, '$.watermark_after') "
+                                        "FROM etl_log WHERE stage = 'rewind'"),
+                             [["rewind", "calls", "2026-03-05T00:00:00Z"]])
+            report = world.report(world.run("incremental"))
+            self.assertEqual((report["inserted"], report["updated"]), (0, 0))
+            self.assertGreaterEqual(report["unchanged"], 200)
+
+    def test_a_mark_does_not_move_forward_by_hand(self):
+        with World() as world:
+            world.run("historic")
+            before = self.marks(world)
+            done = world.pawl("state", "rewind", str(world.job), "--stream", "calls", "--to", "2026-04-01")
+            self.assertIn("stays at", done.stdout)
+            self.assertEqual(self.marks(world), before)
+
+    def test_bad_words_end_with_the_status_of_the_table(self):
+        with World() as world:
+            world.run("historic", "--to", "2026-03-02")
+            for words, status, text in (
+                    (("--stream", "cals", "--to", "2026-03-01"), 2, "did you mean 'calls'"),
+                    (("--stream", "calls", "--to", "soon"), 2, "neither a day"),
+                    (("--stream", "calls", "--account", "77", "--to", "2026-03-01"), 5, "no such watermark"),
+                    (("--to", "2026-03-01"), 2, "needs --stream")):
+                done = world.pawl("state", "rewind", str(world.job), *words, check=False)
+                self.assertEqual(done.returncode, status, done.stderr)
+                self.assertIn(text, done.stderr)
+
+
+class Events(unittest.TestCase):
+    def test_a_run_keeps_its_events_without_secrets(self):
+        with World() as world:
+            run = world.report(world.run("historic", "--to", "2026-03-02"))["run"]
+            path = world.folder / ".pawl" / f"events-{run}.jsonl"
+            self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o600)
+            events = [json.loads(line) for line in path.read_text().splitlines()]
+            self.assertEqual(events[-1]["event"], "run_ended")
+            self.assertIn("load_committed", [event["event"] for event in events])
+            self.assertNotIn("sim-client-secret", path.read_text())
+
+    def test_the_state_folder_may_be_elsewhere(self):
+        with World() as world:
+            folder = world.folder / "elsewhere" / "state"
+            world.run("historic", "--to", "2026-03-02", "--state", str(folder))
+            self.assertEqual(len(list(folder.glob("events-*.jsonl"))), 1)
+            self.assertFalse((world.folder / ".pawl").exists())
+
+
 if __name__ == "__main__":
     unittest.main()

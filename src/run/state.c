@@ -1,0 +1,154 @@
+#include "run/state.h"
+
+#include "run/drivers.h"
+#include "store/lease.h"
+
+#include <stdio.h>
+
+enum { PARTITION_LEVELS_MAX = 8 };
+
+static bool value_is(yyjson_val *value, Str wanted)
+{
+    char number[32];
+    if (!yyjson_is_int(value))
+        return str_equal(json_str(value), wanted);
+    (void)snprintf(number, sizeof(number), "%lld", (long long)yyjson_get_sint(value));
+    return str_equal(str_from(number), wanted);
+}
+
+// A partition's fields, and those of its parents.
+static bool has_value(yyjson_val *fields, Str wanted)
+{
+    for (int level = 0; fields != NULL && level < PARTITION_LEVELS_MAX; level++) {
+        size_t i = 0;
+        size_t count = 0;
+        yyjson_val *name = NULL;
+        yyjson_val *member = NULL;
+        yyjson_obj_foreach(fields, i, count, name, member)
+        {
+            if (value_is(member, wanted))
+                return true;
+        }
+        fields = json_get(fields, STR("parent_slice"));
+    }
+    return false;
+}
+
+static bool add_marks(const JobParts *parts, const PlanStream *stream, Str account,
+                      StateMark **marks, size_t *count, Error *err)
+{
+    Watermark *found = NULL;
+    size_t found_count = 0;
+    TRY(parts->warehouse.driver->read_watermarks(parts->warehouse.state, parts->job->name,
+                                                 &stream->table, parts->arena, &found, &found_count,
+                                                 err));
+    StateMark *all = arena_alloc_array(parts->arena, *count + found_count + 1, sizeof(*all), err);
+    TRY(all != NULL);
+    if (*count > 0)
+        memcpy(all, *marks, *count * sizeof(*all));
+    for (size_t i = 0; i < found_count; i++) {
+        if (!str_equal(found[i].stream, stream_name(stream->stream)))
+            continue;
+        PlanPartition partition = {0};
+        TRY(stream_partition_from_key(stream->stream, found[i].partition_key, parts->arena,
+                                      &partition.partition, err));
+        TRY(plan_bind_partition(parts->job, stream->stream, STR(""), parts->arena, &partition,
+                                err));
+        if (account.size > 0 && !has_value(partition.partition.fields, account))
+            continue;
+        all[(*count)++] = (StateMark){
+            .mark = found[i], .value = partition.value, .stream = stream, .before_us = INT64_MIN};
+    }
+    *marks = all;
+    return true;
+}
+
+bool state_marks(const JobParts *parts, Str account, StateMark **ret_marks, size_t *ret_count,
+                 Error *err)
+{
+    *ret_marks = NULL;
+    *ret_count = 0;
+    for (size_t i = 0; i < parts->stream_count; i++)
+        TRY(add_marks(parts, &parts->streams[i], account, ret_marks, ret_count, err));
+    return true;
+}
+
+static bool parse_to(const Job *job, Str text, int64_t *ret_us, Error *err)
+{
+    int32_t date = 0;
+    if (date_parse(text, &date)) {
+        *ret_us = zone_start_of_date(job->timezone, date);
+        return true;
+    }
+    return time_parse_iso(text, ret_us) ||
+           error_set(err, ERROR_JOB,
+                     "--to: '" STR_FMT "' is neither a day such as 2026-03-01 nor an instant such "
+                     "as 2026-03-01T12:00:00Z",
+                     STR_ARG(text));
+}
+
+static bool log_rewind(JobParts *parts, Str run, const StateMark *mark, Error *err)
+{
+    char before[TIME_TEXT_BYTES];
+    char after[TIME_TEXT_BYTES];
+    char detail[160];
+    time_format_iso(mark->before_us, before);
+    time_format_iso(mark->mark.us, after);
+    (void)snprintf(detail, sizeof(detail),
+                   "{\"watermark_before\":\"%s\",\"watermark_after\":\"%s\"}", before, after);
+    EtlLogRow row = {.run = run,
+                     .job = parts->job->name,
+                     .mode = STR("incremental"),
+                     .stage = STR("rewind"),
+                     .stream = mark->mark.stream,
+                     .partition_key = mark->mark.partition_key,
+                     .status = STR("ok"),
+                     .error_json = str_from(detail),
+                     ETL_LOG_NONE};
+    row.started_us = parts->env->now_us(parts->env->state);
+    return parts->warehouse.driver->append_log(parts->warehouse.state, &row, 1, err);
+}
+
+static bool rewind_marks(JobParts *parts, Str run, uint64_t epoch, int64_t to_us, StateMark *marks,
+                         size_t count, Error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (marks[i].mark.us <= to_us)
+            continue;
+        Watermark moved = marks[i].mark;
+        moved.us = to_us;
+        TRY(parts->warehouse.driver->set_watermark(parts->warehouse.state, parts->job->name,
+                                                   STR("incremental"), &marks[i].stream->table,
+                                                   &moved, epoch, err));
+        marks[i].before_us = marks[i].mark.us;
+        marks[i].mark = moved;
+        TRY(log_rewind(parts, run, &marks[i], err));
+    }
+    return true;
+}
+
+bool state_rewind(const Job *job, const RewindOptions *options, Env *env, Arena *arena,
+                  StateMark **ret_marks, size_t *ret_count, Error *err)
+{
+    int64_t to_us = 0;
+    TRY(parse_to(job, options->to, &to_us, err));
+    Findings *findings = arena_alloc(arena, sizeof(*findings), err);
+    TRY(findings != NULL);
+    findings->arena = arena;
+    CLEANUP(job_parts_close) JobParts parts = {0};
+    TRY(job_parts_open(job, options->stream, env, arena, findings, &parts, err));
+    TRY(findings_check(findings, err));
+
+    char id[UUID_TEXT_BYTES + 1];
+    uuid_new(env, id);
+    Str path = {0};
+    TRY(arena_printf(arena, &path, err, STR_FMT "/leases/incremental.json", STR_ARG(job->name)));
+    CLEANUP(lease_release) Lease lease = {0};
+    if (!lease_take(&lease, &parts.store, path, str_from(id), LEASE_TTL_US_MAX, err))
+        return error_context(err, "an incremental run of this job is going on");
+    TRY(state_marks(&parts, options->account, ret_marks, ret_count, err));
+    if (*ret_count == 0)
+        return error_set(err, ERROR_NOT_FOUND, "stream '" STR_FMT "' has no such watermark",
+                         STR_ARG(options->stream));
+    return rewind_marks(&parts, str_from(id), lease.epoch, to_us, *ret_marks, *ret_count, err);
+}
