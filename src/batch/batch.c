@@ -30,12 +30,17 @@ static const Storage storages[] = {
     [COLUMN_KEY] = {"key", NANOARROW_TYPE_FIXED_SIZE_BINARY, KEY_BYTES},
 };
 
-// One column being filled. Its buffers are nanoarrow's, so that an ArrowArray can own them.
+// One column being filled: what every cell touches, and nothing else, so that all columns of a row
+// fit into few cache lines. The buffers belong to nanoarrow's allocator, so that an ArrowArray can
+// own them.
 typedef struct Cells {
-    ColumnType type;
-    struct ArrowBuffer valid;  // a bit a row
-    struct ArrowBuffer values; // values, bits, or row + 1 offsets
-    struct ArrowBuffer text;   // of strings and json
+    uint8_t *valid;  // a bit a row
+    uint8_t *values; // values, bits, or row + 1 offsets
+    uint8_t *text;   // of strings and json
+    uint32_t text_size;
+    uint32_t text_capacity;
+    uint8_t type;
+    uint8_t value_bytes; // storages[type].value_bytes
 } Cells;
 
 struct BatchBuilder {
@@ -66,34 +71,39 @@ static size_t bitmap_bytes(size_t rows)
 
 // --- memory
 
-// Like ArrowBufferReserve(), but a buffer that cannot grow keeps what it holds. New bytes are zero.
-static bool grow(struct ArrowBuffer *buffer, size_t size, bool zeroed, Error *err)
+// Makes a buffer longer. One that cannot grow keeps what it holds; new bytes are zero when
+// `zeroed`.
+static bool grow(uint8_t **data, size_t old_size, size_t size, bool zeroed, Error *err)
 {
-    const size_t old_size = (size_t)buffer->capacity_bytes;
     if (size <= old_size)
         return true;
-    uint8_t *data = fault_here()
-                        ? NULL
-                        : buffer->allocator.reallocate(&buffer->allocator, buffer->data,
-                                                       buffer->capacity_bytes, (int64_t)size);
-    if (data == NULL)
+    struct ArrowBufferAllocator allocator = ArrowBufferAllocatorDefault();
+    uint8_t *grown =
+        fault_here() ? NULL
+                     : allocator.reallocate(&allocator, *data, (int64_t)old_size, (int64_t)size);
+    if (grown == NULL)
         return error_set(err, ERROR_LIMIT, "batch: out of memory for %zu bytes", size);
     if (zeroed)
-        memset(data + old_size, 0, size - old_size);
-    buffer->data = data;
-    buffer->capacity_bytes = (int64_t)size;
+        memset(grown + old_size, 0, size - old_size);
+    *data = grown;
     return true;
 }
 
-static bool grow_column(Cells *cells, size_t rows, Error *err)
+// Bytes that the values of `rows` rows take: a multiple of eight for bits, so that none is shared.
+static size_t values_bytes(const Cells *cells, size_t rows)
 {
-    TRY(grow(&cells->valid, bitmap_bytes(rows), true, err));
-    const size_t value_bytes = storages[cells->type].value_bytes;
-    if (value_bytes > 0)
-        return grow(&cells->values, rows * value_bytes, true, err);
-    if (cells->type == COLUMN_BOOLEAN)
-        return grow(&cells->values, bitmap_bytes(rows), true, err);
-    return grow(&cells->values, (rows + 1) * sizeof(int32_t), true, err);
+    if (rows == 0)
+        return 0;
+    if (cells->value_bytes > 0)
+        return rows * cells->value_bytes;
+    return cells->type == COLUMN_BOOLEAN ? bitmap_bytes(rows) : (rows + 1) * sizeof(int32_t);
+}
+
+static bool grow_column(Cells *cells, size_t old_rows, size_t rows, Error *err)
+{
+    return grow(&cells->valid, bitmap_bytes(old_rows), bitmap_bytes(rows), true, err) &&
+           grow(&cells->values, values_bytes(cells, old_rows), values_bytes(cells, rows), true,
+                err);
 }
 
 static bool grow_rows(BatchBuilder *builder, Error *err)
@@ -102,7 +112,7 @@ static bool grow_rows(BatchBuilder *builder, Error *err)
     if (rows < ROWS_FIRST)
         rows = ROWS_FIRST;
     for (size_t i = 0; i < builder->count; i++)
-        TRY(grow_column(&builder->cells[i], rows, err));
+        TRY(grow_column(&builder->cells[i], builder->rows_max, rows, err));
     builder->rows_max = rows;
     return true;
 }
@@ -111,10 +121,14 @@ static bool grow_text(Cells *cells, size_t size, Error *err)
 {
     if (size > INT32_MAX)
         return error_set(err, ERROR_LIMIT, "batch: a column of more than %d bytes", INT32_MAX);
-    size_t capacity = (size_t)cells->text.capacity_bytes * 2;
+    size_t capacity = (size_t)cells->text_capacity * 2;
     if (capacity < size)
         capacity = size;
-    return grow(&cells->text, capacity, false, err);
+    if (capacity > INT32_MAX)
+        capacity = INT32_MAX;
+    TRY(grow(&cells->text, cells->text_capacity, capacity, false, err));
+    cells->text_capacity = (uint32_t)capacity;
+    return true;
 }
 
 // --- life
@@ -128,10 +142,8 @@ static bool builder_init(BatchBuilder *builder, const Column *columns, size_t co
     builder->count = count;
     for (size_t i = 0; i < count; i++) {
         Cells *cells = &builder->cells[i];
-        cells->type = columns[i].type;
-        ArrowBufferInit(&cells->valid);
-        ArrowBufferInit(&cells->values);
-        ArrowBufferInit(&cells->text);
+        cells->type = (uint8_t)columns[i].type;
+        cells->value_bytes = (uint8_t)storages[columns[i].type].value_bytes;
         if (has_text(cells->type))
             builder->texts[builder->text_count++] = i;
     }
@@ -165,10 +177,12 @@ void batch_builder_free(BatchBuilder *builder)
 {
     if (builder == NULL)
         return;
+    struct ArrowBufferAllocator allocator = ArrowBufferAllocatorDefault();
     for (size_t i = 0; i < builder->count; i++) {
-        ArrowBufferReset(&builder->cells[i].valid);
-        ArrowBufferReset(&builder->cells[i].values);
-        ArrowBufferReset(&builder->cells[i].text);
+        Cells *cells = &builder->cells[i];
+        allocator.free(&allocator, cells->valid, 0); // the size is not looked at
+        allocator.free(&allocator, cells->values, 0);
+        allocator.free(&allocator, cells->text, 0);
     }
     arena_free(builder->arena);
 }
@@ -180,19 +194,19 @@ void batch_builder_freep(BatchBuilder **builder)
 
 // --- rows
 
-static void bit_set(struct ArrowBuffer *bits, size_t row)
+static void bit_set(uint8_t *bits, size_t row)
 {
-    bits->data[row / 8] |= (uint8_t)(1U << (row % 8));
+    bits[row / 8] |= (uint8_t)(1U << (row % 8));
 }
 
-static void bit_clear(struct ArrowBuffer *bits, size_t row)
+static void bit_clear(uint8_t *bits, size_t row)
 {
-    bits->data[row / 8] &= (uint8_t) ~(1U << (row % 8));
+    bits[row / 8] &= (uint8_t) ~(1U << (row % 8));
 }
 
 static int32_t *offsets(const Cells *cells)
 {
-    return (int32_t *)(void *)cells->values.data;
+    return (int32_t *)(void *)cells->values;
 }
 
 bool batch_row_begin(BatchBuilder *builder, Error *err)
@@ -213,12 +227,12 @@ bool batch_set_str(BatchBuilder *builder, size_t column, Str text, Error *err)
     // From the row's own start: setting a column twice keeps the later text only.
     const size_t row = builder->rows;
     const size_t start = (size_t)offsets(cells)[row];
-    if (text.size > (size_t)cells->text.capacity_bytes - start)
+    if (text.size > cells->text_capacity - start)
         TRY(grow_text(cells, start + text.size, err));
     if (text.size > 0)
-        memcpy(cells->text.data + start, text.data, text.size);
-    cells->text.size_bytes = (int64_t)(start + text.size);
-    bit_set(&cells->valid, row);
+        memcpy(cells->text + start, text.data, text.size);
+    cells->text_size = (uint32_t)(start + text.size);
+    bit_set(cells->valid, row);
     return true;
 }
 
@@ -226,10 +240,10 @@ bool batch_set_str(BatchBuilder *builder, size_t column, Str text, Error *err)
 static void set_value(BatchBuilder *builder, size_t column, const void *value, size_t size)
 {
     Cells *cells = &builder->cells[column];
-    assert(builder->open && storages[cells->type].value_bytes == size);
+    assert(builder->open && cells->value_bytes == size);
 
-    memcpy(cells->values.data + builder->rows * size, value, size);
-    bit_set(&cells->valid, builder->rows);
+    memcpy(cells->values + builder->rows * size, value, size);
+    bit_set(cells->valid, builder->rows);
 }
 
 bool batch_set_int64(BatchBuilder *builder, size_t column, int64_t value, Error *err)
@@ -259,10 +273,10 @@ bool batch_set_bool(BatchBuilder *builder, size_t column, bool value, Error *err
     assert(builder->open && cells->type == COLUMN_BOOLEAN);
 
     if (value)
-        bit_set(&cells->values, builder->rows);
+        bit_set(cells->values, builder->rows);
     else
-        bit_clear(&cells->values, builder->rows);
-    bit_set(&cells->valid, builder->rows);
+        bit_clear(cells->values, builder->rows);
+    bit_set(cells->valid, builder->rows);
     return true;
 }
 
@@ -287,7 +301,7 @@ bool batch_row_end(BatchBuilder *builder, Error *err)
 
     for (size_t i = 0; i < builder->text_count; i++) {
         Cells *cells = &builder->cells[builder->texts[i]];
-        offsets(cells)[builder->rows + 1] = (int32_t)cells->text.size_bytes;
+        offsets(cells)[builder->rows + 1] = (int32_t)cells->text_size;
     }
     builder->rows++;
     builder->open = false;
@@ -299,10 +313,10 @@ void batch_row_undo(BatchBuilder *builder)
     assert(builder->open);
 
     for (size_t i = 0; i < builder->count; i++)
-        bit_clear(&builder->cells[i].valid, builder->rows);
+        bit_clear(builder->cells[i].valid, builder->rows);
     for (size_t i = 0; i < builder->text_count; i++) {
         Cells *cells = &builder->cells[builder->texts[i]];
-        cells->text.size_bytes = offsets(cells)[builder->rows];
+        cells->text_size = (uint32_t)offsets(cells)[builder->rows];
     }
     builder->open = false;
 }
@@ -313,14 +327,11 @@ size_t batch_builder_rows(const BatchBuilder *builder)
 }
 
 // The size of the values of `rows` rows, as Arrow counts them.
-static int64_t values_size(const Cells *cells, size_t rows)
+static size_t values_size(const Cells *cells, size_t rows)
 {
-    const size_t value_bytes = storages[cells->type].value_bytes;
-    if (value_bytes > 0)
-        return (int64_t)(rows * value_bytes);
-    if (cells->type == COLUMN_BOOLEAN)
-        return (int64_t)((rows + 7) / 8);
-    return (int64_t)((rows + 1) * sizeof(int32_t));
+    if (cells->value_bytes > 0)
+        return rows * cells->value_bytes;
+    return cells->type == COLUMN_BOOLEAN ? (rows + 7) / 8 : (rows + 1) * sizeof(int32_t);
 }
 
 size_t batch_builder_bytes(const BatchBuilder *builder)
@@ -328,8 +339,7 @@ size_t batch_builder_bytes(const BatchBuilder *builder)
     size_t bytes = 0;
     for (size_t i = 0; i < builder->count; i++) {
         const Cells *cells = &builder->cells[i];
-        bytes += bitmap_bytes(builder->rows) + (size_t)values_size(cells, builder->rows) +
-                 (size_t)cells->text.size_bytes;
+        bytes += bitmap_bytes(builder->rows) + values_size(cells, builder->rows) + cells->text_size;
     }
     return bytes;
 }
@@ -372,16 +382,14 @@ static size_t block_size(const BatchBuilder *builder)
     size_t size = 0;
     for (size_t i = 0; i < builder->count; i++) {
         const Cells *cells = &builder->cells[i];
-        size += aligned(bitmap_bytes(builder->rows)) +
-                aligned((size_t)values_size(cells, builder->rows)) +
-                aligned((size_t)cells->text.size_bytes);
+        size += aligned(bitmap_bytes(builder->rows)) + aligned(values_size(cells, builder->rows)) +
+                aligned(cells->text_size);
     }
     return size;
 }
 
 // A copy of the first `size` bytes of `from`, at `*at` in the block.
-static struct ArrowBuffer place(Block *block, size_t *at, const struct ArrowBuffer *from,
-                                size_t size)
+static struct ArrowBuffer place(Block *block, size_t *at, const uint8_t *from, size_t size)
 {
     struct ArrowBuffer buffer;
     ArrowBufferInit(&buffer);
@@ -391,7 +399,7 @@ static struct ArrowBuffer place(Block *block, size_t *at, const struct ArrowBuff
     buffer.allocator = ArrowBufferDeallocator(block_release, block);
     atomic_fetch_add(&block->users, 1);
     if (size > 0)
-        memcpy(buffer.data, from->data, size);
+        memcpy(buffer.data, from, size);
     *at += aligned(size);
     return buffer;
 }
@@ -401,23 +409,23 @@ static struct ArrowBuffer place(Block *block, size_t *at, const struct ArrowBuff
 static void copy_column(Cells *cells, size_t rows, Block *block, size_t *at,
                         struct ArrowArray *child)
 {
-    const size_t value_size = (size_t)values_size(cells, rows);
+    const size_t value_size = values_size(cells, rows);
     struct ArrowBitmap valid;
     ArrowBitmapInit(&valid);
     valid.size_bits = (int64_t)rows;
-    valid.buffer = place(block, at, &cells->valid, (rows + 7) / 8);
-    struct ArrowBuffer values = place(block, at, &cells->values, value_size);
+    valid.buffer = place(block, at, cells->valid, (rows + 7) / 8);
+    struct ArrowBuffer values = place(block, at, cells->values, value_size);
     child->length = (int64_t)rows;
     child->null_count = (int64_t)rows - ArrowBitCountSet(valid.buffer.data, 0, (int64_t)rows);
     ArrowArraySetValidityBitmap(child, &valid);
     NANOARROW_UNUSED(ArrowArraySetBuffer(child, 1, &values)); // fails for a bad index only
     if (has_text(cells->type)) {
-        struct ArrowBuffer text = place(block, at, &cells->text, (size_t)cells->text.size_bytes);
+        struct ArrowBuffer text = place(block, at, cells->text, cells->text_size);
         NANOARROW_UNUSED(ArrowArraySetBuffer(child, 2, &text));
     }
-    memset(cells->valid.data, 0, bitmap_bytes(rows));
-    memset(cells->values.data, 0, value_size);
-    cells->text.size_bytes = 0;
+    memset(cells->valid, 0, bitmap_bytes(rows));
+    memset(cells->values, 0, value_size);
+    cells->text_size = 0;
 }
 
 static bool make_array(const BatchBuilder *builder, struct ArrowArray *array, Error *err)

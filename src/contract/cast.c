@@ -92,12 +92,13 @@ static bool cast_json(Caster *caster, const ColumnPlan *plan, const Sourced *sou
         return true;
     // A value inside another: its text is part of that one's, where it begins nobody wrote down.
     Text *text = caster->text;
+    const Node *node = caster->contract->sources[sourced - caster->sources].node;
     const Buf record = text->out;
     const bool noting = text->noting;
     text->out = caster->scratch;
     text->noting = false; // taken with the outer value
     const size_t start = text->out.size;
-    const bool ok = text_write(text, sourced->value, sourced->node, NULL, err);
+    const bool ok = text_write(text, sourced->value, node, NULL, err);
     caster->scratch = text->out;
     text->out = record;
     text->noting = noting;

@@ -21,6 +21,7 @@ typedef struct Caster {
     const Buf *aside; // what was put aside of the record's text
     const Zone *zone; // of timestamps that name none
     const Sourced *sources;
+    const Contract *contract;
 } Caster;
 
 // *ret_fit says whether `ret_cell` holds the value; an empty string is null to every type but

@@ -588,6 +588,8 @@ static bool read_column_rest(Reader *reader, const ColumnSpec *spec, Str pointer
         find(reader, pointer, STR("make it a string, or leave the column out"),
              "privacy %s gives a text, which a column of type %s cannot hold",
              privacies[plan->privacy], types[plan->type]);
+    if (plan->from_partition.size > 0 && plan->type == COLUMN_JSON)
+        find(reader, pointer, STR("string, int64 or date"), "a partition's value cannot be json");
     if (plan->privacy == PRIVACY_DROP)
         find(reader, pointer, STR("name the path under /privacy instead"),
              "a dropped column would always be null");
@@ -785,6 +787,42 @@ static void sum_up(Node *node)
     }
 }
 
+static bool is_plain(const ColumnPlan *plan)
+{
+    return !plan->required && plan->source_count == 1 && plan->phone == NULL &&
+           plan->unit.kind == UNIT_NONE && plan->privacy == PRIVACY_KEEP &&
+           plan->from_partition.size == 0 &&
+           (plan->type == COLUMN_STRING || plan->type == COLUMN_INT64 ||
+            plan->type == COLUMN_DOUBLE || plan->type == COLUMN_BOOLEAN);
+}
+
+// Moves the plain columns behind the others, which keep their order.
+static bool sort_out_plain(Reader *reader, Error *err)
+{
+    Contract *contract = reader->contract;
+    const size_t count = contract->plan_count;
+    ColumnPlan *sorted = arena_alloc_array(reader->arena, count + 1, sizeof(ColumnPlan), err);
+    TRY(sorted != NULL);
+    contract->plain = arena_alloc_array(reader->arena, count + 1, sizeof(PlainColumn), err);
+    TRY(contract->plain != NULL);
+    size_t at = 0;
+    for (size_t i = 0; i < count; i++) {
+        const ColumnPlan *plan = &contract->plans[i];
+        if (!is_plain(plan))
+            sorted[at++] = *plan;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const ColumnPlan *plan = &contract->plans[i];
+        if (!is_plain(plan))
+            continue;
+        sorted[at++] = *plan;
+        contract->plain[contract->plain_count++] =
+            (PlainColumn){(uint16_t)plan->sources[0], (uint16_t)plan->index, plan->type};
+    }
+    contract->plans = sorted;
+    return true;
+}
+
 static bool read_all(Reader *reader, yyjson_val *root, Error *err)
 {
     ContractSpec spec = {0};
@@ -804,13 +842,7 @@ static bool read_all(Reader *reader, yyjson_val *root, Error *err)
     TRY(read_window(reader, spec.window_column, err));
     TRY(read_key(reader, spec.key, err));
     sum_up(contract->root);
-    for (size_t i = 0; i < contract->plan_count; i++) {
-        ColumnPlan *plan = &contract->plans[i];
-        plan->plain = i >= contract->key_count && !plan->required && plan->source_count == 1 &&
-                      plan->phone == NULL && plan->unit.kind == UNIT_NONE &&
-                      plan->privacy == PRIVACY_KEEP && plan->from_partition.size == 0;
-    }
-    return true;
+    return sort_out_plain(reader, err);
 }
 
 bool contract_read(Str bytes, const char *name, Arena *arena, Findings *findings,

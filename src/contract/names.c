@@ -5,6 +5,9 @@
 
 // Learned names live in NAMES_BYTES_MAX; a table twice as large as the names keeps its chains
 // short.
+_Static_assert(sizeof(Name) == 64, "a name is one cache line");
+_Static_assert((int)NAMES_MAX <= UINT16_MAX && (int)SOURCES_MAX <= INT16_MAX, "see Name");
+
 enum { NAMES_BYTES_MAX = 64 * 1024 * 1024, TABLE_SIZE = 2 * NAMES_MAX };
 
 static bool names_start(Names *names, Error *err)
@@ -14,6 +17,8 @@ static bool names_start(Names *names, Error *err)
     names->first = (Name){0};
     names->sorted = arena_alloc_raw(names->arena, NAMES_MAX * sizeof(Name *), err);
     TRY(names->sorted != NULL);
+    names->pool = arena_alloc_raw(names->arena, NAMES_MAX * sizeof(Name), err);
+    TRY(names->pool != NULL);
     names->table = arena_alloc_array(names->arena, TABLE_SIZE, sizeof(Name *), err);
     return names->table != NULL;
 }
@@ -64,27 +69,37 @@ static bool asks_for_more(const Name *name)
                              node->sources_below || node->privacy_below || node->volatile_below));
 }
 
+// Fills in the texts.
+static bool keep_texts(Names *names, Name *name, Str text, Error *err)
+{
+    CLEANUP(buf_done) Buf quoted = {0};
+    Str kept = {0};
+    TRY(arena_copy_str(names->arena, text, &kept, err));
+    TRY(text_write_name(text, &quoted, err));
+    const size_t pieces = (quoted.size + NAME_PIECE - 1) / NAME_PIECE;
+    char *padded = arena_alloc(names->arena, pieces * NAME_PIECE, err);
+    TRY(padded != NULL);
+    memcpy(padded, quoted.data, quoted.size);
+    name->text = kept.data;
+    name->size = (uint16_t)kept.size;
+    name->head = text_load(kept.data, kept.size);
+    name->tail = kept.size < 8 ? 0 : text_load(kept.data + kept.size - 8, 8);
+    name->quoted = padded;
+    name->quoted_size = (uint16_t)quoted.size;
+    return true;
+}
+
 static Name *learn(Names *names, Str text, uint32_t hash, Error *err)
 {
-    Name *name = arena_alloc(names->arena, sizeof(*name), err);
-    if (name == NULL || !arena_copy_str(names->arena, text, &name->text, err))
+    Name *name = &names->pool[names->count];
+    *name = (Name){.hash = hash, .source = NO_SOURCE};
+    if (!keep_texts(names, name, text, err))
         return NULL;
-    CLEANUP(buf_done) Buf quoted = {0};
-    if (!text_write_name(text, &quoted, err))
-        return NULL;
-    // Padded, so that it may be copied in pieces of a fixed size.
-    char *kept = arena_alloc(names->arena, quoted.size + NAME_PIECE, err);
-    if (kept == NULL)
-        return NULL;
-    memcpy(kept, quoted.data, quoted.size);
-    name->quoted = (Str){kept, quoted.size};
-    const Node *node = node_member(names->root, text);
-    name->node = node;
-    name->source = node == NULL ? NO_SOURCE : node->source;
-    name->hash = hash;
+    name->node = node_member(names->root, text);
+    if (name->node != NULL)
+        name->source = (int16_t)name->node->source;
     name->reserved = is_reserved(text);
-    name->drift =
-        node == NULL || !(node->known || node->source != NO_SOURCE || node->sources_below);
+    name->drift = name->node == NULL;
     name->special = name->drift || asks_for_more(name);
     return name;
 }
@@ -100,10 +115,11 @@ Name *names_find(Names *names, Str text, Error *err)
     const uint32_t hash = hash_of(text);
     size_t at = hash % TABLE_SIZE;
     for (; names->table[at] != NULL; at = (at + 1) % TABLE_SIZE) {
-        if (names->table[at]->hash == hash && str_equal(names->table[at]->text, text))
+        if (names->table[at]->hash == hash && str_equal(name_text(names->table[at]), text))
             return names->table[at];
     }
-    assert(names->count < NAMES_MAX); // names_make_room() saw to it
+    assert(names->count < NAMES_MAX &&
+           text.size <= NAME_BYTES_MAX); // names_make_room() and the caller saw to it
     Name *name = learn(names, text, hash, err);
     if (name == NULL)
         return NULL;
@@ -117,13 +133,13 @@ static int compare_names(const void *left, const void *right)
 {
     Name *const *a = left;
     Name *const *b = right;
-    return str_compare((*a)->text, (*b)->text);
+    return str_compare(name_text(*a), name_text(*b));
 }
 
 void names_rank(Names *names)
 {
     qsort(names->sorted, names->count, sizeof(Name *), compare_names);
     for (size_t i = 0; i < names->count; i++)
-        names->sorted[i]->rank = (uint32_t)i;
+        names->sorted[i]->rank = (uint16_t)i;
     names->changed = false;
 }

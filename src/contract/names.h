@@ -15,15 +15,21 @@ enum {
     NAME_PIECE = 16,       // names are copied in pieces of this size
 };
 
+// One cache line: a record touches a hundred of them. What the hot path needs of the text is in
+// `head` and `tail`.
 typedef struct Name Name;
 struct Name {
-    Str text;
-    Name *next;    // the name that followed it the last time
-    uint32_t rank; // among all names, by their bytes
+    uint64_t head;      // first eight bytes of the text, or all of it
+    uint64_t tail;      // last eight bytes, where it has as many
+    Name *next;         // the name that followed it the last time
+    const Node *node;   // NULL = the contract does not mention it
+    const char *quoted; // `"text":` as text_write_name() has it; may be read in whole pieces
+    const char *text;
     uint32_t hash;
-    Str quoted;       // `"text":` as text_write_name() has it, with NAME_PIECE bytes behind it
-    const Node *node; // NULL = the contract does not know it
-    int source;       // of the node, or NO_SOURCE
+    uint16_t size;        // of `text`
+    uint16_t quoted_size; // of `quoted`
+    uint16_t rank;        // among all names, by their bytes
+    int16_t source;       // of the node, or NO_SOURCE
     bool special;  // needs more than writing it down: one of the following, or the node asks for it
     bool reserved; // "$bytes" and the like, which _overflow uses itself
     bool drift;    // unknown, and not reported yet
@@ -33,6 +39,7 @@ typedef struct Names {
     Arena *arena;
     const Node *root;
     Name first;    // its `next` is the name that began the last record
+    Name *pool;    // the names themselves, as they were learned
     Name **sorted; // by rank
     size_t count;
     Name **table; // by hash, open addressing
@@ -55,21 +62,25 @@ void names_reported(Name *name);
 // Ranks anew. To be called after names_find() changed something and before a rank is used.
 void names_rank(Names *names);
 
-static inline bool names_same(const char *a, const char *b, size_t size)
+static inline Str name_text(const Name *name)
 {
-    if (size < 8)
-        return text_load(a, size) == text_load(b, size);
-    for (size_t i = 0; i + 8 < size; i += 8) {
-        if (text_load(a + i, 8) != text_load(b + i, 8))
-            return false;
-    }
-    return text_load(a + size - 8, 8) == text_load(b + size - 8, 8);
+    return (Str){name->text, name->size};
+}
+
+static inline Str name_quoted(const Name *name)
+{
+    return (Str){name->quoted, name->quoted_size};
 }
 
 // True when the name predicted behind `before` (&names->first: at a record's start) is `text`.
-static inline bool names_follows(const Name *before, Str text)
+static inline bool names_follows(const Name *before, const char *text, size_t size)
 {
     const Name *name = before->next;
-    return name != NULL && name->text.size == text.size &&
-           names_same(name->text.data, text.data, text.size);
+    if (name == NULL || name->size != size || name->head != text_load(text, size))
+        return false;
+    if (size <= 8)
+        return true;
+    if (name->tail != text_load(text + size - 8, 8))
+        return false;
+    return size <= 16 || memcmp(name->text + 8, text + 8, size - 16) == 0;
 }

@@ -72,7 +72,6 @@ typedef struct ColumnPlan {
     size_t source_count;
     size_t index; // in contract_columns()
     ColumnType type;
-    bool plain; // an optional value from one path, as it is: most columns are
     bool required;
     Privacy privacy;
     int precision, scale;
@@ -84,6 +83,13 @@ typedef struct ColumnPlan {
     Str from_partition;        // empty = not from the partition
 } ColumnPlan;
 
+// The hot part of a plain column's plan: many fit into a cache line.
+typedef struct PlainColumn {
+    uint16_t source;
+    uint16_t index; // in contract_columns()
+    ColumnType type;
+} PlainColumn;
+
 typedef struct Source {
     Str path;
     const Node *node;
@@ -93,9 +99,13 @@ struct Contract {
     ContractInfo info;
     Column *columns; // with the system columns
     size_t column_count;
-    ColumnPlan *plans; // of the contract's own columns: those of the key first, in the key's order
+    // Of the contract's own columns: those of the key first, in the key's order; the plain ones
+    // last.
+    ColumnPlan *plans;
     size_t plan_count;
     size_t key_count;
+    PlainColumn *plain; // the hot part of the last `plain_count` plans
+    size_t plain_count;
     Source *sources;
     size_t source_count;
     size_t source_capacity;

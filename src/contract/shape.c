@@ -92,11 +92,10 @@ static bool shaper_init(Shaper *shaper, Error *err)
     TRY(shaper->entries != NULL);
     shaper->sources = arena_alloc_array(arena, contract->source_count + 1, sizeof(Sourced), err);
     TRY(shaper->sources != NULL);
-    for (size_t i = 0; i < contract->source_count; i++)
-        shaper->sources[i].node = contract->sources[i].node;
     shaper->caster.text = &shaper->text;
     shaper->caster.sources = shaper->sources;
     shaper->caster.aside = &shaper->aside;
+    shaper->caster.contract = contract;
     TRY(batch_builder_new(contract->columns, contract->column_count, &shaper->rows, err));
     size_t count = 0;
     const Column *columns = contract_quarantine_columns(&count);
@@ -206,7 +205,7 @@ static bool report_drift(Shaper *shaper, Str parent, Str name, yyjson_val *value
 
 static bool drift_name(Shaper *shaper, Name *name, yyjson_val *value, Error *err)
 {
-    TRY(report_drift(shaper, STR(""), name->text, value, err));
+    TRY(report_drift(shaper, STR(""), name_text(name), value, err));
     if (shaper->contract->info.evolution != EVOLUTION_FREEZE)
         names_reported(name);
     return true;
@@ -284,13 +283,14 @@ static bool place_members(Shaper *shaper, yyjson_val *record, Error *err)
     Name *name = &names->first;
     yyjson_val *key = record + 1;
     for (size_t left = unsafe_yyjson_get_len(record); left > 0; left--) {
-        const Str text = {unsafe_yyjson_get_str(key), unsafe_yyjson_get_len(key)};
-        if (!names_follows(name, text)) {
-            if (text.size > NAME_BYTES_MAX) {
+        const char *text = unsafe_yyjson_get_str(key);
+        const size_t size = unsafe_yyjson_get_len(key);
+        if (!names_follows(name, text, size)) {
+            if (size > NAME_BYTES_MAX) {
                 refuse(shaper, "a member's name is too long", (Str){0});
                 return true;
             }
-            name->next = names_find(names, text, err);
+            name->next = names_find(names, (Str){text, size}, err);
             TRY(name->next != NULL);
         }
         name = name->next;
@@ -339,10 +339,10 @@ static bool write_entry(Shaper *shaper, Entry *entry, Error *err)
 {
     Text *text = &shaper->text;
     const Name *name = entry->name;
-    const Place place = {.name = name->text};
+    const Place place = {.name = name_text(name)};
     const size_t notes = text->bytes.size;
     entry->start = (uint32_t)text->out.size;
-    TRY(text_put_bytes(&text->out, name->quoted.data, name->quoted.size, err));
+    TRY(text_put_bytes(&text->out, name->quoted, name->quoted_size, err));
     entry->value_at = (uint32_t)text->out.size;
     TRY(text_write(text, entry->value, name->node, &place, err));
     entry->end = (uint32_t)text->out.size;
@@ -363,7 +363,7 @@ static inline bool write_simple(Buf *out, const Name *name, yyjson_val *value, E
     if (!is_str && !is_true && !is_false && kind != (YYJSON_TYPE_NUM | YYJSON_SUBTYPE_UINT))
         return false;
     const size_t size = is_str ? (size_t)(tag >> YYJSON_TAG_BIT) : 0;
-    const Str quoted = name->quoted;
+    const Str quoted = name_quoted(name);
     char *const data = out->data;
     char *to = data + out->size;
     if (out->capacity - out->size < quoted.size + size + NAME_PIECE + TEXT_NUMBER_BYTES)
@@ -400,7 +400,7 @@ static bool write_steady(Shaper *shaper, Entry *entry, Error *err)
     if (node->is_volatile)
         return true;
     Text *text = &shaper->text;
-    TRY(buf_append(&text->out, entry->name->quoted, err));
+    TRY(buf_append(&text->out, name_quoted(entry->name), err));
     text->noting = false;
     text->skip_volatile = true;
     const bool ok = text_write(text, entry->value, node, NULL, err);
@@ -412,7 +412,7 @@ static bool write_steady(Shaper *shaper, Entry *entry, Error *err)
 // A value inside another: where its text begins nobody writes down.
 static void put_nested(Shaper *shaper, const Node *node, yyjson_val *value, bool odd)
 {
-    shaper->sources[node->source] = (Sourced){.value = value, .node = node, .odd = odd};
+    shaper->sources[node->source] = (Sourced){.value = value, .odd = odd};
 }
 
 static inline void put_source(Shaper *shaper, const Entry *entry)
@@ -458,7 +458,7 @@ static bool collect(Shaper *shaper, const Node *node, yyjson_val *object, bool o
 // A member that needs more than writing it down: see Name.special.
 static bool write_special(Shaper *shaper, Name *name, yyjson_val *value, Error *err)
 {
-    const Place place = {.name = name->text};
+    const Place place = {.name = name_text(name)};
     const Node *node = name->node;
     for (size_t i = 0; i < shaper->other_count; i++) {
         if (shaper->others[i].name == name)
@@ -669,28 +669,52 @@ static bool key_is_usable(const ColumnPlan *plan, const Shaper *shaper)
     return true;
 }
 
-// Sets a column whose value needs no cast; *ret_done = false: it does.
-static inline bool set_plain(Shaper *shaper, const ColumnPlan *plan, Sourced *sourced,
-                             bool *ret_done, Error *err)
+static bool has_nothing(const Shaper *shaper, const ColumnPlan *plan)
+{
+    for (size_t i = 0; i < plan->source_count; i++) {
+        if (shaper->sources[plan->sources[i]].value != NULL)
+            return false;
+    }
+    return true;
+}
+
+// One column by the book.
+static bool fill_column(Shaper *shaper, const ColumnPlan *plan, bool is_key, yyjson_val *partition,
+                        Error *err)
+{
+    if (!plan->required && plan->from_partition.size == 0 && has_nothing(shaper, plan))
+        return true;
+    buf_clear(&shaper->caster.scratch);
+    bool has = false;
+    Cell cell;
+    TRY(choose(shaper, plan, partition, &has, &cell, err));
+    if (!has && plan->required)
+        refuse(shaper, is_key ? "null key" : "null in a required column", plan_path(shaper, plan));
+    if (!has)
+        return true;
+    TRY(cell_set(shaper->rows, plan, &cell, err));
+    if (!is_key)
+        return true;
+    if (!key_is_usable(plan, shaper))
+        refuse(shaper, "unusable key", plan_path(shaper, plan));
+    return add_key_part(shaper, plan, &cell, err);
+}
+
+// A value that its column takes as it is; *ret_done = false: it needs a cast after all.
+static inline bool fill_plain(Shaper *shaper, const PlainColumn *plain, const Sourced *sourced,
+                              bool *ret_done, Error *err)
 {
     yyjson_val *value = sourced->value;
-    const uint8_t tag = (uint8_t)value->tag & YYJSON_TAG_MASK;
+    const uint8_t kind = value->tag & YYJSON_TAG_MASK;
+    const bool is_uint = kind == (YYJSON_TYPE_NUM | YYJSON_SUBTYPE_UINT);
     *ret_done = true;
-    if (plan->type == COLUMN_STRING && unsafe_yyjson_is_str(value) && !sourced->odd) {
-        sourced->taken = true;
-        return batch_set_str(shaper->rows, plan->index,
-                             (Str){unsafe_yyjson_get_str(value), unsafe_yyjson_get_len(value)},
-                             err);
-    }
-    if (plan->type == COLUMN_DOUBLE && tag == (YYJSON_TYPE_NUM | YYJSON_SUBTYPE_UINT)) {
-        sourced->taken = true;
-        return batch_set_double(shaper->rows, plan->index, (double)value->uni.u64, err);
-    }
-    if (plan->type == COLUMN_INT64 && tag == (YYJSON_TYPE_NUM | YYJSON_SUBTYPE_UINT) &&
-        value->uni.u64 <= INT64_MAX) {
-        sourced->taken = true;
-        return batch_set_int64(shaper->rows, plan->index, value->uni.i64, err);
-    }
+    if (plain->type == COLUMN_STRING && unsafe_yyjson_is_str(value) && !sourced->odd)
+        return batch_set_str(shaper->rows, plain->index,
+                             (Str){value->uni.str, unsafe_yyjson_get_len(value)}, err);
+    if (plain->type == COLUMN_DOUBLE && is_uint)
+        return batch_set_double(shaper->rows, plain->index, (double)value->uni.u64, err);
+    if (plain->type == COLUMN_INT64 && is_uint && value->uni.u64 <= INT64_MAX)
+        return batch_set_int64(shaper->rows, plain->index, value->uni.i64, err);
     *ret_done = false;
     return true;
 }
@@ -698,37 +722,24 @@ static inline bool set_plain(Shaper *shaper, const ColumnPlan *plan, Sourced *so
 static bool fill_columns(Shaper *shaper, yyjson_val *partition, Error *err)
 {
     const Contract *contract = shaper->contract;
+    const size_t first_plain = contract->plan_count - contract->plain_count;
     buf_clear(&shaper->key);
-    for (size_t i = 0; i < contract->plan_count; i++) {
-        const ColumnPlan *plan = &contract->plans[i];
-        const bool is_key = i < contract->key_count;
-        if (plan->plain) {
-            Sourced *sourced = &shaper->sources[plan->sources[0]];
-            bool done = sourced->value == NULL;
-            if (!done)
-                TRY(set_plain(shaper, plan, sourced, &done, err));
-            if (done)
-                continue;
-        }
-        buf_clear(&shaper->caster.scratch);
-        bool has = false;
-        Cell cell;
-        TRY(choose(shaper, plan, partition, &has, &cell, err));
-        if (!has && plan->required) {
-            refuse(shaper, is_key ? "null key" : "null in a required column",
-                   plan_path(shaper, plan));
+    for (size_t i = 0; i < first_plain; i++) {
+        TRY(fill_column(shaper, &contract->plans[i], i < contract->key_count, partition, err));
+        if (shaper->refusal.reason != NULL)
             return true;
-        }
-        if (!has)
+    }
+    for (size_t i = 0; i < contract->plain_count; i++) {
+        const PlainColumn *plain = &contract->plain[i];
+        Sourced *sourced = &shaper->sources[plain->source];
+        if (sourced->value == NULL)
             continue;
-        TRY(cell_set(shaper->rows, plan, &cell, err));
-        if (!is_key)
-            continue;
-        if (!key_is_usable(plan, shaper)) {
-            refuse(shaper, "unusable key", plan_path(shaper, plan));
-            return true;
-        }
-        TRY(add_key_part(shaper, plan, &cell, err));
+        bool done = false;
+        TRY(fill_plain(shaper, plain, sourced, &done, err));
+        if (done)
+            sourced->taken = true;
+        else
+            TRY(fill_column(shaper, &contract->plans[first_plain + i], false, partition, err));
     }
     return true;
 }
@@ -736,11 +747,11 @@ static bool fill_columns(Shaper *shaper, yyjson_val *partition, Error *err)
 // --- overflow
 
 // True when nothing of the member needs keeping.
-static bool is_covered(const Shaper *shaper, const Node *node)
+static bool is_covered(const Shaper *shaper, int source)
 {
-    if (node->source == NO_SOURCE)
+    if (source == NO_SOURCE)
         return false;
-    const Sourced *sourced = &shaper->sources[node->source];
+    const Sourced *sourced = &shaper->sources[source];
     return sourced->taken && !sourced->kept;
 }
 
@@ -753,7 +764,7 @@ static bool keep_remaining(Shaper *shaper, const Entry *entry, Error *err)
     const size_t start = text->out.size;
     text->noting = false;
     text->remaining = shaper->sources;
-    bool ok = buf_append(&text->out, entry->name->quoted, err);
+    bool ok = buf_append(&text->out, name_quoted(entry->name), err);
     const size_t value_at = text->out.size;
     ok = ok && text_write(text, entry->value, entry->name->node, NULL, err);
     const bool empty = ok && text->out.size == value_at + 2 && text->out.data[value_at] == '{';
@@ -788,7 +799,7 @@ static bool keep_piece(Shaper *shaper, Piece *piece, Error *err)
 static bool keep_special(Shaper *shaper, const Entry *entry, Error *err)
 {
     const Node *node = entry->name->node;
-    if (node != NULL && is_covered(shaper, node))
+    if (node != NULL && is_covered(shaper, node->source))
         return true;
     if (node != NULL && node->sources_below && unsafe_yyjson_is_obj(entry->value))
         return keep_remaining(shaper, entry, err);
@@ -809,7 +820,7 @@ static bool keep_entries(Shaper *shaper, Error *err)
             TRY(keep_special(shaper, entry, err));
             continue;
         }
-        if (name->source != NO_SOURCE && is_covered(shaper, name->node))
+        if (name->source != NO_SOURCE && is_covered(shaper, name->source))
             continue;
         if (piece.end == 0 || entry->start != piece.end + 1) {
             TRY(keep_piece(shaper, &piece, err));

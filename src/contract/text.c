@@ -332,7 +332,7 @@ static void sort_few(Member *members, size_t count)
 static bool push_members(Text *text, yyjson_val *object, size_t *ret_start, Error *err)
 {
     const size_t count = unsafe_yyjson_get_len(object);
-    TRY(buf_reserve(&text->members, count * sizeof(Member), err));
+    TRY(buf_reserve(&text->members, (count + 1) * sizeof(Member), err)); // never nothing: NULL + 0
     const size_t start = text->members.size;
     Member *members = (Member *)(void *)(text->members.data + start);
     yyjson_val *name = object + 1;
@@ -356,6 +356,25 @@ static bool is_outdone(const Member *member, const Member *next)
 
 static bool write_value(Text *text, yyjson_val *value, const Node *node, const Place *place,
                         size_t depth, Error *err);
+
+// Most values inside others are short and plain; false when this one is not, or has no room.
+static inline bool write_simple(Buf *out, yyjson_val *value)
+{
+    const uint8_t kind = value->tag & YYJSON_TAG_MASK;
+    const size_t size = unsafe_yyjson_get_len(value); // of a string
+    const size_t room = out->capacity - out->size;
+    if (kind == (YYJSON_TYPE_STR | YYJSON_SUBTYPE_NOESC)) {
+        if (room < size + TEXT_SLACK + 2)
+            return false;
+        text_put_plain(out, value);
+        return true;
+    }
+    if (kind != (YYJSON_TYPE_NUM | YYJSON_SUBTYPE_UINT) || room < TEXT_NUMBER_BYTES)
+        return false;
+    out->size =
+        (size_t)(text_put_integer(out->data + out->size, value->uni.u64, false) - out->data);
+    return true;
+}
 
 // A node that changes nothing, here or below, need not be carried on.
 static const Node *interesting(const Text *text, const Node *node)
@@ -393,6 +412,8 @@ static bool write_member(Text *text, yyjson_val *name, const Node *node, const P
     } else {
         TRY(text_write_name(json_str(name), &text->out, err));
     }
+    if (node == NULL && write_simple(&text->out, name + 1))
+        return true;
     return write_value(text, name + 1, node, place, depth, err);
 }
 
@@ -452,6 +473,8 @@ static bool write_array(Text *text, yyjson_val *array, const Node *node, const P
     for (size_t i = 0; i < count; i++, item = unsafe_yyjson_get_next(item)) {
         if (i > 0)
             TRY(text_put_char(&text->out, ',', err));
+        if (node == NULL && write_simple(&text->out, item))
+            continue;
         const Place here = {.up = place, .index = i};
         TRY(write_value(text, item, interesting(text, below), &here, depth, err));
     }

@@ -35,7 +35,6 @@ typedef struct Text {
 // A value found under one of a contract's paths, for one record.
 typedef struct Sourced {
     yyjson_val *value; // NULL = absent or null
-    const Node *node;  // what the contract says of the path
     uint32_t at;   // where its text begins, privacy applied, in the record's text or in what was
     uint32_t size; // put aside of it; size 0 = a part of another value's
     bool aside;

@@ -565,3 +565,42 @@ TEST(shaping_survives_every_fault)
     }
     yyjson_doc_free(doc);
 }
+
+// The vectors of docs/contract.md.
+TEST(the_vectors_of_the_manual_hold)
+{
+    static const struct {
+        const char *record, *hash;
+    } rows[] = {
+        {"[{\"id\":1,\"x\":null}]", "037c9214eef74cc3887f3a4f085b4e17"},
+        {"[{\"id\":1,\"n\":\"h\\u0022\\\\\\u0001\\u00e9\\/\"}]",
+         "c1c605a6e11b411338f4c6402f122574"},
+        {"[{\"id\":1,\"a\":1e21,\"b\":-1e-3,\"c\":1e400}]", "79d7c65c1b50d148416d6624449896cf"},
+    };
+    Error err = {0};
+    CLEANUP(arena_freep) Arena *arena = arena_new(1 << 20, &err);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        CHECK_STR(hash_of(plain, str_from(rows[i].record), arena), str_from(rows[i].hash));
+
+    static const struct {
+        const char *columns, *key, *record, *expected;
+    } keys[] = {
+        {"{\"name\":\"a\",\"type\":\"int64\"},{\"name\":\"b\",\"type\":\"int64\"}", "\"a\",\"b\"",
+         "[{\"a\":1001,\"b\":4000625014}]", "5d65b801ac34f154c7b5f9af3e1ff9b6"},
+        {"{\"name\":\"a\",\"type\":\"int64\"},{\"name\":\"b\",\"type\":\"string\"}", "\"a\",\"b\"",
+         "[{\"a\":1,\"b\":\"a:b\"}]", "3172d64561739bf0d6140012f31ca2ff"},
+        {"{\"name\":\"a\",\"type\":\"int64\"}", "\"a\"", "[{\"a\":-9223372036854775808}]",
+         "00fcade7a88c536a9338872369318cdf"},
+        {"{\"name\":\"a\",\"type\":\"string\"}", "\"a\"", "[{\"a\":\"\"}]",
+         "fb912574cecad54c6a0bc75b46172350"},
+    };
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        char contract[300];
+        (void)snprintf(contract, sizeof(contract),
+                       "{\"stream\":\"s\",\"key\":[%s],\"columns\":[%s]}", keys[i].key,
+                       keys[i].columns);
+        CLEANUP(shaping_done) Shaping shaping = {0};
+        shaping_run(&shaping, contract, keys[i].record);
+        CHECK_STR(shaping_cell(&shaping, 0, "_row_key"), str_from(keys[i].expected));
+    }
+}
