@@ -39,8 +39,8 @@ static void skip_comment(Reader *reader)
         reader->at++;
 }
 
-// White space between tokens; line ends too, where they mean nothing.
-static void skip_space(Reader *reader, bool lines)
+// White space between tokens; inside brackets line ends too.
+static void skip_space(Reader *reader)
 {
     for (; !at_end(reader); reader->at++) {
         const char c = peek(reader, 0);
@@ -50,7 +50,7 @@ static void skip_space(Reader *reader, bool lines)
             reader->at--;
         } else if (c == '\\' && (peek(reader, 1) == '\n')) {
             reader->at++;
-        } else if (!(line && (lines || reader->depth > 0)) && c != ' ' && c != '\t' && c != '\f') {
+        } else if (!(line && reader->depth > 0) && c != ' ' && c != '\t' && c != '\f') {
             return;
         }
     }
@@ -200,19 +200,19 @@ static bool read_signed(Reader *reader, Value *ret_value)
 {
     const bool minus = peek(reader, 0) == '-';
     reader->at++;
-    skip_space(reader, false);
+    skip_space(reader);
     Value value = value_undefined();
     size_t parentheses = 0;
     for (; peek(reader, 0) == '(' && parentheses < LITERAL_DEPTH_MAX; parentheses++) {
         reader->at++;
         reader->depth++;
-        skip_space(reader, false);
+        skip_space(reader);
     }
     if (!is_digit_of(peek(reader, 0), 10) && peek(reader, 0) != '.')
         return false;
     TRY(read_number(reader, &value));
     for (; parentheses > 0; parentheses--) {
-        skip_space(reader, false);
+        skip_space(reader);
         if (peek(reader, 0) != ')')
             return false;
         reader->at++;
@@ -388,7 +388,7 @@ static bool read_string(Reader *reader, Value *ret_value)
 {
     Str text = {0};
     TRY(read_one_string(reader, &text));
-    for (skip_space(reader, false); string_ahead(reader); skip_space(reader, false)) {
+    for (skip_space(reader); string_ahead(reader); skip_space(reader)) {
         Str more = {0};
         TRY(read_one_string(reader, &more));
         if (!arena_printf(reader->arena, &text, reader->err, STR_FMT STR_FMT, STR_ARG(text),
@@ -426,12 +426,12 @@ static bool items_add(Reader *reader, Items *items, Value value)
 static bool read_items(Reader *reader, char close, Items *items, bool *ret_comma)
 {
     for (;;) {
-        skip_space(reader, false);
+        skip_space(reader);
         if (peek(reader, 0) == close && !at_end(reader))
             return true;
         Value value = value_undefined();
         TRY(read_value(reader, &value) && items_add(reader, items, value));
-        skip_space(reader, false);
+        skip_space(reader);
         if (peek(reader, 0) != ',')
             return peek(reader, 0) == close;
         reader->at++;
@@ -477,17 +477,17 @@ static bool read_dict(Reader *reader, Value *ret_value)
 {
     Items items = {0};
     for (;;) {
-        skip_space(reader, false);
+        skip_space(reader);
         if (peek(reader, 0) == '}')
             break;
         Value value = value_undefined();
         TRY(read_value(reader, &value) && items_add(reader, &items, value));
-        skip_space(reader, false);
+        skip_space(reader);
         if (peek(reader, 0) != ':')
             return false;
         reader->at++;
         TRY(read_value(reader, &value) && items_add(reader, &items, value));
-        skip_space(reader, false);
+        skip_space(reader);
         if (peek(reader, 0) == '}')
             break;
         if (peek(reader, 0) != ',')
@@ -541,7 +541,7 @@ static bool read_word(Reader *reader, Value *ret_value)
 
 static bool read_value(Reader *reader, Value *ret_value)
 {
-    skip_space(reader, false);
+    skip_space(reader);
     if (at_end(reader))
         return false;
     const char c = peek(reader, 0);
@@ -556,27 +556,60 @@ static bool read_value(Reader *reader, Value *ret_value)
     return read_word(reader, ret_value);
 }
 
+// To the first line that holds something. It may be indented only if it is the very first: Python
+// strips that one's blanks and calls any other "unexpected indent".
+static bool skip_empty_lines(Reader *reader)
+{
+    for (bool first = true;; first = false) {
+        const size_t line = reader->at;
+        skip_space(reader);
+        const bool indented = reader->at > line && peek(reader, 0) != '\f';
+        const bool empty = peek(reader, 0) == '\n' || peek(reader, 0) == '\r';
+        if (!empty)
+            return first || !indented;
+        reader->at++;
+    }
+}
+
+// Behind the value only empty lines and comments may follow; blanks alone on a last line without
+// its end are bad indentation again.
+static bool skip_rest(Reader *reader)
+{
+    for (skip_space(reader); !at_end(reader);) {
+        if (peek(reader, 0) != '\n' && peek(reader, 0) != '\r')
+            return false;
+        reader->at++;
+        const size_t line = reader->at;
+        while (peek(reader, 0) == ' ' || peek(reader, 0) == '\t')
+            reader->at++;
+        if (at_end(reader))
+            return reader->at == line;
+        if (peek(reader, 0) == '#')
+            skip_comment(reader);
+    }
+    return true;
+}
+
 // A value, or several with commas between: a tuple without parentheses.
 static bool read_all(Reader *reader, Value *ret_value)
 {
-    skip_space(reader, true);
+    TRY(skip_empty_lines(reader));
     Items items = {0};
     bool comma = false;
     while (!at_end(reader)) {
         Value value = value_undefined();
         TRY(read_value(reader, &value) && items_add(reader, &items, value));
-        skip_space(reader, false);
+        skip_space(reader);
         if (peek(reader, 0) != ',')
             break;
         comma = true;
         reader->at++;
-        skip_space(reader, false);
+        skip_space(reader);
         const char c = peek(reader, 0);
         if (c == '\n' || c == '\r')
             break;
     }
-    skip_space(reader, true);
-    if (!at_end(reader) || items.count == 0)
+    if (items.count == 0 || !skip_rest(reader))
         return false;
     *ret_value =
         comma ? (Value){.kind = VALUE_TUPLE, .list = {items.items, items.count}} : items.items[0];

@@ -3,6 +3,7 @@
 #include "connector/template_eval.h"
 
 #include <assert.h>
+#include <math.h>
 
 // --- scopes
 
@@ -84,22 +85,32 @@ static bool check_names(const Template *template, const Scope *scope, Error *err
     return true;
 }
 
-// The value of the one expression that the template is: its text is not made before it is needed.
-static bool run_single(Machine *machine, const Term *term, Str *ret_text, Error *err)
+// Numbers, booleans and None print as literals that read back as themselves, so neither is done
+// until somebody wants the text.
+static bool is_own_literal(Value value)
 {
-    Value value = value_undefined();
-    return term_eval(machine, term, &value, err) && machine_str(machine, value, ret_text, err);
+    return value.kind == VALUE_NONE || value.kind == VALUE_BOOL || value.kind == VALUE_INT ||
+           value.kind == VALUE_BIGINT || (value.kind == VALUE_FLOAT && isfinite(value.number));
 }
 
-static bool run(Machine *machine, Str *ret_text, Error *err)
+// What the template prints: a str, or what is_own_literal().
+static bool run(Machine *machine, Value *ret_value, Error *err)
 {
     const Steps steps = machine->template->steps;
-    if (steps.count == 1 && steps.items[0]->kind == STEP_PRINT)
-        return run_single(machine, steps.items[0]->term, ret_text, err);
+    if (steps.count == 1 && steps.items[0]->kind == STEP_PRINT) {
+        Value value = value_undefined();
+        Str text = {0};
+        TRY(term_eval(machine, steps.items[0]->term, &value, err));
+        if (!is_own_literal(value)) {
+            TRY(machine_str(machine, value, &text, err));
+            value = value_str(text);
+        }
+        *ret_value = value;
+        return true;
+    }
     CLEANUP(buf_done) Buf out = {.limit_bytes = MACHINE_BYTES_MAX};
     machine->out = &out;
-    return steps_run(machine, steps, err) &&
-           arena_copy_str(machine->arena, buf_str(&out), ret_text, err);
+    return steps_run(machine, steps, err) && machine_take(machine, &out, ret_value, err);
 }
 
 static bool fail_here(const Template *template, Error *err)
@@ -107,7 +118,7 @@ static bool fail_here(const Template *template, Error *err)
     return error_context(err, STR_FMT ": template", STR_ARG(template->place));
 }
 
-bool template_render(const Template *template, const Scope *scope, Arena *arena, Str *ret_text,
+static bool evaluate(const Template *template, const Scope *scope, Arena *arena, Value *ret_value,
                      TemplateOutcome *ret_outcome, Error *err)
 {
     assert(scope->env != NULL);
@@ -116,11 +127,11 @@ bool template_render(const Template *template, const Scope *scope, Arena *arena,
         return fail_here(template, err);
     *ret_outcome = TEMPLATE_OK;
     if (template->is_text) {
-        *ret_text = template->normalised;
+        *ret_value = value_str(template->normalised);
         return true;
     }
     Machine machine = {.template = template, .scope = scope, .arena = arena};
-    if (run(&machine, ret_text, err))
+    if (run(&machine, ret_value, err))
         return true;
     if (machine.raised == TEMPLATE_OK)
         return fail_here(template, err);
@@ -129,25 +140,41 @@ bool template_render(const Template *template, const Scope *scope, Arena *arena,
     return true;
 }
 
-// Renders; where Python's TypeError arose, the text is the source. *ret_found = false: undefined or
-// empty, so that the default applies.
-static bool render_or_default(const Template *template, const Scope *scope, Arena *arena,
-                              Str *ret_text, TemplateOutcome *ret_outcome, bool *ret_found,
-                              Error *err)
+bool template_render(const Template *template, const Scope *scope, Arena *arena, Str *ret_text,
+                     TemplateOutcome *ret_outcome, Error *err)
 {
-    TRY(template_render(template, scope, arena, ret_text, ret_outcome, err));
-    if (*ret_outcome == TEMPLATE_TYPE_ERROR)
-        *ret_text = template->source;
-    *ret_found = *ret_outcome != TEMPLATE_UNDEFINED && ret_text->size > 0;
-    return true;
+    Value value = value_undefined();
+    TRY(evaluate(template, scope, arena, &value, ret_outcome, err));
+    if (*ret_outcome != TEMPLATE_OK)
+        return true;
+    Machine machine = {.template = template, .scope = scope, .arena = arena};
+    return machine_str(&machine, value, ret_text, err);
 }
 
-static bool literal_or_text(Str text, Arena *arena, Value *ret_value, Error *err)
+// The reference's way: the text as a literal, or itself; where Python's TypeError arose, the
+// source. *ret_found = false: undefined or empty, so that the default applies.
+static bool interpolate(const Template *template, const Scope *scope, Arena *arena,
+                        Value *ret_value, TemplateOutcome *ret_outcome, bool *ret_found, Error *err)
 {
-    if (value_parse_literal(text, arena, ret_value, err))
+    *ret_outcome = TEMPLATE_OK;
+    *ret_found = true;
+    if (template->plain) {
+        *ret_value = value_str(template->source);
         return true;
-    TRY(err->code == ERROR_NONE);
-    *ret_value = value_str(text);
+    }
+    Value value = value_undefined();
+    TRY(evaluate(template, scope, arena, &value, ret_outcome, err));
+    if (*ret_outcome == TEMPLATE_TYPE_ERROR)
+        value = value_str(template->source);
+    if (*ret_outcome == TEMPLATE_UNDEFINED || (value.kind == VALUE_STR && value.text.size == 0)) {
+        *ret_found = false;
+        return true;
+    }
+    *ret_value = value;
+    if (value.kind != VALUE_STR)
+        return true;
+    if (!value_parse_literal(value.text, arena, ret_value, err))
+        return err->code == ERROR_NONE; // the text it is
     return true;
 }
 
@@ -161,34 +188,25 @@ static bool fail_undefined(const Template *template, Error *err)
 bool template_eval_string(const Template *template, const Scope *scope, Arena *arena,
                           Value *ret_value, Error *err)
 {
-    if (template->plain) {
-        *ret_value = value_str(template->source);
-        return true;
-    }
-    Str text = {0};
+    Value value = value_undefined();
     TemplateOutcome outcome = TEMPLATE_OK;
     bool found = false;
-    TRY(render_or_default(template, scope, arena, &text, &outcome, &found, err));
+    TRY(interpolate(template, scope, arena, &value, &outcome, &found, err));
     // The default is the template itself, which would be undefined, or empty, once more.
     if (outcome == TEMPLATE_UNDEFINED)
         return fail_undefined(template, err);
-    return literal_or_text(text, arena, ret_value, err);
+    *ret_value = found ? value : value_str(STR(""));
+    return true;
 }
 
 bool template_eval_member(const Template *template, const Scope *scope, Arena *arena,
                           Value *ret_value, Error *err)
 {
-    if (template->plain) {
-        *ret_value = value_str(template->source);
-        return true;
-    }
-    Str text = {0};
+    Value value = value_undefined();
     TemplateOutcome outcome = TEMPLATE_OK;
     bool found = false;
-    TRY(render_or_default(template, scope, arena, &text, &outcome, &found, err));
-    if (found)
-        return literal_or_text(text, arena, ret_value, err);
-    *ret_value = value_none();
+    TRY(interpolate(template, scope, arena, &value, &outcome, &found, err));
+    *ret_value = found ? value : value_none();
     return true;
 }
 
@@ -208,14 +226,11 @@ static bool is_false(Value value)
 bool template_eval_bool(const Template *template, const Scope *scope, Arena *arena, bool *ret_value,
                         Error *err)
 {
-    Str text = {0};
+    Value value = value_undefined();
     TemplateOutcome outcome = TEMPLATE_OK;
     bool found = false;
-    TRY(render_or_default(template, scope, arena, &text, &outcome, &found, err));
-    Value value = value_bool(false);
-    if (found)
-        TRY(literal_or_text(text, arena, &value, err));
-    *ret_value = !is_false(value);
+    TRY(interpolate(template, scope, arena, &value, &outcome, &found, err));
+    *ret_value = found && !is_false(value);
     return true;
 }
 
@@ -223,7 +238,10 @@ bool template_eval_text(const Template *template, const Scope *scope, Arena *are
                         Error *err)
 {
     TemplateOutcome outcome = TEMPLATE_OK;
-    bool found = false;
-    TRY(render_or_default(template, scope, arena, ret_text, &outcome, &found, err));
-    return outcome != TEMPLATE_UNDEFINED || fail_undefined(template, err);
+    TRY(template_render(template, scope, arena, ret_text, &outcome, err));
+    if (outcome == TEMPLATE_UNDEFINED)
+        return fail_undefined(template, err);
+    if (outcome == TEMPLATE_TYPE_ERROR)
+        *ret_text = template->source;
+    return true;
 }

@@ -407,9 +407,10 @@ static bool run_loop(Machine *machine, const Step *step, const Value *items, siz
     TRY(pairs != NULL);
     for (size_t i = 0; i < count; i++) {
         machine->local_count = base; // each round starts afresh
-        TRY(machine_step(machine, err) && assign(machine, step, items[i], err) &&
-            set_local(machine, STR("loop"), fill_loop(items, i, count, pairs), err) &&
-            steps_run(machine, step->body, err));
+        TRY(machine_step(machine, err) && assign(machine, step, items[i], err));
+        if (step->uses_loop)
+            TRY(set_local(machine, STR("loop"), fill_loop(items, i, count, pairs), err));
+        TRY(steps_run(machine, step->body, err));
     }
     machine->local_count = base;
     return count > 0 || steps_run(machine, step->otherwise, err);

@@ -130,7 +130,8 @@ struct Step {
     const Term *filter;
     const Str *names;
     size_t name_count;
-    bool unpack; // names are a tuple
+    bool unpack;    // names are a tuple
+    bool uses_loop; // the body mentions `loop`
     Steps body;
     Steps otherwise;
 };

@@ -183,7 +183,9 @@ static bool is_declared(const Parser *parser, Str name)
 bool parser_need_name(Parser *parser, Str name, Error *err)
 {
     Template *template = parser->template;
-    if (is_declared(parser, name) || macro_find(name) != NULL)
+    const bool declared = is_declared(parser, name);
+    parser->loop_used = parser->loop_used || (declared && str_equal(name, STR("loop")));
+    if (declared || macro_find(name) != NULL)
         return true;
     for (size_t i = 0; i < template->name_count; i++) {
         if (str_equal(template->names[i], name))

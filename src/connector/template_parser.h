@@ -13,6 +13,7 @@ typedef struct Parser {
     // Names that statements have set so far; only the others are asked of the scope.
     Str declared[TEMPLATE_NAMES_MAX];
     size_t declared_count;
+    bool loop_used; // the body in hand mentions `loop`
 } Parser;
 
 // Always false: ERROR_JOB "column 12: <what>, not '<token>'".

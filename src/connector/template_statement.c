@@ -119,7 +119,11 @@ static bool parse_for(Parser *parser, Step *step, Error *err)
     if (parser_is_name(parser, "recursive"))
         return parser_fail(parser, err, "recursive loops are not supported");
     TRY(end_block(parser, err) && declare(parser, STR("loop"), err));
+    const bool outer_used = parser->loop_used;
+    parser->loop_used = false;
     TRY(parse_steps(parser, "else endfor", &step->body, err));
+    step->uses_loop = parser->loop_used;
+    parser->loop_used = outer_used;
     parser->declared_count = outer;
     if (parser_skip_name(parser, "else")) {
         TRY(end_block(parser, err) && parse_steps(parser, "endfor", &step->otherwise, err));
