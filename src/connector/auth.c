@@ -304,15 +304,20 @@ static bool choose(const Binder *binder, const Node *node, const Node **ret_node
         parts[count] = node_text(path->items[count]);
     Value value = value_at_path(binder->config, parts, count);
     Str key = {0};
+    CLEANUP(buf_done) Buf known = {0};
+    for (size_t i = 0; i < all->count; i++)
+        TRY(buf_printf(&known, err, "%s" STR_FMT, i > 0 ? ", " : "", STR_ARG(all->members[i].key)));
     if (value.kind == VALUE_UNDEFINED)
         return error_set(err, ERROR_JOB,
-                         STR_FMT ":%u: the config lacks what authenticator_selection_path names",
-                         STR_ARG(binder->file), node->line);
+                         STR_FMT ":%u: the config lacks '" STR_FMT "': one of " STR_FMT,
+                         STR_ARG(binder->file), node->line,
+                         STR_ARG(count > 0 ? parts[count - 1] : STR("")), STR_ARG(buf_str(&known)));
     TRY(value_text(value, binder->arena, &key, err));
     const Node *chosen = node_get(all, key);
     if (chosen == NULL)
-        return error_set(err, ERROR_JOB, STR_FMT ":%u: no authenticator '" STR_FMT "'",
-                         STR_ARG(binder->file), node->line, STR_ARG(key));
+        return error_set(err, ERROR_JOB,
+                         STR_FMT ":%u: no authenticator '" STR_FMT "': one of " STR_FMT,
+                         STR_ARG(binder->file), node->line, STR_ARG(key), STR_ARG(buf_str(&known)));
     *ret_node = chosen;
     return true;
 }

@@ -78,6 +78,25 @@ static bool set_auth_ids(Connector *connector, Error *err)
     return true;
 }
 
+// What the specification requires at the config's top level; the rest of it is for forms.
+static void check_config(const Node *root, yyjson_val *config, Str file, Findings *findings)
+{
+    const Node *spec = node_get(node_get(root, STR("spec")), STR("connection_specification"));
+    const Node *required = node_get(spec, STR("required"));
+    if (required == NULL || required->kind != NODE_LIST)
+        return;
+    for (size_t i = 0; i < required->count; i++) {
+        Str name = node_text(required->items[i]);
+        if (name.size == 0 || json_get(config, name) != NULL)
+            continue;
+        char what[200];
+        int size = snprintf(what, sizeof what, "the config lacks '" STR_FMT "'",
+                            STR_ARG(str_slice(name, 0, 150)));
+        findings_add(findings, file, (Str){what, (size_t)size},
+                     STR("the connector's specification requires it"));
+    }
+}
+
 static bool bind_streams(Binder *binder, const Node *root, Findings *findings, Error *err)
 {
     Connector *connector = binder->connector;
@@ -138,6 +157,7 @@ bool connector_open_bytes(Str bytes, Str name, yyjson_val *config, Env *env, Are
                      .file = connector->file,
                      .env = env,
                      .config = connector->config};
+    check_config(root, config, connector->file, findings);
     TRY(bind_streams(&binder, root, findings, err));
     share_caches(connector);
     *ret_connector = connector;

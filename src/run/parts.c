@@ -6,7 +6,8 @@ static bool bind_stream(JobParts *parts, const JobStream *target, Findings *find
     PlanStream *stream = &parts->streams[parts->stream_count];
     *stream = (PlanStream){.target = target};
     Error unknown = {0};
-    if (!connector_find_stream(parts->connector, target->name, &stream->stream, &unknown)) {
+    if (!connector_find_stream(parts->connector, target->name, &stream->stream, &unknown) ||
+        !stream_check(stream->stream, &unknown)) {
         Str place = {0};
         TRY(arena_printf(parts->arena, &place, err, STR_FMT ": /streams/" STR_FMT,
                          STR_ARG(parts->job->path), STR_ARG(target->name)));

@@ -531,3 +531,36 @@ TEST(reading_survives_every_fault)
         CHECK_STR(second, ok ? STR("GET https://api.example.com/v1/t?p=k&n=2") : STR(""));
     }
 }
+
+TEST(a_config_that_lacks_what_is_required_is_told_at_once)
+{
+    static const char manifest[] =
+        "spec: {type: Spec, connection_specification: {type: object, required: [a, b], properties: "
+        "{a: "
+        "{type: string}}}}\n"
+        "streams:\n  - {type: DeclarativeStream, name: s, retriever: {type: SimpleRetriever, "
+        "requester: "
+        "{type: HttpRequester, url_base: https://x.com}, record_selector: {type: RecordSelector, "
+        "extractor: {type: DpathExtractor, field_path: []}}}}\n";
+    Error err = {0};
+    CLEANUP(script_done) Script script;
+    CHECK_OK(script_open(&script, manifest, "{\"a\":1}", &err), &err);
+    CHECK(script.findings->count == 1);
+    CHECK_STR(script.findings->items[0].what, STR("the config lacks 'b'"));
+}
+
+TEST(unknown_words_are_told_with_place_and_nearest_word)
+{
+    static const char manifest[] =
+        "streams:\n  - type: DeclarativeStream\n    name: s\n    retriever:\n"
+        "      type: SimpleRetreiver\n";
+    Error err = {0};
+    CLEANUP(script_done) Script script;
+    CHECK_OK(script_open(&script, manifest, "{}", &err), &err);
+    CHECK(script.findings->count == 1);
+    CHECK_STR(script.findings->items[0].place, STR("m.yaml:5"));
+    CHECK_CONTAINS(script.findings->items[0].what, STR("did you mean 'SimpleRetriever'"));
+    const Stream *stream = NULL;
+    CHECK(!connector_find_stream(script.connector, STR("x"), &stream, &err));
+    CHECK_CONTAINS(str_from(err.message), STR("no stream 'x'"));
+}
