@@ -6,7 +6,7 @@
 
 // Of limits.memory; the rest is for pages under way, shaped rows (pipeline.c) and the program
 // itself.
-enum { WAREHOUSE_SHARE_PERCENT = 36, NAMES_MAX = 16 };
+enum { WAREHOUSE_SHARE_PERCENT = 20, NAMES_MAX = 16 };
 
 static const StoreDriver *const stores[] = {&store_local, &store_memory, NULL};
 static const WarehouseDriver *const warehouses[] = {&warehouse_duckdb, NULL};

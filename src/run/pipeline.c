@@ -20,7 +20,7 @@ enum {
 
 // Of limits.memory: shaped rows may fill so much before new slices wait for the writer, and a load
 // ends there even when it has fewer rows than limits.load_rows.
-enum { BATCH_SHARE_PERCENT = 30, LOAD_SHARE_PERCENT = 40 };
+enum { BATCH_SHARE_PERCENT = 28, LOAD_SHARE_PERCENT = 24 };
 
 typedef enum SliceState {
     STATE_WAITING,
@@ -514,7 +514,7 @@ static bool gather_next(Pipeline *pipeline, uint32_t s, bool *ret_made, Error *e
         if (state->states[i] != STATE_WHOLE)
             continue;
         rows += state->whole[i]->manifest.records;
-        bytes += slice_batch_bytes(state->whole[i]);
+        bytes += state->whole[i]->batch_bytes;
         count++;
     }
     if (count == 0) {

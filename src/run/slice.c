@@ -35,14 +35,6 @@ void slice_drop_batches(SliceTask *task)
     task->batch_count = 0;
 }
 
-uint64_t slice_batch_bytes(const SliceTask *task)
-{
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < task->batch_count; i++)
-        bytes += task->batches[i]->bytes;
-    return bytes;
-}
-
 void slice_free(SliceTask *task)
 {
     if (task == NULL)
@@ -126,6 +118,7 @@ static bool keep_batch(SliceTask *task, ShapedBatch *batch, Error *err)
         task->batch_capacity = room;
     }
     atomic_fetch_add(&task->context->counters->batch_bytes, (long long)batch->bytes);
+    task->batch_bytes += batch->bytes;
     task->batches[task->batch_count++] = batch;
     return true;
 }

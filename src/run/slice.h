@@ -70,6 +70,7 @@ typedef struct SliceTask {
     SliceManifest manifest;
     ShapedBatch **batches;
     size_t batch_count;
+    uint64_t batch_bytes; // memory of the rows that wait
     ShapeCounts counts;
     Str *drift; // unknown paths, where its worker met a new one here
     size_t drift_count;
@@ -99,8 +100,5 @@ SliceWant slice_go_on(SliceTask *task, SliceWorker *worker);
 // Gives the shaped rows back to the budget and frees them: after the load, or when the reading is
 // void.
 void slice_drop_batches(SliceTask *task);
-
-// Memory of the rows that wait.
-uint64_t slice_batch_bytes(const SliceTask *task);
 
 SliceName slice_name(const SliceTask *task);
