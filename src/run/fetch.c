@@ -22,7 +22,9 @@ struct Fetch {
     pthread_t thread;
     bool runs;
     atomic_bool stopping;
-    atomic_bool failed; // the thread ended by itself; `err` says why
+    atomic_int share_permille; // of the rate budget; 0 = not told
+    int share_set;             // what the lanes have
+    atomic_bool failed;        // the thread ended by itself; `err` says why
     Error err;
 };
 
@@ -172,10 +174,28 @@ static void slice_answered(FetchTask *task)
         slice_free(slice);
 }
 
+void fetch_set_share(Fetch *fetch, double part)
+{
+    const int permille = (int)(part * 1000);
+    atomic_store(&fetch->share_permille, permille > 0 ? permille : 1);
+}
+
+// Lanes belong to the fetch thread.
+static void apply_share(Fetch *fetch)
+{
+    const int permille = atomic_load(&fetch->share_permille);
+    if (permille == fetch->share_set || permille == 0)
+        return;
+    fetch->share_set = permille;
+    for (size_t i = 0; i < fetch->lane_count; i++)
+        fetcher_lane_set_share(fetch->lanes[i].lane, permille / 1000.0);
+}
+
 static void *fetch_main(void *state)
 {
     Fetch *fetch = state;
     while (!atomic_load(&fetch->stopping)) {
+        apply_share(fetch);
         if (fetcher_step(fetch->fetcher, STEP_MS, &fetch->err))
             continue;
         atomic_store(&fetch->failed, true);

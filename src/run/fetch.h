@@ -34,6 +34,9 @@ bool fetch_start(Fetch *fetch, const Plan *plan, Queue *answered, Error *err) MU
 // Hands over a task that wants an answer. From any thread.
 bool fetch_put(Fetch *fetch, SliceTask *task, Error *err) MUST_USE;
 
+// Which part of the rate budget this run may use, (0, 1]. From any thread.
+void fetch_set_share(Fetch *fetch, double part);
+
 // False when the thread could not go on; `err` says why.
 bool fetch_check(Fetch *fetch, Error *err) MUST_USE;
 

@@ -3,6 +3,7 @@
 #include "base/kill.h"
 #include "run/drivers.h"
 #include "run/partition.h"
+#include "run/share.h"
 #include "run/views.h"
 #include "store/lease.h"
 
@@ -19,6 +20,8 @@ typedef struct Execution {
     Plan plan;
     Lease lease;
     LogBook *log;
+    Share share;
+    Fetch *fetch; // while the pipeline runs
 } Execution;
 
 static void emit(Execution *execution, Event event)
@@ -58,10 +61,30 @@ static bool take_lease(Execution *execution, Error *err)
     }
 }
 
-static bool renew_lease(void *state, Error *err)
+// What names the limit that all runs with this connector and config share; secrets are *** in it.
+static bool open_share(Execution *execution, Error *err)
+{
+    const Job *job = execution->job;
+    CLEANUP(buf_done) Buf api = {0};
+    TRY(buf_append(&api, job->connector_path, err));
+    yyjson_val *config = json_get(job->shown, STR("config"));
+    if (config != NULL)
+        TRY(json_write_canonical(config, &api, err));
+    const RunMode mode = execution->options->mode;
+    return share_open(&execution->share, &execution->parts.store, buf_str(&api), job->name,
+                      str_from(run_mode_name(mode)), (RatePriority)job->modes[mode].priority,
+                      execution->arena, err);
+}
+
+static bool renew(void *state, Error *err)
 {
     Execution *execution = state;
-    return lease_renew(&execution->lease, err);
+    TRY(lease_renew(&execution->lease, err));
+    // Not to know who else is there is no reason to stop: the far side's 429s are the outer net.
+    Error unknown = {0};
+    if (share_refresh(&execution->share, &unknown))
+        fetch_set_share(execution->fetch, execution->share.part);
+    return true;
 }
 
 // --- an unfinished run, or a new one
@@ -270,7 +293,7 @@ static void expire_pages(Execution *execution)
 static bool execute(Execution *execution, RunReport *report, Error *err)
 {
     const JobParts *parts = &execution->parts;
-    TRY(take_lease(execution, err));
+    TRY(take_lease(execution, err) && open_share(execution, err));
     TableSpec *tables =
         arena_alloc_array(execution->arena, parts->stream_count + 1, sizeof(*tables), err);
     TRY(tables != NULL);
@@ -303,8 +326,9 @@ static bool execute(Execution *execution, RunReport *report, Error *err)
                                      .sink = execution->sink,
                                      .log = &execution->log,
                                      .open_landing = open_worker_landing,
-                                     .tick = renew_lease,
+                                     .tick = renew,
                                      .state = execution};
+    execution->fetch = fetch;
     fetch = NULL; // the pipeline closes it
     TRY(pipeline_run(&options, execution->env, execution->arena, &report->pipeline, err));
     expire_pages(execution);
@@ -372,6 +396,7 @@ bool run_execute(const Job *job, const RunOptions *options, Env *env, const Even
         ok = log_book_new(&execution.log, err) && execute(&execution, ret_report, err);
         ret_report->elapsed_us = env->monotonic_us(env->state) - started_us;
         close_log(&execution, ret_report, err);
+        share_close(&execution.share);
         lease_release(&execution.lease);
         Event event = {.kind = EVENT_RUN_ENDED, EVENT_NONE};
         event.duration_us = ret_report->elapsed_us;

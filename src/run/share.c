@@ -1,0 +1,89 @@
+#include "run/share.h"
+
+#include "base/hash.h"
+
+#include <stdio.h>
+
+enum { NOTE_BYTES_MAX = 1000, NOTE_ARENA_BYTES = 256 * 1024, API_HEX = 16 };
+
+static const double part_of_high = 0.8; // while runs of low priority are there too
+
+bool share_open(Share *share, Store *store, Str api, Str job, Str mode, RatePriority priority,
+                Arena *arena, Error *err)
+{
+    char hex[2 * SHA256_BYTES + 1];
+    const Sha256 hash = sha256(api);
+    hex_encode(hash.bytes, SHA256_BYTES, hex);
+    *share = (Share){.store = store, .priority = priority, .refreshed_us = INT64_MIN, .part = 1};
+    TRY(arena_printf(arena, &share->folder, err, "rate/%.*s", API_HEX, hex));
+    return arena_printf(arena, &share->path, err, STR_FMT "/" STR_FMT "-" STR_FMT ".json",
+                        STR_ARG(share->folder), STR_ARG(job), STR_ARG(mode));
+}
+
+// How many runs of each priority are there, this one included.
+typedef struct Census {
+    Share *share;
+    Arena *arena;
+    int64_t now_us;
+    int count[RATE_HIGH + 1];
+    Error err;
+} Census;
+
+// A note that cannot be read counts as nobody: it will be written again, or time out.
+static bool count_note(void *visitor, const StoreEntry *entry)
+{
+    Census *census = visitor;
+    Error ignored = {0};
+    Str text = {0};
+    yyjson_doc *doc = NULL;
+    if (str_equal(entry->path, census->share->path) ||
+        !store_read_all(census->share->store, entry->path, NOTE_BYTES_MAX, census->arena, &text,
+                        &ignored) ||
+        !json_parse(text, "rate note", census->arena, &doc, &ignored))
+        return true;
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    if (yyjson_get_sint(json_get(root, STR("until_us"))) <= census->now_us)
+        return true;
+    const bool high = str_equal(json_str(json_get(root, STR("priority"))), STR("high"));
+    census->count[high ? RATE_HIGH : RATE_LOW]++;
+    return true;
+}
+
+static double part_for(const Census *census, RatePriority priority)
+{
+    const int low = census->count[RATE_LOW];
+    const int high = census->count[RATE_HIGH];
+    if (priority == RATE_HIGH)
+        return (low > 0 ? part_of_high : 1) / high;
+    return (high > 0 ? 1 - part_of_high : 1) / low;
+}
+
+bool share_refresh(Share *share, Error *err)
+{
+    Env *env = share->store->env;
+    const int64_t now_us = env->now_us(env->state);
+    if (share->refreshed_us != INT64_MIN && now_us - share->refreshed_us < SHARE_REFRESH_US &&
+        now_us >= share->refreshed_us)
+        return true;
+    share->refreshed_us = now_us;
+    char note[160];
+    (void)snprintf(note, sizeof(note), "{\"version\":1,\"priority\":\"%s\",\"until_us\":%lld}\n",
+                   share->priority == RATE_HIGH ? "high" : "low",
+                   (long long)(now_us + SHARE_TTL_US));
+    TRY(store_put(share->store, share->path, str_from(note), STORE_LAZY, err));
+    CLEANUP(arena_freep) Arena *arena = arena_new(NOTE_ARENA_BYTES, err);
+    TRY(arena != NULL);
+    Census census = {.share = share, .arena = arena, .now_us = now_us};
+    census.count[share->priority] = 1;
+    TRY(store_list(share->store, share->folder, 0, count_note, &census, err));
+    share->part = part_for(&census, share->priority);
+    return true;
+}
+
+void share_close(Share *share)
+{
+    Error ignored = {0};
+    if (share->store != NULL && share->path.size > 0)
+        (void)!store_remove(share->store, share->path, &ignored);
+    *share = (Share){0};
+}

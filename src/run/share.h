@@ -1,0 +1,32 @@
+// Share: which part of the rate budget a run may use while others use the same API.
+//
+// Each run says in the landing store that it is there ("rate/<api>/<job>-<mode>.json": priority,
+// until when) and looks who else is. Runs of high priority share four fifths of the rate when there
+// are any of low priority beside them, all of it otherwise; those of low priority share the rest. A
+// run that died is forgotten when its time is over.
+#pragma once
+
+#include "net/rate.h"
+#include "store/store.h"
+
+#define SHARE_REFRESH_US INT64_C(5000000)  // how often a run looks
+#define SHARE_TTL_US     INT64_C(20000000) // how long it is believed to be there
+
+typedef struct Share {
+    Store *store;
+    Str folder; // "rate/<api>"
+    Str path;
+    RatePriority priority;
+    int64_t refreshed_us;
+    double part; // (0, 1]
+} Share;
+
+// `api` names what has one limit: all runs that give the same name share it. Strings are kept in
+// `arena`.
+bool share_open(Share *share, Store *store, Str api, Str job, Str mode, RatePriority priority,
+                Arena *arena, Error *err) MUST_USE;
+
+// Looks and says that we are there, at most every SHARE_REFRESH_US; share->part is then up to date.
+bool share_refresh(Share *share, Error *err) MUST_USE;
+
+void share_close(Share *share); // for CLEANUP(): the others may have it all again
