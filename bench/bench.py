@@ -1,0 +1,442 @@
+"""./dev bench [part...]: pawl and its peers on the simulator, whole processes, into bench/results.md.
+
+Parts (all of them where none is named; each may be run by itself, what others measured is kept in build/bench):
+    small     2,000 calls, one run each: tries the script; its figures are not written to results.md
+    empty     50,000 calls into an empty table
+    grown     50,000 calls into a table that holds 2 million
+    history   2 million calls over 18 months, landing on; the peers from 200,000
+    again     the same 2 million read once more, nothing changed
+    latency   50,000 calls, 100 ms a page, 20 requests/s
+    cold      1,000 calls, from `pawl run` to rows in a new file
+BENCH_RUNS says how many runs the median is of (3). Wall and CPU seconds and peak memory are those of the whole process
+as the kernel counted them. The machine should have nothing else to do.
+"""
+import base64, datetime, json, os, pathlib, platform, shutil, signal, statistics, subprocess, sys, time, urllib.request
+import duckdb
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build/release"
+WORK = ROOT / "build/bench"
+KEPT = WORK / "results.json"
+RUNS = int(os.environ.get("BENCH_RUNS", "3"))
+CDK_PYTHON = os.environ.get("PAWL_CDK_PYTHON", "")
+PER_PAGE = 150
+EXCLUDED = "transcription_text,chat_messages"
+FLOOR_MB_S_MIN = 400  # below, the simulator or the machine is the bottleneck and a run says nothing
+LAST = datetime.date(2026, 11, 1)  # the day behind the last one
+HISTORY_FIRST = datetime.date(2025, 5, 1)
+PAWL_ENV = {"CTM_CLIENT_ID": "sim-client", "CTM_CLIENT_SECRET": "sim-client-secret"}
+
+
+class Simulator:
+    """A world of so many calls on the days from `first` to the last before `last`."""
+
+    def __init__(self, calls, first, last=LAST, *options):
+        self.calls, self.first, self.last = calls, first, last
+        port_file = WORK / "port"
+        port_file.unlink(missing_ok=True)
+        self.process = subprocess.Popen(
+            [BUILD / "ctm-sim", "--port", "0", "--port-file", port_file, "--calls", str(calls), "--accounts", "5", "--from",
+             str(first), "--to", str(last), "--deletes", "0", *options], stdout=subprocess.DEVNULL)
+        while not (port_file.exists() and port_file.read_text().strip()):
+            if self.process.poll() is not None:
+                raise SystemExit("bench: the simulator did not start")
+            time.sleep(0.01)
+        self.origin = f"http://127.0.0.1:{port_file.read_text().strip()}"
+
+    def get(self, path, method="GET"):
+        request = urllib.request.Request(self.origin + path, method=method)
+        request.add_header("Authorization", "Basic " + base64.b64encode(b"sim-key:sim-secret").decode())
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def stats(self):
+        return self.get("/_sim/stats")
+
+    def forget(self):
+        self.get("/_sim/stats", "DELETE")
+
+    # What any reader of [first, last) must find.
+    def truth(self, first=None):
+        days = f"start_date={first or self.first}&end_date={self.last - datetime.timedelta(days=1)}"
+        return sum(self.get(f"/_sim/truth?account={account}&{days}")["calls"] for account in range(1001, 1006))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait()
+
+
+def days(first, last):
+    return [first + datetime.timedelta(days=i) for i in range((last - first).days)]
+
+
+def measure(command, output=None, **environment):
+    """Runs one process to its end: wall and CPU seconds, peak MB, as the kernel counted."""
+    sink = open(output or WORK / "output.log", "wb")
+    started = time.monotonic()
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT,
+                               env=dict(os.environ, **environment))
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.monotonic() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    sink.close()
+    if process.returncode != 0:
+        raise SystemExit(f"bench: {command[0]} ended with {process.returncode}: " +
+                         pathlib.Path(sink.name).read_text(errors="replace")[-2000:])
+    return {"wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "mb": usage.ru_maxrss / 1024}
+
+
+def median(runs):
+    return {key: statistics.median(run[key] for run in runs) for key in runs[0]} | {"runs": len(runs)}
+
+
+def repeat(name, once, times=None):
+    runs = []
+    for number in range(times or RUNS):
+        runs.append(once())
+        print(f"  {name} {number + 1}: {runs[-1]['wall']:.2f} s wall, {runs[-1]['cpu']:.2f} s CPU, "
+              f"{runs[-1]['mb']:.0f} MB", flush=True)
+    return median(runs)
+
+
+def fresh(name):
+    folder = WORK / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def expect(what, got, wanted):
+    if got != wanted:
+        raise SystemExit(f"bench: {what}: {got} rows, {wanted} expected; its time says nothing")
+
+
+PEER_TABLES = {"hand": "main.calls", "dlt": "ctm.calls"}
+COPY_IDS = 100_000_000_000  # grow() numbers its copies from here on
+
+
+# The file under a name of its own: "ctm" is a schema in it, and would be its name as well.
+def count_rows(path, table, below=None):
+    with duckdb.connect() as connection:
+        connection.execute(f"ATTACH '{path}' AS file (READ_ONLY)")
+        where = f" WHERE id < {below}" if below else ""
+        return connection.sql(f"SELECT count(*) FROM file.{table}{where}").fetchone()[0]
+
+
+# --- who is measured -------------------------------------------------------------------------------------------------
+
+def floor(sim):
+    """curl reads the same pages, eight at a time, to nowhere."""
+    lines = []
+    for account in range(1001, 1006):
+        for day in days(sim.first, sim.last):
+            path = f"/api/v1/accounts/{account}/calls?start_date={day}&end_date={day}&exclude_fields={EXCLUDED}"
+            total = sim.get(path + "&per_page=1")["total_entries"]
+            for page in range(1, max(1, -(-total // PER_PAGE)) + 1):
+                lines.append(f'url = "{sim.origin}{path}&per_page={PER_PAGE}&page={page}"\noutput = "/dev/null"\n')
+    config = WORK / "curl.txt"
+    config.write_text("user = sim-key:sim-secret\nsilent\nfail\n" + "".join(lines))
+
+    def once():
+        sim.forget()
+        run = measure(["curl", "--parallel", "--parallel-max", "8", "--config", str(config)])
+        run["mb_s"] = sim.stats()["bytes"] / 1e6 / run["wall"]
+        return run
+
+    result = repeat("curl", once)
+    result["pages"] = len(lines)
+    return result
+
+
+def write_job(folder, sim, **limits):
+    contracts = ROOT / "connectors/ctm/contracts"
+    job = {
+        "name": "ctm", "connector": str(ROOT / "connectors/ctm/manifest.yaml"),
+        "config": {"auth": "oauth", "base_url": sim.origin + "/api/v1", "client_id": "${env:CTM_CLIENT_ID}",
+                   "client_secret": "${env:CTM_CLIENT_SECRET}"},
+        "streams": {s: {"contract": str(contracts / f"{s}.json"), "target": f"ctm.{s}"} for s in ("accounts", "calls")},
+        "modes": {"historic": {"from": str(sim.first)}, "rehydration": {"windows": [{"every": "P1D", "back": "P14D"}]}},
+        "landing": {"store": "local", "path": "./lake"}, "warehouse": {"driver": "duckdb", "path": "./ctm.duckdb"},
+        "limits": {"requests_per_second": 0, "connections": 8, **limits},
+    }
+    (folder / "job.json").write_text(json.dumps(job))
+
+
+def pawl_rows(folder):
+    return count_rows(folder / "ctm.duckdb", "ctm.calls")
+
+
+def pawl_run(folder, sim, first, mode="historic", last=None):
+    last = (last or sim.last) - datetime.timedelta(days=1)
+    return measure([str(BUILD / "pawl"), "run", str(folder / "job.json"), "--mode", mode, "--from", str(first), "--to",
+                    str(last)], **PAWL_ENV)
+
+
+def pawl(sim, seed=None, first=None, times=None, **limits):
+    """From nothing, or from a copy of `seed`, to the end of the sim's days."""
+    def once():
+        folder = fresh("pawl")
+        if seed:
+            shutil.copytree(seed, folder, dirs_exist_ok=True)
+        write_job(folder, sim, **limits)
+        before = pawl_rows(folder) if seed else 0
+        sim.forget()
+        run = pawl_run(folder, sim, first or sim.first)
+        expect("pawl", pawl_rows(folder) - before, sim.truth(first))
+        return run
+    return repeat("pawl", once, times)
+
+
+def peer(name, sim, seed=None, times=None):
+    """hand or dlt: a script that reads calls of the sim's days into peer.duckdb, table calls."""
+    def once():
+        folder = fresh(name)
+        if seed:
+            shutil.copytree(seed, folder, dirs_exist_ok=True)
+        sim.forget()
+        run = measure([sys.executable, str(ROOT / f"bench/peer_{name}.py"), sim.origin + "/api/v1", str(sim.first),
+                       str(sim.last - datetime.timedelta(days=1)), str(folder)])
+        rows = count_rows(folder / "peer.duckdb", PEER_TABLES[name], below=COPY_IDS)
+        expect(name, rows, sim.truth())
+        return run
+    return repeat(name, once, times)
+
+
+def grow(folder, table, key, copies):
+    """Makes `copies` times the rows that a peer loaded, under other keys: a table that was there before."""
+    with duckdb.connect(str(folder / "peer.duckdb")) as connection:
+        more = ", concat(_dlt_id, '-', n) AS _dlt_id" if key == "dlt" else ", concat(row_hash, n) AS row_hash"
+        connection.sql(f"CREATE TEMP TABLE seed AS FROM {table}")
+        connection.sql(f"INSERT INTO {table} SELECT seed.* REPLACE (id + n * {COPY_IDS} AS id{more}) "
+                       f"FROM seed, range(1, {copies}) t(n)")
+
+
+def cdk(sim):
+    if not CDK_PYTHON:
+        return None
+    config = WORK / "cdk.json"
+    config.write_text(json.dumps({"auth": "basic", "access_key": "sim-key", "secret_key": "sim-secret",
+                                  "base_url": sim.origin + "/api/v1", "start_date": str(sim.first),
+                                  "end_date": str(sim.last - datetime.timedelta(days=1))}))
+    output = WORK / "cdk.jsonl"
+
+    def once():
+        run = measure([CDK_PYTHON, str(ROOT / "tests/e2e/read_with_cdk.py"), str(ROOT / "connectors/ctm/manifest.yaml"),
+                       str(config), "calls"], output=output)
+        with open(output, "rb") as lines:
+            expect("cdk", sum(line.startswith(b'{"stream"') for line in lines), sim.truth())
+        output.unlink()
+        return run
+    return repeat("cdk", once)
+
+
+# --- the parts -------------------------------------------------------------------------------------------------------
+
+def two_weeks(calls=50_000, *options):
+    return Simulator(calls, LAST - datetime.timedelta(days=14), LAST, *options)
+
+
+def everybody(sim):
+    return {"curl": floor(sim), "pawl": pawl(sim), "hand": peer("hand", sim), "dlt": peer("dlt", sim), "cdk": cdk(sim)}
+
+
+def part_small():
+    global RUNS
+    RUNS = 1
+    with Simulator(2_000, LAST - datetime.timedelta(days=2)) as sim:
+        return everybody(sim)
+
+
+def part_empty():
+    with two_weeks() as sim:
+        return everybody(sim)
+
+
+def seed_of_two_million(sim, first):
+    folder = fresh("seed")
+    write_job(folder, sim)
+    pawl_run(folder, sim, sim.first, last=first)
+    shutil.rmtree(folder / "lake", ignore_errors=True) # the table counts here, not the pages
+    return folder
+
+
+def part_grown():
+    """The peers' table grows by copies of what they loaded; pawl's is its own, from 18 months."""
+    first = LAST - datetime.timedelta(days=14)
+    result = {}
+    with Simulator(2_050_000, HISTORY_FIRST) as sim:
+        result["pawl"] = pawl(sim, seed=seed_of_two_million(sim, first), first=first)
+    with two_weeks() as sim:
+        for name, table in PEER_TABLES.items():
+            peer(name, sim, times=1)
+            seed = fresh(name + "-seed")
+            shutil.copytree(WORK / name, seed, dirs_exist_ok=True)
+            grow(seed, table, name, 41)
+            # Loaded rows are unknown to the grown table: the loads are new rows, as pawl's are.
+            with duckdb.connect(str(seed / "peer.duckdb")) as connection:
+                connection.sql(f"DELETE FROM {table} WHERE id < {COPY_IDS}")
+            result[name] = peer(name, sim, seed=seed)
+    return result
+
+
+def part_history():
+    result = {}
+    with Simulator(2_000_000, HISTORY_FIRST) as sim:
+        result["curl"] = floor(sim)
+        result["pawl"] = pawl(sim)
+    # A tenth of the days at the same density.
+    with Simulator(200_000, LAST - datetime.timedelta(days=55)) as sim:
+        result["pawl, 200,000"] = pawl(sim)
+        for name in ("hand", "dlt"):
+            small = peer(name, sim)
+            result[name] = small | {"wall": small["wall"] * 10, "cpu": small["cpu"] * 10, "note": "10 × 200,000 calls"}
+        small = cdk(sim)
+        if small:
+            result["cdk"] = small | {"wall": small["wall"] * 10, "cpu": small["cpu"] * 10, "note": "10 × 200,000 calls"}
+    return result
+
+
+def part_again():
+    with Simulator(2_000_000, HISTORY_FIRST) as sim:
+        folder = fresh("again")
+        write_job(folder, sim)
+        pawl_run(folder, sim, sim.first)
+
+        def once():
+            run = pawl_run(folder, sim, sim.first, mode="rehydration")
+            expect("pawl again", pawl_rows(folder), sim.truth())
+            return run
+        return {"pawl": repeat("pawl again", once)}
+
+
+def part_latency():
+    with two_weeks(50_000, "--latency-ms", "100", "--rate", "20") as sim:
+        result = {"pawl": pawl(sim, requests_per_second=20)}
+        stats = sim.stats()
+        result["pawl"]["refused"] = sum(count for status, count in stats.get("statuses", {}).items() if status == "429")
+        result["pawl"]["requests"] = stats.get("requests", 0)
+        for name in ("hand", "dlt"):
+            result[name] = peer(name, sim)
+        result["cdk"] = cdk(sim)
+        return result
+
+
+def part_cold():
+    with Simulator(1_000, LAST - datetime.timedelta(days=1)) as sim:
+        return {"pawl": pawl(sim, times=max(RUNS, 5)), "dlt": peer("dlt", sim)}
+
+
+PARTS = {name[5:]: function for name, function in list(globals().items()) if name.startswith("part_")}
+
+
+# --- the report ------------------------------------------------------------------------------------------------------
+
+WHO = {"curl": "curl, 8 connections, to nowhere (the floor)", "pawl": "pawl", "pawl, 200,000": "pawl, 200,000 calls",
+       "hand": "hand-written: requests + pyarrow + DuckDB MERGE", "dlt": "dlt 1.31, rest_api → DuckDB merge, parquet files",
+       "cdk": "Airbyte CDK 7.39.1, extraction only"}
+TITLES = {"small": "2,000 calls (a try)", "empty": "50,000 calls into an empty table", "grown": "50,000 calls into a table of 2 million",
+          "history": "2 million calls over 18 months", "again": "2 million unchanged calls read again",
+          "latency": "50,000 calls, 100 ms a page, 20 requests/s", "cold": "1,000 calls, cold, into a new file"}
+
+
+def claims(all_parts):
+    """(what, target, measured, met) for whatever was measured."""
+    def has(part, *names):
+        return part in all_parts and all(all_parts[part]["who"].get(name) for name in names)
+
+    def get(part, name):
+        return all_parts[part]["who"][name]
+
+    def most(what, value, limit, unit):
+        return what, f"≤ {limit:g} {unit}", f"{value:.2f} {unit}", value <= limit
+
+    def least(what, value, limit):
+        return what, f"≥ {limit:g} ×", f"{value:.1f} ×", value >= limit
+
+    for part, limit in (("empty", 2), ("grown", 2.5)):
+        if has(part, "pawl"):
+            yield most(TITLES[part], get(part, "pawl")["wall"], limit, "s")
+        for name, factor in (("dlt", 17), ("hand", 5)):
+            if has(part, "pawl", name):
+                yield least(f"{TITLES[part]}: {name} ÷ pawl", get(part, name)["wall"] / get(part, "pawl")["wall"], factor)
+    if has("history", "pawl", "curl"):
+        ours = get("history", "pawl")
+        yield most(TITLES["history"], ours["wall"], 34, "s")
+        yield most(TITLES["history"] + ", CPU", ours["cpu"], 65, "s")
+        yield most(TITLES["history"] + " ÷ the floor", ours["wall"] / get("history", "curl")["wall"], 8, "×")
+        yield most(TITLES["history"] + ", peak memory", ours["mb"], 400, "MiB")
+        yield most("peak memory, 2 million ÷ 200,000", ours["mb"] / get("history", "pawl, 200,000")["mb"], 1.15, "×")
+        for name, factor in (("hand", 12), ("dlt", 35)):
+            if has("history", name):
+                yield least(f"{TITLES['history']}: {name} ÷ pawl", get("history", name)["wall"] / ours["wall"], factor)
+    if has("again", "pawl") and has("history", "pawl"):
+        yield most("read again ÷ first time", get("again", "pawl")["wall"] / get("history", "pawl")["wall"], 0.5, "×")
+    if has("cold", "pawl"):
+        yield most(TITLES["cold"], get("cold", "pawl")["wall"], 0.3, "s")
+        yield most(TITLES["cold"] + ", peak memory", get("cold", "pawl")["mb"], 96, "MiB")
+    if has("latency", "pawl"):
+        ours = get("latency", "pawl")
+        yield most("latency-bound ÷ (requests ÷ rate)", ours["wall"] / max(ours["requests"] / 20, 0.001), 1.03, "×")
+        yield most("latency-bound, answers 429", ours["refused"], 0, "")
+
+
+def table(part):
+    pawl_wall = part["who"]["pawl"]["wall"]
+    yield "| who | wall s | CPU s | peak MiB | ÷ pawl | |"
+    yield "| --- | ---: | ---: | ---: | ---: | --- |"
+    for name, run in part["who"].items():
+        if run:
+            note = run.get("note", "")
+            if "mb_s" in run:
+                note = f"{run['mb_s']:.0f} MB/s" + ("" if run["mb_s"] >= FLOOR_MB_S_MIN else ": VOID, the floor is too low")
+            yield (f"| {WHO[name]} | {run['wall']:.2f} | {run['cpu']:.2f} | {run['mb']:.0f} | "
+                   f"{run['wall'] / pawl_wall:.1f} | {note} |")
+
+
+def processor():
+    for line in open("/proc/cpuinfo"):
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def write_report(all_parts):
+    lines = ["# Timings", "", "Written by `./dev bench`; do not edit. Whole processes on the simulator, which runs on the same machine; median of "
+             "the runs, wall and CPU seconds and peak resident memory as the kernel counts them. Every figure's rows were counted.", "",
+             "| target | | measured | met |", "| --- | --- | --- | --- |"]
+    lines += [f"| {what} | {target} | {got} | {'yes' if met else '**no**'} |" for what, target, got, met in claims(all_parts)]
+    for name in PARTS:
+        if name in all_parts and name != "small":
+            part = all_parts[name]
+            lines += ["", f"## {TITLES[name]}", "", f"{part['when']}, commit {part['commit']}, {part['machine']}, load before: "
+                      f"{part['load']:.1f}; median of {part['who']['pawl']['runs']}.", "", *table(part)]
+    (ROOT / "bench/results.md").write_text("\n".join(lines) + "\n")
+
+
+def main():
+    names = sys.argv[1:] or [name for name in PARTS if name != "small"]
+    unknown = [name for name in names if name not in PARTS]
+    if unknown:
+        raise SystemExit(f"bench: no part {unknown[0]}; there are: {' '.join(PARTS)}")
+    WORK.mkdir(parents=True, exist_ok=True)
+    all_parts = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    for name in names:
+        print(f"{TITLES[name]}:", flush=True)
+        load = os.getloadavg()[0]
+        measured = {"who": PARTS[name](), "load": load, "commit": commit, "when": time.strftime("%Y-%m-%d", time.gmtime()),
+                    "machine": f"{os.cpu_count()} × {processor()}"}
+        all_parts[name] = measured
+        print("\n".join(table(measured)), flush=True)
+        KEPT.write_text(json.dumps(all_parts, indent=1))
+        if name != "small":
+            write_report(all_parts)
+    if set(names) != {"small"}:
+        print("\nwritten to bench/results.md")
+
+
+if __name__ == "__main__":
+    main()
