@@ -192,6 +192,22 @@ static int give_name(const char *scratch, const char *name, Naming naming)
     return naming == NAME_NEW ? link(scratch, name) : rename(scratch, name);
 }
 
+// Makes the folders between the root and file `name`. Unlike file_make_folder() it flushes nothing:
+// flush_names() does, once for many.
+static bool make_folders(const Local *local, const char *name, Error *err)
+{
+    char part[PATH_MAX];
+    for (size_t i = strlen(local->root) + 1; name[i] != '\0'; i++) {
+        if (name[i] != '/')
+            continue;
+        memcpy(part, name, i);
+        part[i] = '\0';
+        if (local_fault() || (mkdir(part, 0700) != 0 && errno != EEXIST))
+            return file_error(err, "make folder", part);
+    }
+    return true;
+}
+
 // Gives scratch file `number` its name, making the folders it needs, and drops it where that fails.
 static bool scratch_name_it(const Local *local, uint64_t number, const char *name, Naming naming,
                             Error *err)
@@ -200,9 +216,7 @@ static bool scratch_name_it(const Local *local, uint64_t number, const char *nam
     scratch_name(local, number, scratch);
     bool named = give_name(scratch, name, naming) == 0;
     if (!named && errno == ENOENT) {
-        char folder[PATH_MAX];
-        (void)snprintf(folder, sizeof(folder), STR_FMT, STR_ARG(file_folder(str_from(name))));
-        if (!file_make_folder(folder, err)) {
+        if (!make_folders(local, name, err)) {
             (void)unlink(scratch);
             return false;
         }
