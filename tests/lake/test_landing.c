@@ -2,9 +2,11 @@
 #include "lake/landing.h"
 #include "lake/page_file.h"
 
+#include "base/file.h"
 #include "harness/check.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -602,6 +604,34 @@ TEST(no_flipped_bit_gives_a_wrong_page)
     }
 }
 
+// The corpus was written by a program of its own from the format's description in page_file.h.
+TEST(pages_of_another_writer_are_read)
+{
+    static const char *const names[] = {"page_zstd", "page_gzip"};
+    for (size_t i = 0; i < 2; i++) {
+        check_row(names[i]);
+        Error err = {0};
+        CLEANUP(arena_freep) Arena *arena = arena_new(RUN_BYTES, &err);
+        CLEANUP(page_coder_done) PageCoder coder = {0};
+        char path[64];
+        (void)snprintf(path, sizeof(path), "fuzz/corpus/landing/%s", names[i]);
+        Str file = {NULL, 0};
+        PageNote note = {0};
+        Str body = {NULL, 0};
+        CHECK_OK(file_read(path, RUN_BYTES / 2, arena, &file, &err), &err);
+        CHECK_OK(
+            page_file_read(&coder, str_slice(file, 1, file.size), path, arena, &note, &body, &err),
+            &err);
+        CHECK_STR(body, STR("{\"calls\":[{\"id\":1},{\"id\":2}]}"));
+        CHECK_STR(note.stream, STR("calls"));
+        CHECK_STR(note.partition_key, STR("{\"account_id\":18}"));
+        CHECK_INT(note.slice, 3);
+        CHECK_INT(note.reading, 1);
+        CHECK_INT(note.page, 2);
+        CHECK_INT(note.info.fetched_us, 1700000000000000);
+    }
+}
+
 // --- walking
 
 typedef struct Seen {
@@ -732,6 +762,57 @@ TEST(expiring_stops_when_asked_to)
     CHECK(!landing_expire(landing, INT64_MAX, &files, &bytes, &err));
     CHECK_INT(err.code, ERROR_STOPPED);
     CHECK_INT((int64_t)files, 7);
+}
+
+enum { WORKERS = 4, WORKER_SLICES = 6 };
+
+static void *land_some(void *argument)
+{
+    const uint32_t worker = *(const uint32_t *)argument;
+    CLEANUP(close_world) World world = {0};
+    CHECK_OK(open_world(&world, &store_local), &world.err);
+    for (uint32_t i = 0; i < WORKER_SLICES; i++) {
+        // Every second slice is wanted by all of them; one of them gets each of its pages.
+        const SliceName name = slice_name(i % 2 == 0 ? 100 + i : worker * WORKER_SLICES + i);
+        PageInfo pages[] = {some_info, some_info};
+        for (uint32_t page = 0; page < 2; page++) {
+            const Str body = make_body(world.arena, page);
+            Str got = {NULL, 0};
+            Error err = {0};
+            if (!landing_put_page(world.landing, &name, page, body, STR(""), HTTP_ENCODING_IDENTITY,
+                                  &pages[page], &err))
+                CHECK_INT(err.code, ERROR_CONFLICT);
+            err = (Error){0};
+            CHECK_OK(
+                landing_get_page(world.landing, &name, page, world.arena, &got, &pages[page], &err),
+                &err);
+            CHECK(str_equal(got, body));
+        }
+        const SliceManifest manifest = manifest_of(pages, 2);
+        Error err = {0};
+        CHECK(landing_finish_slice(world.landing, &name, &manifest, &err) ||
+              err.code == ERROR_CONFLICT);
+    }
+    return NULL;
+}
+
+TEST(several_landings_work_on_one_root)
+{
+    pthread_t threads[WORKERS];
+    uint32_t numbers[WORKERS];
+    for (uint32_t i = 0; i < WORKERS; i++) {
+        numbers[i] = i;
+        CHECK(pthread_create(&threads[i], NULL, land_some, &numbers[i]) == 0);
+    }
+    for (uint32_t i = 0; i < WORKERS; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    WORLD(&store_local);
+    for (uint32_t i = 0; i < WORKER_SLICES; i++) {
+        const SliceName name = slice_name(i % 2 == 0 ? 100 + i : i);
+        SliceManifest manifest = {0};
+        CHECK_OK(landing_get_slice(landing, &name, world.arena, &manifest, &err), &err);
+        CHECK_INT(manifest.page_count, 2);
+    }
 }
 
 // Whatever fails, and whenever: a reason, no leak, and what was promised is whole.

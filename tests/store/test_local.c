@@ -64,6 +64,21 @@ static int count_files(const char *path)
     return count;
 }
 
+// The only scratch folder below the store's.
+static const char *place_of_scratch(void)
+{
+    static char path[512];
+    const char *tmp = in_folder("lake/.store/tmp");
+    DIR *folder = opendir(tmp);
+    CHECK(folder != NULL);
+    for (const struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder)) {
+        if (entry->d_name[0] != '.')
+            (void)snprintf(path, sizeof(path), "%s/%s", tmp, entry->d_name);
+    }
+    (void)closedir(folder);
+    return path;
+}
+
 // Waits for a child to write one byte, or to die.
 static void wait_for_byte(int fd)
 {
@@ -396,6 +411,45 @@ TEST(a_read_only_disk_is_told)
     Str back = {NULL, 0};
     CHECK_OK(store_read_all(&place.store, STR("f/a"), 10, place.arena, &back, &err), &err);
     CHECK_STR(back, STR("old"));
+}
+
+// As many files as are flushed all at once.
+TEST(publishing_many_survives_every_fault)
+{
+    enum { MANY = 30 };
+    int round = 0;
+    FAULTS() {
+        round++;
+        Error err = {0};
+        CLEANUP(close_place) Place place = {0};
+        fault_arm(0);
+        open_at(&place, in_folder("lake"));
+        Str lazy[MANY];
+        StoreFile files[MANY];
+        for (int i = 0; i < MANY; i++) {
+            CHECK(arena_printf(place.arena, &lazy[i], &err, "%d/lazy/%d", round, i));
+            CHECK(arena_printf(place.arena, &files[i].path, &err, "%d/whole/%d", round, i));
+            files[i].bytes = STR("whole");
+            CHECK(store_create(&place.store, lazy[i], STR("lazy"), STORE_LAZY, &err));
+        }
+        fault_arm(fault_nth);
+        const bool ok = store_publish(&place.store, lazy, MANY, files, MANY, &err);
+        CHECK(ok == (err.code == ERROR_NONE));
+        const bool fired = fault_disarm();
+        err = (Error){0};
+        for (int i = 0; i < MANY; i++) {
+            Str bytes = {NULL, 0};
+            const bool there =
+                store_read_all(&place.store, files[i].path, 10, place.arena, &bytes, &err);
+            CHECK(there || !ok);
+            CHECK_STR(bytes, there ? STR("whole") : STR(""));
+        }
+        CHECK_INT(count_files(in_folder("lake/.store/tmp")), 1);
+        CHECK_INT(count_files(place_of_scratch()), 0);
+        if (fired)
+            fault_arm(1), (void)fault_here(); // the loop asks whether there was a fault
+    }
+    CHECK(round > 2 * MANY);
 }
 
 // --- leases between processes
