@@ -342,17 +342,23 @@ static bool shows_all(const SliceTask *slice)
            (manifest->last_total < 0 || manifest->last_total == manifest->distinct_keys);
 }
 
-// The text of each partition column's value, in the contract's order.
+// The text of each partition column's value, in the contract's order; NULL where the partition
+// lacks one, for then the slice's rows cannot be told from others'.
 static bool partition_values(LoadTask *task, const PlanSlice *slice, Str **ret_values, Error *err)
 {
     const ContractInfo *info = contract_info(task->stream->contract);
     yyjson_val *fields = task->stream->partitions[slice->partition].partition.fields;
     Str *values = arena_alloc_array(task->arena, info->partition_count + 1, sizeof(Str), err);
     TRY(values != NULL);
+    *ret_values = NULL;
     for (size_t i = 0; i < info->partition_count; i++) {
-        yyjson_val *value = json_get(fields, info->partition_columns[i]);
+        const Str place = info->partition_fields[i];
+        yyjson_val *value =
+            place.data[0] == '/' ? json_pointer(fields, place) : json_get(fields, place);
+        if (value == NULL || yyjson_is_null(value))
+            return true;
         values[i] = json_str(value);
-        if (value == NULL || yyjson_is_str(value))
+        if (yyjson_is_str(value))
             continue;
         CLEANUP(buf_done) Buf text = {0};
         TRY(json_write(value, &text, err));
@@ -372,6 +378,8 @@ static bool find_vanished(LoadTask *task, size_t index, Warehouse *warehouse, Er
         return true;
     Str *values = NULL;
     TRY(partition_values(task, plan, &values, err));
+    if (values == NULL)
+        return true;
     int64_t from_us = 0;
     int64_t to_us = 0;
     plan_slice_bounds(task->stream, plan, &from_us, &to_us);

@@ -20,6 +20,18 @@ class Modes(unittest.TestCase):
             again = world.report(world.run("incremental"))
             self.assertEqual((again["inserted"], again["updated"]), (0, 0))
 
+    def test_every_stream_is_looked_at_again(self):
+        streams = ["accounts", "calls", "users", "sources", "numbers", "receiving_numbers", "triggers", "lists", "contacts",
+                   "call_settings", "webhooks", "custom_fields"]
+        count = " UNION ALL ".join(f"SELECT '{s}', count(*), count(_deleted_at) FROM ctm.{s}" for s in streams)
+        with World(calls=100, streams=streams) as world:
+            world.run("historic", "--to", "2026-03-09")
+            before = world.rows(count)
+            self.assertEqual([name for name, rows, _ in before if rows == "0"], [])
+            # Contacts know their account only through their list's: it is found there when deletions are looked for.
+            world.run("rehydration", "--from", "2026-03-01", "--to", "2026-03-09")
+            self.assertEqual(world.rows(count), before)
+
 
 if __name__ == "__main__":
     unittest.main()
