@@ -12,6 +12,13 @@ bool cli_source_read(Cli *cli, Error *err);
 bool cli_status(Cli *cli, Error *err);
 bool cli_state_show(Cli *cli, Error *err);
 bool cli_state_rewind(Cli *cli, Error *err);
+bool cli_replay(Cli *cli, Error *err);
+bool cli_discover(Cli *cli, Error *err);
+bool cli_contract_promote(Cli *cli, Error *err);
+bool cli_help_drivers(Cli *cli, Error *err);
+bool cli_help_stores(Cli *cli, Error *err);
+bool cli_completion(Cli *cli, Error *err);
+bool cli_schema(Cli *cli, Error *err);
 
 // --mode, --from, --to, --stream, --account and what goes with them: shared by run and plan.
 bool cli_read_run_options(const Cli *cli, RunOptions *options, Error *err);

@@ -157,8 +157,11 @@ bool help_write_general(Buf *out, Error *err)
     TRY(buf_printf(out, err,
                    "pawl " PAWL_VERSION ": moves a REST API into a warehouse, exactly once.\n\n"
                    "usage: pawl COMMAND ... (pawl COMMAND --help says more)\n\n"));
-    for (const Command *command = commands; command->name != NULL; command++)
+    for (const Command *command = commands; command->name != NULL; command++) {
+        if (command->summary == NULL)
+            continue;
         TRY(buf_printf(out, err, "  %-18s %s\n", command->name, command->summary));
+    }
     TRY(buf_printf(out, err, "\nexit status: 0 done"));
 #define X(name, exit_status, retry, advice) \
     if (exit_status > 0)                    \
@@ -171,8 +174,9 @@ bool help_write_general(Buf *out, Error *err)
 
 bool help_write_command(const Command *command, Buf *out, Error *err)
 {
-    TRY(buf_printf(out, err, "usage: pawl %s %s\n\n%s\n", command->name, command->usage,
-                   command->summary));
+    TRY(buf_printf(out, err, "usage: pawl %s %s\n", command->name, command->usage));
+    if (command->summary != NULL)
+        TRY(buf_printf(out, err, "\n%s\n", command->summary));
     if (command->about != NULL)
         TRY(buf_printf(out, err, "\n%s\n", command->about));
     TRY(buf_printf(out, err, "\noptions:\n"));

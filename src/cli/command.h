@@ -37,7 +37,7 @@ typedef struct Cli {
 struct Command {
     const char *name;    // "run", "state show"
     const char *usage;   // "JOB --mode MODE"
-    const char *summary; // one line
+    const char *summary; // one line; NULL = not among the commands that are listed
     const char *about;   // paragraphs; may be NULL
     size_t positional_min, positional_max;
     CommandOption options[COMMAND_OPTIONS_MAX];

@@ -22,8 +22,13 @@ bool cli_check_findings(const Findings *findings, Error *err)
 
 bool cli_open_job(Cli *cli, Arena *arena, Job **ret_job, Error *err)
 {
+    return cli_open_job_at(cli, cli->args.positional[0], arena, ret_job, err);
+}
+
+bool cli_open_job_at(Cli *cli, Str name, Arena *arena, Job **ret_job, Error *err)
+{
     Str path = {0};
-    TRY(arena_copy_str(arena, cli->args.positional[0], &path, err));
+    TRY(arena_copy_str(arena, name, &path, err));
     Findings *findings = arena_alloc(arena, sizeof(*findings), err);
     TRY(findings != NULL);
     findings->arena = arena;

@@ -10,6 +10,9 @@ enum { CLI_ARENA_BYTES = 1024 * 1024 * 1024 };
 // line; then `err` counts them.
 bool cli_open_job(Cli *cli, Arena *arena, Job **ret_job, Error *err) MUST_USE;
 
+// The same for a job named by an option.
+bool cli_open_job_at(Cli *cli, Str path, Arena *arena, Job **ret_job, Error *err) MUST_USE;
+
 // Prints findings, if any, and turns them into `err`.
 bool cli_check_findings(const Findings *findings, Error *err) MUST_USE;
 

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "net/rate.h"
+#include "run/drivers.h"
 #include "run/secret.h"
 
 #include <assert.h>
@@ -133,6 +134,18 @@ static const Field job_fields[] = {
 };
 // clang-format on
 
+const JobTables *job_tables(void)
+{
+    static const JobTables tables = {
+        .job = job_fields,
+        .stream = stream_fields,
+        .partition = partition_fields,
+        .landing = landing_fields,
+        .rule = rule_fields,
+        .modes = {mode_fields_historic, mode_fields_incremental, mode_fields_rehydration}};
+    return &tables;
+}
+
 const char *run_mode_name(RunMode mode)
 {
     assert(mode < MODE_COUNT);
@@ -172,7 +185,8 @@ static Str place_of(Reader *reader, const char *pointer)
 
 static void parse_duration_member(Reader *reader, Str text, const char *pointer, Duration *ret)
 {
-    if (!duration_parse(text, ret))
+    // One that is missing was told already.
+    if (text.size > 0 && !duration_parse(text, ret))
         findings_addf(reader->findings, place_of(reader, pointer),
                       STR("write an ISO 8601 duration such as P2D, PT1H or P1M"),
                       "'" STR_FMT "' is not a duration", STR_ARG(text));
@@ -253,9 +267,9 @@ static bool read_modes(Reader *reader, yyjson_val *modes, Error *err)
         RunMode ignored = MODE_HISTORIC;
         if (run_mode_parse(json_str(name), &ignored))
             continue;
-        const Str nearest = findings_nearest(json_str(name), names, MODE_COUNT);
-        findings_addf(reader->findings, place_of(reader, "/modes"), nearest,
-                      "unknown mode '" STR_FMT "'", STR_ARG(json_str(name)));
+        findings_addf(reader->findings, place_of(reader, "/modes"),
+                      STR("write historic, incremental or rehydration"),
+                      "there is no mode '" STR_FMT "'", STR_ARG(json_str(name)));
     }
     for (int mode = 0; mode < MODE_COUNT; mode++)
         TRY(read_mode(reader, (RunMode)mode, json_get(modes, names[mode]), err));
@@ -275,7 +289,8 @@ static bool read_stream(Reader *reader, yyjson_val *name, yyjson_val *object, Er
                    err));
     JobStream *stream = &job->streams[job->stream_count++];
     TRY(arena_copy_str(reader->arena, json_str(name), &stream->name, err));
-    TRY(file_join(reader->arena, job->folder, raw.contract, &stream->contract_path, err));
+    if (raw.contract.size > 0)
+        TRY(file_join(reader->arena, job->folder, raw.contract, &stream->contract_path, err));
     stream->enabled = raw.enabled;
     const size_t dot = str_find_char(raw.target, '.');
     stream->schema = str_slice(raw.target, 0, dot);
@@ -437,6 +452,33 @@ static bool read_job(Reader *reader, yyjson_val *root, Error *err)
     return read_warehouse(reader, raw.warehouse, err);
 }
 
+// Of a driver's own secrets, each told once, whatever its name already gave away.
+static void refuse_of_fields(const Field *fields, yyjson_val *object, Str place, Str pointer,
+                             Findings *findings)
+{
+    for (size_t i = 0; fields != NULL && fields[i].name != NULL; i++) {
+        const Field row[] = {fields[i], {0}};
+        if (!secret_is_secret_name(str_from(fields[i].name)))
+            field_refuse_plain_secrets(row, object, place, pointer, findings);
+    }
+}
+
+// Secrets written out, by their names and by what the drivers' tables say.
+static void refuse_secrets(yyjson_val *root, Str path, Findings *findings)
+{
+    secret_refuse_plain(root, path, STR(""), findings);
+    yyjson_val *landing = json_get(root, STR("landing"));
+    yyjson_val *warehouse = json_get(root, STR("warehouse"));
+    for (const StoreDriver *const *driver = drivers_stores(); *driver != NULL; driver++) {
+        if (str_equal(json_str(json_get(landing, STR("store"))), str_from((*driver)->name)))
+            refuse_of_fields((*driver)->fields, landing, path, STR("/landing"), findings);
+    }
+    for (const WarehouseDriver *const *driver = drivers_warehouses(); *driver != NULL; driver++) {
+        if (str_equal(json_str(json_get(warehouse, STR("driver"))), str_from((*driver)->name)))
+            refuse_of_fields((*driver)->fields, warehouse, path, STR("/warehouse"), findings);
+    }
+}
+
 // Lays environments/<env>.json, beside or one above the job's folder, over the job (RFC 7396).
 static bool lay_environment(Reader *reader, yyjson_val *root, yyjson_val **ret_root, Error *err)
 {
@@ -455,7 +497,7 @@ static bool lay_environment(Reader *reader, yyjson_val *root, yyjson_val **ret_r
         return error_context(err, "environment '" STR_FMT "'", STR_ARG(job->environment));
     yyjson_doc *patch = NULL;
     TRY(json_parse(text, path.data, reader->arena, &patch, err));
-    secret_refuse_plain(yyjson_doc_get_root(patch), path, STR(""), reader->findings);
+    refuse_secrets(yyjson_doc_get_root(patch), path, reader->findings);
 
     yyjson_mut_doc *merged = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *value =
@@ -494,7 +536,7 @@ bool job_open(const char *path, const JobOptions *options, Env *env, Arena *aren
         err->code = ERROR_JOB;
         return false;
     }
-    secret_refuse_plain(yyjson_doc_get_root(doc), job->path, STR(""), findings);
+    refuse_secrets(yyjson_doc_get_root(doc), job->path, findings);
     yyjson_val *root = NULL;
     TRY(lay_environment(&reader, yyjson_doc_get_root(doc), &root, err));
     yyjson_val *resolved = NULL;

@@ -100,6 +100,18 @@ typedef struct JobOptions {
 bool job_open(const char *path, const JobOptions *options, Env *env, Arena *arena,
               Findings *findings, Job **ret_job, Error *err) MUST_USE;
 
+// The rows that read a job file, for its schema (job_schema.c).
+typedef struct JobTables {
+    const Field *job, *stream, *partition, *landing, *rule;
+    const Field *modes[MODE_COUNT];
+} JobTables;
+const JobTables *job_tables(void);
+
+// Writes the JSON Schema of a job file (draft 2020-12), as schemas/job.schema.json holds it.
+bool job_write_schema(Buf *out, Error *err) MUST_USE;
+// The same of the contracts that it names, as schemas/contract.schema.json.
+bool job_write_contract_schema(Buf *out, Error *err) MUST_USE;
+
 // Whether a partition value passes include and exclude.
 bool job_admits_partition(const Job *job, Str field, Str value);
 

@@ -173,13 +173,14 @@ static void skip_overtaken(LoadRows *rows, const LoadSlice *slices)
     }
 }
 
-static Fate fate_of(const ShapedBatch *batch, size_t i, const MatchedRow *stored)
+static Fate fate_of(const ShapedBatch *batch, size_t i, const MatchedRow *stored, bool rewrites)
 {
     if (!stored->found)
         return FATE_NEW;
     if (batch->fetched_us[i] < stored->fetched_us)
         return FATE_UNCHANGED;
-    if (!stored->deleted && memcmp(&batch->hashes[i], &stored->hash, sizeof(Key128)) == 0)
+    if (!rewrites && !stored->deleted &&
+        memcmp(&batch->hashes[i], &stored->hash, sizeof(Key128)) == 0)
         return FATE_UNCHANGED;
     return FATE_CHANGED;
 }
@@ -205,7 +206,8 @@ static bool decide(LoadTask *task, LoadRows *rows, Warehouse *warehouse, Error *
             unsigned char *fate = &rows->fates[rows->first[b] + i];
             if (*fate != FATE_UNKNOWN)
                 continue;
-            *fate = (unsigned char)fate_of(rows->batches[b], i, &stored[next++]);
+            *fate = (unsigned char)fate_of(rows->batches[b], i, &stored[next++],
+                                           task->context->plan->rewrites);
             task->inserted += *fate == FATE_NEW ? 1 : 0;
             task->updated += *fate == FATE_CHANGED ? 1 : 0;
             task->unchanged += *fate == FATE_UNCHANGED ? 1 : 0;
@@ -555,7 +557,7 @@ bool load_execute(LoadTask *task, Warehouse *warehouse, Error *err)
     TRY(ledger_slices(task, &slices, err));
     const LoadSpec spec = {.table = &task->stream->table,
                            .job = context->job->name,
-                           .mode = str_from(run_mode_name(context->plan->mode)),
+                           .mode = str_from(plan_mode_name(context->plan)),
                            .run = str_from(context->plan->run),
                            .stream = stream_name(task->stream->stream),
                            .ordinal = task->ordinal,

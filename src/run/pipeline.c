@@ -184,7 +184,7 @@ static void emit(Pipeline *pipeline, Event event)
     event.at_us = pipeline->env->now_us(pipeline->env->state);
     event.run = str_from(pipeline->options->plan->run);
     event.job = pipeline->options->job->name;
-    event.mode = str_from(run_mode_name(pipeline->options->plan->mode));
+    event.mode = str_from(plan_mode_name(pipeline->options->plan));
     pipeline->options->sink->emit(pipeline->options->sink->state, &event);
 }
 
@@ -248,7 +248,7 @@ static EtlLogRow log_row(const Pipeline *pipeline, const char *stage, const Plan
     EtlLogRow row = {ETL_LOG_NONE};
     row.run = str_from(pipeline->options->plan->run);
     row.job = pipeline->options->job->name;
-    row.mode = str_from(run_mode_name(pipeline->options->plan->mode));
+    row.mode = str_from(plan_mode_name(pipeline->options->plan));
     row.stage = str_from(stage);
     row.stream = stream_name(stream->stream);
     row.status = STR("ok");
@@ -360,6 +360,8 @@ static bool start_more(Pipeline *pipeline, Error *err)
 
 static bool note_load(Pipeline *pipeline, const LoadTask *load, Error *err)
 {
+    if (plan_is_replay(pipeline->options->plan))
+        return true; // killed, it begins anew
     CLEANUP(buf_done) Buf text = {0};
     TRY(buf_printf(&text, err, "{\"version\":1,\"ordinal\":%u,\"slices\":[", load->ordinal));
     for (size_t i = 0; i < load->slice_count; i++)
@@ -405,7 +407,8 @@ static bool prove_watermarks(Pipeline *pipeline, LoadTask *load, Error *err)
     const RunMode mode = pipeline->options->plan->mode;
     const uint32_t s = load->slices[0]->stream_index;
     const PlanStream *stream = &pipeline->options->plan->streams[s];
-    if (mode == MODE_REHYDRATION || pipeline->options->plan->to.size > 0)
+    if (mode == MODE_REHYDRATION || pipeline->options->plan->to.size > 0 ||
+        pipeline->options->plan->keeps_watermarks)
         return true;
     load->watermarks =
         arena_alloc_array(load->arena, load->slice_count + 1, sizeof(Watermark), err);
@@ -638,6 +641,9 @@ static Match match_total(const Pipeline *pipeline, const SliceTask *task)
     if (!manifest->in_one_go && manifest->totals_moved)
         return READ_AGAIN;
     if (manifest->last_total < 0 || manifest->distinct_keys == manifest->last_total)
+        return MATCHES;
+    // The run itself was judged when it read them.
+    if (plan_is_replay(pipeline->options->plan))
         return MATCHES;
     const int64_t low =
         manifest->first_total < manifest->last_total ? manifest->first_total : manifest->last_total;
@@ -920,6 +926,19 @@ static bool find_reading(Pipeline *pipeline, uint32_t s, uint32_t ordinal, Error
     return true;
 }
 
+// Of a replay: what is not to be loaded again is settled.
+static void choose_replayed(Pipeline *pipeline, const PlanStream *stream, StreamState *state)
+{
+    for (size_t i = 0; i < stream->slice_count; i++) {
+        state->readings[i] = stream->replayed[i];
+        if (stream->replayed[i] != 0)
+            continue;
+        state->states[i] = STATE_LOADED;
+        pipeline->unsettled--;
+        pipeline->report.slices--;
+    }
+}
+
 static bool prepare_stream(Pipeline *pipeline, uint32_t s, Error *err)
 {
     const PlanStream *stream = &pipeline->options->plan->streams[s];
@@ -931,6 +950,10 @@ static bool prepare_stream(Pipeline *pipeline, uint32_t s, Error *err)
         arena_alloc_array(pipeline->arena, stream->slice_count + 1, sizeof(SliceTask *), err);
     TRY(state->states != NULL && state->readings != NULL && state->whole != NULL);
     pipeline->unsettled += stream->slice_count;
+    if (plan_is_replay(pipeline->options->plan)) {
+        choose_replayed(pipeline, stream, state);
+        return true;
+    }
     if (!pipeline->options->plan->resumed)
         return true;
     for (bool there = true; there; state->next_ordinal += there ? 1 : 0)

@@ -7,6 +7,11 @@
 
 enum { FIRST_SLICES = 256 };
 
+const char *plan_mode_name(const Plan *plan)
+{
+    return plan_is_replay(plan) ? "replay" : run_mode_name(plan->mode);
+}
+
 // --- windows
 
 static int64_t floor_to(int64_t us, int64_t step_us)

@@ -39,6 +39,7 @@ typedef struct PlanStream {
     size_t partition_count;
     PlanSlice *slices;
     size_t slice_count;
+    uint32_t *replayed; // replay: which reading of each slice to load again, 0 = none; else NULL
 } PlanStream;
 
 typedef struct Plan {
@@ -49,7 +50,19 @@ typedef struct Plan {
     PlanStream *streams;
     size_t stream_count;
     bool resumed;
+    // A replay: the run whose pages are loaded again under `run`, nothing being asked for; else "".
+    char landed_run[UUID_TEXT_BYTES + 1];
+    bool keeps_watermarks; // its loads prove none
+    bool rewrites;         // rows of the same content are written again
 } Plan;
+
+static inline bool plan_is_replay(const Plan *plan)
+{
+    return plan->landed_run[0] != '\0';
+}
+
+// As ETL_LOG, events and the ledger call it: that of the run, or "replay".
+const char *plan_mode_name(const Plan *plan);
 
 // What the warehouse already knows, as far as planning needs it.
 typedef struct PlanKnowledge {

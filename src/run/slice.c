@@ -49,7 +49,8 @@ void slice_free(SliceTask *task)
 SliceName slice_name(const SliceTask *task)
 {
     const PlanSlice *slice = &task->stream->slices[task->ordinal];
-    return (SliceName){.run = str_from(task->context->plan->run),
+    const Plan *plan = task->context->plan;
+    return (SliceName){.run = str_from(plan_is_replay(plan) ? plan->landed_run : plan->run),
                        .stream = stream_name(task->stream->stream),
                        .partition_key = task->stream->partitions[slice->partition].partition.key,
                        .slice = task->ordinal,
@@ -257,6 +258,9 @@ static bool finish_slice(SliceTask *task, SliceWorker *worker, Error *err)
     task->reader = NULL;
     manifest->distinct_keys += task->counts.quarantined;
     atomic_fetch_add(&task->context->counters->rows, task->counts.rows);
+    task->ended_us = task->context->env->now_us(task->context->env->state);
+    if (plan_is_replay(task->context->plan))
+        return true;
     const SliceName name = slice_name(task);
     Error there = {0};
     if (!landing_finish_slice(worker->landing, &name, manifest, &there) &&
@@ -347,6 +351,11 @@ SliceWant slice_begin(SliceTask *task, SliceWorker *worker)
         if (!use_landed_page(task, worker, &there, &task->err) ||
             (there && !ask_reader(task, &more, &task->err)))
             return fail(task);
+    }
+    if (more && plan_is_replay(task->context->plan)) {
+        (void)error_set(&task->err, ERROR_NOT_FOUND, "page %zu is not landed, or not any more",
+                        task->pages.count + 1);
+        return fail(task);
     }
     if (more)
         return SLICE_WANTS_ANSWER;

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/time.h"
 #include "connector/sync.h"
+#include "contract/discover.h"
 #include "net/http.h"
 
 #include <errno.h>
@@ -365,5 +366,105 @@ bool source_read(const SourceReadOptions *options, Env *env, Error *err)
         ok = false;
     }
     close_source(&source);
+    return ok;
+}
+
+// ------------------------------------------------------------------------ sampling
+
+enum { SAMPLE_RECORDS = 1000 };
+
+typedef struct Sampler {
+    Source source;
+    Discovery *discovery;
+    size_t count;
+} Sampler;
+
+static bool sample_record(void *state, const Stream *stream, yyjson_val *record, Error *err)
+{
+    (void)stream;
+    Sampler *sampler = state;
+    TRY(discovery_add(sampler->discovery, record, err));
+    sampler->count++;
+    return sampler->count < SAMPLE_RECORDS || error_set(err, ERROR_STOPPED, "enough records");
+}
+
+static bool sample_exchange(void *state, const HttpRequest *request, Arena *arena,
+                            HttpResponse *ret_response, Error *err)
+{
+    Sampler *sampler = state;
+    return exchange(&sampler->source, request, arena, ret_response, err);
+}
+
+static bool sample_wait(void *state, int64_t wait_us, Error *err)
+{
+    Sampler *sampler = state;
+    return wait_for(&sampler->source, wait_us, err);
+}
+
+static bool ignore_state(void *state, const Stream *stream, Str json, Error *err)
+{
+    (void)state;
+    (void)stream;
+    (void)json;
+    (void)err;
+    return true;
+}
+
+static void ignore_log(void *state, const char *level, Str text)
+{
+    (void)state;
+    (void)level;
+    (void)text;
+}
+
+static bool sample_stream(Sampler *sampler, const Stream *stream, Error *err)
+{
+    const SyncHost host = {.state = sampler,
+                           .exchange = sample_exchange,
+                           .wait = sample_wait,
+                           .record = sample_record,
+                           .checkpoint = ignore_state,
+                           .log = ignore_log,
+                           .env = &sampler->source.clock};
+    Error why = {0};
+    if (!sync_stream(sampler->source.connector, stream, NULL, &host, &why) &&
+        sampler->count < SAMPLE_RECORDS) {
+        *err = why;
+        return false;
+    }
+    return sampler->count > 0 ||
+           error_set(err, ERROR_NOT_FOUND, "stream '" STR_FMT "' has no records to draft from",
+                     STR_ARG(stream_name(stream)));
+}
+
+static bool discover(Sampler *sampler, Str name, Arena *arena, Buf *out, SourceDraft *ret_draft,
+                     Error *err)
+{
+    const Connector *connector = sampler->source.connector;
+    if (connector_stream_count(connector) == 0)
+        return error_set(err, ERROR_JOB, "the manifest has no stream");
+    const Stream *stream = connector_stream(connector, 0);
+    if (name.size > 0)
+        TRY(connector_find_stream(connector, name, &stream, err));
+    TRY(stream_check(stream, err));
+    TRY(discovery_new(arena, &sampler->discovery, err));
+    TRY(sample_stream(sampler, stream, err));
+    const Str field = stream_partition_field(stream);
+    const DiscoverOptions options = {.stream = stream_name(stream),
+                                     .cursor_field = stream_cursor(stream).field,
+                                     .partition_fields = &field,
+                                     .partition_count = field.size > 0 ? 1 : 0};
+    ret_draft->records = sampler->count;
+    return arena_copy_str(arena, stream_name(stream), &ret_draft->stream, err) &&
+           discovery_write(sampler->discovery, &options, out, err);
+}
+
+bool source_discover(const SourceReadOptions *options, Str stream, Env *env, Arena *arena, Buf *out,
+                     SourceDraft *ret_draft, Error *err)
+{
+    Sampler sampler = {.source = {.env = env, .fd = options->output_fd}};
+    const bool ok = open_source(&sampler.source, options, err) &&
+                    discover(&sampler, stream, arena, out, ret_draft, err);
+    close_source(&sampler.source);
     return ok;
 }

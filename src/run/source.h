@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/env.h"
-#include "base/str.h"
+#include "base/json.h"
 
 typedef struct SourceReadOptions {
     const char *manifest;
@@ -18,3 +18,13 @@ typedef struct SourceReadOptions {
 // Reads the catalog's streams one after the other. A stream that fails does not stop the others;
 // the result is false with the first failure, after all messages went out.
 bool source_read(const SourceReadOptions *options, Env *env, Error *err) MUST_USE;
+
+typedef struct SourceDraft {
+    Str stream;
+    size_t records; // looked at
+} SourceDraft;
+
+// Samples records of one stream (empty = the manifest's first) and appends the draft of its
+// contract to `out`. ERROR_NOT_FOUND when the stream has no records. Texts live in `arena`.
+bool source_discover(const SourceReadOptions *options, Str stream, Env *env, Arena *arena, Buf *out,
+                     SourceDraft *ret_draft, Error *err) MUST_USE;

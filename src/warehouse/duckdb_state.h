@@ -51,6 +51,8 @@ bool duck_warehouse_own(DuckWarehouse *db, const char *text, const char **ret_sq
 // The rest of the driver.
 bool duck_warehouse_prepare_tables(void *state, const TableSpec *tables, size_t count, Error *err);
 bool duck_warehouse_create_views(void *state, const ViewSpec *views, size_t count, Error *err);
+bool duck_warehouse_promote(void *state, const TableSpec *table, const Column *column, Str path,
+                            int64_t *ret_rows, Error *err);
 bool duck_warehouse_load_begin(void *state, const LoadSpec *spec, bool *ret_loaded, Error *err);
 bool duck_warehouse_load_match(void *state, const Key128 *keys, size_t count, MatchedRow *ret_rows,
                                Error *err);

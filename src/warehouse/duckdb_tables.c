@@ -1,7 +1,10 @@
 // DDL: the ledger, the tables of the contracts, and views.
 #include "warehouse/duckdb_state.h"
 
+#include "base/json.h"
 #include "base/kill.h"
+
+#include <assert.h>
 
 enum { TYPE_BYTES = 64 };
 
@@ -250,4 +253,87 @@ bool duck_warehouse_create_views(void *state, const ViewSpec *views, size_t coun
     DuckWarehouse *db = state;
     TRY(duck_warehouse_begin_call(db, err));
     return in_transaction(db, create_all_views, views, count, err);
+}
+
+// --- a path of _overflow becomes a column
+
+typedef struct Promoted {
+    const TableSpec *table;
+    const Column *column;
+    Str path;
+    int64_t rows;
+} Promoted;
+
+// {"a":{"b":null}} for "/a/b": what RFC 7396 takes out of a document.
+static bool removal_of(Str path, Buf *out, Error *err)
+{
+    size_t depth = 0;
+    Str rest = str_slice(path, 1, path.size);
+    while (rest.data != NULL) {
+        const Str part = str_split_next(&rest, '/');
+        CLEANUP(buf_done) Buf name = {0};
+        for (size_t i = 0; i < part.size; i++) {
+            const bool escaped = part.data[i] == '~' && i + 1 < part.size;
+            const char c = !escaped ? part.data[i] : part.data[i + 1] == '1' ? '/' : '~';
+            TRY(buf_append_char(&name, c, err));
+            i += escaped ? 1 : 0;
+        }
+        TRY(buf_append_char(out, '{', err) && json_write_str(buf_str(&name), out, err) &&
+            buf_append_char(out, ':', err));
+        depth++;
+    }
+    TRY(buf_append(out, STR("null"), err));
+    for (; depth > 0; depth--)
+        TRY(buf_append_char(out, '}', err));
+    return true;
+}
+
+static bool update_from_overflow(DuckWarehouse *db, Promoted *promoted, Error *err)
+{
+    CLEANUP(buf_done) Buf removal = {0};
+    CLEANUP(buf_done) Buf sql = {0};
+    char type[TYPE_BYTES];
+    duck_type_name(promoted->column, type, sizeof(type));
+    // JSON stays JSON; everything else is read from its text.
+    const bool is_json = promoted->column->type == COLUMN_JSON;
+    TRY(removal_of(promoted->path, &removal, err));
+    TRY(buf_append(&sql, STR("UPDATE "), err) && sql_table(&sql, promoted->table, "", err) &&
+        buf_append(&sql, STR(" SET "), err) && sql_name(&sql, promoted->column->name, err) &&
+        buf_printf(&sql, err,
+                   " = TRY_CAST(%s(_overflow, $1) AS %s),"
+                   " _overflow = nullif(CAST(json_merge_patch(_overflow, $2) AS VARCHAR), '{}')"
+                   " WHERE _overflow IS NOT NULL AND TRY_CAST(%s(_overflow, $1) AS %s) IS NOT NULL",
+                   is_json ? "json_extract" : "json_extract_string", type,
+                   is_json ? "json_extract" : "json_extract_string", type) &&
+        buf_append_char(&sql, '\0', err));
+    const DuckValue values[] = {duck_text(promoted->path), duck_text(buf_str(&removal))};
+    const DuckStatement statement = {.sql = sql.data, .values = values, .value_count = 2};
+    return duck_run(&db->duck, &statement, &promoted->rows, err);
+}
+
+static bool promote(DuckWarehouse *db, const void *what, size_t count, Error *err)
+{
+    (void)count;
+    Promoted *promoted = *(Promoted *const *)what;
+    TableSpec table = *promoted->table;
+    table.evolve = true; // a person asked for it
+    TRY(add_column(db, &table, promoted->column, err) &&
+        comment_on(db, &table, promoted->column, err));
+    return update_from_overflow(db, promoted, err);
+}
+
+bool duck_warehouse_promote(void *state, const TableSpec *table, const Column *column, Str path,
+                            int64_t *ret_rows, Error *err)
+{
+    DuckWarehouse *db = state;
+    assert(db->load.spec == NULL);
+    if (path.size < 2 || path.data[0] != '/')
+        return error_set(err, ERROR_JOB, "'" STR_FMT "' is no path such as /foo/bar",
+                         STR_ARG(path));
+    TRY(duck_warehouse_begin_call(db, err));
+    Promoted promoted = {.table = table, .column = column, .path = path};
+    Promoted *const what = &promoted;
+    TRY(in_transaction(db, promote, &what, 1, err));
+    *ret_rows = promoted.rows;
+    return true;
 }

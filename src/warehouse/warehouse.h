@@ -117,6 +117,12 @@ typedef struct WarehouseDriver {
     // Made anew, so that the text in the warehouse is the one given. Their tables must stand.
     bool (*create_views)(void *state, const ViewSpec *views, size_t count, Error *err);
 
+    // Adds `column` to the table where it lacks it, and fills it from what `_overflow` keeps under
+    // the JSON pointer `path`: values that fit the column's type move, others stay. Counts rows.
+    // May be NULL.
+    bool (*promote)(void *state, const TableSpec *table, const Column *column, Str path,
+                    int64_t *ret_rows, Error *err);
+
     // One load. begin() opens the transaction, fences, and sets slices[].skipped; *ret_loaded =
     // true: the ledger has it already (with this checksum, else ERROR_DATA), nothing is open.
     // `spec` stays until commit() or abort(). Any failure later: abort(). A failed commit() may

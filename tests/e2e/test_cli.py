@@ -163,5 +163,176 @@ class Events(unittest.TestCase):
             self.assertFalse((world.folder / ".pawl").exists())
 
 
+class Replay(unittest.TestCase):
+    def test_a_lost_warehouse_comes_back_from_the_landed_pages(self):
+        with World() as world:
+            world.run("historic", "--to", "2026-03-09")
+            world.advance("2026-03-12T18:00:00Z")
+            world.run("incremental")
+            world.advance("2026-03-14T18:00:00Z")
+            world.run("rehydration")
+            gone = "SELECT count(*) FROM ctm.calls WHERE _deleted_at IS NOT NULL"
+            self.assertGreater(int(world.value(gone)), 0)
+            wanted = world.digest(), world.digest("ctm.accounts"), world.value(gone)
+            marks = world.pawl("state", "show", str(world.job), "--json").stdout
+            for path in world.folder.glob("ctm.duckdb*"):
+                path.unlink()
+            world.control("stats", method="DELETE")
+            done = world.pawl("replay", str(world.job), "--json")
+            self.assertEqual(json.loads(done.stdout)["runs"], 3)
+            self.assertEqual((world.digest(), world.digest("ctm.accounts"), world.value(gone)), wanted)
+            self.assertEqual(world.pawl("state", "show", str(world.job), "--json").stdout, marks)
+            self.assertEqual(world.control("stats")["requests"], 0)
+
+    def test_over_what_stands_it_changes_nothing_and_with_rewrite_no_content(self):
+        with World() as world:
+            world.run("historic", "--to", "2026-03-09")
+            wanted = world.digest()
+            again = json.loads(world.pawl("replay", str(world.job), "--from", "2026-03-05", "--json").stdout)
+            self.assertEqual((again["inserted"], again["updated"]), (0, 0))
+            self.assertGreater(again["unchanged"], 0)
+            again = json.loads(world.pawl("replay", str(world.job), "--from", "2026-03-05", "--stream", "calls",
+                                          "--rewrite", "--json").stdout)
+            self.assertEqual(again["updated"],
+                             int(world.value("SELECT count(*) FROM ctm.calls WHERE _run_id IN (SELECT run_id FROM "
+                                             "etl_log WHERE mode = 'replay')")))
+            self.assertGreater(again["updated"], 0)
+            self.assertEqual(world.digest(), wanted)
+
+    def test_bad_words(self):
+        with World() as world:
+            for words, text in ((("--from", "soon"), "is not a day"), (("--stream", "nope"), "no stream 'nope'")):
+                done = world.pawl("replay", str(world.job), *words, check=False)
+                self.assertEqual(done.returncode, 2)
+                self.assertIn(text, done.stderr)
+
+
+class Check(unittest.TestCase):
+    def check(self, world, *words, **options):
+        done = world.pawl("check", str(world.job), "--json", *words, check=False, **options)
+        return done.returncode, json.loads(done.stdout)
+
+    def test_a_good_job_passes_and_leaves_nothing_behind(self):
+        with World() as world:
+            status, report = self.check(world)
+            self.assertEqual((status, report["ok"], report["findings"]), (0, True, []))
+            kinds = {item["check"]: item["status"] for item in report["checks"]}
+            self.assertEqual((kinds["landing store"], kinds["warehouse"], kinds["credentials"]), ("ok", "ok", "ok"))
+            self.assertFalse((world.folder / "ctm.duckdb").exists())
+            self.assertEqual([path for path in (world.folder / "lake").rglob("check-*")], [])
+            self.assertIn("next: pawl plan", world.pawl("check", str(world.job)).stdout)
+
+    def test_every_fault_is_told_at_once(self):
+        with World() as world:
+            job = json.loads(world.job.read_text())
+            job["limits"]["conections"] = 3
+            job["streams"]["cals"] = dict(job["streams"]["calls"])
+            job["streams"]["accounts"]["contract"] = "./none.json"
+            job["landing"]["path"] = "/proc/nowhere"
+            world.job.write_text(json.dumps(job))
+            status, report = self.check(world)
+            self.assertEqual((status, report["ok"]), (2, False))
+            told = " ".join(f"{finding['place']} {finding['what']} {finding['fix']}" for finding in report["findings"])
+            for part in ("/limits/conections", "did you mean", "/streams/cals", "none.json"):
+                self.assertIn(part, told)
+            self.assertIn(("landing store", "fault"), [(item["check"], item["status"]) for item in report["checks"]])
+
+    def test_a_wrong_credential_is_refused_with_its_reason(self):
+        with World() as world:
+            status, report = self.check(world, env={"CTM_CLIENT_SECRET": "canary-wrong"})
+            self.assertEqual(status, 4)
+            self.assertIn("fault", [item["status"] for item in report["checks"] if item["check"] == "credentials"])
+            self.assertNotIn("canary-wrong", json.dumps(report))
+
+    def test_an_api_that_is_not_there_is_told_and_offline_does_not_ask(self):
+        with World(job={"retry": {"attempts": 1}, "config": {"base_url": "http://127.0.0.1:9/api/v1"}}) as world:
+            status, report = self.check(world)
+            self.assertEqual(status, 8)
+            status, report = self.check(world, "--offline")
+            self.assertEqual((status, report["ok"]), (0, True))
+
+    def test_show_prints_the_effective_job_without_secrets(self):
+        with World() as world:
+            done = world.pawl("check", str(world.job), "--show", "--offline")
+            shown = json.loads(done.stdout.splitlines()[0])
+            self.assertEqual(shown["config"]["client_secret"], "***")
+            self.assertNotIn("sim-client-secret", done.stdout)
+
+
+class Contracts(unittest.TestCase):
+    def test_promoting_a_path_fills_the_past_and_changes_no_hash(self):
+        with World() as world:
+            contracts = world.folder / "contracts"
+            shutil.copytree(pathlib.Path(__file__).parents[2] / "connectors/ctm/contracts", contracts)
+            job = json.loads(world.job.read_text())
+            for name, stream in job["streams"].items():
+                stream["contract"] = f"./contracts/{name}.json"
+            world.job.write_text(json.dumps(job))
+            world.run("historic", "--to", "2026-03-09")
+            kept = world.rows("SELECT _row_key, json_extract_string(_overflow, '/cnam') FROM ctm.calls "
+                              "WHERE json_extract_string(_overflow, '/cnam') IS NOT NULL ORDER BY 1")
+            hashes = world.rows("SELECT _row_key, _row_hash FROM ctm.calls ORDER BY 1")
+            self.assertGreater(len(kept), 0)
+            done = world.pawl("contract", "promote", str(contracts / "calls.json"), "/cnam", "--job", str(world.job),
+                              "--json")
+            self.assertEqual(json.loads(done.stdout), {"column": "cnam", "tables": 1, "rows": len(kept)})
+            self.assertEqual(world.rows("SELECT _row_key, cnam FROM ctm.calls WHERE cnam IS NOT NULL ORDER BY 1"), kept)
+            self.assertEqual(world.value("SELECT count(*) FROM ctm.calls WHERE json_exists(_overflow, '/cnam')"), "0")
+            self.assertEqual(world.rows("SELECT _row_key, _row_hash FROM ctm.calls ORDER BY 1"), hashes)
+            again = world.report(world.run("incremental", "--from", "2026-03-05"))
+            self.assertEqual(again["updated"], 0)
+            twice = world.pawl("contract", "promote", str(contracts / "calls.json"), "/cnam", check=False)
+            self.assertEqual(twice.returncode, 2)
+
+    def test_discover_drafts_a_contract_that_check_accepts(self):
+        with World() as world:
+            config = world.folder / "config.json"
+            config.write_text(json.dumps({"auth": "oauth", "base_url": world.url + "/api/v1",
+                                          "client_id": "sim-client", "client_secret": "sim-client-secret"}))
+            manifest = pathlib.Path(__file__).parents[2] / "connectors/ctm/manifest.yaml"
+            draft = world.folder / "users.json"
+            words = ("discover", str(manifest), "--config", str(config), "--stream", "users", "--out", str(draft))
+            world.pawl(*words)
+            self.assertEqual(json.loads(draft.read_text())["stream"], "users")
+            self.assertEqual(world.pawl(*words, check=False).returncode, 6)  # a file that stands is left alone
+            job = json.loads(world.job.read_text())
+            job["streams"]["users"] = {"contract": "./users.json", "target": "ctm.users"}
+            world.job.write_text(json.dumps(job))
+            self.assertEqual(world.pawl("check", str(world.job), "--offline", check=False).stderr, "")
+            world.run("historic", "--to", "2026-03-02", "--stream", "users")
+            self.assertGreater(int(world.value("SELECT count(*) FROM ctm.users")), 0)
+
+
+class Words(unittest.TestCase):
+    def test_every_listed_command_has_help(self):
+        with World() as world:
+            listed = [line[2:20].strip() for line in world.pawl("--help").stdout.split("\n\n")[2].splitlines()]
+            self.assertIn("state rewind", listed)
+            for name in listed:
+                text = world.pawl(*name.split(), "--help").stdout
+                self.assertTrue(text.startswith("usage: pawl " + name), text)
+                self.assertIn("--json", text)
+
+    def test_a_misspelt_word_names_the_nearest(self):
+        with World() as world:
+            for words, text in ((("staus", "x"), "status"), (("run", "x", "--mdoe", "y"), "--mode")):
+                done = world.pawl(*words, check=False)
+                self.assertEqual(done.returncode, 2)
+                self.assertIn(text, done.stderr)
+
+    def test_schemas_in_the_repository_are_what_the_program_prints(self):
+        with World() as world:
+            for name in ("job", "contract"):
+                path = pathlib.Path(__file__).parents[2] / f"schemas/{name}.schema.json"
+                self.assertEqual(json.loads(world.pawl("schema", name).stdout), json.loads(path.read_text()), name)
+
+    def test_drivers_and_stores_are_json_when_asked(self):
+        with World() as world:
+            names = [driver["name"] for driver in json.loads(world.pawl("help", "drivers", "--json").stdout)]
+            self.assertIn("duckdb", names)
+            names = [store["name"] for store in json.loads(world.pawl("help", "stores", "--json").stdout)]
+            self.assertIn("local", names)
+
+
 if __name__ == "__main__":
     unittest.main()

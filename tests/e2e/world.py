@@ -24,8 +24,8 @@ class Site:
         return (then + datetime.timedelta(minutes=self.runs)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def command(self, *words, env=None):
-        full = dict(os.environ, CTM_CLIENT_ID="sim-client", CTM_CLIENT_SECRET="sim-client-secret",
-                    PAWL_TEST_NOW=self.now, **(env or {}))
+        full = {**os.environ, "CTM_CLIENT_ID": "sim-client", "CTM_CLIENT_SECRET": "sim-client-secret",
+                "PAWL_TEST_NOW": self.now, **(env or {})}
         return [str(BUILD / "pawl"), *words], full
 
     def pawl(self, *words, env=None, check=True, timeout=120):

@@ -1,0 +1,306 @@
+#include "run/check.h"
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "run/drivers.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#define SKEW_US_MAX (INT64_C(300) * US_PER_SECOND)
+
+enum { AUTHS_MAX = 32, PAGE_ARENA_BYTES = 1024 * 1024 * 1024 };
+
+typedef struct Checker {
+    const Job *job;
+    const CheckOptions *options;
+    Env *env;
+    Arena *arena;
+    Findings *findings;
+    CheckReport *report;
+    Connector *connector;
+} Checker;
+
+static bool add(Checker *checker, CheckStatus status, ErrorCode code, Str what, Str text,
+                Error *err)
+{
+    CheckReport *report = checker->report;
+    if (status == CHECK_FAULT && report->faults++ == 0)
+        report->code = code;
+    if (report->count == CHECK_ITEMS_MAX)
+        return true;
+    CheckItem *item = &report->items[report->count++];
+    item->status = status;
+    return arena_copy_str(checker->arena, what, &item->what, err) &&
+           arena_copy_str(checker->arena, text, &item->text, err);
+}
+
+static bool good(Checker *checker, Str what, Str text, Error *err)
+{
+    return add(checker, CHECK_GOOD, ERROR_NONE, what, text, err);
+}
+
+static bool fault(Checker *checker, Str what, const Error *why, Error *err)
+{
+    return add(checker, CHECK_FAULT, why->code, what, str_from(why->message), err);
+}
+
+// --- files
+
+static bool check_stream(Checker *checker, const JobStream *target, Error *err)
+{
+    Str place = {0};
+    TRY(arena_printf(checker->arena, &place, err, STR_FMT ": /streams/" STR_FMT,
+                     STR_ARG(checker->job->path), STR_ARG(target->name)));
+    const Stream *stream = NULL;
+    Error why = {0};
+    if (checker->connector != NULL &&
+        (!connector_find_stream(checker->connector, target->name, &stream, &why) ||
+         (target->enabled && !stream_check(stream, &why))))
+        findings_add(checker->findings, place, str_from(why.message), STR(""));
+    Contract *contract = NULL;
+    why = (Error){0};
+    if (target->contract_path.size > 0 && !contract_open(target->contract_path.data, checker->arena,
+                                                         checker->findings, &contract, &why))
+        findings_add(checker->findings, place, str_from(why.message), STR(""));
+    checker->report->streams += target->enabled ? 1 : 0;
+    return true;
+}
+
+static bool check_files(Checker *checker, Error *err)
+{
+    const Job *job = checker->job;
+    const size_t before = checker->findings->count;
+    Error why = {0};
+    if (job->connector_path.size > 0 &&
+        !connector_open(job->connector_path.data, job->config, checker->env, checker->arena,
+                        checker->findings, &checker->connector, &why))
+        findings_add(checker->findings, job->connector_path, str_from(why.message),
+                     STR("see \"connector\" in the job"));
+    if (checker->findings->count > before)
+        checker->connector = NULL;
+    for (size_t i = 0; i < job->stream_count; i++)
+        TRY(check_stream(checker, &job->streams[i], err));
+    return true;
+}
+
+// --- stores
+
+static bool probe_store(Checker *checker, Store *store, Error *err)
+{
+    char id[UUID_TEXT_BYTES + 1];
+    uuid_new(checker->env, id);
+    Str path = {0};
+    TRY(arena_printf(checker->arena, &path, err, STR_FMT "/check-%s", STR_ARG(checker->job->name),
+                     id));
+    TRY(store_put(store, path, STR("a probe of pawl check; it may be removed"), 0, err));
+    return store_remove(store, path, err);
+}
+
+static bool check_landing(Checker *checker, Error *err)
+{
+    const Str what = STR("landing store");
+    const size_t before = checker->findings->count;
+    CLEANUP(store_close) Store store = {0};
+    CLEANUP(landing_closep) Landing *landing = NULL;
+    Error why = {0};
+    const bool ok = job_open_landing(checker->job, checker->env, checker->arena, checker->findings,
+                                     &store, &landing, &why);
+    if (checker->findings->count > before)
+        return true;
+    if (!ok || !probe_store(checker, &store, &why))
+        return fault(checker, what, &why, err);
+    return good(checker, what, STR("is writable"), err);
+}
+
+static bool no_row(void *visitor, const Str *cells, size_t columns)
+{
+    (void)visitor;
+    (void)cells;
+    (void)columns;
+    return true;
+}
+
+// One that is a file which no run has made yet: may it be made?
+static bool check_new_file(Checker *checker, Str what, Error *err)
+{
+    Str path = {0};
+    Error why = {0};
+    const Str given = json_str(json_get(checker->job->warehouse_options, STR("path")));
+    TRY(file_join(checker->arena, checker->job->folder, given, &path, err));
+    Str folder = {0};
+    TRY(arena_copy_str(checker->arena, file_folder(path), &folder, err));
+    if (access(folder.data, W_OK) == 0)
+        return good(checker, what, STR("is not there yet; the first run makes it"), err);
+    (void)file_error(&why, "make the warehouse in", folder.data);
+    return fault(checker, what, &why, err);
+}
+
+static bool check_warehouse(Checker *checker, Error *err)
+{
+    const Str what = STR("warehouse");
+    const size_t before = checker->findings->count;
+    const Job *looking = NULL;
+    TRY(job_to_look(checker->job, checker->arena, &looking, err));
+    CLEANUP(warehouse_close) Warehouse warehouse = {0};
+    Error why = {0};
+    const bool ok = job_open_warehouse(looking, checker->env, checker->arena, checker->findings,
+                                       &warehouse, &why);
+    if (checker->findings->count > before)
+        return true;
+    if (ok && !job_has_warehouse(checker->job))
+        return check_new_file(checker, what, err);
+    // Preparing no table still writes the ledger's own where they lack.
+    if (ok && warehouse.driver->prepare(warehouse.state, NULL, 0, &why) &&
+        warehouse.driver->query(warehouse.state, STR("SELECT 1 AS one"), no_row, NULL, &why))
+        return good(checker, what, STR("opens and is writable"), err);
+    if (why.code == ERROR_BUSY)
+        return add(checker, CHECK_NOTE, ERROR_NONE, what, str_from(why.message), err);
+    return fault(checker, what, &why, err);
+}
+
+// --- the API
+
+static void free_reader(PageReader **reader)
+{
+    page_reader_free(*reader);
+}
+
+static void free_exchange(HttpExchange **exchange)
+{
+    http_exchange_free(*exchange);
+}
+
+static bool check_clock(Checker *checker, const HttpResponse *response, Error *err)
+{
+    int64_t there_us = 0;
+    bool has_zone = false;
+    const Str date = http_header(response, STR("date"));
+    if (!time_parse(date, STR("%a, %d %b %Y %H:%M:%S %Z"), NULL, &there_us, &has_zone))
+        return true;
+    const int64_t skew_us = response->sent_at_us - there_us;
+    if (skew_us < SKEW_US_MAX && skew_us > -SKEW_US_MAX)
+        return good(checker, STR("clock"), STR("agrees with the server's"), err);
+    Str text = {0};
+    TRY(arena_printf(checker->arena, &text, err,
+                     "is %lld minutes %s the server's: watermarks go by it, so set it right",
+                     (long long)((skew_us < 0 ? -skew_us : skew_us) / (60 * US_PER_SECOND)),
+                     skew_us < 0 ? "behind" : "ahead of"));
+    return add(checker, CHECK_NOTE, ERROR_NONE, STR("clock"), text, err);
+}
+
+static bool judge(Checker *checker, Str what, const Stream *stream, const PageOutcome *outcome,
+                  const HttpResponse *response, Error *err)
+{
+    Error why = {0};
+    Str text = {0};
+    switch (outcome->verdict) {
+    case PAGE_RECORDS:
+    case PAGE_IGNORED:
+    case PAGE_REDIRECT:
+        TRY(arena_printf(checker->arena, &text, err,
+                         STR_FMT " answered with status %d and %zu rows",
+                         STR_ARG(stream_name(stream)), response->status, outcome->record_count));
+        return good(checker, what, text, err);
+    case PAGE_LIMITED:
+    case PAGE_RETRY:
+        TRY(arena_printf(checker->arena, &text, err,
+                         STR_FMT " answered with status %d: it may be passing",
+                         STR_ARG(stream_name(stream)), response->status));
+        return add(checker, CHECK_NOTE, ERROR_NONE, what, text, err);
+    case PAGE_DENIED:
+        (void)error_set(&why, ERROR_ACCESS, STR_FMT ": " STR_FMT " (status %d)",
+                        STR_ARG(stream_name(stream)), STR_ARG(outcome->reason), response->status);
+        return fault(checker, what, &why, err);
+    case PAGE_FAILED:
+        break;
+    }
+    (void)error_set(&why, ERROR_DATA, STR_FMT ": " STR_FMT " (status %d)",
+                    STR_ARG(stream_name(stream)), STR_ARG(outcome->reason), response->status);
+    return fault(checker, what, &why, err);
+}
+
+// The first page of a stream without a parent, with yesterday as its window where it has one.
+static bool ask_stream(Checker *checker, Fetch *fetch, const Stream *stream, Error *err)
+{
+    const Str what = STR("credentials");
+    const int64_t now_us = checker->env->now_us(checker->env->state);
+    const int64_t day_us = (int64_t)(date_from_us(now_us) - 1) * US_PER_DAY;
+    const Window window = {.from_us = day_us, .to_us = day_us};
+    CLEANUP(arena_freep) Arena *arena = arena_new(PAGE_ARENA_BYTES, err);
+    TRY(arena != NULL);
+    Partition partition = {0};
+    TRY(stream_partition_from_key(stream, STR("{}"), arena, &partition, err));
+    CLEANUP(free_reader) PageReader *reader = NULL;
+    CLEANUP(free_exchange) HttpExchange *exchange = NULL;
+    HttpRequest request = {0};
+    PageOutcome outcome = {0};
+    bool more = false;
+    Error why = {0};
+    if (!page_reader_new(stream, &partition, stream_cursor(stream).exists ? &window : NULL, arena,
+                         &reader, &why) ||
+        !page_reader_request(reader, arena, &request, &more, &why) ||
+        !fetch_exchange(fetch, stream, &request, &exchange, &why))
+        return why.code == ERROR_STOPPED ? error_set(err, why.code, "%s", why.message)
+                                         : fault(checker, what, &why, err);
+    TRY(check_clock(checker, &exchange->response, err));
+    if (!page_reader_answer(reader, &exchange->response, arena, &outcome, &why))
+        return fault(checker, what, &why, err);
+    return judge(checker, what, stream, &outcome, &exchange->response, err);
+}
+
+static bool check_api(Checker *checker, Error *err)
+{
+    const FetchOptions options = {.job = checker->job,
+                                  .mode = MODE_INCREMENTAL,
+                                  .connector = checker->connector,
+                                  .env = checker->env,
+                                  .connect_to = checker->options->connect_to,
+                                  .arena = checker->arena};
+    CLEANUP(fetch_closep) Fetch *fetch = NULL;
+    TRY(fetch_open(&options, &fetch, err));
+    size_t seen[AUTHS_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < checker->job->stream_count; i++) {
+        const Stream *stream = NULL;
+        Error unknown = {0};
+        if (!checker->job->streams[i].enabled ||
+            !connector_find_stream(checker->connector, checker->job->streams[i].name, &stream,
+                                   &unknown))
+            continue;
+        while (stream_parent(stream) != NULL)
+            stream = stream_parent(stream);
+        bool known = false;
+        for (size_t k = 0; k < count; k++)
+            known = known || seen[k] == stream_auth_id(stream);
+        if (known || count == AUTHS_MAX)
+            continue;
+        seen[count++] = stream_auth_id(stream);
+        TRY(env_check_stop(checker->env, err) && ask_stream(checker, fetch, stream, err));
+    }
+    return true;
+}
+
+bool check_job(const Job *job, const CheckOptions *options, Env *env, Arena *arena,
+               Findings *findings, CheckReport *report, Error *err)
+{
+    *report = (CheckReport){0};
+    Checker checker = {.job = job,
+                       .options = options,
+                       .env = env,
+                       .arena = arena,
+                       .findings = findings,
+                       .report = report};
+    const size_t before = findings->count;
+    TRY(check_files(&checker, err));
+    TRY(check_landing(&checker, err));
+    TRY(check_warehouse(&checker, err));
+    if (options->offline)
+        return add(&checker, CHECK_NOTE, ERROR_NONE, STR("API"),
+                   STR("not asked, because of --offline"), err);
+    // With a manifest or a credential that is wrong in itself a request would only say so again.
+    if (before > 0 || checker.connector == NULL)
+        return add(&checker, CHECK_NOTE, ERROR_NONE, STR("API"),
+                   STR("not asked, because of the faults in the files"), err);
+    return check_api(&checker, err);
+}

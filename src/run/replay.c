@@ -1,0 +1,308 @@
+#include "run/replay.h"
+
+#include "run/drivers.h"
+#include "run/views.h"
+#include "store/lease.h"
+
+#include <stdio.h>
+
+typedef struct Replay {
+    const Job *job;
+    const ReplayOptions *options;
+    Env *env;
+    const EventSink *sink;
+    Arena *arena;
+    JobParts parts;
+    Lease lease;
+    Plan plan; // of the run in hand
+    LogBook *log;
+    int32_t first_day, last_day;
+} Replay;
+
+static bool note_of(Replay *replay, Str run, const char *name, Str *ret_json, bool *ret_there,
+                    Error *err)
+{
+    Error missing = {0};
+    *ret_there = landing_get_note(replay->parts.landing, run, str_from(name), replay->arena,
+                                  ret_json, &missing);
+    return *ret_there || missing.code == ERROR_NOT_FOUND ||
+           error_set(err, missing.code, "%s", missing.message);
+}
+
+// --- which slices
+
+static bool is_wanted(const Replay *replay, const PlanStream *stream, const PlanSlice *slice)
+{
+    if (replay->options->stream.size > 0 &&
+        !str_equal(replay->options->stream, stream_name(stream->stream)))
+        return false;
+    if (!stream->cursor.exists)
+        return true;
+    int64_t from_us = 0;
+    int64_t to_us = 0;
+    const Zone *zone = stream->partitions[slice->partition].zone;
+    plan_slice_bounds(stream, slice, &from_us, &to_us);
+    return to_us > zone_start_of_date(zone, replay->first_day) &&
+           from_us < zone_start_of_date(zone, replay->last_day + 1);
+}
+
+// Takes the readings that one load of the run used. *ret_there = false: there is no such load.
+static bool take_load(Replay *replay, Str run, PlanStream *stream, uint32_t ordinal,
+                      bool *ret_there, Error *err)
+{
+    char name[LANDING_NAME_BYTES_MAX + 32];
+    (void)snprintf(name, sizeof(name), STR_FMT "/loads/%06u.json",
+                   STR_ARG(stream_name(stream->stream)), ordinal);
+    Str json = {0};
+    TRY(note_of(replay, run, name, &json, ret_there, err));
+    if (!*ret_there)
+        return true;
+    yyjson_doc *doc = NULL;
+    TRY(json_parse(json, name, replay->arena, &doc, err));
+    size_t i = 0;
+    size_t count = 0;
+    yyjson_val *item = NULL;
+    yyjson_arr_foreach(json_get(yyjson_doc_get_root(doc), STR("slices")), i, count, item)
+    {
+        const uint64_t slice = yyjson_get_uint(yyjson_arr_get(item, 0));
+        if (slice >= stream->slice_count)
+            return error_set(err, ERROR_DATA, "%s: slice %llu is not in the plan", name,
+                             (unsigned long long)slice);
+        if (is_wanted(replay, stream, &stream->slices[slice]))
+            stream->replayed[slice] = (uint32_t)yyjson_get_uint(yyjson_arr_get(item, 1));
+    }
+    return true;
+}
+
+static bool choose_slices(Replay *replay, Str run, PlanStream *stream, Error *err)
+{
+    stream->replayed =
+        arena_alloc_array(replay->arena, stream->slice_count + 1, sizeof(uint32_t), err);
+    TRY(stream->replayed != NULL);
+    bool there = true;
+    for (uint32_t ordinal = 0; there; ordinal++)
+        TRY(take_load(replay, run, stream, ordinal, &there, err));
+    return true;
+}
+
+// --- one landed run
+
+static bool open_worker_landing(void *state, Arena *arena, Store *ret_store, Landing **ret_landing,
+                                Error *err)
+{
+    Replay *replay = state;
+    Findings findings = {.arena = arena};
+    TRY(job_open_landing(replay->job, replay->env, arena, &findings, ret_store, ret_landing, err));
+    return findings_check(&findings, err);
+}
+
+static bool renew_lease(void *state, Error *err)
+{
+    Replay *replay = state;
+    return lease_renew(&replay->lease, err);
+}
+
+// Makes the plan of a landed run that of its replay: another id, the same slices.
+static bool read_plan(Replay *replay, Str run, Str json, bool *ret_any, Error *err)
+{
+    const JobParts *parts = &replay->parts;
+    Plan *plan = &replay->plan;
+    *plan = (Plan){.stream_count = parts->stream_count};
+    plan->streams =
+        arena_alloc_array(replay->arena, parts->stream_count + 1, sizeof(PlanStream), err);
+    TRY(plan->streams != NULL);
+    memcpy(plan->streams, parts->streams, parts->stream_count * sizeof(PlanStream));
+    TRY(plan_read(json, replay->job, plan, replay->arena, err));
+    yyjson_doc *doc = NULL;
+    TRY(json_parse(json, "run.json", replay->arena, &doc, err));
+    if (!run_mode_parse(json_str(json_get(yyjson_doc_get_root(doc), STR("mode"))), &plan->mode))
+        return error_set(err, ERROR_DATA, "run.json: it names no mode");
+    (void)snprintf(plan->landed_run, sizeof(plan->landed_run), STR_FMT, STR_ARG(run));
+    uuid_new(replay->env, plan->run);
+    plan->rewrites = replay->options->rewrite;
+    *ret_any = false;
+    for (size_t i = 0; i < plan->stream_count; i++) {
+        PlanStream *stream = &plan->streams[i];
+        TRY(choose_slices(replay, run, stream, err));
+        for (size_t k = 0; k < stream->slice_count; k++)
+            *ret_any = *ret_any || stream->replayed[k] != 0;
+    }
+    return true;
+}
+
+static bool ended_well(Replay *replay, Str run, bool *ret_well, Error *err)
+{
+    Str json = {0};
+    bool there = false;
+    TRY(note_of(replay, run, "end.json", &json, &there, err));
+    *ret_well = there && str_find(json, STR("\"done\"")) < json.size;
+    return true;
+}
+
+static void add_report(PipelineReport *sum, const PipelineReport *one)
+{
+    sum->slices += one->slices;
+    sum->slices_failed += one->slices_failed;
+    sum->loads += one->loads;
+    sum->inserted += one->inserted;
+    sum->updated += one->updated;
+    sum->unchanged += one->unchanged;
+    sum->deleted += one->deleted;
+    sum->quarantined += one->quarantined;
+    sum->overflowed += one->overflowed;
+    sum->partitions_failed += one->partitions_failed;
+    if (sum->first_failure.size == 0)
+        sum->first_failure = one->first_failure;
+}
+
+static bool load_again(Replay *replay, PipelineReport *ret_report, Error *err)
+{
+    JobParts *parts = &replay->parts;
+    const FetchOptions fetch_options = {.job = replay->job,
+                                        .mode = replay->plan.mode,
+                                        .connector = parts->connector,
+                                        .env = replay->env,
+                                        .arena = replay->arena};
+    Fetch *fetch = NULL; // asked nothing; the pipeline closes it
+    TRY(fetch_open(&fetch_options, &fetch, err));
+    const PipelineOptions options = {.job = replay->job,
+                                     .plan = &replay->plan,
+                                     .fetch = fetch,
+                                     .landing = parts->landing,
+                                     .store = &parts->store,
+                                     .warehouse = &parts->warehouse,
+                                     .epoch = replay->lease.epoch,
+                                     .accept_deletes = true, // what was believed then is now
+                                     .sink = replay->sink,
+                                     .log = &replay->log,
+                                     .open_landing = open_worker_landing,
+                                     .tick = renew_lease,
+                                     .state = replay};
+    return pipeline_run(&options, replay->env, replay->arena, ret_report, err);
+}
+
+static void log_run(Replay *replay, const PipelineReport *report, int64_t started_us,
+                    const Error *why)
+{
+    EtlLogRow row = {.run = str_from(replay->plan.run),
+                     .job = replay->job->name,
+                     .mode = STR("replay"),
+                     .stage = STR("run"),
+                     .status = why->code != ERROR_NONE     ? STR("failed")
+                               : report->slices_failed > 0 ? STR("partial")
+                                                           : STR("ok"),
+                     ETL_LOG_NONE};
+    row.rows_inserted = report->inserted;
+    row.rows_updated = report->updated;
+    row.rows_unchanged = report->unchanged;
+    row.rows_deleted = report->deleted;
+    row.rows_quarantined = report->quarantined;
+    row.rows_overflowed = report->overflowed;
+    row.started_us = started_us;
+    row.duration_us = replay->env->now_us(replay->env->state) - started_us;
+    Error ignored = {0};
+    if (why->code != ERROR_NONE &&
+        !log_book_error_json(replay->log, why, &row.error_json, &ignored))
+        row.error_json = STR("{}");
+    log_book_add(replay->log, &row);
+    if (!log_book_write(replay->log, &replay->parts.warehouse, &ignored))
+        (void)!log_book_keep(replay->log, &replay->parts.store, replay->job->name, row.run,
+                             replay->env, &ignored);
+}
+
+static bool replay_run(Replay *replay, Str run, ReplayReport *report, Error *err)
+{
+    Str json = {0};
+    bool there = false;
+    TRY(note_of(replay, run, "run.json", &json, &there, err));
+    if (!there)
+        return true;
+    bool expired = false;
+    Str ignored = {0};
+    TRY(note_of(replay, run, "expired.json", &ignored, &expired, err));
+    if (expired) {
+        report->expired++;
+        return true;
+    }
+    bool any = false;
+    TRY(read_plan(replay, run, json, &any, err));
+    if (!any)
+        return true;
+    // Marks are proven by the whole of a run: one that left gaps, or is replayed in part, proves
+    // none.
+    bool well = false;
+    TRY(ended_well(replay, run, &well, err));
+    replay->plan.keeps_watermarks =
+        !well || replay->options->from.size > 0 || replay->options->to.size > 0;
+    PipelineReport one = {0};
+    const int64_t started_us = replay->env->now_us(replay->env->state);
+    const bool ok = load_again(replay, &one, err);
+    log_run(replay, &one, started_us, err);
+    add_report(&report->pipeline, &one);
+    report->runs++;
+    return ok || error_context(err, "replay of run " STR_FMT, STR_ARG(run));
+}
+
+// --- the whole
+
+static bool read_day(Str text, const char *option, int32_t *day, Error *err)
+{
+    return text.size == 0 || date_parse(text, day) ||
+           error_set(err, ERROR_JOB, "--%s: '" STR_FMT "' is not a day: write 2026-03-01", option,
+                     STR_ARG(text));
+}
+
+static bool replay_all(Replay *replay, ReplayReport *report, Error *err)
+{
+    JobParts *parts = &replay->parts;
+    char id[UUID_TEXT_BYTES + 1];
+    uuid_new(replay->env, id);
+    Str path = {0};
+    TRY(arena_printf(replay->arena, &path, err, STR_FMT "/leases/replay.json",
+                     STR_ARG(replay->job->name)));
+    if (!lease_take(&replay->lease, &parts->store, path, str_from(id), LEASE_TTL_US_MAX, err))
+        return error_context(err, "another replay of this job is going on");
+    TableSpec *tables =
+        arena_alloc_array(replay->arena, parts->stream_count + 1, sizeof(*tables), err);
+    TRY(tables != NULL);
+    for (size_t i = 0; i < parts->stream_count; i++)
+        tables[i] = parts->streams[i].table;
+    TRY(parts->warehouse.driver->prepare(parts->warehouse.state, tables, parts->stream_count, err));
+    TRY(views_create(parts, err));
+    Str *runs = NULL;
+    size_t count = 0;
+    TRY(landing_list_runs(parts->landing, replay->arena, &runs, &count, err));
+    for (size_t i = 0; i < count; i++)
+        TRY(env_check_stop(replay->env, err) && replay_run(replay, runs[i], report, err));
+    return true;
+}
+
+bool replay_execute(const Job *job, const ReplayOptions *options, Env *env, const EventSink *sink,
+                    Arena *arena, ReplayReport *ret_report, Error *err)
+{
+    Replay replay = {.job = job,
+                     .options = options,
+                     .env = env,
+                     .sink = sink,
+                     .arena = arena,
+                     .first_day = date_from_civil(1, 1, 3),
+                     .last_day = date_from_civil(9999, 12, 28)};
+    TRY(read_day(options->from, "from", &replay.first_day, err) &&
+        read_day(options->to, "to", &replay.last_day, err));
+    if (options->stream.size > 0 && job_find_stream(job, options->stream) == NULL)
+        return error_set(err, ERROR_JOB, "the job has no stream '" STR_FMT "'",
+                         STR_ARG(options->stream));
+    Findings *findings = arena_alloc(arena, sizeof(*findings), err);
+    TRY(findings != NULL);
+    findings->arena = arena;
+    *ret_report = (ReplayReport){0};
+    const int64_t started_us = env->monotonic_us(env->state);
+    bool ok = job_parts_open(job, STR(""), env, arena, findings, &replay.parts, err) &&
+              findings_check(findings, err) && log_book_new(&replay.log, err) &&
+              replay_all(&replay, ret_report, err);
+    ret_report->elapsed_us = env->monotonic_us(env->state) - started_us;
+    lease_release(&replay.lease);
+    log_book_free(replay.log);
+    job_parts_close(&replay.parts);
+    return ok;
+}
