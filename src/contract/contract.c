@@ -433,6 +433,10 @@ static bool read_from(Reader *reader, const ColumnSpec *spec, Str pointer, Str p
     sources[(*count)++] = source;
     Node *node = NULL;
     TRY(path_node(reader, path, &node, err));
+    if (node->privacy != PRIVACY_KEEP && (int)node->privacy != spec->privacy)
+        find(reader, pointer, STR("say the same in both places"),
+             "column '" STR_FMT "' reads this path with privacy %s, which is %s elsewhere",
+             STR_ARG(spec->name), privacies[spec->privacy], privacies[node->privacy]);
     if (spec->privacy != PRIVACY_KEEP)
         node->privacy = (Privacy)spec->privacy;
     return true;

@@ -131,6 +131,11 @@ TEST(every_fault_is_named_with_its_place)
         {"privacy path",
          "{\"stream\":\"s\",\"key\":[\"id\"],\"privacy\":{\"x\":\"hash\"},\"columns\":[" ID "]}",
          "c.json: /privacy, path x: is not a path"},
+        {"dropped, but read",
+         "{\"stream\":\"s\",\"key\":[\"id\"],\"privacy\":{\"/x\":\"drop\"},\"columns\":[" ID
+         ",{\"name\":\"a\",\"type\":\"int64\",\"from\":[\"/y\",\"/x\"]}]}",
+         "c.json: /columns/1/from/1: column 'a' reads this path with privacy keep, which is drop "
+         "elsewhere"},
         {"privacy kind", "{\"stream\":\"s\",\"key\":[\"id\"],\"privacy\":[],\"columns\":[" ID "]}",
          "c.json: /privacy: is not an object"},
         {"volatile",

@@ -167,10 +167,10 @@ TEST(every_contract_of_ctm_can_be_added_to)
     Str name = {0};
     Str calls = {0};
     CHECK_OK(file_read("connectors/ctm/contracts/calls.json", 1 << 20, arena, &calls, &err), &err);
-    const Promotion promotion = {.path = STR("/ad_content"), .type = COLUMN_STRING};
+    const Promotion promotion = {.path = STR("/new_thing"), .type = COLUMN_STRING};
     CHECK_OK(contract_promote(calls, &promotion, arena, &out, &name, &err), &err);
     const Str added =
-        STR(",\n    {\"name\": \"ad_content\", \"type\": \"string\", \"from\": \"/ad_content\"}");
+        STR(",\n    {\"name\": \"new_thing\", \"type\": \"string\", \"from\": \"/new_thing\"}");
     const size_t at = str_find(buf_str(&out), added);
     CHECK(at < out.size);
     // Nothing but that was added.
