@@ -1,0 +1,258 @@
+// Plan: which windows each mode reads, in the partitions' own days.
+#include "base/findings.h"
+#include "harness/check.h"
+#include "run/plan.h"
+
+enum { ARENA_BYTES = 32 * 1024 * 1024, MARKS = 1 };
+#define DAY_US  (INT64_C(86400) * 1000000)
+#define HOUR_US (INT64_C(3600) * 1000000)
+
+// One stream; %s is its DatetimeBasedCursor, or nothing.
+#define MANIFEST                                                                                   \
+    "version: 6.0.0\ntype: DeclarativeSource\ncheck: {type: CheckStream, stream_names: [s]}\n"     \
+    "streams:\n  - type: DeclarativeStream\n    name: s\n    retriever:\n"                         \
+    "      type: SimpleRetriever\n      requester: {type: HttpRequester, url_base: "               \
+    "\"https://api.example.com\", path: /s}\n"                                                     \
+    "      record_selector: {type: RecordSelector, extractor: {type: DpathExtractor, field_path: " \
+    "[]}}\n%s"
+#define CURSOR(step, granularity)                                                           \
+    "    incremental_sync: {type: DatetimeBasedCursor, cursor_field: at, datetime_format: " \
+    "\"%Y-%m-%d\", start_datetime: \"2020-01-01\", step: " step                             \
+    ", cursor_granularity: " granularity "}\n"
+
+typedef struct Planning {
+    Arena *arena;
+    Connector *connector;
+    Job job;
+    Plan plan;
+    PlanStream stream;
+    PlanPartition partition;
+    PlanKnowledge knowledge;
+    Watermark mark;
+} Planning;
+
+static void begin(Planning *planning, const char *cursor, const char *zone, RunMode mode)
+{
+    Error err = {0};
+    *planning = (Planning){0};
+    planning->arena = arena_new(ARENA_BYTES, &err);
+    CHECK(planning->arena != NULL);
+    char manifest[4096];
+    (void)snprintf(manifest, sizeof(manifest), MANIFEST, cursor);
+    yyjson_doc *config = NULL;
+    CHECK_OK(json_parse(STR("{}"), "config", planning->arena, &config, &err), &err);
+    Findings *findings = arena_alloc(planning->arena, sizeof(*findings), &err);
+    CHECK(findings != NULL);
+    findings->arena = planning->arena;
+    CHECK_OK(connector_open_bytes(str_from(manifest), STR("m.yaml"), yyjson_doc_get_root(config),
+                                  &test_env, planning->arena, findings, &planning->connector, &err),
+             &err);
+    CHECK_OK(findings_check(findings, &err), &err);
+    planning->plan = (Plan){.mode = mode, .streams = &planning->stream, .stream_count = 1};
+    planning->stream = (PlanStream){.partitions = &planning->partition, .partition_count = 1};
+    CHECK_OK(connector_find_stream(planning->connector, STR("s"), &planning->stream.stream, &err),
+             &err);
+    plan_bind_cursor(&planning->stream);
+    CHECK_OK(stream_partition_from_key(planning->stream.stream, STR("{}"), planning->arena,
+                                       &planning->partition.partition, &err),
+             &err);
+    planning->job.modes[MODE_INCREMENTAL].lookback_us = 2 * DAY_US;
+    CHECK_OK(plan_bind_partition(&planning->job, planning->stream.stream, str_from(zone),
+                                 planning->arena, &planning->partition, &err),
+             &err);
+}
+
+static void done(Planning *planning)
+{
+    arena_free(planning->arena);
+}
+
+static int64_t at(const char *text)
+{
+    int64_t us = 0;
+    CHECK(time_parse_iso(str_from(text), &us));
+    return us;
+}
+
+static bool cut(Planning *planning, const char *now, Error *err)
+{
+    return plan_slices(&planning->job, &planning->plan, &planning->stream, &planning->knowledge,
+                       at(now), planning->arena, err);
+}
+
+static void check_window(const Planning *planning, size_t index, const char *from, const char *to)
+{
+    char text[TIME_TEXT_BYTES];
+    CHECK(index < planning->stream.slice_count);
+    date_format((int32_t)(planning->stream.slices[index].from_us / DAY_US), text);
+    CHECK_STR(str_from(text), str_from(from));
+    date_format((int32_t)(planning->stream.slices[index].to_us / DAY_US), text);
+    CHECK_STR(str_from(text), str_from(to));
+}
+
+TEST(a_day_is_as_long_as_the_partitions_zone_has_it)
+{
+    static const struct {
+        const char *name, *zone, *day, *from, *to;
+    } rows[] = {
+        {"plain", "America/New_York", "2026-03-07", "2026-03-07T05:00:00Z", "2026-03-08T05:00:00Z"},
+        {"23 hours", "America/New_York", "2026-03-08", "2026-03-08T05:00:00Z",
+         "2026-03-09T04:00:00Z"},
+        {"25 hours", "America/New_York", "2026-11-01", "2026-11-01T04:00:00Z",
+         "2026-11-02T05:00:00Z"},
+        {"half hours", "Asia/Kolkata", "2026-03-08", "2026-03-07T18:30:00Z",
+         "2026-03-08T18:30:00Z"},
+        {"midnight is skipped", "America/Santiago", "2025-09-07", "2025-09-07T04:00:00Z",
+         "2025-09-08T03:00:00Z"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        check_row(rows[i].name);
+        Planning planning;
+        Error err = {0};
+        begin(&planning, CURSOR("P1D", "P1D"), rows[i].zone, MODE_HISTORIC);
+        planning.plan.from = str_from(rows[i].day);
+        planning.plan.to = str_from(rows[i].day);
+        CHECK_OK(cut(&planning, "2026-12-01T00:00:00Z", &err), &err);
+        CHECK_INT((int64_t)planning.stream.slice_count, 1);
+        check_window(&planning, 0, rows[i].day, rows[i].day);
+        int64_t from_us = 0;
+        int64_t to_us = 0;
+        plan_slice_bounds(&planning.stream, &planning.stream.slices[0], &from_us, &to_us);
+        CHECK_INT(from_us, at(rows[i].from));
+        CHECK_INT(to_us, at(rows[i].to));
+        CHECK(plan_slice_is_closed(&planning.stream, &planning.stream.slices[0], to_us));
+        CHECK(!plan_slice_is_closed(&planning.stream, &planning.stream.slices[0], to_us - 1));
+        done(&planning);
+    }
+}
+
+TEST(historic_reads_both_ends_and_ends_yesterday_by_itself)
+{
+    Planning planning;
+    Error err = {0};
+    begin(&planning, CURSOR("P1D", "P1D"), "America/New_York", MODE_HISTORIC);
+    planning.plan.from = STR("2026-03-08");
+    // Still the 10th in New York.
+    CHECK_OK(cut(&planning, "2026-03-11T03:00:00Z", &err), &err);
+    CHECK_INT((int64_t)planning.stream.slice_count, 2);
+    check_window(&planning, 0, "2026-03-08", "2026-03-08");
+    check_window(&planning, 1, "2026-03-09", "2026-03-09");
+    planning.plan.to = STR("2026-03-07");
+    CHECK(!cut(&planning, "2026-03-11T03:00:00Z", &err));
+    CHECK_INT(err.code, ERROR_JOB);
+    CHECK_CONTAINS(str_from(err.message), STR("is after the last"));
+    err = (Error){0};
+    planning.plan.from = STR("");
+    CHECK(!cut(&planning, "2026-03-11T03:00:00Z", &err));
+    CHECK_CONTAINS(str_from(err.message), STR("--from"));
+    done(&planning);
+}
+
+TEST(months_are_whole_months)
+{
+    Planning planning;
+    Error err = {0};
+    begin(&planning, CURSOR("P1M", "P1D"), "UTC", MODE_HISTORIC);
+    planning.plan.from = STR("2025-12-20");
+    planning.plan.to = STR("2026-02-01");
+    CHECK_OK(cut(&planning, "2026-03-11T03:00:00Z", &err), &err);
+    CHECK_INT((int64_t)planning.stream.slice_count, 3);
+    check_window(&planning, 0, "2025-12-01", "2025-12-31");
+    check_window(&planning, 1, "2026-01-01", "2026-01-31");
+    check_window(&planning, 2, "2026-02-01", "2026-02-28");
+    done(&planning);
+}
+
+TEST(incremental_reads_from_the_mark_less_the_lookback_through_tomorrow)
+{
+    Planning planning;
+    Error err = {0};
+    begin(&planning, CURSOR("P1D", "P1D"), "UTC", MODE_INCREMENTAL);
+    planning.mark = (Watermark){STR("s"), STR("{}"), at("2026-03-09T10:00:00Z")};
+    planning.knowledge = (PlanKnowledge){.watermarks = &planning.mark, .watermark_count = MARKS};
+    CHECK_OK(cut(&planning, "2026-03-10T12:00:00Z", &err), &err);
+    CHECK_INT((int64_t)planning.stream.slice_count, 5);
+    check_window(&planning, 0, "2026-03-07", "2026-03-07");
+    check_window(&planning, 4, "2026-03-11", "2026-03-11");
+
+    // A partition without a mark is filled from where history begins.
+    planning.knowledge = (PlanKnowledge){0};
+    planning.job.modes[MODE_HISTORIC].from = STR("2026-03-01");
+    CHECK_OK(cut(&planning, "2026-03-10T12:00:00Z", &err), &err);
+    check_window(&planning, 0, "2026-03-01", "2026-03-01");
+    CHECK_INT((int64_t)planning.stream.slice_count, 11);
+    done(&planning);
+}
+
+TEST(rehydration_reads_what_was_read_long_enough_ago)
+{
+    static const struct {
+        const char *name, *day, *read;
+        bool due;
+    } rows[] = {
+        {"read yesterday, within reach", "2026-03-05", "2026-03-09T11:00:00Z", true},
+        {"read an hour ago", "2026-03-05", "2026-03-10T11:00:00Z", false},
+        {"read exactly a day ago", "2026-03-05", "2026-03-09T12:00:00Z", true},
+        {"beyond the reach of every rule", "2026-01-05", "2026-01-06T00:00:00Z", false},
+        {"today is still open", "2026-03-10", "2026-03-09T11:00:00Z", false},
+        {"within reach of the monthly rule alone, read lately", "2026-02-15",
+         "2026-03-01T00:00:00Z", false},
+        {"within reach of the monthly rule alone, read long ago", "2026-02-15",
+         "2026-02-10T00:00:00Z", true},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        check_row(rows[i].name);
+        Planning planning;
+        Error err = {0};
+        int32_t day = 0;
+        CHECK(date_parse(str_from(rows[i].day), &day));
+        begin(&planning, CURSOR("P1D", "P1D"), "UTC", MODE_REHYDRATION);
+        planning.job.modes[MODE_REHYDRATION].rules[0] =
+            (RehydrationRule){.every = {.us = DAY_US}, .back = {.us = 14 * DAY_US}};
+        planning.job.modes[MODE_REHYDRATION].rules[1] =
+            (RehydrationRule){.every = {.months = 1}, .back = {.months = 2}};
+        planning.job.modes[MODE_REHYDRATION].rule_count = 2;
+        const LoadSlice slice = {.partition_key = STR("{}"),
+                                 .from_us = day * DAY_US,
+                                 .to_us = day * DAY_US,
+                                 .fetched_us = at(rows[i].read)};
+        planning.knowledge = (PlanKnowledge){.slices = &slice, .slice_count = 1};
+        CHECK_OK(cut(&planning, "2026-03-10T12:00:00Z", &err), &err);
+        CHECK_INT((int64_t)planning.stream.slice_count, rows[i].due ? 1 : 0);
+        done(&planning);
+    }
+}
+
+TEST(a_stream_without_windows_is_one_slice)
+{
+    Planning planning;
+    Error err = {0};
+    begin(&planning, "", "UTC", MODE_HISTORIC);
+    CHECK_OK(cut(&planning, "2026-03-10T12:00:00Z", &err), &err);
+    CHECK_INT((int64_t)planning.stream.slice_count, 1);
+    CHECK(!plan_slice_is_closed(&planning.stream, &planning.stream.slices[0], INT64_MAX));
+    done(&planning);
+}
+
+TEST(a_plan_is_read_back_as_it_was_written)
+{
+    Planning planning;
+    Error err = {0};
+    begin(&planning, CURSOR("P1D", "P1D"), "America/New_York", MODE_HISTORIC);
+    planning.plan.from = STR("2026-03-01");
+    planning.plan.to = STR("2026-03-03");
+    CHECK_OK(cut(&planning, "2026-03-10T12:00:00Z", &err), &err);
+    CLEANUP(buf_done) Buf text = {0};
+    CHECK_OK(plan_write(&planning.plan, &text, &err), &err);
+    PlanStream stream = {.stream = planning.stream.stream, .cursor = planning.stream.cursor};
+    Plan plan = {.mode = MODE_HISTORIC, .streams = &stream, .stream_count = 1};
+    CHECK_OK(plan_read(buf_str(&text), &planning.job, &plan, planning.arena, &err), &err);
+    CHECK(plan.resumed);
+    CHECK_STR(plan.to, STR("2026-03-03"));
+    CHECK_INT((int64_t)stream.slice_count, 3);
+    for (size_t i = 0; i < 3; i++)
+        CHECK_INT(stream.slices[i].from_us, planning.stream.slices[i].from_us);
+    CHECK_STR(stream.partitions[0].zone_name, STR("America/New_York"));
+    CHECK(!plan_read(STR("{\"version\":2}"), &planning.job, &plan, planning.arena, &err));
+    done(&planning);
+}

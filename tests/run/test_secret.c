@@ -1,0 +1,73 @@
+// Secret: what counts as one, and how references become values.
+#include "base/json.h"
+#include "harness/check.h"
+#include "run/secret.h"
+
+#include <string.h>
+
+enum { ARENA_BYTES = 4 * 1024 * 1024 };
+
+TEST(names_that_say_secret_are_secrets_and_others_are_not)
+{
+    static const char *const secret[] = {"client_secret", "password", "api_key",    "sas_token",
+                                         "refresh_token", "Token",    "private_key"};
+    static const char *const plain[] = {"key_columns", "client_id", "tokens_per_second",
+                                        "base_url",    "keyword",   "secretary"};
+    for (size_t i = 0; i < sizeof(secret) / sizeof(secret[0]); i++) {
+        check_row(secret[i]);
+        CHECK(secret_is_secret_name(str_from(secret[i])));
+    }
+    for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {
+        check_row(plain[i]);
+        CHECK(!secret_is_secret_name(str_from(plain[i])));
+    }
+}
+
+static const char *variable(void *state, const char *name)
+{
+    (void)state;
+    return strcmp(name, "A") == 0 ? "va\"lue" : NULL;
+}
+
+TEST(references_are_replaced_in_place)
+{
+    static const struct {
+        const char *text, *value, *shown, *finding;
+    } rows[] = {
+        {"plain", "plain", "plain", NULL},
+        {"${env:A}", "va\"lue", "***", NULL},
+        {"x-${env:A}-y", "x-va\"lue-y", "***", NULL},
+        {"${env:NONE}", "", "***", "NONE is not set"},
+        {"${file:/no/such/file}", "", "***", "/no/such/file"},
+        {"${vault:A}", "", "***", "unknown reference"},
+        {"${env:A", "", "", "without its }"},
+        {"costs $5", "costs $5", "costs $5", NULL},
+    };
+    Env env = {.variable = variable};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        check_row(rows[i].text);
+        Error err = {0};
+        CLEANUP(arena_freep) Arena *arena = arena_new(ARENA_BYTES, &err);
+        CLEANUP(buf_done) Buf json = {0};
+        yyjson_doc *doc = NULL;
+        yyjson_val *value = NULL;
+        yyjson_val *shown = NULL;
+        Findings findings = {.arena = arena};
+        CHECK_OK(buf_append(&json, STR("{\"m\":[{\"n\":"), &err) &&
+                     json_write_str(str_from(rows[i].text), &json, &err) &&
+                     buf_append(&json, STR("}]}"), &err) &&
+                     json_parse(buf_str(&json), "test", arena, &doc, &err),
+                 &err);
+        CHECK_OK(secret_resolve(yyjson_doc_get_root(doc), STR("f"), STR("."), &env, arena,
+                                &findings, &value, &shown, &err),
+                 &err);
+        CHECK_INT((int64_t)findings.count, rows[i].finding == NULL ? 0 : 1);
+        if (rows[i].finding != NULL) {
+            CHECK_STR(findings.items[0].place, STR("f: /m/0/n"));
+            CHECK_CONTAINS(findings.items[0].what, str_from(rows[i].finding));
+            continue;
+        }
+        CHECK_STR(json_str(json_pointer(value, STR("/m/0/n"))), str_from(rows[i].value));
+        CHECK_STR(json_str(json_pointer(shown, STR("/m/0/n"))), str_from(rows[i].shown));
+    }
+}
