@@ -129,6 +129,10 @@ bool retry_after_us(const HttpResponse *response, int64_t now_us, int64_t *ret_w
         const double most = (double)RETRY_AFTER_US_MAX / 1e6;
         wait_us = seconds < most ? (int64_t)(seconds * 1e6) : RETRY_AFTER_US_MAX;
     } else if (http_date_parse(text, now_us, &then_us)) {
+        // Both dates are the far side's: its clock and ours need not agree.
+        int64_t sent_us = 0;
+        if (http_date_parse(str_trim(http_header(response, STR("Date"))), now_us, &sent_us))
+            now_us = sent_us;
         wait_us = then_us > now_us ? then_us - now_us : 0;
     } else {
         return false;

@@ -69,6 +69,13 @@ TEST(retry_after_is_read_in_all_its_forms)
     const HttpResponse none = {0};
     int64_t wait_us = -1;
     CHECK(!retry_after_us(&none, RFC_MOMENT_US, &wait_us));
+
+    // Its clock is years away from ours: what counts is how far its two dates lie apart.
+    HttpHeader dates[] = {{STR("Date"), STR("Sun, 06 Nov 1994 08:49:07 GMT")},
+                          {STR("Retry-After"), STR("Sun, 06 Nov 1994 08:49:37 GMT")}};
+    const HttpResponse skewed = {.headers = dates, .header_count = 2};
+    CHECK(retry_after_us(&skewed, INT64_C(1800000000000000), &wait_us));
+    CHECK_INT(wait_us, 30000000);
 }
 
 TEST(two_digits_of_a_year_mean_the_nearest_past)
