@@ -12,10 +12,17 @@ enum { NAME_BYTES = 256 };
 // Written once before any thread starts; only test processes ever set them.
 bool kill_armed = false;
 static char kill_name[NAME_BYTES];
+static int kill_signal = SIGKILL;
 static int list_fd = -1;
 
 void kill_init(const char *kill_at, const char *list_path)
 {
+    static const char stop[] = "stop:";
+    kill_signal = SIGKILL;
+    if (kill_at != NULL && strncmp(kill_at, stop, sizeof(stop) - 1) == 0) {
+        kill_signal = SIGSTOP;
+        kill_at += sizeof(stop) - 1;
+    }
     if (kill_at != NULL && kill_at[0] != '\0')
         (void)snprintf(kill_name, sizeof(kill_name), "%s", kill_at);
     if (list_path != NULL && list_path[0] != '\0')
@@ -31,8 +38,8 @@ void kill_point_slow(const char *format, ...)
     (void)vsnprintf(name, sizeof(name) - 1, format, args);
     va_end(args);
     if (kill_name[0] != '\0' && strcmp(name, kill_name) == 0) {
-        (void)kill(getpid(), SIGKILL);
-        for (;;)
+        (void)kill(getpid(), kill_signal);
+        while (kill_signal == SIGKILL)
             (void)pause();
     }
     if (list_fd < 0)

@@ -8,7 +8,8 @@
 
 #include "base/error.h"
 
-// Reads PAWL_TEST_KILL_AT (die at the point of this name) and PAWL_TEST_KILL_LIST (append each name
+// Reads PAWL_TEST_KILL_AT (die at the point of this name; "stop:NAME" stands still there until
+// SIGCONT) and PAWL_TEST_KILL_LIST (append each name
 // passed to this file). Called once, at start.
 void kill_init(const char *kill_at, const char *list_path);
 
