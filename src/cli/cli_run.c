@@ -95,7 +95,7 @@ bool cli_run(Cli *cli, Error *err)
     print_report(cli, job, &report);
     if (report.pipeline.slices_failed == 0)
         return true;
-    return error_set(err, ERROR_ACCESS, "%lld slices failed: " STR_FMT,
+    return error_set(err, report.pipeline.failure, "%lld slices failed: " STR_FMT,
                      (long long)report.pipeline.slices_failed,
                      STR_ARG(report.pipeline.first_failure));
 }

@@ -831,6 +831,11 @@ static bool apply_session(Auth *auth, HttpRequest *request, Arena *arena, HttpRe
     return inject(auth, token, request, arena, err);
 }
 
+bool auth_is_none(const Auth *auth)
+{
+    return auth->spec->kind == AUTH_NONE;
+}
+
 bool auth_apply(Auth *auth, HttpRequest *request, Arena *arena, HttpRequest *ret_token_request,
                 AuthStep *ret_step, Error *err)
 {

@@ -146,6 +146,23 @@ static void fill_task(const Fetch *fetch, FetchLane *lane, FetchTask *task)
     task->request.timeout_ms = job->limits.timeout_us / 1000;
 }
 
+// Another origin was asked without our credential, so what it shows is not what we may see: an
+// empty list from there would look like a day without rows. Only what needs no credential may move.
+static bool refuse_foreign(const Fetch *fetch, FetchTask *task, Error *err)
+{
+    if (task->exchange == NULL || !task->foreign)
+        return true;
+    for (size_t i = 0; i < fetch->lane_count; i++) {
+        if (fetch->lanes[i].lane == task->lane && auth_is_none(fetch->lanes[i].auth))
+            return true;
+    }
+    http_exchange_free(task->exchange);
+    task->exchange = NULL;
+    return error_set(err, ERROR_DATA,
+                     "redirected to another origin, where no credential goes: if the API has "
+                     "moved, change the connector");
+}
+
 // --- single questions
 
 bool fetch_exchange(Fetch *fetch, const Stream *stream, const HttpRequest *request,
@@ -157,7 +174,7 @@ bool fetch_exchange(Fetch *fetch, const Stream *stream, const HttpRequest *reque
     TRY(find_lane(fetch, stream, &lane, err));
     FetchTask task = {.request = *request};
     fill_task(fetch, lane, &task);
-    TRY(fetcher_run(fetch->fetcher, &task, err));
+    TRY(fetcher_run(fetch->fetcher, &task, err) && refuse_foreign(fetch, &task, err));
     *ret_exchange = task.exchange;
     return true;
 }
@@ -167,6 +184,7 @@ bool fetch_exchange(Fetch *fetch, const Stream *stream, const HttpRequest *reque
 static void slice_answered(FetchTask *task)
 {
     SliceTask *slice = task->tag;
+    (void)!refuse_foreign(slice->fetched_by, task, &task->err);
     slice->requests += task->attempts;
     slice->retries += task->attempts > 0 ? task->attempts - 1 : 0;
     slice->waited_us += task->rate_wait_us + task->retry_wait_us;
@@ -231,5 +249,6 @@ bool fetch_put(Fetch *fetch, SliceTask *task, Error *err)
     task->fetch.tag = task;
     task->fetch.done = slice_answered;
     task->answered = fetch->answered;
+    task->fetched_by = fetch;
     return fetcher_submit(fetch->fetcher, &task->fetch, err);
 }

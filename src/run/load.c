@@ -340,8 +340,9 @@ static bool subtract(LoadTask *task, const SliceTask *slice, Key128 *keys, size_
 static bool shows_all(const SliceTask *slice)
 {
     const SliceManifest *manifest = &slice->manifest;
+    const bool tells_totals = contract_info(slice->stream->contract)->total_pointer.size > 0;
     return slice->err.code == ERROR_NONE && !manifest->totals_moved &&
-           (manifest->last_total < 0 || manifest->last_total == manifest->distinct_keys);
+           (!tells_totals || manifest->last_total == manifest->distinct_keys);
 }
 
 // The text of each partition column's value, in the contract's order; NULL where the partition

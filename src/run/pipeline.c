@@ -562,9 +562,11 @@ static void partition_failed(Pipeline *pipeline, SliceTask *task)
         Error ignored = {0};
         char name[SLICE_TEXT_BYTES];
         name_slice(task, name);
-        if (pipeline->report.first_failure.size == 0)
+        if (pipeline->report.failure == ERROR_NONE) {
+            pipeline->report.failure = task->err.code;
             (void)!arena_printf(pipeline->arena, &pipeline->report.first_failure, &ignored,
                                 "%s: %s", name, task->err.message);
+        }
     }
     partition->broken = true;
     pipeline->streams[task->stream_index].states[task->ordinal] = STATE_FAILED;
@@ -576,18 +578,20 @@ static void partition_failed(Pipeline *pipeline, SliceTask *task)
 // run.
 static bool concerns_partition_only(const SliceTask *task)
 {
+    if (task->ours)
+        return false;
     switch (task->err.code) {
     case ERROR_ACCESS:
         return task->denied;
     case ERROR_NOT_FOUND:
     case ERROR_DATA:
     case ERROR_IO:
+    case ERROR_LIMIT: // a page too large, too many pages
         return true;
     case ERROR_NONE:
     case ERROR_JOB:
     case ERROR_CONFLICT:
     case ERROR_BUSY:
-    case ERROR_LIMIT:
     case ERROR_STOPPED:
         break;
     }
@@ -640,7 +644,9 @@ static Match match_total(const Pipeline *pipeline, const SliceTask *task)
     // Pages before and after the kill speak of different sets.
     if (!manifest->in_one_go && manifest->totals_moved)
         return READ_AGAIN;
-    if (manifest->last_total < 0 || manifest->distinct_keys == manifest->last_total)
+    const bool has_total =
+        contract_info(task->stream->contract)->total_pointer.size == 0 || manifest->last_total >= 0;
+    if (has_total && (manifest->last_total < 0 || manifest->distinct_keys == manifest->last_total))
         return MATCHES;
     // The run itself was judged when it read them.
     if (plan_is_replay(pipeline->options->plan))
@@ -649,7 +655,8 @@ static Match match_total(const Pipeline *pipeline, const SliceTask *task)
         manifest->first_total < manifest->last_total ? manifest->first_total : manifest->last_total;
     const int64_t high =
         manifest->first_total < manifest->last_total ? manifest->last_total : manifest->first_total;
-    const bool between = manifest->distinct_keys >= low && manifest->distinct_keys <= high;
+    const bool between =
+        has_total && manifest->distinct_keys >= low && manifest->distinct_keys <= high;
     const int64_t now_us = pipeline->env->now_us(pipeline->env->state);
     if (!plan_slice_is_closed(task->stream, slice, now_us))
         return between ? MATCHES : MATCH_OPEN;
@@ -667,6 +674,20 @@ static bool read_again(Pipeline *pipeline, SliceTask *task, Error *err)
     emit(pipeline, event);
     return start_slice(pipeline, task->stream_index, task->ordinal, task->reading + 1,
                        task->looks + (task->resumed ? 0 : 1), task->confirms, err);
+}
+
+static void fail_match(const SliceTask *task, const char *name, Error *err)
+{
+    const SliceManifest *manifest = &task->manifest;
+    if (manifest->last_total < 0)
+        (void)error_set(err, ERROR_DATA, "%s: no total at " STR_FMT " of the answer, twice", name,
+                        STR_ARG(contract_info(task->stream->contract)->total_pointer));
+    else
+        (void)error_set(err, ERROR_DATA, "%s: the source says %lld rows and shows %lld, twice%s",
+                        name, (long long)manifest->last_total, (long long)manifest->distinct_keys,
+                        manifest->last_total > manifest->distinct_keys
+                            ? " (does it cap the rows of one question?)"
+                            : "");
 }
 
 static bool settle_confirmation(Pipeline *pipeline, SliceTask *task, Error *err)
@@ -705,12 +726,7 @@ static bool settle_whole(Pipeline *pipeline, SliceTask *task, Error *err)
     }
     case MATCH_NEVER:
         name_slice(task, name);
-        (void)error_set(err, ERROR_DATA, "%s: the source says %lld rows and shows %lld, twice%s",
-                        name, (long long)task->manifest.last_total,
-                        (long long)task->manifest.distinct_keys,
-                        task->manifest.last_total > task->manifest.distinct_keys
-                            ? " (does it cap the rows of one question?)"
-                            : "");
+        fail_match(task, name, err);
         slice_free(task);
         return false;
     case MATCH_OPEN: {
@@ -1068,7 +1084,10 @@ bool pipeline_run(const PipelineOptions *options, Env *env, Arena *arena,
         pipeline.report.slices += (int64_t)options->plan->streams[s].slice_count;
         ok = prepare_stream(&pipeline, s, err);
     }
-    ok = ok && start_threads(&pipeline, err) && loop(&pipeline, err);
+    // Loads that were looked for have opened the warehouse: others may want it until the first one.
+    Warehouse *warehouse = options->warehouse;
+    ok = ok && warehouse->driver->idle(warehouse->state, err) && start_threads(&pipeline, err) &&
+         loop(&pipeline, err);
     stop_threads(&pipeline);
     free_rest(&pipeline);
     fetch_close(options->fetch);

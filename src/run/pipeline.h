@@ -40,6 +40,7 @@ typedef struct PipelineReport {
     int64_t pages, bytes, stored_bytes, requests, retries, wait_us;
     int64_t partitions_failed;
     Str first_failure; // of a partition; empty = none. Lives in `arena`.
+    ErrorCode failure; // its kind
 } PipelineReport;
 
 // Reads and loads everything in the plan that is not in the warehouse yet. A partition that fails

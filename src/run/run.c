@@ -48,8 +48,9 @@ static bool take_lease(Execution *execution, Error *err)
         if (lease_take(&execution->lease, &execution->parts.store, path, str_from(id),
                        LEASE_TTL_US_MAX, err))
             return true;
-        if (err->code != ERROR_BUSY ||
-            execution->env->monotonic_us(execution->env->state) >= deadline_us)
+        if (err->code != ERROR_BUSY)
+            return false;
+        if (execution->env->monotonic_us(execution->env->state) >= deadline_us)
             return error_context(err, "another run of this job and mode is going on");
         if (!said) {
             Event event = {.kind = EVENT_WAITING, EVENT_NONE};
@@ -170,6 +171,28 @@ static bool resume(Execution *execution, Str run, Str json, bool *ret_resumed, E
     return true;
 }
 
+// What an earlier run could not write. Not worth this run: it waits on where that fails.
+static void deliver_log(Execution *execution)
+{
+    Error later = {0};
+    (void)!log_book_deliver(&execution->parts.store, execution->job->name,
+                            &execution->parts.warehouse, &later);
+}
+
+static bool prepare_warehouse(Execution *execution, Error *err)
+{
+    const JobParts *parts = &execution->parts;
+    TableSpec *tables =
+        arena_alloc_array(execution->arena, parts->stream_count + 1, sizeof(*tables), err);
+    TRY(tables != NULL);
+    for (size_t i = 0; i < parts->stream_count; i++)
+        tables[i] = parts->streams[i].table;
+    TRY(parts->warehouse.driver->prepare(parts->warehouse.state, tables, parts->stream_count, err));
+    TRY(views_create(&execution->parts, err));
+    deliver_log(execution);
+    return true;
+}
+
 static bool make_plan(Execution *execution, Fetch *fetch, Error *err)
 {
     Plan *plan = &execution->plan;
@@ -188,12 +211,19 @@ static bool make_plan(Execution *execution, Fetch *fetch, Error *err)
                                           .only_value = execution->options->account,
                                           .sink = execution->sink};
         TRY(partition_discover(&discover, stream, err));
+    }
+    // The warehouse is opened only now: others may want the file while the source is asked.
+    TRY(prepare_warehouse(execution, err));
+    for (size_t i = 0; i < plan->stream_count; i++) {
+        PlanStream *stream = &plan->streams[i];
         PlanKnowledge knowledge = {0};
         TRY(run_read_knowledge(&execution->parts, plan->mode, stream, &knowledge, err));
         TRY(plan_slices(execution->job, plan, stream, &knowledge, plan->created_us,
                         execution->arena, err));
         slices += (int64_t)stream->slice_count;
     }
+    const Warehouse *warehouse = &execution->parts.warehouse;
+    TRY(warehouse->driver->idle(warehouse->state, err));
     CLEANUP(buf_done) Buf text = {0};
     TRY(plan_write(plan, &text, err));
     kill_point("run note, %s", run_mode_name(plan->mode));
@@ -229,7 +259,7 @@ static bool plan_or_resume(Execution *execution, Fetch *fetch, RunReport *report
     event.text = report->resumed ? STR("resumed") : STR("new");
     if (report->resumed) {
         emit(execution, event);
-        return true;
+        return prepare_warehouse(execution, err);
     }
     TRY(make_plan(execution, fetch, err));
     emit(execution, event);
@@ -248,14 +278,6 @@ static bool end_run(Execution *execution, const RunReport *report, Error *err)
     TRY(put_end(execution, str_from(execution->plan.run), partial ? "partial" : "done", err));
     kill_point("run ended, %s", run_mode_name(execution->plan.mode));
     return true;
-}
-
-// What an earlier run could not write. Not worth this run: it waits on where that fails.
-static void deliver_log(Execution *execution)
-{
-    Error later = {0};
-    (void)!log_book_deliver(&execution->parts.store, execution->job->name,
-                            &execution->parts.warehouse, &later);
 }
 
 // Pages older than the job keeps them go. That they did, or why they did not, is on record; it
@@ -294,14 +316,6 @@ static bool execute(Execution *execution, RunReport *report, Error *err)
 {
     const JobParts *parts = &execution->parts;
     TRY(take_lease(execution, err) && open_share(execution, err));
-    TableSpec *tables =
-        arena_alloc_array(execution->arena, parts->stream_count + 1, sizeof(*tables), err);
-    TRY(tables != NULL);
-    for (size_t i = 0; i < parts->stream_count; i++)
-        tables[i] = parts->streams[i].table;
-    TRY(parts->warehouse.driver->prepare(parts->warehouse.state, tables, parts->stream_count, err));
-    TRY(views_create(&execution->parts, err));
-    deliver_log(execution);
 
     const FetchOptions fetch_options = {.job = execution->job,
                                         .mode = execution->options->mode,

@@ -272,6 +272,14 @@ static bool finish_slice(SliceTask *task, SliceWorker *worker, Error *err)
     return true;
 }
 
+static SliceWant finish(SliceTask *task, SliceWorker *worker)
+{
+    if (finish_slice(task, worker, &task->err))
+        return SLICE_IS_DONE;
+    task->ours = true;
+    return fail(task);
+}
+
 // Asks the reader for the next request. *ret_more = false: the slice is read.
 static bool ask_reader(SliceTask *task, bool *ret_more, Error *err)
 {
@@ -289,7 +297,7 @@ static SliceWant next_want(SliceTask *task, SliceWorker *worker)
         return fail(task);
     if (more)
         return SLICE_WANTS_ANSWER;
-    return finish_slice(task, worker, &task->err) ? SLICE_IS_DONE : fail(task);
+    return finish(task, worker);
 }
 
 // --- pages that an earlier attempt landed
@@ -359,7 +367,7 @@ SliceWant slice_begin(SliceTask *task, SliceWorker *worker)
     }
     if (more)
         return SLICE_WANTS_ANSWER;
-    return finish_slice(task, worker, &task->err) ? SLICE_IS_DONE : fail(task);
+    return finish(task, worker);
 }
 
 // --- answers
@@ -395,8 +403,11 @@ static SliceWant take_page(SliceTask *task, SliceWorker *worker, const HttpRespo
                            const PageOutcome *outcome)
 {
     PageInfo info = {0};
-    if (!land_page(task, worker, response, outcome, &info, &task->err) ||
-        !note_page(task, &info, &task->err) ||
+    if (!land_page(task, worker, response, outcome, &info, &task->err)) {
+        task->ours = true;
+        return fail(task);
+    }
+    if (!note_page(task, &info, &task->err) ||
         !shape_page(task, worker, outcome, info.fetched_us, &task->err))
         return fail(task);
     task->bytes += info.body_bytes;

@@ -60,13 +60,15 @@ typedef struct SliceTask {
     uint32_t looks;   // readings of this slice that this attempt has asked for before this one
     bool confirms;    // a second look for deletions: keys count, rows do not
 
-    FetchTask fetch;  // while SLICE_WANTS_ANSWER: the request in hand; afterwards its answer
-    Queue *answered;  // where it goes then
+    FetchTask fetch; // while SLICE_WANTS_ANSWER: the request in hand; afterwards its answer
+    Queue *answered; // where it goes then
+    const struct Fetch *fetched_by;
     int64_t attempts; // answers to the request in hand that asked for another try
 
     // result
     Error err;
     bool denied; // 401 or 403: the partition, not the run
+    bool ours;   // it failed at our side, say a full disk: the run, not the partition
     SliceManifest manifest;
     ShapedBatch **batches;
     size_t batch_count;
