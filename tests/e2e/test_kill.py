@@ -1,12 +1,12 @@
 """Kill -9 at named moments of a run; whoever runs next must end with the table that an undisturbed run gives.
 
 Kill points are enumerated, not drawn: the list comes from an undisturbed run. PAWL_KILLS says how many are taken, spread
-evenly over each mode's list (default 10 a mode; 0 = all, as ./dev kill does); those around the warehouse's commit always are.
+evenly over each mode's list (default 70 a mode; 0 = all, as ./dev kill does); those around the warehouse's commit always are.
 """
 import concurrent.futures, os, signal, unittest
 from world import World
 
-KILLS = int(os.environ.get("PAWL_KILLS", "10"))
+KILLS = int(os.environ.get("PAWL_KILLS", "70"))
 SETUP = {"historic": ("--from", "2026-03-04", "--to", "2026-03-09"), "incremental": (),
          "rehydration": ("--from", "2026-03-04", "--to", "2026-03-09")}
 
