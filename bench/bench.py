@@ -316,8 +316,8 @@ def part_latency():
     with two_weeks(50_000, "--latency-ms", "100", "--rate", "20") as sim:
         result = {"pawl": pawl(sim, requests_per_second=20)}
         stats = sim.stats()
-        result["pawl"]["refused"] = sum(count for status, count in stats.get("statuses", {}).items() if status == "429")
-        result["pawl"]["requests"] = stats.get("requests", 0)
+        result["pawl"]["refused"] = stats["rate_limited"]
+        result["pawl"]["requests"] = stats["requests"]
         for name in ("hand", "dlt"):
             result[name] = peer(name, sim)
         result["cdk"] = cdk(sim)
