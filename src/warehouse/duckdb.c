@@ -7,8 +7,11 @@
 
 // A row group is held raw until it is full. One of DuckDB's usual 122,880 rows of 2 KB would not
 // fit into the memory that a run may have, and would be spilled, read again, and only then be
-// written.
-enum { ROW_GROUP_ROWS = 15 * DUCK_VECTOR_ROWS };
+// written (docs/performance-duckdb.md has the numbers).
+enum {
+    ROW_GROUP_ROWS = 10 * DUCK_VECTOR_ROWS,
+    MEMORY_BYTES_MIN = 64 * 1000 * 1000, // a load of 50 columns fails below 48 MB
+};
 
 // clang-format off
 static const Field duck_warehouse_fields[] = {
@@ -25,7 +28,7 @@ static bool duck_warehouse_open(void *state, Env *env, Str base_folder, uint64_t
 {
     DuckWarehouse *db = state;
     db->env = env;
-    db->memory_bytes = memory_bytes;
+    db->memory_bytes = memory_bytes < MEMORY_BYTES_MIN ? MEMORY_BYTES_MIN : memory_bytes;
     db->lasting = arena_new(SCRATCH_BYTES_MAX, err);
     TRY(db->lasting != NULL);
     db->loading = arena_new(SCRATCH_BYTES_MAX, err);
