@@ -122,6 +122,8 @@ extern const Field contract_fields[];
 extern const Field contract_column_fields[];
 extern const Field contract_unit_fields[];
 
+extern const Column contract_system_columns[SYSTEM_COLUMNS];
+
 // The node of a member, or NULL. Few members have nodes, so this looks through them.
 static inline const Node *node_member(const Node *node, Str name)
 {
