@@ -37,7 +37,8 @@ enum {
     LANDING_KEY_BYTES_MAX = 1000, // of a partition
     LANDING_NOTE_BYTES_MAX = 64 * 1024 * 1024,
     LANDING_BODY_BYTES_MAX = 1024 * 1024 * 1024,
-    LANDING_COMPRESSION = 1, // a good LandingOptions.compression: as fast as -3 on JSON pages and 30 % smaller
+    LANDING_COMPRESSION =
+        1, // a good LandingOptions.compression: as fast as -3 on JSON pages and 30 % smaller
 };
 
 typedef struct Landing Landing;

@@ -38,6 +38,7 @@ bool path_append_name(Path *path, Str name, Error *err)
         return error_set(err, ERROR_JOB, "landing: a name must have 1 to %d bytes: '" STR_FMT "'",
                          LANDING_NAME_BYTES_MAX, STR_ARG(name));
     TRY(path_append(path, STR(""), err));
+    const size_t start = path->size;
     for (size_t i = 0; i < name.size; i++) {
         const unsigned char c = (unsigned char)name.data[i];
         char escaped[4] = {(char)c, '\0'};
@@ -45,6 +46,10 @@ bool path_append_name(Path *path, Str name, Error *err)
             (void)snprintf(escaped, sizeof(escaped), "%%%02X", c);
         TRY(append_text(path, str_from(escaped), err));
     }
+    if (path->size - start > STORE_PART_BYTES_MAX)
+        return error_set(err, ERROR_JOB,
+                         "landing: name '" STR_FMT "' has more than %d bytes as a file's name",
+                         STR_ARG(name), STORE_PART_BYTES_MAX);
     return true;
 }
 

@@ -1,6 +1,8 @@
 // Pages, manifests and notes: what is landed is read back, and damage is noticed.
 #include "lake/landing.h"
 #include "lake/page_file.h"
+#include "lake/seal.h"
+#include "lake/slice_file.h"
 
 #include "base/file.h"
 #include "harness/check.h"
@@ -14,6 +16,7 @@
 
 enum { RUN_BYTES = 256 * 1024 * 1024, BODY_BYTES = 40 * 1000 };
 
+#define KEY    "{\"account_id\":\"18\"}"
 #define RUN_ID "01890a5d-ac96-774b-bcce-b302099a8057"
 
 typedef struct World {
@@ -426,6 +429,44 @@ TEST(names_cannot_leave_their_folder)
     CHECK_INT(err.code, ERROR_JOB);
 }
 
+TEST(names_too_long_are_refused)
+{
+    WORLD(&store_local);
+    char text[LANDING_NAME_BYTES_MAX + 1];
+    memset(text, '%', sizeof(text)); // each becomes three bytes
+    SliceName name = slice_name(0);
+    PageInfo info = some_info;
+    static const size_t sizes[] = {STORE_PART_BYTES_MAX / 3, STORE_PART_BYTES_MAX / 3 + 1};
+    for (size_t i = 0; i < 2; i++) {
+        name.stream = (Str){text, sizes[i]};
+        name.run = name.stream;
+        const bool ok = landing_put_page(landing, &name, 0, STR("x"), STR(""),
+                                         HTTP_ENCODING_IDENTITY, &info, &err);
+        CHECK_INT(err.code, i == 0 ? ERROR_NONE : ERROR_JOB);
+        CHECK(ok == (i == 0));
+    }
+    name.run = STR(RUN_ID);
+    name.stream = (Str){text, sizeof(text)};
+    CHECK(!landing_put_page(landing, &name, 0, STR("x"), STR(""), HTTP_ENCODING_IDENTITY, &info,
+                            &err));
+    CHECK_INT(err.code, ERROR_JOB);
+    name.stream = STR("calls");
+    name.partition_key = (Str){text, 0};
+    CHECK_OK(
+        landing_put_page(landing, &name, 0, STR("x"), STR(""), HTTP_ENCODING_IDENTITY, &info, &err),
+        &err);
+    static char key[LANDING_KEY_BYTES_MAX + 1];
+    memset(key, '"', sizeof(key)); // the longest, and the longest when written as JSON
+    name.partition_key = (Str){key, LANDING_KEY_BYTES_MAX};
+    CHECK_OK(
+        landing_put_page(landing, &name, 0, STR("x"), STR(""), HTTP_ENCODING_IDENTITY, &info, &err),
+        &err);
+    name.partition_key.size++;
+    CHECK(!landing_put_page(landing, &name, 0, STR("x"), STR(""), HTTP_ENCODING_IDENTITY, &info,
+                            &err));
+    CHECK_INT(err.code, ERROR_DATA);
+}
+
 // --- damage
 
 // Overwrites the one file that matches below the test's lake.
@@ -529,6 +570,70 @@ TEST(damaged_manifests_and_notes_are_told)
         CHECK_INT(err.code, ERROR_DATA);
         CHECK_CONTAINS(str_from(err.message), STR("run.json"));
     }
+}
+
+// Each member of a manifest must be there, once, and be what it should; the rest of it is right.
+TEST(manifests_are_read_strictly)
+{
+    static const char text[] =
+        "{\"stream\":\"calls\",\"partition\":\"18\",\"slice\":1,\"reading\":1,\"from_us\":1,"
+        "\"to_us\":2,\"fetched_us\":3,\"first_total\":-1,\"last_total\":5,"
+        "\"totals_moved\":false,\"in_one_go\":true,\"records\":5,\"distinct_keys\":4,\"pages\":[]}";
+    const struct {
+        const char *from;
+        const char *to;
+        const char *expected; // "" = fine
+    } rows[] = {
+        {"\"slice\"", "\"slice\"", ""},
+        {"\"slice\":1,", "", "slice is missing"},
+        {"\"slice\":1", "\"slice\":-1", "slice is -1"},
+        {"\"slice\":1", "\"slice\":4294967296", "slice is 4294967296"},
+        {"\"slice\":1", "\"slice\":1.5", "slice is not a whole number"},
+        {"\"slice\":1", "\"slice\":18446744073709551615", "slice is not a whole number"},
+        {"\"slice\":1", "\"slice\":\"1\"", "slice is not a whole number"},
+        {"\"reading\":1", "\"reading\":0", "reading is 0"},
+        {"\"stream\":\"calls\"", "\"stream\":7", "stream is not a string"},
+        {"\"in_one_go\":true", "\"in_one_go\":1", "in_one_go is neither true nor false"},
+        {"\"pages\":[]", "\"pages\":{}", "pages is not an array"},
+        {"\"pages\":[]", "\"pages\":[3]", "not a JSON object"},
+        {"\"pages\":[]", "\"pages\":[{}]", "fetched_us is missing"},
+        {"\"first_total\":-1", "\"first_total\":-2", "first_total is -2"},
+        {"\"to_us\":2", "\"to_us\":0", "to_us is 0"},
+        {"\"slice\":1", "\"slice\":1,\"slice\":1", "does not know"},
+        {"\"slice\":1", "\"slice\":1,\"more\":1", "does not know"},
+        {"\"slice\":1", "\"slice\":", "line 1"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        check_row(rows[i].to);
+        Error err = {0};
+        CLEANUP(arena_freep) Arena *arena = arena_new(RUN_BYTES, &err);
+        const size_t place = str_find(STR(text), str_from(rows[i].from));
+        Str json = {NULL, 0};
+        CHECK_OK(arena_printf(arena, &json, &err, "%.*s%s%s", (int)place, text, rows[i].to,
+                              text + place + strlen(rows[i].from)),
+                 &err);
+        CLEANUP(buf_done) Buf sealed = {0};
+        CHECK_OK(seal_write("slice", json, &sealed, &err), &err);
+        SliceName name = {0};
+        SliceManifest manifest = {0};
+        const bool ok = slice_file_read(buf_str(&sealed), "file", arena, &name, &manifest, &err);
+        CHECK(ok == (rows[i].expected[0] == '\0'));
+        CHECK_INT(err.code, ok ? ERROR_NONE : ERROR_DATA);
+        CHECK_CONTAINS(str_from(err.message), str_from(rows[i].expected));
+        CHECK_INT(name.slice, ok ? 1 : 0);
+    }
+}
+
+TEST(a_newer_document_is_told_from_a_damaged_one)
+{
+    Error err = {0};
+    CLEANUP(buf_done) Buf sealed = {0};
+    Str body = {NULL, 0};
+    CHECK_OK(seal_write("note", STR("[1]"), &sealed, &err), &err);
+    sealed.data[10] = '2';
+    CHECK(!seal_read("note", buf_str(&sealed), "file", &body, &err));
+    CHECK_INT(err.code, ERROR_DATA);
+    CHECK_CONTAINS(str_from(err.message), STR("newer"));
 }
 
 TEST(a_file_in_a_wrong_place_is_told)
@@ -675,13 +780,74 @@ TEST(slices_are_visited_in_order)
         CHECK_OK(
             landing_put_note(landing, STR(RUN_ID), STR("calls/loads/000000.json"), STR("1"), &err),
             &err);
-#define KEY "{\"account_id\":\"18\"}"
         check_visit(landing, "",
                     "a stream/" KEY "/0.1:whole2 calls/" KEY "/9.1:open2 calls/" KEY
                     "/9.2:whole2 calls/" KEY "/10.1:whole2 ");
         check_visit(landing, "a stream", "a stream/" KEY "/0.1:whole2 ");
         check_visit(landing, "none", "");
     }
+}
+
+TEST(many_slices_are_visited)
+{
+    WORLD(&store_memory);
+    enum { MANY = 150 };
+    CLEANUP(buf_done) Buf expected = {0};
+    for (uint32_t i = 0; i < MANY; i++) {
+        const SliceName name = slice_name(MANY - 1 - i);
+        (void)land(&world, &name, 0);
+        CHECK_OK(buf_printf(&expected, &err, "calls/" KEY "/%u.1:open1 ", i), &err);
+    }
+    CHECK_OK(buf_append_char(&expected, '\0', &err), &err);
+    check_visit(landing, "calls", expected.data);
+    uint64_t files = 0;
+    uint64_t bytes = 0;
+    CHECK_OK(landing_expire(landing, INT64_MAX, &files, &bytes, &err), &err);
+    CHECK_INT((int64_t)files, MANY);
+    check_visit(landing, "calls", "");
+}
+
+// Somebody may have put files of their own there.
+TEST(what_is_not_ours_is_passed_over)
+{
+    WORLD(&store_memory);
+    static const char *const strange[] = {
+        "ctm/runs/notes.txt",
+        "ctm/runs/a b/run.json",
+        "ctm/runs/" RUN_ID "/x.txt",
+        "ctm/runs/" RUN_ID "/a b/0123456789abcdef/00000000/slice.json",
+        "ctm/runs/" RUN_ID "/%41/0123456789abcdef/00000000/slice.json",
+        "ctm/runs/" RUN_ID "/calls/0123/00000000/slice.json",
+        "ctm/runs/" RUN_ID "/calls/0123456789abcdef/0/slice.json",
+        "ctm/runs/" RUN_ID "/calls/0123456789abcdef/00000000.1/slice.json",
+        "ctm/runs/" RUN_ID "/calls/0123456789abcdef/00000001/other.txt",
+        "ctm/runs/" RUN_ID "/calls/0123456789abcdef/00000002/000000.json.zst", // not a page
+        "ctm/runs/" RUN_ID "/calls/0123456789abcdef/00000002/1.json.zst",
+    };
+    for (size_t i = 0; i < sizeof(strange) / sizeof(strange[0]); i++)
+        CHECK_OK(store_create(&world.store, str_from(strange[i]), STR("x"), 0, &err), &err);
+    const SliceName name = slice_name(5);
+    (void)land(&world, &name, 0);
+    check_visit(landing, "", "calls/" KEY "/5.1:open1 ");
+    Str *found = NULL;
+    size_t count = 0;
+    CHECK_OK(landing_list_runs(landing, world.arena, &found, &count, &err), &err);
+    CHECK_INT((int64_t)count, 1);
+    uint64_t files = 0;
+    uint64_t bytes = 0;
+    CHECK_OK(landing_expire(landing, INT64_MAX, &files, &bytes, &err), &err);
+    CHECK_INT((int64_t)files, 2); // the torn one as well: it may hold what must not be kept
+}
+
+TEST(a_visitor_can_fail)
+{
+    WORLD(&store_memory);
+    const SliceName name = slice_name(5);
+    (void)land(&world, &name, 0);
+    Seen seen = {.text = {.limit_bytes = 3}};
+    CHECK(!landing_visit_slices(landing, STR(RUN_ID), STR(""), note_slice, &seen, &err));
+    CHECK_INT(err.code, ERROR_LIMIT);
+    buf_done(&seen.text);
 }
 
 static const char *const runs[] = {
@@ -751,6 +917,26 @@ TEST(pages_expire_and_the_record_stays)
     CHECK_INT((int64_t)files, 0);
 }
 
+// Only a UUID of version 7 tells when its run began; others are judged by their files.
+TEST(runs_with_other_ids_expire_too)
+{
+    static const char *const ids[] = {"run-1", "01890a5d-ac96-474b-bcce-b302099a8057",
+                                      "0189xyzd-ac96-774b-bcce-b302099a8057"};
+    for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+        check_row(ids[i]);
+        WORLD(&store_memory);
+        SliceName name = slice_name(0);
+        name.run = str_from(ids[i]);
+        (void)land(&world, &name, 0);
+        uint64_t files = 0;
+        uint64_t bytes = 0;
+        CHECK_OK(landing_expire(landing, test_clock_us, &files, &bytes, &err), &err);
+        CHECK_INT((int64_t)files, 0);
+        CHECK_OK(landing_expire(landing, test_clock_us + 1, &files, &bytes, &err), &err);
+        CHECK_INT((int64_t)files, 1);
+    }
+}
+
 TEST(expiring_stops_when_asked_to)
 {
     WORLD(&store_memory);
@@ -762,6 +948,41 @@ TEST(expiring_stops_when_asked_to)
     CHECK(!landing_expire(landing, INT64_MAX, &files, &bytes, &err));
     CHECK_INT(err.code, ERROR_STOPPED);
     CHECK_INT((int64_t)files, 7);
+}
+
+// The walks as well; the memory's faults are the same ones wherever they strike.
+TEST(every_fault_of_a_walk_is_survived)
+{
+    int round = 0;
+    FAULTS() {
+        round++;
+        CLEANUP(close_world) World world = {0};
+        Error *err = &world.err;
+        fault_arm(0);
+        CHECK_OK(open_world(&world, &store_memory), err);
+        const SliceName open_slice = slice_name(1);
+        const SliceName whole_slice = slice_name(2);
+        (void)land(&world, &open_slice, 0);
+        PageInfo pages[] = {land(&world, &whole_slice, 0)};
+        const SliceManifest manifest = manifest_of(pages, 1);
+        CHECK_OK(landing_finish_slice(world.landing, &whole_slice, &manifest, err), err);
+        CLEANUP(arena_freep) Arena *arena = arena_new(RUN_BYTES, err);
+        Str *found = NULL;
+        size_t count = 0;
+        uint64_t files = 9;
+        uint64_t bytes = 9;
+        Seen seen = {0};
+        fault_arm(fault_nth);
+        const bool ok =
+            landing_list_runs(world.landing, arena, &found, &count, err) &&
+            landing_visit_slices(world.landing, STR(RUN_ID), STR(""), note_slice, &seen, err) &&
+            landing_expire(world.landing, INT64_MAX, &files, &bytes, err);
+        CHECK(ok == (err->code == ERROR_NONE));
+        CHECK(ok == (err->message[0] == '\0'));
+        CHECK_INT((int64_t)files, ok ? 2 : 9);
+        buf_done(&seen.text);
+    }
+    CHECK(round > 15);
 }
 
 enum { WORKERS = 4, WORKER_SLICES = 6 };

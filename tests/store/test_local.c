@@ -119,6 +119,23 @@ TEST(options_are_checked)
     }
 }
 
+TEST(a_path_that_leaves_no_room_is_refused)
+{
+    Error err = {0};
+    CLEANUP(arena_freep) Arena *arena = arena_new(RUN_BYTES, &err);
+    CLEANUP(buf_done) Buf json = {0};
+    CHECK_OK(buf_append(&json, STR("{\"path\":\"/"), &err), &err);
+    for (int i = 0; i < 3500; i++)
+        CHECK(buf_append_char(&json, 'x', &err));
+    CHECK_OK(buf_append(&json, STR("\"}"), &err), &err);
+    yyjson_doc *doc = NULL;
+    CHECK_OK(json_parse(buf_str(&json), "options", arena, &doc, &err), &err);
+    CLEANUP(store_close) Store store = {0};
+    CHECK(!store_open(&store, &store_local, yyjson_doc_get_root(doc), STR("o"), &test_env, arena,
+                      NULL, &err));
+    CHECK_INT(err.code, ERROR_JOB);
+}
+
 TEST(relative_paths_start_at_the_given_folder)
 {
     Error err = {0};
@@ -582,6 +599,21 @@ TEST(a_damaged_record_is_no_reason_to_start_again)
         CHECK_INT(err.code, ERROR_DATA);
         CHECK_CONTAINS(str_from(err.message), STR("lake/l"));
     }
+}
+
+TEST(an_epoch_does_not_wrap_around)
+{
+    CLEANUP(close_place) Place place = {0};
+    open_at(&place, in_folder("lake"));
+    Lease lease = {0};
+    Error err = {0};
+    CHECK_OK(store_put(&place.store, STR("l"),
+                       STR("{\"schema\":1,\"epoch\":18446744073709551615,\"holder\":\"\","
+                           "\"machine\":\"\",\"until_us\":0}"),
+                       0, &err),
+             &err);
+    CHECK(!lease_take(&lease, &place.store, STR("l"), STR("run"), LEASE_TTL_US_MIN, &err));
+    CHECK_INT(err.code, ERROR_LIMIT);
 }
 
 TEST(more_leases_than_places_are_refused)
