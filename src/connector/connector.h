@@ -121,7 +121,7 @@ size_t stream_auth_id(const Stream *stream);
 bool connector_auth(const Connector *connector, const Stream *stream, Arena *arena, Auth **ret_auth,
                     Error *err) MUST_USE;
 bool auth_is_none(const Auth *auth); // requests go out without any credential
-void auth_free(Auth *auth); // wipes tokens; NULL is fine
+void auth_free(Auth *auth);          // wipes tokens; NULL is fine
 
 typedef enum AuthStep {
     AUTH_READY,     // `request` now carries the credential
