@@ -13,10 +13,13 @@ enum {
     LOADS_AHEAD = 2, // loads handed to the writer and not finished
     NOTE_BYTES_MAX = 16 * 1024 * 1024,
     TICK_MS = 100,
+    WRITER_PAUSE_MS = 100, // without a load, before the warehouse's file is let go
     PAGE_ARENA_BYTES = 1024 * 1024 * 1024,
     DRIFT_PATHS_MAX = 100, // of a stream; the shaper knows no more of one slice
     DRIFT_TEXT_BYTES = 400,
 };
+
+#define WAREHOUSE_HOLD_US INT64_C(5000000)
 
 // Of limits.memory: shaped rows may fill so much before new slices wait for the writer, and a load
 // ends there even when it has fewer rows than limits.load_rows.
@@ -156,19 +159,37 @@ static void write_log(Pipeline *pipeline, LoadTask *load)
         (void)!log_book_write(load->log, pipeline->options->warehouse, &later);
 }
 
+// Lets go of the warehouse's file when nothing is to be written for a moment, or after a while in
+// any case: others may want it. Not after every load, since what was cached of keys and hashes
+// would be read again.
+static bool let_go(Pipeline *pipeline, int64_t *held_since_us, bool now, Error *err)
+{
+    const int64_t now_us = pipeline->env->monotonic_us(pipeline->env->state);
+    if (*held_since_us == 0 || (!now && now_us - *held_since_us < WAREHOUSE_HOLD_US))
+        return true;
+    *held_since_us = 0;
+    return pipeline->options->warehouse->driver->idle(pipeline->options->warehouse->state, err);
+}
+
 static void *writer_main(void *state)
 {
     Pipeline *pipeline = state;
+    int64_t held_since_us = 0;
     for (;;) {
-        LoadTask *load = queue_take(pipeline->to_write, -1);
-        if (load == NULL)
-            break;
+        LoadTask *load = queue_take(pipeline->to_write, WRITER_PAUSE_MS);
+        Error idle = {0};
+        if (load == NULL) {
+            // A file that cannot be closed will say so when it is opened for the next load.
+            (void)!let_go(pipeline, &held_since_us, true, &idle);
+            if (queue_is_closed(pipeline->to_write))
+                break;
+            continue;
+        }
+        if (held_since_us == 0)
+            held_since_us = pipeline->env->monotonic_us(pipeline->env->state);
         if (env_check_stop(pipeline->env, &load->err) && write_load(pipeline, load, &load->err))
             write_log(pipeline, load);
-        // Others may want the file between two loads.
-        Error idle = {0};
-        if (!pipeline->options->warehouse->driver->idle(pipeline->options->warehouse->state,
-                                                        &idle) &&
+        if (!let_go(pipeline, &held_since_us, load->err.code != ERROR_NONE, &idle) &&
             load->err.code == ERROR_NONE)
             load->err = idle;
         if (!queue_put(pipeline->written, load))
