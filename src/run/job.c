@@ -111,7 +111,7 @@ static const Field partition_fields[] = {
 static const Field landing_fields[] = {
     {"store",       FIELD_STR(RawLanding, store),    .fallback = "local", .help = "store driver"},
     {"retention",   FIELD_STR(RawLanding, retention), .fallback = "P90D", .help = "how long pages are kept"},
-    {"compression", FIELD_INT(RawLanding, compression, -7, 19), .fallback = "-1", .help = "zstd level of pages that came uncompressed"},
+    {"compression", FIELD_INT(RawLanding, compression, -7, 19), .fallback = "1", .help = "zstd level of pages that came uncompressed"},
     {0},
 };
 
