@@ -49,7 +49,8 @@ static bool print_json(const Table *table, Error *err)
                                                 : json_write_str(table->rows[i][k], &text, err)));
         TRY(buf_printf(&text, err, "]\n"));
     }
-    (void)fwrite(text.data, 1, text.size, stdout);
+    if (text.size > 0) // no rows: there is no buffer to give to fwrite()
+        (void)fwrite(text.data, 1, text.size, stdout);
     return true;
 }
 
