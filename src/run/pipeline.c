@@ -428,8 +428,9 @@ static bool prove_watermarks(Pipeline *pipeline, LoadTask *load, Error *err)
     const RunMode mode = pipeline->options->plan->mode;
     const uint32_t s = load->slices[0]->stream_index;
     const PlanStream *stream = &pipeline->options->plan->streams[s];
-    if (mode == MODE_REHYDRATION || pipeline->options->plan->to.size > 0 ||
-        pipeline->options->plan->keeps_watermarks)
+    // An incremental run over days that a person chose proves nothing about those before them.
+    const bool chosen = mode == MODE_INCREMENTAL && pipeline->options->plan->to.size > 0;
+    if (mode == MODE_REHYDRATION || chosen || pipeline->options->plan->keeps_watermarks)
         return true;
     load->watermarks =
         arena_alloc_array(load->arena, load->slice_count + 1, sizeof(Watermark), err);

@@ -20,6 +20,15 @@ class Modes(unittest.TestCase):
             again = world.report(world.run("incremental"))
             self.assertEqual((again["inserted"], again["updated"]), (0, 0))
 
+    def test_a_finished_backfill_leaves_its_watermark(self):
+        """Only where there is none yet: at the first instant behind its last day, in the account's own zone."""
+        marks = "SELECT count(*), min(watermark) FROM pawl_state WHERE kind = 'watermark' AND stream = 'calls'"
+        with World() as world:
+            world.run("historic", "--to", "2026-03-09", "--account", "1001")
+            self.assertEqual(world.rows(marks), [["1", "2026-03-10 04:00:00+00"]])  # midnight in New York, summer time
+            world.run("historic", "--from", "2026-03-02", "--to", "2026-03-04", "--account", "1001")
+            self.assertEqual(world.rows(marks), [["1", "2026-03-10 04:00:00+00"]])
+
     def test_every_stream_is_looked_at_again(self):
         streams = ["accounts", "calls", "users", "sources", "numbers", "receiving_numbers", "triggers", "lists", "contacts",
                    "call_settings", "webhooks", "custom_fields"]
