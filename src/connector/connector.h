@@ -80,7 +80,8 @@ typedef struct Window {
 // One unit of asking. `window` may be NULL when the stream has no cursor. Borrowed by the reader.
 bool page_reader_new(const Stream *stream, const Partition *partition, const Window *window,
                      Arena *arena, PageReader **ret_reader, Error *err) MUST_USE;
-void page_reader_free(PageReader *reader); // gives back what the arena does not own; NULL is fine
+void page_reader_free(PageReader *reader);   // gives back what the arena does not own; NULL is fine
+void page_reader_freep(PageReader **reader); // for CLEANUP()
 
 // The next request of the slice, without credentials (auth_apply adds them). *ret_more = false: the
 // slice is read. Strings live in `arena`, which must live until the answer was understood.

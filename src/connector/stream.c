@@ -194,6 +194,11 @@ void page_reader_free(PageReader *reader)
     buf_done(&reader->redirect);
 }
 
+void page_reader_freep(PageReader **reader)
+{
+    page_reader_free(*reader);
+}
+
 void page_reader_set_bounds(PageReader *reader, int64_t from_us, int64_t to_us)
 {
     reader->has_bounds = true;

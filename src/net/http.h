@@ -127,6 +127,7 @@ void http_client_cancel(HttpClient *client, const void *tag);
 size_t http_client_under_way(const HttpClient *client);
 void http_client_wake(HttpClient *client); // from any thread
 void http_exchange_free(HttpExchange *exchange);
+void http_exchange_freep(HttpExchange **exchange); // for CLEANUP()
 
 // One request, one answer, waiting for it: for tokens, checks, small tools. The response lives in
 // `arena`.

@@ -70,6 +70,11 @@ void http_exchange_free(HttpExchange *exchange)
         http_client_wake(client);
 }
 
+void http_exchange_freep(HttpExchange **exchange)
+{
+    http_exchange_free(*exchange);
+}
+
 // Is there room for so many bytes more? Idle buffers give way first.
 static bool within_memory(HttpClient *client, size_t more, Error *err)
 {

@@ -161,16 +161,6 @@ static bool check_warehouse(Checker *checker, Error *err)
 
 // --- the API
 
-static void free_reader(PageReader **reader)
-{
-    page_reader_free(*reader);
-}
-
-static void free_exchange(HttpExchange **exchange)
-{
-    http_exchange_free(*exchange);
-}
-
 static bool check_clock(Checker *checker, const HttpResponse *response, Error *err)
 {
     int64_t there_us = 0;
@@ -231,8 +221,8 @@ static bool ask_stream(Checker *checker, Fetch *fetch, const Stream *stream, Err
     TRY(arena != NULL);
     Partition partition = {0};
     TRY(stream_partition_from_key(stream, STR("{}"), arena, &partition, err));
-    CLEANUP(free_reader) PageReader *reader = NULL;
-    CLEANUP(free_exchange) HttpExchange *exchange = NULL;
+    CLEANUP(page_reader_freep) PageReader *reader = NULL;
+    CLEANUP(http_exchange_freep) HttpExchange *exchange = NULL;
     HttpRequest request = {0};
     PageOutcome outcome = {0};
     bool more = false;

@@ -339,8 +339,9 @@ static bool read_partitions(Reader *reader, yyjson_val *partitions, Error *err)
 
 // "landing" and "warehouse" hold the core's own members and the driver's: the driver's table checks
 // the rest.
-static bool without_members(Reader *reader, yyjson_val *object, const char *const *names,
-                            yyjson_val **ret_object, Error *err)
+// `ours` says which half is wanted: the members that `names` lists, or the others.
+static bool pick_members(Reader *reader, yyjson_val *object, const char *const *names, bool ours,
+                         yyjson_val **ret_object, Error *err)
 {
     CLEANUP(buf_done) Buf text = {0};
     TRY(buf_append_char(&text, '{', err));
@@ -350,35 +351,14 @@ static bool without_members(Reader *reader, yyjson_val *object, const char *cons
     yyjson_val *member = NULL;
     yyjson_obj_foreach(object, i, count, name, member)
     {
-        bool ours = false;
+        bool listed = false;
         for (size_t k = 0; names[k] != NULL; k++)
-            ours = ours || str_equal(json_str(name), str_from(names[k]));
-        if (ours)
+            listed = listed || str_equal(json_str(name), str_from(names[k]));
+        if (listed != ours)
             continue;
         if (text.size > 1)
             TRY(buf_append_char(&text, ',', err));
         TRY(json_write_str(json_str(name), &text, err) && buf_append_char(&text, ':', err) &&
-            json_write(member, &text, err));
-    }
-    TRY(buf_append_char(&text, '}', err));
-    yyjson_doc *doc = NULL;
-    TRY(json_parse(buf_str(&text), "job", reader->arena, &doc, err));
-    *ret_object = yyjson_doc_get_root(doc);
-    return true;
-}
-
-static bool only_members(Reader *reader, yyjson_val *object, const char *const *names,
-                         yyjson_val **ret_object, Error *err)
-{
-    CLEANUP(buf_done) Buf text = {0};
-    TRY(buf_append_char(&text, '{', err));
-    for (size_t k = 0; names[k] != NULL; k++) {
-        yyjson_val *member = json_get(object, str_from(names[k]));
-        if (member == NULL)
-            continue;
-        if (text.size > 1)
-            TRY(buf_append_char(&text, ',', err));
-        TRY(json_write_str(str_from(names[k]), &text, err) && buf_append_char(&text, ':', err) &&
             json_write(member, &text, err));
     }
     TRY(buf_append_char(&text, '}', err));
@@ -393,8 +373,8 @@ static bool read_landing(Reader *reader, yyjson_val *landing, Error *err)
     static const char *const ours[] = {"store", "retention", "compression", NULL};
     Job *job = reader->job;
     yyjson_val *core = NULL;
-    TRY(only_members(reader, landing, ours, &core, err));
-    TRY(without_members(reader, landing, ours, &job->landing_options, err));
+    TRY(pick_members(reader, landing, ours, true, &core, err));
+    TRY(pick_members(reader, landing, ours, false, &job->landing_options, err));
     RawLanding raw = {0};
     TRY(field_read(landing_fields, core, job->path, STR("/landing"), reader->arena, &raw,
                    reader->findings, err));
@@ -414,7 +394,7 @@ static bool read_warehouse(Reader *reader, yyjson_val *warehouse, Error *err)
                      STR("write \"driver\": \"duckdb\""));
     else
         TRY(arena_copy_str(reader->arena, json_str(driver), &job->warehouse_driver, err));
-    return without_members(reader, warehouse, ours, &job->warehouse_options, err);
+    return pick_members(reader, warehouse, ours, false, &job->warehouse_options, err);
 }
 
 static bool read_zone(Reader *reader, Str name, Error *err)

@@ -117,23 +117,13 @@ static bool understand(ParentRead *read, PageReader *reader, const HttpExchange 
     return true;
 }
 
-static void free_exchange(HttpExchange **exchange)
-{
-    http_exchange_free(*exchange);
-}
-
-static void free_reader(PageReader **reader)
-{
-    page_reader_free(*reader);
-}
-
 static bool read_parent(ParentRead *read, Error *err)
 {
     CLEANUP(arena_freep) Arena *arena = arena_new(PAGE_ARENA_BYTES, err);
     TRY(arena != NULL);
     const Window window = {.from_us = read->slice->from_us, .to_us = read->slice->to_us};
     const PlanPartition *parent = &read->parent->partitions[read->slice->partition];
-    CLEANUP(free_reader) PageReader *reader = NULL;
+    CLEANUP(page_reader_freep) PageReader *reader = NULL;
     TRY(page_reader_new(read->parent->stream, &parent->partition,
                         read->parent->cursor.exists ? &window : NULL, arena, &reader, err));
     HttpRequest request = {0};
@@ -149,7 +139,7 @@ static bool read_parent(ParentRead *read, Error *err)
         }
         if (!more)
             return true;
-        CLEANUP(free_exchange) HttpExchange *exchange = NULL;
+        CLEANUP(http_exchange_freep) HttpExchange *exchange = NULL;
         TRY(fetch_exchange(read->options->fetch, read->parent->stream, &request, &exchange, err));
         TRY(understand(read, reader, exchange, &attempts, &again, &end, err));
     }

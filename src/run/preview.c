@@ -12,16 +12,6 @@ typedef struct Sampler {
     int64_t totals, sampled, records, bytes, unknown;
 } Sampler;
 
-static void free_exchange(HttpExchange **exchange)
-{
-    http_exchange_free(*exchange);
-}
-
-static void free_reader(PageReader **reader)
-{
-    page_reader_free(*reader);
-}
-
 // Asks for the first page of one slice. A refusal is no error here: the run itself would go on with
 // the others.
 static bool sample_slice(Sampler *sampler, const PlanStream *stream, const PlanSlice *slice,
@@ -30,7 +20,7 @@ static bool sample_slice(Sampler *sampler, const PlanStream *stream, const PlanS
     const Window window = {.from_us = slice->from_us, .to_us = slice->to_us};
     CLEANUP(arena_freep) Arena *arena = arena_new(PAGE_ARENA_BYTES, err);
     TRY(arena != NULL);
-    CLEANUP(free_reader) PageReader *reader = NULL;
+    CLEANUP(page_reader_freep) PageReader *reader = NULL;
     TRY(page_reader_new(stream->stream, &stream->partitions[slice->partition].partition,
                         stream->cursor.exists ? &window : NULL, arena, &reader, err));
     HttpRequest request = {0};
@@ -38,7 +28,7 @@ static bool sample_slice(Sampler *sampler, const PlanStream *stream, const PlanS
     TRY(page_reader_request(reader, arena, &request, &more, err));
     if (!more)
         return true;
-    CLEANUP(free_exchange) HttpExchange *exchange = NULL;
+    CLEANUP(http_exchange_freep) HttpExchange *exchange = NULL;
     TRY(fetch_exchange(sampler->fetch, stream->stream, &request, &exchange, err));
     PageOutcome outcome = {0};
     arena_reset(sampler->page_arena);

@@ -20,7 +20,7 @@ enum {
 
 // Counters that the progress line reads while workers add to them.
 typedef struct RunCounters {
-    atomic_llong pages, records, rows, bytes, stored_bytes, requests, retries, wait_us, refetched;
+    atomic_llong pages, records, rows, bytes, stored_bytes, requests, retries, wait_us;
     atomic_llong batch_bytes; // of shaped rows that are not in the warehouse yet
 } RunCounters;
 
