@@ -138,16 +138,29 @@ bool file_write(const char *path, Str bytes, Error *err)
     return sync_folder(path, err);
 }
 
-bool file_create(const char *path, Str bytes, Error *err)
+static bool move_in(const char *scratch, const char *path, Error *err)
 {
-    char scratch[PATH_MAX];
-    TRY(write_scratch(path, bytes, scratch, err));
     // link() fails where rename() would silently replace.
     const bool linked = !faulty() && link(scratch, path) == 0;
     if (!linked)
         file_error(err, "create", path);
     (void)unlink(scratch);
     return linked && sync_folder(path, err);
+}
+
+bool file_create(const char *path, Str bytes, Error *err)
+{
+    char scratch[PATH_MAX];
+    TRY(write_scratch(path, bytes, scratch, err));
+    return move_in(scratch, path, err);
+}
+
+bool file_move_in(const char *scratch, const char *path, Error *err)
+{
+    CLEANUP(close_fd) int fd = faulty() ? -1 : open(scratch, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) != 0)
+        return file_error(err, "flush", scratch);
+    return move_in(scratch, path, err);
 }
 
 // Creates one folder below a folder that is there. Whether it survives a crash is up to its parent.

@@ -20,6 +20,11 @@ bool file_write(const char *path, Str bytes, Error *err) MUST_USE;
 // Like file_write(), but ERROR_CONFLICT when `path` exists (link(2), so of two writers one wins).
 bool file_create(const char *path, Str bytes, Error *err) MUST_USE;
 
+// The same for a file that somebody else wrote: `scratch`, on the same file system and closed by
+// all, is flushed and becomes `path`; ERROR_CONFLICT when that exists. `scratch` is gone either
+// way, unless it could not be flushed.
+bool file_move_in(const char *scratch, const char *path, Error *err) MUST_USE;
+
 // Creates the folder and its parents, readable by the owner only; one that is there is fine.
 bool file_make_folder(const char *path, Error *err) MUST_USE;
 

@@ -78,7 +78,7 @@ static bool open_file(DuckWarehouse *db, Error *err)
                                  .settings = "SET write_buffer_row_group_count = 1"};
     const int64_t deadline_us = db->env->monotonic_us(db->env->state) + db->lock_wait_us;
     kill_point("warehouse open");
-    while (!duck_open(&db->duck, &options, err)) {
+    while (!duck_warehouse_create_file(&options, err) || !duck_open(&db->duck, &options, err)) {
         if (err->code != ERROR_BUSY)
             return false;
         if (db->env->monotonic_us(db->env->state) >= deadline_us)

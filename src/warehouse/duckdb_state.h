@@ -44,6 +44,10 @@ typedef struct DuckWarehouse {
 // Opens the file unless it is open, waiting for its lock; empties the scratch arena.
 bool duck_warehouse_begin_call(DuckWarehouse *db, Error *err) MUST_USE;
 
+// Makes the database file that `options` name, when it is not there, whole or not at all; removes
+// what an attempt that was cut off left behind. ERROR_BUSY while another process makes it.
+bool duck_warehouse_create_file(const DuckOptions *options, Error *err) MUST_USE;
+
 // sql_expand() with the ledger's schema, in scratch.
 bool duck_warehouse_own(DuckWarehouse *db, const char *text, const char **ret_sql,
                         Error *err) MUST_USE;

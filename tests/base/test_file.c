@@ -136,6 +136,35 @@ TEST(a_write_is_whole_or_not_at_all)
     }
 }
 
+TEST(a_file_made_elsewhere_is_moved_in_once)
+{
+    FAULTS() {
+        Error err = {0};
+        const char *folder = in_folder("moved");
+        char scratch[PATH_MAX], path[PATH_MAX];
+        (void)snprintf(scratch, sizeof(scratch), "%s/scratch", folder);
+        (void)snprintf(path, sizeof(path), "%s/path", folder);
+        fault_arm(0);
+        CHECK_OK(file_make_folder(folder, &err), &err);
+        CHECK_OK(file_remove(path, &err), &err);
+        CHECK_OK(file_write(scratch, STR("whole"), &err), &err);
+        fault_arm(fault_nth);
+        const bool ok = file_move_in(scratch, path, &err);
+        CHECK(ok == !fault_disarm());
+        CHECK(ok == (err.code == ERROR_NONE));
+        CHECK(!ok || !file_exists(scratch));
+        CHECK(!ok || file_exists(path));
+        CHECK_OK(file_write(scratch, STR("second"), &err), &err);
+        err = (Error){0};
+        if (!ok)
+            continue;
+        CHECK(!file_move_in(scratch, path, &err));
+        CHECK_INT(err.code, ERROR_CONFLICT);
+        CLEANUP(arena_freep) Arena *arena = arena_new(RUN_BYTES, &err);
+        CHECK_STR(content(path, arena), STR("whole"));
+    }
+}
+
 TEST(folders_are_made_with_their_parents)
 {
     Error err = {0};

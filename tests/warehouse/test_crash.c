@@ -165,6 +165,9 @@ TEST(killed_at_any_point_and_run_again_it_is_as_if_nothing_had_happened)
     }
     CHECK(seen_before(points, count, STR("commit, orders load 1")));
     CHECK(seen_before(points, count, STR("committed, orders load 2")));
+    CHECK(seen_before(points, count, STR("warehouse create")));
+    CHECK(seen_before(points, count, STR("warehouse link")));
+    CHECK(seen_before(points, count, STR("warehouse linked")));
     CHECK(seen_before(points, count, STR("warehouse prepare")));
     CHECK(seen_before(points, count, STR("log appended")));
 
@@ -293,6 +296,13 @@ TEST(a_process_that_was_killed_holds_nothing)
 
 // ---- no room, no right ----
 
+static void check_nothing_left_beside(const char *path)
+{
+    char left[PATH_BYTES + 8];
+    (void)snprintf(left, sizeof(left), "%s.new", path);
+    CHECK(!file_exists(left));
+}
+
 static bool load_many(Rig *rig, const char *run, Error *err)
 {
     static RigRow rows[RIG_ROWS_MAX];
@@ -336,6 +346,85 @@ TEST(a_full_disk_is_named_and_nothing_is_half_written)
     CHECK_STR(rig_query(&rig, "SELECT count(*) FROM shop.\"or\"\"ders\""), STR("0"));
     CHECK_OK(load_many(&rig, "r1", &err), &err);
     CHECK_STR(rig_query(&rig, "SELECT count(*) FROM shop.\"or\"\"ders\""), STR("10000"));
+}
+
+// A file of which DuckDB could write a part only is one that it cannot open any more.
+TEST(a_disk_that_is_full_at_the_first_byte_leaves_nothing_unreadable)
+{
+    struct rlimit limit;
+    CHECK(getrlimit(RLIMIT_FSIZE, &limit) == 0);
+    CHECK(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+    const rlim_t rooms[] = {0, 100, 4096, 5000, 8192, 12000};
+    for (size_t i = 0; i < sizeof(rooms) / sizeof(rooms[0]); i++) {
+        char name[32], path[PATH_BYTES];
+        (void)snprintf(name, sizeof(name), "room for %d bytes", (int)rooms[i]);
+        check_row(name);
+        (void)snprintf(name, sizeof(name), "%zu.duckdb", i);
+        path_in_folder(path, name);
+        CLEANUP(rig_close) Rig rig = {0};
+        rig_open(&rig, &warehouse_duckdb, path, "");
+        Error err = {0};
+        CHECK(setrlimit(RLIMIT_FSIZE,
+                        &(struct rlimit){.rlim_cur = rooms[i], .rlim_max = limit.rlim_max}) == 0);
+        CHECK(!rig.driver->prepare(rig.state, &rig_table, 1, &err));
+        CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+        CHECK_INT(err.code, ERROR_LIMIT);
+        CHECK_CONTAINS(str_from(err.message), str_from(name));
+        rig_prepare(&rig);
+        CHECK_STR(rig_query(&rig, "SELECT count(*) FROM shop.\"or\"\"ders\""), STR("0"));
+        check_nothing_left_beside(path);
+    }
+}
+
+// What a power cut may leave of an attempt, and a log whose database somebody removed.
+TEST(leftovers_of_a_creation_are_not_in_the_way)
+{
+    char path[PATH_BYTES], left[PATH_BYTES];
+    path_in_folder(path, "new.duckdb");
+    Error err = {0};
+    path_in_folder(left, "new.duckdb.new");
+    CHECK(mkdir(left, 0700) == 0);
+    const char *const names[] = {"new.duckdb.new/file", "new.duckdb.new/file.wal",
+                                 "new.duckdb.new/lock", "new.duckdb.wal"};
+    for (int i = 0; i < 4; i++) {
+        path_in_folder(left, names[i]);
+        CHECK_OK(file_write(left, STR("torn"), &err), &err);
+    }
+    {
+        CLEANUP(rig_close) Rig rig = {0};
+        rig_open(&rig, &warehouse_duckdb, path, "");
+        rig_prepare(&rig);
+        check_nothing_left_beside(path);
+    }
+    // Killed when all was done but tidying up: a second name of the standing file.
+    path_in_folder(left, "new.duckdb.new");
+    CHECK(mkdir(left, 0700) == 0);
+    path_in_folder(left, "new.duckdb.new/file");
+    CHECK(link(path, left) == 0);
+    CLEANUP(rig_close) Rig rig = {0};
+    rig_open(&rig, &warehouse_duckdb, path, "");
+    CHECK_STR(rig_query(&rig, "SELECT count(*) FROM shop.\"or\"\"ders\""), STR("0"));
+    check_nothing_left_beside(path);
+}
+
+TEST(who_comes_while_another_creates_the_file_waits)
+{
+    char path[PATH_BYTES], name[PATH_BYTES];
+    path_in_folder(path, "new.duckdb");
+    path_in_folder(name, "new.duckdb.new");
+    CHECK(mkdir(name, 0700) == 0);
+    path_in_folder(name, "new.duckdb.new/lock");
+    Error err = {0};
+    int other = -1;
+    CHECK_OK(file_lock(name, &other, &err), &err);
+    CLEANUP(rig_close) Rig rig = {0};
+    rig_open(&rig, &warehouse_duckdb, path, ", \"lock_wait\": \"PT7S\"");
+    CHECK(!rig.driver->prepare(rig.state, &rig_table, 1, &err));
+    CHECK_INT(err.code, ERROR_BUSY);
+    CHECK_CONTAINS(str_from(err.message), STR("waited 7 s"));
+    file_unlock(other);
+    rig_prepare(&rig);
+    check_nothing_left_beside(path);
 }
 
 // Root may write anywhere, so it is left first.
