@@ -23,6 +23,7 @@ static bool print_json(const ReplayReport *report, Error *err)
     out_int(&out, "deleted", p->deleted);
     out_int(&out, "quarantined", p->quarantined);
     out_int(&out, "overflowed", p->overflowed);
+    out_int(&out, "forgotten", p->forgotten);
     out_close(&out, '}');
     return out_print(&out);
 }

@@ -24,6 +24,7 @@ const Field contract_column_fields[] = {
     {"zone",           FIELD_STR(ColumnSpec, zone), .help = "IANA zone of times that name none; default: the account's"},
     {"unit",           FIELD_JSON(ColumnSpec, unit), .help = "\"ms\": milliseconds become seconds; {\"ms_if_over\": path, \"less\": path, \"or_over\": number}: only where over it"},
     {"phone",          FIELD_STR(ColumnSpec, phone), .help = "country of numbers written without one (\"US\"): the column holds E.164"},
+    {"person",         FIELD_CHOICE(ColumnSpec, person, contract_persons), .fallback = "none", .help = "phone, email or id: the record is about the person it names (pawl forget)"},
     {"privacy",        FIELD_CHOICE(ColumnSpec, privacy, contract_privacies), .fallback = "keep", .help = "keep, mask, hash or drop; holds for every path the column names"},
     {0},
 };

@@ -13,6 +13,8 @@ typedef struct ContractSpec {
     yyjson_val *volatile_paths;
     yyjson_val *known;
     yyjson_val *privacy;
+    yyjson_val *person;
+    Str redacted;
     yyjson_val *columns;
 } ContractSpec;
 
@@ -30,6 +32,8 @@ const Field contract_fields[] = {
     {"volatile",       FIELD_JSON(ContractSpec, volatile_paths), .help = "paths that _row_hash does not look at: an array; * stands for any member or element"},
     {"known",          FIELD_JSON(ContractSpec, known), .help = "paths that stay in _overflow on purpose: an array; never reported as drift"},
     {"privacy",        FIELD_JSON(ContractSpec, privacy), .help = "path -> keep, mask, hash or drop"},
+    {"person",         FIELD_JSON(ContractSpec, person), .help = "path -> phone, email or id: paths without a column that tell about whom a record is; * stands for any member or element"},
+    {"redacted",       FIELD_STR(ContractSpec, redacted), .help = "path that is true once the source took a record's content away: older copies go then"},
     {"columns",        FIELD_JSON(ContractSpec, columns), .required = true, .help = "the columns of the table, in order"},
     {0},
 };
@@ -137,6 +141,14 @@ static bool read_partition(Reader *reader, Error *err)
     return true;
 }
 
+static bool read_redacted(Reader *reader, Str path, Error *err)
+{
+    reader->contract->redacted_source = NO_SOURCE;
+    if (path.size == 0 || !path_is_fine(reader, STR("/redacted"), path, false))
+        return true;
+    return path_source(reader, path, &reader->contract->redacted_source, err);
+}
+
 static bool read_window(Reader *reader, Str name, Error *err)
 {
     if (name.size == 0)
@@ -218,6 +230,8 @@ static bool read_all(Reader *reader, yyjson_val *root, Error *err)
     TRY(column_read_all(reader, spec.columns, err));
     TRY(path_read_volatile(reader, spec.volatile_paths, err));
     TRY(path_read_known(reader, spec.known, err));
+    TRY(person_read(reader, spec.person, err));
+    TRY(read_redacted(reader, spec.redacted, err));
     TRY(read_partition(reader, err));
     TRY(read_window(reader, spec.window_column, err));
     TRY(read_key(reader, spec.key, err));

@@ -55,6 +55,7 @@ typedef struct ShapeCounts {
     int64_t quarantined; // null or unusable key
     int64_t overflowed;  // rows with anything in _overflow
     int64_t misfits;     // values that did not fit their column's type
+    int64_t redacted;    // rows whose content the source took away
 } ShapeCounts;
 
 // Rows with what the merge needs of each at hand. Freed by shaped_batch_free().

@@ -5,8 +5,7 @@
 #pragma once
 
 #include "base/field.h"
-#include "contract/contract.h"
-#include "contract/phone.h"
+#include "contract/forgotten.h"
 
 // Documented, named maxima of a contract file.
 enum {
@@ -17,6 +16,7 @@ enum {
     PATH_DEPTH_MAX = 32,        // members a path may step through
     COLUMN_NAME_BYTES_MAX = 63, // PostgreSQL's limit, the smallest
     KEY_COLUMNS_MAX = 16,
+    PERSON_PATHS_MAX = 64,
 };
 
 // Columns that travel with the rows, behind the contract's own.
@@ -95,6 +95,14 @@ typedef struct Source {
     const Node *node;
 } Source;
 
+// A path that tells about whom a record is, cut into its steps.
+typedef struct PersonPath {
+    PersonKind kind;
+    const PhoneCountry *phone;
+    const Str *steps; // "*" = any
+    size_t step_count;
+} PersonPath;
+
 struct Contract {
     ContractInfo info;
     Column *columns; // with the system columns
@@ -109,6 +117,11 @@ struct Contract {
     Source *sources;
     size_t source_count;
     size_t source_capacity;
+    int redacted_source; // NO_SOURCE = the source redacts nothing
+    PersonPath *person_paths;
+    size_t person_path_count;
+    PersonColumn *person_columns;
+    size_t person_column_count;
     Node *root;
 };
 

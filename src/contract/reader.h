@@ -20,6 +20,7 @@ typedef struct ColumnSpec {
     yyjson_val *unit;
     Str phone;
     int privacy;
+    int person;
 } ColumnSpec;
 
 // What all steps of reading one contract share.
@@ -34,6 +35,7 @@ typedef struct Reader {
 } Reader;
 
 extern const char *const contract_privacies[]; // by Privacy
+extern const char *const contract_persons[];   // by PersonKind
 extern const char *const contract_types[];     // by ColumnType
 
 // A finding at "<file>: <pointer>".
@@ -68,3 +70,6 @@ bool column_read_all(Reader *reader, yyjson_val *array, Error *err) MUST_USE;
 
 // The index of a column by name; reader->own_count with a finding where there is none.
 bool column_find(Reader *reader, Str pointer, Str name, size_t *ret_index, Error *err) MUST_USE;
+
+// "person" of the columns, which must have been read, and of the contract itself (may be NULL).
+bool person_read(Reader *reader, yyjson_val *object, Error *err) MUST_USE;

@@ -297,6 +297,9 @@ static bool set_system(Shaper *shaper, int64_t fetched_us, Error *err)
 {
     const size_t first = shaper->contract->plan_count;
     const Key128 key = hash_text(shaper, buf_str(&shaper->key));
+    const int redacted = shaper->contract->redacted_source;
+    if (redacted != NO_SOURCE && yyjson_is_true(shaper->record.sources[redacted].value))
+        shaper->counts.redacted++;
     // Text and notes together tell any two records apart.
     Buf *out = &shaper->record.text.out;
     TRY(record_write_notes(&shaper->record, out, err));

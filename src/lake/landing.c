@@ -215,6 +215,40 @@ bool landing_put_page(Landing *landing, const SliceName *name, uint32_t page, St
     return true;
 }
 
+// The old page goes last: until then it is what a reader may find, and who erases looks again.
+bool landing_rewrite_page(Landing *landing, const SliceName *name, uint32_t page, Str body,
+                          PageInfo *info, Error *err)
+{
+    Path folder;
+    TRY(path_of_slice(landing, name, &folder, err));
+    Path path = folder;
+    Path other = folder;
+    TRY(path_append_page(&path, page, false, err) && path_append_page(&other, page, true, err));
+    bool there = false;
+    bool other_there = false;
+    TRY(is_there(landing, &path, &there, err) && is_there(landing, &other, &other_there, err));
+    if (!there && !other_there)
+        return error_set(err, ERROR_NOT_FOUND, "landing '%s': page %" PRIu32 " is not landed",
+                         folder.text, page);
+    PageNote note = {.stream = name->stream,
+                     .partition_key = name->partition_key,
+                     .slice = name->slice,
+                     .reading = name->reading,
+                     .page = page,
+                     .info = *info};
+    CLEANUP(buf_done) Buf file = {.limit_bytes = landing->file.limit_bytes};
+    TRY(page_file_write(&landing->coder, &note, body, (Str){0}, HTTP_ENCODING_IDENTITY, &file,
+                        err));
+    char label[LABEL_BYTES];
+    path_label(name, label, sizeof(label));
+    kill_point("page rewrite, %s page %" PRIu32, label, page);
+    TRY(store_put(landing->store, path_str(&path), buf_str(&file), 0, err));
+    kill_point("page was rewritten, %s page %" PRIu32, label, page);
+    TRY(!other_there || store_remove(landing->store, path_str(&other), err));
+    *info = note.info;
+    return true;
+}
+
 // --- slices
 
 typedef enum Seen { SEEN_NOT, SEEN_OTHER_SIZE, SEEN_ZSTD, SEEN_GZIP } Seen;
@@ -307,6 +341,21 @@ bool landing_finish_slice(Landing *landing, const SliceName *name, const SliceMa
                           Error *err)
 {
     return landing_finish_slices(landing, name, manifest, 1, err);
+}
+
+bool landing_rewrite_slice(Landing *landing, const SliceName *name, const SliceManifest *manifest,
+                           Error *err)
+{
+    Path path;
+    TRY(path_of_slice(landing, name, &path, err) && path_append(&path, manifest_file, err));
+    CLEANUP(buf_done) Buf text = {.limit_bytes = SEAL_BYTES_MAX};
+    TRY(slice_file_write(name, manifest, &text, err));
+    char label[LABEL_BYTES];
+    path_label(name, label, sizeof(label));
+    kill_point("slice manifest rewrite, %s", label);
+    TRY(store_put(landing->store, path_str(&path), buf_str(&text), 0, err));
+    kill_point("slice manifest was rewritten, %s", label);
+    return true;
 }
 
 bool landing_get_slice(Landing *landing, const SliceName *name, Arena *arena,

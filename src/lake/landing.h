@@ -86,6 +86,10 @@ bool landing_put_page(Landing *landing, const SliceName *name, uint32_t page, St
 bool landing_get_page(Landing *landing, const SliceName *name, uint32_t page, Arena *arena,
                       Str *ret_body, PageInfo *ret_info, Error *err) MUST_USE;
 
+// Erasure: replaces a page that is landed, at once and durably. ERROR_NOT_FOUND where none is.
+bool landing_rewrite_page(Landing *landing, const SliceName *name, uint32_t page, Str body,
+                          PageInfo *info, Error *err) MUST_USE;
+
 typedef struct SliceManifest {
     int64_t from_us, to_us;          // the window; both 0 = none
     int64_t fetched_us;              // request time of the first page: the slice's reading time
@@ -109,6 +113,10 @@ bool landing_finish_slice(Landing *landing, const SliceName *name, const SliceMa
 // first error: some may then be whole.
 bool landing_finish_slices(Landing *landing, const SliceName *names, const SliceManifest *manifests,
                            size_t count, Error *err) MUST_USE;
+
+// Erasure: replaces the manifest of a whole slice, whose pages were rewritten.
+bool landing_rewrite_slice(Landing *landing, const SliceName *name, const SliceManifest *manifest,
+                           Error *err) MUST_USE;
 
 // ERROR_NOT_FOUND: not whole (yet).
 bool landing_get_slice(Landing *landing, const SliceName *name, Arena *arena,

@@ -44,6 +44,7 @@ typedef struct RawStream {
 typedef struct RawLanding {
     Str store, retention;
     int64_t compression;
+    Str forget_key;
 } RawLanding;
 
 // clang-format off
@@ -112,6 +113,7 @@ static const Field landing_fields[] = {
     {"store",       FIELD_STR(RawLanding, store),    .fallback = "local", .help = "store driver"},
     {"retention",   FIELD_STR(RawLanding, retention), .fallback = "P90D", .help = "how long pages are kept"},
     {"compression", FIELD_INT(RawLanding, compression, -7, 19), .fallback = "1", .help = "zstd level of pages that came uncompressed"},
+    {"forget_key",  FIELD_SECRET(RawLanding, forget_key), .help = "hashes the list of forgotten people, beside its salt; the same for ever"},
     {0},
 };
 
@@ -370,7 +372,7 @@ static bool pick_members(Reader *reader, yyjson_val *object, const char *const *
 
 static bool read_landing(Reader *reader, yyjson_val *landing, Error *err)
 {
-    static const char *const ours[] = {"store", "retention", "compression", NULL};
+    static const char *const ours[] = {"store", "retention", "compression", "forget_key", NULL};
     Job *job = reader->job;
     yyjson_val *core = NULL;
     TRY(pick_members(reader, landing, ours, true, &core, err));
@@ -380,6 +382,7 @@ static bool read_landing(Reader *reader, yyjson_val *landing, Error *err)
                    reader->findings, err));
     job->landing_store = raw.store;
     job->landing_compression = raw.compression;
+    job->forget_key = raw.forget_key;
     parse_duration_member(reader, raw.retention, "/landing/retention", &job->landing_retention);
     return true;
 }

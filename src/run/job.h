@@ -79,6 +79,7 @@ typedef struct Job {
     yyjson_val *landing_options; // what is left for the store's own fields
     Duration landing_retention;
     int64_t landing_compression;
+    Str forget_key; // secret; empty = none
     Str warehouse_driver;
     yyjson_val *warehouse_options;
     JobLimits limits;

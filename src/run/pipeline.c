@@ -106,7 +106,7 @@ static void *worker_main(void *state)
     Error err = {0};
     CLEANUP(arena_freep) Arena *arena = arena_new(PAGE_ARENA_BYTES, &err);
     CLEANUP(store_close) Store store = {0};
-    SliceWorker worker = {0};
+    SliceWorker worker = {.store = &store};
     worker.page_arena = arena_new(PAGE_ARENA_BYTES, &err);
     const size_t streams = pipeline->options->plan->stream_count;
     if (arena != NULL)
@@ -762,6 +762,7 @@ static bool settle_whole(Pipeline *pipeline, SliceTask *task, Error *err)
         break;
     }
     tell_drift(pipeline, task);
+    pipeline->report.forgotten += left_out_distinct(&task->left_out);
     Event event = slice_event(task->resumed ? EVENT_SLICE_RESUMED : EVENT_SLICE_READ, task);
     event.rows = task->counts.rows;
     event.pages = task->manifest.page_count;
@@ -1096,8 +1097,11 @@ bool pipeline_run(const PipelineOptions *options, Env *env, Arena *arena,
                   PipelineReport *ret_report, Error *err)
 {
     Pipeline pipeline = {.options = options, .env = env, .arena = arena};
-    pipeline.context = (SliceContext){
-        .job = options->job, .plan = options->plan, .env = env, .counters = &pipeline.counters};
+    pipeline.context = (SliceContext){.job = options->job,
+                                      .plan = options->plan,
+                                      .env = env,
+                                      .counters = &pipeline.counters,
+                                      .forgotten = options->forgotten};
     pipeline.streams =
         arena_alloc_array(arena, options->plan->stream_count + 1, sizeof(StreamState), err);
     pipeline.log = *options->log;

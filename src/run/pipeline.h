@@ -23,7 +23,8 @@ typedef struct PipelineOptions {
     Warehouse *warehouse; // used by the write thread while the pipeline runs
     uint64_t epoch;
     bool accept_deletes;
-    Str connect_to; // tests; empty = none
+    const Forgotten *forgotten; // people who are left out; NULL = nobody
+    Str connect_to;             // tests; empty = none
     const EventSink *sink;
     LogBook **log; // replaced: rows that no load took along are in it afterwards
     // Opens a landing store of its own for each worker.
@@ -38,6 +39,7 @@ typedef struct PipelineReport {
     int64_t slices, slices_failed, loads, loads_found;
     int64_t records, inserted, updated, unchanged, deleted, quarantined, overflowed, held_back;
     int64_t pages, bytes, stored_bytes, requests, retries, wait_us;
+    int64_t forgotten; // records of forgotten people, left out
     int64_t partitions_failed;
     Str first_failure; // of a partition; empty = none. Lives in `arena`.
     ErrorCode failure; // its kind

@@ -1,6 +1,7 @@
 #include "run/replay.h"
 
 #include "run/drivers.h"
+#include "run/forget_list.h"
 #include "run/views.h"
 #include "store/lease.h"
 
@@ -16,6 +17,7 @@ typedef struct Replay {
     Lease lease;
     Plan plan; // of the run in hand
     LogBook *log;
+    ForgetList forget;
     int32_t first_day, last_day;
 } Replay;
 
@@ -150,6 +152,7 @@ static void add_report(PipelineReport *sum, const PipelineReport *one)
     sum->deleted += one->deleted;
     sum->quarantined += one->quarantined;
     sum->overflowed += one->overflowed;
+    sum->forgotten += one->forgotten;
     sum->partitions_failed += one->partitions_failed;
     if (sum->first_failure.size == 0)
         sum->first_failure = one->first_failure;
@@ -173,6 +176,7 @@ static bool load_again(Replay *replay, PipelineReport *ret_report, Error *err)
                                      .warehouse = &parts->warehouse,
                                      .epoch = replay->lease.epoch,
                                      .accept_deletes = true, // what was believed then is now
+                                     .forgotten = replay->forget.forgotten,
                                      .sink = replay->sink,
                                      .log = &replay->log,
                                      .open_landing = open_worker_landing,
@@ -262,6 +266,7 @@ static bool replay_all(Replay *replay, ReplayReport *report, Error *err)
                      STR_ARG(replay->job->name)));
     if (!lease_take(&replay->lease, &parts->store, path, str_from(id), LEASE_TTL_US_MAX, err))
         return error_context(err, "another replay of this job is going on");
+    TRY(forget_list_read(replay->job, &parts->store, replay->arena, &replay->forget, err));
     TableSpec *tables =
         arena_alloc_array(replay->arena, parts->stream_count + 1, sizeof(*tables), err);
     TRY(tables != NULL);

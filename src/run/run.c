@@ -2,6 +2,7 @@
 
 #include "base/kill.h"
 #include "run/drivers.h"
+#include "run/forget_list.h"
 #include "run/partition.h"
 #include "run/share.h"
 #include "run/views.h"
@@ -20,6 +21,7 @@ typedef struct Execution {
     Plan plan;
     Lease lease;
     LogBook *log;
+    ForgetList forget;
     Share share;
     Fetch *fetch; // while the pipeline runs
 } Execution;
@@ -316,6 +318,8 @@ static bool execute(Execution *execution, RunReport *report, Error *err)
 {
     const JobParts *parts = &execution->parts;
     TRY(take_lease(execution, err) && open_share(execution, err));
+    TRY(forget_list_read(execution->job, &execution->parts.store, execution->arena,
+                         &execution->forget, err));
 
     const FetchOptions fetch_options = {.job = execution->job,
                                         .mode = execution->options->mode,
@@ -337,6 +341,7 @@ static bool execute(Execution *execution, RunReport *report, Error *err)
                                      .warehouse = &execution->parts.warehouse,
                                      .epoch = execution->lease.epoch,
                                      .accept_deletes = execution->options->accept_deletes,
+                                     .forgotten = execution->forget.forgotten,
                                      .sink = execution->sink,
                                      .log = &execution->log,
                                      .open_landing = open_worker_landing,

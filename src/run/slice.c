@@ -141,6 +141,7 @@ static void add_counts(ShapeCounts *counts, const ShapeCounts *before, const Sha
     counts->quarantined += after->quarantined - before->quarantined;
     counts->overflowed += after->overflowed - before->overflowed;
     counts->misfits += after->misfits - before->misfits;
+    counts->redacted += after->redacted - before->redacted;
 }
 
 // A shaper's list of unknown paths is ordered by name, so when it grew the whole list is taken
@@ -173,6 +174,9 @@ static bool shape_page(SliceTask *task, SliceWorker *worker, const PageOutcome *
                                partition_of(task)->partition.fields, fetched_us, err) &&
                     note_drift(task, shaper, known, err);
     add_counts(&task->counts, &before, shaper_counts(shaper));
+    if (ok && shaper_counts(shaper)->redacted > before.redacted)
+        TRY(redacted_note(&task->redacted, task->stream->contract, task->context->forgotten,
+                          outcome, partition_of(task)->partition.fields, task->arena, err));
     // Taken even after a failure: the next page of another slice must not find rows of this one.
     Error second = {0};
     ShapedBatch *batch = NULL;
@@ -184,16 +188,34 @@ static bool shape_page(SliceTask *task, SliceWorker *worker, const PageOutcome *
     return ok && err->code == ERROR_NONE;
 }
 
+// Takes the records of forgotten people out of what is shaped, and out of *body, the page as it is
+// landed ({NULL, 0} = as it came).
+static bool leave_out(SliceTask *task, SliceWorker *worker, PageOutcome *outcome, Str *body,
+                      Error *err)
+{
+    const ForgetPage page = {.forgotten = task->context->forgotten,
+                             .contract = task->stream->contract,
+                             .partition = partition_of(task)->partition.fields};
+    *body = (Str){0};
+    if (page.forgotten == NULL)
+        return true;
+    const PageOutcome whole = *outcome;
+    return forget_page(&page, &whole, worker->page_arena, task->arena, &task->left_out, outcome,
+                       body, err);
+}
+
 // Puts a fresh page into the landing store before anything is made of it.
 static bool land_page(SliceTask *task, SliceWorker *worker, const HttpResponse *response,
-                      const PageOutcome *outcome, PageInfo *ret_info, Error *err)
+                      const PageOutcome *outcome, Str without, PageInfo *ret_info, Error *err)
 {
+    const bool as_it_came = without.data == NULL;
     const SliceName name = slice_name(task);
     PageInfo info = {.fetched_us = response->sent_at_us,
                      .total = page_total(task, outcome),
                      .records = (int64_t)outcome->record_count};
-    TRY(landing_put_page(worker->landing, &name, (uint32_t)task->pages.count, response->body,
-                         response->encoded, response->encoding, &info, err));
+    TRY(landing_put_page(
+        worker->landing, &name, (uint32_t)task->pages.count, as_it_came ? response->body : without,
+        as_it_came ? response->encoded : (Str){0}, response->encoding, &info, err));
     RunCounters *counters = task->context->counters;
     atomic_fetch_add(&counters->pages, 1);
     atomic_fetch_add(&counters->bytes, (long long)response->body.size);
@@ -256,12 +278,15 @@ static bool finish_slice(SliceTask *task, SliceWorker *worker, Error *err)
     // What reads is not needed while the rows wait for their load.
     page_reader_free(task->reader);
     task->reader = NULL;
-    manifest->distinct_keys += task->counts.quarantined;
+    manifest->distinct_keys += task->counts.quarantined + left_out_distinct(&task->left_out);
     atomic_fetch_add(&task->context->counters->rows, task->counts.rows);
     task->ended_us = task->context->env->now_us(task->context->env->state);
     if (plan_is_replay(task->context->plan))
         return true;
     const SliceName name = slice_name(task);
+    if (task->redacted.count > 0)
+        TRY(redacted_keep(&task->redacted, worker->store, task->context->job->name, &name, manifest,
+                          err));
     Error there = {0};
     if (!landing_finish_slice(worker->landing, &name, manifest, &there) &&
         there.code != ERROR_CONFLICT) {
@@ -326,7 +351,9 @@ static bool use_landed_page(SliceTask *task, SliceWorker *worker, bool *ret_ther
         return error_set(err, ERROR_DATA, "landed page %zu cannot be used again: " STR_FMT,
                          task->pages.count, STR_ARG(outcome.reason));
     task->resumed = true;
-    return note_page(task, &info, err) && shape_page(task, worker, &outcome, info.fetched_us, err);
+    Str ignored = {0};
+    return note_page(task, &info, err) && leave_out(task, worker, &outcome, &ignored, err) &&
+           shape_page(task, worker, &outcome, info.fetched_us, err);
 }
 
 static bool open_readers(SliceTask *task, Error *err)
@@ -403,12 +430,15 @@ static SliceWant take_page(SliceTask *task, SliceWorker *worker, const HttpRespo
                            const PageOutcome *outcome)
 {
     PageInfo info = {0};
-    if (!land_page(task, worker, response, outcome, &info, &task->err)) {
+    PageOutcome kept = *outcome;
+    Str without = {0};
+    if (!leave_out(task, worker, &kept, &without, &task->err) ||
+        !land_page(task, worker, response, outcome, without, &info, &task->err)) {
         task->ours = true;
         return fail(task);
     }
     if (!note_page(task, &info, &task->err) ||
-        !shape_page(task, worker, outcome, info.fetched_us, &task->err))
+        !shape_page(task, worker, &kept, info.fetched_us, &task->err))
         return fail(task);
     task->bytes += info.body_bytes;
     atomic_fetch_add(&task->context->counters->records, (long long)outcome->record_count);

@@ -7,7 +7,9 @@
 
 #include "base/queue.h"
 #include "net/fetcher.h"
+#include "run/forget_page.h"
 #include "run/plan.h"
+#include "run/redacted.h"
 
 #include <stdatomic.h>
 
@@ -30,11 +32,13 @@ typedef struct SliceContext {
     const Plan *plan;
     Env *env;
     RunCounters *counters;
+    const Forgotten *forgotten; // people who are left out; NULL = nobody
 } SliceContext;
 
 // What a worker thread owns and lends to the task in hand.
 typedef struct SliceWorker {
     Landing *landing;
+    Store *store;      // the landing's
     Arena *page_arena; // reset for every page
     Shaper **shapers;  // of each stream of the plan; made when first used
 } SliceWorker;
@@ -74,6 +78,8 @@ typedef struct SliceTask {
     size_t batch_count;
     uint64_t batch_bytes; // memory of the rows that wait
     ShapeCounts counts;
+    LeftOut left_out; // records of forgotten people
+    RedactedKeys redacted;
     Str *drift; // unknown paths, where its worker met a new one here
     size_t drift_count;
     int64_t requests, retries, waited_us, started_us, ended_us;

@@ -1,0 +1,197 @@
+// Forgotten: who a record is about, in whatever spelling, and what stays of it.
+#include "contract/forgotten.h"
+
+#include "shaping.h"
+
+static const char contract_text[] =
+    "{\"stream\":\"calls\",\"key\":[\"account\",\"id\"],\"window_column\":\"at\","
+    "\"redacted\":\"/redacted\",\"person\":{\"/emails/*\":\"email\",\"/legs/*/to\":\"phone\","
+    "\"/visitor\":\"id\"},\"columns\":["
+    "{\"name\":\"account\",\"type\":\"int64\",\"from_partition\":\"account\"},"
+    "{\"name\":\"id\",\"type\":\"int64\"},"
+    "{\"name\":\"at\",\"type\":\"timestamp\",\"from\":\"/unix\",\"formats\":[\"epoch_s\"]},"
+    "{\"name\":\"phone\",\"type\":\"string\",\"from\":[\"/number\",\"/caller~1number\"],"
+    "\"phone\":\"US\",\"person\":\"phone\"}]}";
+
+typedef struct Rig {
+    Shaping shaping;
+    Forgotten *forgotten;
+} Rig;
+
+static void rig_done(Rig *rig)
+{
+    shaping_done(&rig->shaping);
+}
+
+static Str salt(void)
+{
+    return STR("0123456789abcdef0123456789abcdef");
+}
+
+// A list of one phone, one address and one id.
+static void rig_open(Rig *rig)
+{
+    Error err = {0};
+    shaping_open(&rig->shaping, contract_text);
+    const ForgottenSets none = {0};
+    Forgotten *empty = NULL;
+    CHECK_OK(forgotten_new(salt(), STR("pepper"), &none, rig->shaping.arena, &empty, &err), &err);
+    const Key128 people[] = {forgotten_hash_person(empty, PERSON_PHONE, STR("+15551234567")),
+                             forgotten_hash_person(empty, PERSON_EMAIL, STR("ann@example.com")),
+                             forgotten_hash_person(empty, PERSON_ID, STR("V-17"))};
+    const ForgottenSets sets = {.people = people, .person_count = 3};
+    CHECK_OK(forgotten_new(salt(), STR("pepper"), &sets, rig->shaping.arena, &rig->forgotten, &err),
+             &err);
+}
+
+static yyjson_val *parse(Rig *rig, const char *text)
+{
+    Error err = {0};
+    yyjson_doc *doc = NULL;
+    CHECK_OK(json_parse(str_from(text), "record", rig->shaping.arena, &doc, &err), &err);
+    return yyjson_doc_get_root(doc);
+}
+
+TEST(spellings_of_a_person_become_one)
+{
+    static const struct {
+        const char *name;
+        PersonKind kind;
+        const char *written, *country, *expected; // NULL = refused
+    } cases[] = {
+        {"E.164", PERSON_PHONE, "+15551234567", "US", "+15551234567"},
+        {"national", PERSON_PHONE, "(555) 123-4567", "US", "+15551234567"},
+        {"without a country", PERSON_PHONE, "+15551234567", NULL, "+15551234567"},
+        {"national without a country", PERSON_PHONE, "5551234567", NULL, NULL},
+        {"no number", PERSON_PHONE, "anonymous", "US", NULL},
+        {"address", PERSON_EMAIL, " Ann@Example.COM ", NULL, "ann@example.com"},
+        {"no address", PERSON_EMAIL, "ann", NULL, NULL},
+        {"id as it is", PERSON_ID, "V-17", NULL, "V-17"},
+        {"empty", PERSON_ID, "", NULL, NULL},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        check_row(cases[i].name);
+        char text[PERSON_TEXT_BYTES] = "";
+        const PhoneCountry *country =
+            cases[i].country == NULL ? NULL : phone_country(str_from(cases[i].country));
+        const bool ok = person_normalise(cases[i].kind, str_from(cases[i].written), country, text);
+        CHECK(ok == (cases[i].expected != NULL));
+        CHECK_STR(str_from(ok ? text : ""),
+                  str_from(cases[i].expected == NULL ? "" : cases[i].expected));
+    }
+}
+
+TEST(a_record_is_known_by_its_person_paths_only)
+{
+    static const struct {
+        const char *name, *record;
+        bool expected;
+    } cases[] = {
+        {"column", "{\"id\":1,\"number\":\"555-123-4567\"}", true},
+        {"second path, escaped", "{\"id\":1,\"caller/number\":\"+1 555 123 4567\"}", true},
+        {"a number", "{\"id\":1,\"number\":5551234567}", true},
+        {"an element", "{\"id\":1,\"emails\":[\"bob@x.org\",\"ANN@example.com\"]}", true},
+        {"below elements",
+         "{\"id\":1,\"legs\":[{\"to\":\"+15550000000\"},{\"to\":\"+15551234567\"}]}", true},
+        {"id", "{\"id\":1,\"visitor\":\"V-17\"}", true},
+        {"an id of another case", "{\"id\":1,\"visitor\":\"v-17\"}", false},
+        {"the id's text at another path", "{\"id\":1,\"agent\":\"V-17\"}", false},
+        {"mentioned in passing", "{\"id\":1,\"notes\":\"+15551234567\"}", false},
+        {"somebody else", "{\"id\":1,\"number\":\"+15551234568\"}", false},
+        {"no object", "[1]", false},
+        {"nulls", "{\"id\":1,\"number\":null,\"emails\":null}", false},
+    };
+    CLEANUP(rig_done) Rig rig = {0};
+    rig_open(&rig);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        check_row(cases[i].name);
+        CHECK(forgotten_matches(rig.forgotten, rig.shaping.contract,
+                                parse(&rig, cases[i].record)) == cases[i].expected);
+    }
+}
+
+TEST(a_mention_anywhere_is_found_when_asked_for)
+{
+    CLEANUP(rig_done) Rig rig = {0};
+    rig_open(&rig);
+    yyjson_val *record = parse(&rig, "{\"a\":[{\"b\":\"(555) 123-4567\"}]}");
+    CHECK(forgotten_mentions(rig.forgotten, rig.shaping.contract, record));
+    CHECK(!forgotten_mentions(rig.forgotten, rig.shaping.contract, parse(&rig, "{\"a\":[1]}")));
+}
+
+TEST(a_stub_keeps_what_paging_may_need_and_nobody)
+{
+    CLEANUP(rig_done) Rig rig = {0};
+    rig_open(&rig);
+    Error err = {0};
+    yyjson_val *partition = parse(&rig, "{\"account\":7}");
+    yyjson_val *record =
+        parse(&rig, "{\"id\":1,\"unix\":1700000000,\"number\":\"+15551234567\",\"notes\":\"x\"}");
+    CLEANUP(buf_done) Buf out = {0};
+    CHECK_OK(
+        forgotten_write_stub(rig.forgotten, rig.shaping.contract, record, partition, &out, &err),
+        &err);
+    yyjson_val *stub = parse(&rig, (buf_append_char(&out, '\0', &err) ? out.data : ""));
+    CHECK(yyjson_obj_size(stub) == 3);
+    CHECK_INT(yyjson_get_int(json_get(stub, STR("id"))), 1);
+    CHECK_INT(yyjson_get_int(json_get(stub, STR("unix"))), 1700000000);
+    Key128 token;
+    Key128 again;
+    CHECK(forgotten_is_stub(stub, &token));
+    CHECK(!forgotten_is_stub(record, &again));
+    // The same for an edited record with this key, another for another account's.
+    yyjson_val *edited = parse(&rig, "{\"id\":1,\"number\":\"+15551234567\",\"notes\":\"y\"}");
+    CHECK_OK(forgotten_token(rig.forgotten, rig.shaping.contract, edited, partition, &again, &err),
+             &err);
+    CHECK_INT(key128_compare(&token, &again), 0);
+    CHECK_OK(forgotten_token(rig.forgotten, rig.shaping.contract, edited,
+                             parse(&rig, "{\"account\":8}"), &again, &err),
+             &err);
+    CHECK(key128_compare(&token, &again) != 0);
+}
+
+TEST(redaction_is_a_true_at_its_path)
+{
+    CLEANUP(rig_done) Rig rig = {0};
+    rig_open(&rig);
+    const Contract *contract = rig.shaping.contract;
+    CHECK(contract_is_redacted(contract, parse(&rig, "{\"redacted\":true}")));
+    CHECK(!contract_is_redacted(contract, parse(&rig, "{\"redacted\":false}")));
+    CHECK(!contract_is_redacted(contract, parse(&rig, "{\"redacted\":\"true\"}")));
+    Error err = {0};
+    CHECK_OK(
+        shaping_add(&rig.shaping,
+                    STR("[{\"id\":1,\"redacted\":true},{\"id\":2,\"redacted\":false},{\"id\":3}]"),
+                    "{\"account\":7}", &err),
+        &err);
+    CHECK_INT(shaper_counts(rig.shaping.shaper)->redacted, 1);
+}
+
+TEST(faults_of_person_members_are_named)
+{
+    static const struct {
+        const char *name, *member, *expected;
+    } cases[] = {
+        {"kind", "\"person\":{\"/a\":\"fax\"}", "c.json: /person, path /a: is no kind of name"},
+        {"path", "\"person\":{\"a\":\"id\"}", "c.json: /person, path a: is not a path"},
+        {"no object", "\"person\":[]", "c.json: /person: is not an object"},
+        {"redacted", "\"redacted\":\"a\"", "c.json: /redacted: is not a path"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        check_row(cases[i].name);
+        Error err = {0};
+        CLEANUP(arena_freep) Arena *arena = arena_new(SHAPING_BYTES, &err);
+        CLEANUP(buf_done) Buf text = {0};
+        CLEANUP(buf_done) Buf out = {0};
+        CHECK_OK(buf_printf(&text, &err,
+                            "{\"stream\":\"s\",%s,\"key\":[\"id\"],\"columns\":[{\"name\":\"id\","
+                            "\"type\":\"int64\"}]}",
+                            cases[i].member),
+                 &err);
+        Findings findings = {.arena = arena};
+        Contract *contract = NULL;
+        CHECK_OK(contract_read(buf_str(&text), "c.json", arena, &findings, &contract, &err), &err);
+        CHECK_OK(findings_print(&findings, &out, &err), &err);
+        CHECK(str_starts_with(buf_str(&out), str_from(cases[i].expected)));
+    }
+}
