@@ -71,7 +71,7 @@ typedef struct PageInfo {
     // Filled in by landing_put_page().
     uint64_t body_bytes;
     uint64_t stored_bytes;
-    Sha256 body_sha256; // of the decoded body
+    Sha256 page_sha256; // of the page as it is stored, compressed
 } PageInfo;
 
 // Lands page `page` (from 0). `encoded` (with its encoding) is stored as received when it is given,

@@ -24,6 +24,9 @@ enum {
 // A member of gzip that holds nothing: an empty block, CRC 0, size 0.
 static const char member_tail[MEMBER_TAIL_BYTES] = {3, 0, 0, 0, 0, 0, 0, 0, 0, 0};
 
+// Between the page's hash and the note's own.
+static const Str json_end = {"\"}\n", 3};
+
 static void put_little(uint32_t number, size_t size, char *bytes)
 {
     for (size_t i = 0; i < size; i++)
@@ -56,11 +59,10 @@ static void member_head(size_t size, char head[MEMBER_HEAD_BYTES])
 
 // --- the note
 
+// Everything but the hashes, whose places it leaves: their size is fixed.
 static bool write_note(const PageNote *note, Buf *out, Error *err)
 {
     const PageInfo *info = &note->info;
-    char hash[HASH_TEXT_BYTES + 1];
-    hex_encode(info->body_sha256.bytes, SHA256_BYTES, hash);
     const size_t start = out->size;
     TRY(buf_printf(out, err, "{\"schema\":%d,\"stream\":", SCHEMA) &&
         json_write_str(note->stream, out, err) && buf_append(out, STR(",\"partition\":"), err) &&
@@ -68,15 +70,29 @@ static bool write_note(const PageNote *note, Buf *out, Error *err)
         buf_printf(out, err,
                    ",\"slice\":%" PRIu32 ",\"reading\":%" PRIu32 ",\"page\":%" PRIu32
                    ",\"fetched_us\":%" PRId64 ",\"total\":%" PRId64 ",\"records\":%" PRId64
-                   ",\"body_bytes\":%" PRIu64 ",\"body_sha256\":\"%s\"}",
+                   ",\"body_bytes\":%" PRIu64 ",\"page_sha256\":\"%0*d" STR_FMT "%0*d\n",
                    note->slice, note->reading, note->page, info->fetched_us, info->total,
-                   info->records, info->body_bytes, hash));
-    const Sha256 sum = sha256(str_slice(buf_str(out), start, out->size));
-    hex_encode(sum.bytes, SHA256_BYTES, hash);
-    TRY(buf_printf(out, err, "\n%s\n", hash));
+                   info->records, info->body_bytes, HASH_TEXT_BYTES, 0, STR_ARG(json_end),
+                   HASH_TEXT_BYTES, 0));
     if (out->size - start > PAGE_NOTE_BYTES_MAX)
         return error_set(err, ERROR_LIMIT, "page note: longer than %d bytes", PAGE_NOTE_BYTES_MAX);
     return true;
+}
+
+static void put_hash(const Sha256 *hash, char *place)
+{
+    char text[HASH_TEXT_BYTES + 1];
+    hex_encode(hash->bytes, SHA256_BYTES, text);
+    memcpy(place, text, HASH_TEXT_BYTES);
+}
+
+// Puts the hashes into their places in the note of `size` bytes at `text`.
+static void seal_note(const Sha256 *page, char *text, size_t size)
+{
+    char *own = text + size - 1 - HASH_TEXT_BYTES;
+    put_hash(page, own - json_end.size - HASH_TEXT_BYTES);
+    const Sha256 sum = sha256((Str){text, (size_t)(own - 1 - text)});
+    put_hash(&sum, own);
 }
 
 static bool damaged(const char *where, const char *what, Error *err)
@@ -103,7 +119,7 @@ static bool parse_note(Str json, const char *where, Arena *arena, PageNote *ret_
         members_int(&members, "total", -1, INT64_MAX, &note.info.total, err) &&
         members_int(&members, "records", -1, INT64_MAX, &note.info.records, err) &&
         members_int(&members, "body_bytes", 0, LANDING_BODY_BYTES_MAX, &body_bytes, err) &&
-        members_hash(&members, "body_sha256", &note.info.body_sha256, err) &&
+        members_hash(&members, "page_sha256", &note.info.page_sha256, err) &&
         members_end(&members, err));
     note.info.body_bytes = (uint64_t)body_bytes;
     *ret_note = note;
@@ -169,10 +185,12 @@ static bool compress_zstd(PageCoder *coder, Str body, Buf *out, Error *err)
         coder->zstd_in = fault_here() ? NULL : ZSTD_createCCtx(); // its memory is zstd's own
         if (coder->zstd_in == NULL)
             return error_set(err, ERROR_LIMIT, "zstd: out of memory");
-        const size_t set =
-            ZSTD_CCtx_setParameter(coder->zstd_in, ZSTD_c_compressionLevel, coder->level);
+        size_t set = ZSTD_CCtx_setParameter(coder->zstd_in, ZSTD_c_compressionLevel, coder->level);
         if (ZSTD_isError(set))
             return zstd_failed("compression level", set, err);
+        set = ZSTD_CCtx_setParameter(coder->zstd_in, ZSTD_c_checksumFlag, 1);
+        if (ZSTD_isError(set))
+            return zstd_failed("checksum", set, err);
     }
     TRY(buf_reserve(out, ZSTD_compressBound(body.size), err));
     const size_t size = ZSTD_compress2(coder->zstd_in, out->data + out->size,
@@ -191,7 +209,6 @@ bool page_file_write(PageCoder *coder, PageNote *note, Str body, Str encoded, Ht
     const bool as_received = encoded.size > 0 && encoding != HTTP_ENCODING_IDENTITY;
     const bool is_gzip = as_received && encoding == HTTP_ENCODING_GZIP;
     note->info.body_bytes = body.size;
-    note->info.body_sha256 = sha256(body);
 
     const size_t start = out->size;
     const size_t head_size = is_gzip ? MEMBER_HEAD_BYTES : FRAME_HEAD_BYTES;
@@ -206,7 +223,10 @@ bool page_file_write(PageCoder *coder, PageNote *note, Str body, Str encoded, Ht
     if (is_gzip)
         TRY(buf_append(out, (Str){member_tail, sizeof(member_tail)}, err));
 
+    const size_t page_start = out->size;
     TRY(as_received ? buf_append(out, encoded, err) : compress_zstd(coder, body, out, err));
+    note->info.page_sha256 = sha256(str_slice(buf_str(out), page_start, out->size));
+    seal_note(&note->info.page_sha256, out->data + start + head_size, note_size);
     note->info.stored_bytes = out->size - start;
     return true;
 }
@@ -262,19 +282,18 @@ bool page_file_read(PageCoder *coder, Str file, const char *where, Arena *arena,
     size_t start = 0;
     TRY(page_file_read_note(file, where, arena, &note, &start, err));
     const size_t size = (size_t)note.info.body_bytes;
+    const Str packed = str_slice(file, start, file.size);
+    const Sha256 sum = sha256(packed);
+    if (memcmp(sum.bytes, note.info.page_sha256.bytes, SHA256_BYTES) != 0)
+        return damaged(where, "its checksum does not match", err);
     char *bytes = arena_alloc_raw(arena, size + 1, err);
     TRY(bytes != NULL);
-    const Str packed = str_slice(file, start, file.size);
     const bool is_gzip = str_starts_with(file, STR("\x1F\x8B"));
     TRY(is_gzip ? decompress_gzip(packed, where, bytes, size, err)
                 : decompress_zstd(coder, packed, where, bytes, size, err));
     bytes[size] = '\0';
-    const Str body = {bytes, size};
-    const Sha256 sum = sha256(body);
-    if (memcmp(sum.bytes, note.info.body_sha256.bytes, SHA256_BYTES) != 0)
-        return damaged(where, "its checksum does not match", err);
     *ret_note = note;
-    *ret_body = body;
+    *ret_body = (Str){bytes, size};
     return true;
 }
 

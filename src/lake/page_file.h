@@ -28,7 +28,7 @@ typedef struct PageCoder {
 } PageCoder;
 
 // Appends the file to `out`: `encoded` as it is, or `body` compressed when `encoded` is empty.
-// Fills in body_bytes, stored_bytes and body_sha256.
+// Fills in body_bytes, stored_bytes and page_sha256.
 bool page_file_write(PageCoder *coder, PageNote *note, Str body, Str encoded, HttpEncoding encoding,
                      Buf *out, Error *err) MUST_USE;
 

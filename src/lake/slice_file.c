@@ -10,11 +10,11 @@ static const char kind[] = "slice";
 static bool write_page(const PageInfo *page, Buf *out, Error *err)
 {
     char hash[2 * SHA256_BYTES + 1];
-    hex_encode(page->body_sha256.bytes, SHA256_BYTES, hash);
+    hex_encode(page->page_sha256.bytes, SHA256_BYTES, hash);
     return buf_printf(
         out, err,
         "{\"fetched_us\":%" PRId64 ",\"total\":%" PRId64 ",\"records\":%" PRId64
-        ",\"body_bytes\":%" PRIu64 ",\"stored_bytes\":%" PRIu64 ",\"body_sha256\":\"%s\"}",
+        ",\"body_bytes\":%" PRIu64 ",\"stored_bytes\":%" PRIu64 ",\"page_sha256\":\"%s\"}",
         page->fetched_us, page->total, page->records, page->body_bytes, page->stored_bytes, hash);
 }
 
@@ -62,7 +62,7 @@ static bool read_page(yyjson_val *value, const char *where, PageInfo *ret_page, 
         members_int(&members, "records", -1, INT64_MAX, &page.records, err) &&
         members_int(&members, "body_bytes", 0, LANDING_BODY_BYTES_MAX, &body_bytes, err) &&
         members_int(&members, "stored_bytes", 0, INT64_MAX, &stored_bytes, err) &&
-        members_hash(&members, "body_sha256", &page.body_sha256, err) &&
+        members_hash(&members, "page_sha256", &page.page_sha256, err) &&
         members_end(&members, err));
     page.body_bytes = (uint64_t)body_bytes;
     page.stored_bytes = (uint64_t)stored_bytes;

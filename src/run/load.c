@@ -62,7 +62,7 @@ Sha256 load_checksum(const LoadTask *task)
         const SliceManifest *manifest = &task->slices[i]->manifest;
         for (uint32_t page = 0; page < manifest->page_count; page++)
             hasher_add(&hasher,
-                       (Str){(const char *)manifest->pages[page].body_sha256.bytes, SHA256_BYTES});
+                       (Str){(const char *)manifest->pages[page].page_sha256.bytes, SHA256_BYTES});
     }
     return hasher_finish(&hasher);
 }
