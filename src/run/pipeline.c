@@ -64,14 +64,19 @@ typedef struct Pipeline {
     RunCounters counters;
     StreamState *streams;
     Queue *to_work;  // SliceTask*
+    Queue *to_seal;  // SliceTask* that are read and shaped
     Queue *to_main;  // SliceTask* that ended
     Queue *to_write; // LoadTask*
     Queue *written;  // LoadTask* that ended
     pthread_t workers[WORKERS];
     pthread_t writer;
+    pthread_t sealer;
     int worker_count;
     bool writer_runs;
-    size_t active, active_max;
+    bool sealer_runs;
+    size_t active;        // slices that were started and have not come back
+    atomic_size_t sealed; // of those, the ones that nothing is asked for any more
+    size_t active_max;    // of the others
     size_t loads_under_way;
     size_t unsettled;                      // slices not loaded and not failed
     LoadTask *confirming[LOADS_AHEAD + 1]; // loads that wait for second readings
@@ -90,7 +95,10 @@ static void pass_on(Pipeline *pipeline, SliceTask *task, SliceWant want)
 {
     if (want == SLICE_WANTS_ANSWER && fetch_put(pipeline->options->fetch, task, &task->err))
         return;
-    if (!queue_put(pipeline->to_main, task))
+    task->sealed = want == SLICE_WANTS_SEAL;
+    if (task->sealed)
+        atomic_fetch_add(&pipeline->sealed, 1);
+    if (!queue_put(want == SLICE_WANTS_SEAL ? pipeline->to_seal : pipeline->to_main, task))
         slice_free(task);
 }
 
@@ -129,6 +137,39 @@ static void *worker_main(void *state)
         shaper_free(worker.shapers[i]);
     landing_close(worker.landing);
     arena_free(worker.page_arena);
+    return NULL;
+}
+
+// --- seal thread
+
+// Makes whole what has gathered while the disk was busy with those before: the slower the disk, the
+// more at once.
+static void *sealer_main(void *state)
+{
+    Pipeline *pipeline = state;
+    Error err = {0};
+    CLEANUP(arena_freep) Arena *arena = arena_new(PAGE_ARENA_BYTES, &err);
+    CLEANUP(store_close) Store store = {0};
+    CLEANUP(landing_closep) Landing *landing = NULL;
+    const bool ok = arena != NULL && pipeline->options->open_landing(pipeline->options->state,
+                                                                     arena, &store, &landing, &err);
+    for (;;) {
+        SliceTask *tasks[SLICE_SEAL_MAX];
+        size_t count = 0;
+        tasks[count] = queue_take(pipeline->to_seal, -1);
+        while (tasks[count] != NULL && ++count < SLICE_SEAL_MAX)
+            tasks[count] = queue_take(pipeline->to_seal, 0);
+        if (count == 0)
+            break;
+        if (ok)
+            slice_seal(tasks, count, landing);
+        for (size_t i = 0; i < count; i++) {
+            if (!ok)
+                tasks[i]->err = err;
+            if (!queue_put(pipeline->to_main, tasks[i]))
+                slice_free(tasks[i]);
+        }
+    }
     return NULL;
 }
 
@@ -356,7 +397,8 @@ static bool start_more(Pipeline *pipeline, Error *err)
         const PlanStream *stream = &pipeline->options->plan->streams[s];
         while (state->next_start < stream->slice_count) {
             const size_t i = state->next_start;
-            if (pipeline->active >= pipeline->active_max || !has_memory(pipeline))
+            if (pipeline->active - atomic_load(&pipeline->sealed) >= pipeline->active_max ||
+                !has_memory(pipeline))
                 return true;
             state->next_start++;
             if (state->states[i] != STATE_WAITING)
@@ -779,6 +821,8 @@ static bool settle_whole(Pipeline *pipeline, SliceTask *task, Error *err)
 static bool settle_slice(Pipeline *pipeline, SliceTask *task, Error *err)
 {
     pipeline->active--;
+    if (task->sealed)
+        atomic_fetch_sub(&pipeline->sealed, 1);
     atomic_fetch_add(&pipeline->counters.wait_us, task->waited_us);
     log_slice(pipeline, task);
     if (task->confirms)
@@ -1013,18 +1057,21 @@ static bool start_threads(Pipeline *pipeline, Error *err)
     pipeline->active_max = (size_t)job->limits.connections + WORKERS;
     const size_t tasks_max = pipeline->active_max + 4096;
     pipeline->to_work = queue_new(tasks_max, err);
+    pipeline->to_seal = queue_new(tasks_max, err);
     pipeline->to_main = queue_new(tasks_max, err);
     pipeline->to_write = queue_new(LOADS_AHEAD * 2 + 2, err);
     pipeline->written = queue_new(LOADS_AHEAD * 2 + 2, err);
-    TRY(pipeline->to_work != NULL && pipeline->to_main != NULL && pipeline->to_write != NULL &&
-        pipeline->written != NULL);
+    TRY(pipeline->to_work != NULL && pipeline->to_seal != NULL && pipeline->to_main != NULL &&
+        pipeline->to_write != NULL && pipeline->written != NULL);
     TRY(fetch_start(pipeline->options->fetch, pipeline->options->plan, pipeline->to_work, err));
     for (; pipeline->worker_count < WORKERS; pipeline->worker_count++) {
         if (pthread_create(&pipeline->workers[pipeline->worker_count], NULL, worker_main,
                            pipeline) != 0)
             return error_set(err, ERROR_LIMIT, "cannot start a thread");
     }
-    pipeline->writer_runs = pthread_create(&pipeline->writer, NULL, writer_main, pipeline) == 0;
+    pipeline->sealer_runs = pthread_create(&pipeline->sealer, NULL, sealer_main, pipeline) == 0;
+    pipeline->writer_runs = pipeline->sealer_runs &&
+                            pthread_create(&pipeline->writer, NULL, writer_main, pipeline) == 0;
     return pipeline->writer_runs || error_set(err, ERROR_LIMIT, "cannot start a thread");
 }
 
@@ -1035,6 +1082,10 @@ static void stop_threads(Pipeline *pipeline)
         queue_close(pipeline->to_work);
     for (int i = 0; i < pipeline->worker_count; i++)
         (void)pthread_join(pipeline->workers[i], NULL);
+    if (pipeline->to_seal != NULL)
+        queue_close(pipeline->to_seal);
+    if (pipeline->sealer_runs)
+        (void)pthread_join(pipeline->sealer, NULL);
     fetch_drain(pipeline->options->fetch);
     if (pipeline->to_write != NULL)
         queue_close(pipeline->to_write);
@@ -1045,8 +1096,8 @@ static void stop_threads(Pipeline *pipeline)
 // Everything that is still in a queue or waits for a load, after the threads are gone.
 static void free_rest(Pipeline *pipeline)
 {
-    Queue *slices[] = {pipeline->to_work, pipeline->to_main};
-    for (size_t i = 0; i < 2; i++) {
+    Queue *slices[] = {pipeline->to_work, pipeline->to_seal, pipeline->to_main};
+    for (size_t i = 0; i < sizeof(slices) / sizeof(slices[0]); i++) {
         for (SliceTask *task; slices[i] != NULL && (task = queue_take(slices[i], 0)) != NULL;)
             slice_free(task);
         queue_free(slices[i]);

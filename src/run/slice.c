@@ -281,28 +281,51 @@ static bool finish_slice(SliceTask *task, SliceWorker *worker, Error *err)
     manifest->distinct_keys += task->counts.quarantined + left_out_distinct(&task->left_out);
     atomic_fetch_add(&task->context->counters->rows, task->counts.rows);
     task->ended_us = task->context->env->now_us(task->context->env->state);
-    if (plan_is_replay(task->context->plan))
-        return true;
     const SliceName name = slice_name(task);
-    if (task->redacted.count > 0)
-        TRY(redacted_keep(&task->redacted, worker->store, task->context->job->name, &name, manifest,
-                          err));
-    Error there = {0};
-    if (!landing_finish_slice(worker->landing, &name, manifest, &there) &&
-        there.code != ERROR_CONFLICT) {
-        *err = there;
-        return false;
-    }
-    task->ended_us = task->context->env->now_us(task->context->env->state);
+    if (!plan_is_replay(task->context->plan) && task->redacted.count > 0)
+        return redacted_keep(&task->redacted, worker->store, task->context->job->name, &name,
+                             manifest, err);
     return true;
 }
 
 static SliceWant finish(SliceTask *task, SliceWorker *worker)
 {
     if (finish_slice(task, worker, &task->err))
-        return SLICE_IS_DONE;
+        return plan_is_replay(task->context->plan) ? SLICE_IS_DONE : SLICE_WANTS_SEAL;
     task->ours = true;
     return fail(task);
+}
+
+// One slice whose manifest may be there already, put by an attempt that was killed afterwards.
+static void seal_one(SliceTask *task, Landing *landing)
+{
+    const SliceName name = slice_name(task);
+    if (landing_finish_slice(landing, &name, &task->manifest, &task->err))
+        return;
+    if (task->err.code == ERROR_CONFLICT)
+        task->err = (Error){0};
+    else
+        task->ours = true;
+}
+
+void slice_seal(SliceTask **tasks, size_t count, Landing *landing)
+{
+    assert(count <= SLICE_SEAL_MAX);
+
+    SliceName names[SLICE_SEAL_MAX] = {0};
+    SliceManifest manifests[SLICE_SEAL_MAX] = {0};
+    for (size_t i = 0; i < count; i++) {
+        names[i] = slice_name(tasks[i]);
+        manifests[i] = tasks[i]->manifest;
+    }
+    // What went wrong with one of them, and which are whole nevertheless, shows one by one.
+    Error err = {0};
+    const bool sealed = landing_finish_slices(landing, names, manifests, count, &err);
+    for (size_t i = 0; i < count; i++) {
+        if (!sealed)
+            seal_one(tasks[i], landing);
+        tasks[i]->ended_us = tasks[i]->context->env->now_us(tasks[i]->context->env->state);
+    }
 }
 
 // Asks the reader for the next request. *ret_more = false: the slice is read.

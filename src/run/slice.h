@@ -18,6 +18,7 @@ enum {
     SLICE_LOOKS_MAX =
         3, // first, again because it did not match, once more because totals moved meanwhile
     SLICE_ARENA_BYTES = 64 * 1024 * 1024,
+    SLICE_SEAL_MAX = 64, // slices that become whole in one go
 };
 
 // Counters that the progress line reads while workers add to them.
@@ -45,7 +46,8 @@ typedef struct SliceWorker {
 
 typedef enum SliceWant {
     SLICE_WANTS_ANSWER, // send task->fetch, give it to slice_go_on() when it is done
-    SLICE_IS_DONE,      // whole in the landing store, shaped
+    SLICE_WANTS_SEAL,   // read and shaped: slice_seal() makes it whole in the landing store
+    SLICE_IS_DONE,      // whole, or read from the landing store
     SLICE_HAS_FAILED,   // task->err says why; what was landed stays
 } SliceWant;
 
@@ -67,6 +69,7 @@ typedef struct SliceTask {
     FetchTask fetch; // while SLICE_WANTS_ANSWER: the request in hand; afterwards its answer
     Queue *answered; // where it goes then
     const struct Fetch *fetched_by;
+    bool sealed;      // its last page is here: SLICE_WANTS_SEAL
     int64_t attempts; // answers to the request in hand that asked for another try
 
     // result
@@ -104,6 +107,10 @@ SliceWant slice_begin(SliceTask *task, SliceWorker *worker);
 
 // Goes on with what came of task->fetch: an answer, or the reason why there is none.
 SliceWant slice_go_on(SliceTask *task, SliceWorker *worker);
+
+// Makes the slices durable and whole, all at once: flushing the disk for many costs little more
+// than for one. Those that fail say so in task->err.
+void slice_seal(SliceTask **tasks, size_t count, Landing *landing);
 
 // Gives the shaped rows back to the budget and frees them: after the load, or when the reading is
 // void.
