@@ -1053,8 +1053,9 @@ static bool prepare_stream(Pipeline *pipeline, uint32_t s, Error *err)
 static bool start_threads(Pipeline *pipeline, Error *err)
 {
     const Job *job = pipeline->options->job;
-    // As many as can be under way, and one more for each worker to have in hand.
-    pipeline->active_max = (size_t)job->limits.connections + WORKERS;
+    // What a kill costs is one page for each slice under way, so there are no more of them than
+    // connections: one that a worker has in hand leaves its connection idle for that moment.
+    pipeline->active_max = (size_t)job->limits.connections;
     const size_t tasks_max = pipeline->active_max + 4096;
     pipeline->to_work = queue_new(tasks_max, err);
     pipeline->to_seal = queue_new(tasks_max, err);

@@ -3,7 +3,7 @@
 Kill points are enumerated, not drawn: the list comes from an undisturbed run. PAWL_KILLS says how many are taken, spread
 evenly over each mode's list (default 70 a mode; 0 = all, as ./dev kill does); those around the warehouse's commit always are.
 """
-import concurrent.futures, os, signal, unittest
+import collections, concurrent.futures, os, signal, unittest
 from world import World
 
 KILLS = int(os.environ.get("PAWL_KILLS", "70"))
@@ -73,6 +73,45 @@ class Kill(unittest.TestCase):
             world.control("mutate", {"account": 1001, "start_date": "2026-03-07", "end_date": "2026-03-07", "every": 3,
                                      "do": "edit", "set": {"notes": "late"}})
             self.sweep(world, "rehydration")
+
+class Again(unittest.TestCase):
+    """A killed run asks again only for what it had not landed: at most one page a connection."""
+    CONNECTIONS = 4
+
+    def pages(self, world):
+        return collections.Counter(entry["request"] for entry in world.log() if "/calls" in entry["request"])
+
+    def test_no_more_than_one_page_a_connection_is_asked_for_again(self):
+        words = ("--from", "2026-03-01", "--to", "2026-03-04")
+        job = {"config": {"per_page": 20}, "limits": {"requests_per_second": 0, "connections": self.CONNECTIONS}}
+        with World(calls=2000, first="2026-03-01", last="2026-03-04", job=job) as world:
+            calm = world.copy("calm")
+            names = calm.folder / "points"
+            world.control("stats", method="DELETE")
+            calm.run("historic", *words, env={"PAWL_TEST_KILL_LIST": str(names)})
+            wanted = self.pages(world)
+            self.assertGreater(len(wanted), 100)
+            self.assertEqual(set(wanted.values()), {1})
+            # While pages are read: before that nothing of a slice is asked for, after that nothing any more.
+            points = [p for p in dict.fromkeys(names.read_text().splitlines()) if p.startswith("page ")]
+            step = max(1, len(points) // (KILLS or len(points)), len(points) // 10)
+            faults, most = [], 0
+            for number, point in enumerate(points[step // 2::step]):
+                site = world.copy(f"again-{number}")
+                world.control("stats", method="DELETE")
+                killed = site.run("historic", *words, env={"PAWL_TEST_KILL_AT": point}, check=False)
+                self.assertEqual(killed.returncode, -signal.SIGKILL, point)
+                site.run("historic", *words)
+                asked = self.pages(world)
+                self.assertEqual(set(asked), set(wanted), point)
+                again = asked.total() - len(asked)
+                most = max(most, again)
+                if again > self.CONNECTIONS:
+                    faults.append(f"{point}: {again} pages asked for again")
+                self.assertEqual(site.digest(), calm.digest(), point)
+                site.remove()
+            print(f"at most {most} pages asked for again after {number + 1} kills", flush=True)
+            self.assertEqual(faults, [])
 
 
 if __name__ == "__main__":
