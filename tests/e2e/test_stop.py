@@ -1,5 +1,5 @@
 """Ctrl-C, credentials and the rate: a run ends when it is told to, says no secret, and keeps to its limit."""
-import pathlib, signal, subprocess, unittest
+import base64, ctypes, json, os, pathlib, re, signal, subprocess, unittest
 from world import World
 
 RANGE = ("--from", "2026-03-04", "--to", "2026-03-06")
@@ -38,14 +38,6 @@ class Stop(unittest.TestCase):
             self.assertIn("401", done.stderr.splitlines()[-1])
             self.assertNotIn(canary, done.stdout + done.stderr)
 
-    def test_no_secret_is_kept_anywhere(self):
-        with World(calls=100) as world:
-            done = world.run("historic", *RANGE)
-            self.assertNotIn("sim-client-secret", done.stdout + done.stderr + " ".join(done.args))
-            for path in pathlib.Path(world.folder).rglob("*"):
-                if path.is_file():
-                    self.assertNotIn(b"sim-client-secret", path.read_bytes(), path)
-
     def test_tokens_that_end_in_the_middle_of_a_run(self):
         with World(calls=600, sim=("--token-requests", "10")) as world:
             world.run("historic")
@@ -56,6 +48,82 @@ class Stop(unittest.TestCase):
                    job={"limits": {"requests_per_second": 20, "connections": 8}}) as world:
             world.run("historic")
             self.assertEqual(world.control("stats")["rate_limited"], 0)
+
+class Secrets(unittest.TestCase):
+    """A canary secret, whole or as it goes over the wire, stands in no output, error, argv, page, state or table."""
+    CANARY = "canary-0815-4711"
+    # The secret; what Basic makes of it; the simulator's access and refresh tokens.
+    NEEDLES = re.compile(b"|".join([CANARY.encode(), base64.b64encode(b"sim-key:" + CANARY.encode()),
+                                    rb"sim[ar]\.\d+\.[0-9a-f]{16}"]))
+    TABLES = ("etl_log", "pawl_load", "pawl_slice", "pawl_state", "ctm.calls", "ctm.calls__quarantine", "ctm.accounts")
+
+    def clean(self, data, where):
+        found = self.NEEDLES.search(data if isinstance(data, bytes) else data.encode())
+        self.assertIsNone(found, f"{where}: {found}")
+
+    def pawl(self, world, *words, env=None, check=True):
+        done = world.pawl(*words, env=env, check=check)
+        self.clean(done.stdout + done.stderr, words)
+        return done
+
+    def clean_folder(self, world, given):
+        decompress = ctypes.CDLL("libzstd.so.1").ZSTD_decompress
+        room = ctypes.create_string_buffer(4 << 20)
+        for path in world.folder.rglob("*"):
+            if not path.is_file() or path == given:
+                continue
+            data = path.read_bytes()
+            self.clean(data, path)
+            if path.suffix == ".zst":
+                size = decompress(room, len(room), data, len(data))
+                self.assertLess(size, len(room), path)
+                self.clean(room.raw[:size], path)
+        for table in self.TABLES:
+            self.clean(json.dumps(world.rows(f"SELECT to_json(t) FROM {table} t")), table)
+
+    def clean_process(self, world, env):
+        command, full = world.command("run", str(world.job), "--mode", "historic", "--json", *RANGE,
+                                      env={**env, "PAWL_TEST_KILL_AT": "stop:run end, historic"})
+        process = subprocess.Popen(command, env=full, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        status = os.waitpid(process.pid, os.WUNTRACED)[1]
+        self.assertTrue(os.WIFSTOPPED(status), f"ended with {status}")
+        try:
+            folder = pathlib.Path("/proc") / str(process.pid)
+            self.clean((folder / "cmdline").read_bytes(), "argv")
+            if not env:  # what the user puts into the environment stands there
+                self.clean((folder / "environ").read_bytes(), "environment")
+        finally:
+            process.send_signal(signal.SIGCONT)
+            out, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0, err[-500:])
+        self.clean(out + err, "run")
+
+    def everything(self, world, env, given=None):
+        job = str(world.job)
+        run = ("run", job, "--mode", "historic", "--json", *RANGE)
+        for fault in ({"do": 500}, {"do": "html"}, {"do": "redirect"}, {"do": "next_elsewhere"}, {"do": "reset"},
+                      {"do": "error_200", "variant": "errors"}, {"do": "expired"}):
+            world.control("faults", [{"match": CALLS, "times": 0, **fault}], method="PUT")
+            self.assertIn(self.pawl(world, *run, env=env, check=False).returncode, (3, 4, 8), fault)
+        world.control("faults", [], method="PUT")
+        self.clean_process(world, env)
+        for words in (("check", job), ("check", job, "--show"), ("plan", job, "--mode", "historic", "--from", "2026-03-04"),
+                      ("status", job), ("status", job, "--json"), ("state", "show", job)):
+            self.pawl(world, *words, env=env)
+        self.clean_folder(world, given)
+
+    def test_oauth_with_the_secret_from_the_environment(self):
+        with World(calls=100, sim=("--client-secret", self.CANARY)) as world:
+            self.everything(world, {"CTM_CLIENT_SECRET": self.CANARY})
+
+    def test_basic_with_the_secret_from_a_file(self):
+        with World(calls=100, sim=("--secret", self.CANARY)) as world:
+            given = world.folder / "secret"
+            given.write_text(self.CANARY)
+            (world.folder / "key").write_text("sim-key")
+            world.write_job(["accounts", "calls"], {"config": {"auth": "basic", "access_key": "${file:./key}",
+                                                               "secret_key": "${file:./secret}"}})
+            self.everything(world, {}, given)
 
 
 if __name__ == "__main__":
