@@ -22,6 +22,8 @@ endfunction()
 pawl_system_library(zstd zstd.h zstd)
 pawl_system_library(yaml yaml.h yaml)
 pawl_system_library(microhttpd microhttpd.h microhttpd)
+find_path(pq_INCLUDE libpq-fe.h PATH_SUFFIXES postgresql REQUIRED)
+pawl_system_library(pq libpq-fe.h pq)
 
 add_library(yyjson STATIC ${PAWL_DEPS}/yyjson/yyjson/yyjson.c)
 target_include_directories(yyjson SYSTEM PUBLIC ${PAWL_DEPS}/yyjson/yyjson)

@@ -192,9 +192,11 @@ static bool prepare_ledger(DuckWarehouse *db, Error *err)
     const char *ledger = NULL;
     TRY(duck_warehouse_own(db, sql_create_ledger, &ledger, err));
     TRY(duck_run_sql(&db->duck, ledger, err));
-    const char *health = NULL;
-    TRY(duck_warehouse_own(db, sql_create_health, &health, err));
-    return run_in_schema(db, db->schema, health, err);
+    CLEANUP(buf_done) Buf health = {0};
+    TRY(buf_printf(&health, err, "CREATE OR REPLACE VIEW pipeline_health AS %s",
+                   sql_select_health));
+    TRY(buf_append_char(&health, '\0', err));
+    return run_in_schema(db, db->schema, health.data, err);
 }
 
 // All within one transaction: a run killed here leaves either nothing or everything.

@@ -82,9 +82,8 @@ const char sql_create_ledger[] =
 
 // One row a job and stream: how fresh it is, how often its runs of the last 90 days ended well. A
 // run that is still going has no row of stage 'run' yet and counts for nothing.
-const char sql_create_health[] =
-    "CREATE OR REPLACE VIEW @pipeline_health AS"
-    " WITH loads AS (SELECT job, stream, target, max(loaded_at) AS last_loaded_at"
+const char sql_select_health[] =
+    "WITH loads AS (SELECT job, stream, target, max(loaded_at) AS last_loaded_at"
     " FROM pawl_load GROUP BY job, stream, target),"
     " marks AS (SELECT job, stream, target, min(watermark) AS fresh_until,"
     " count(*) AS partitions FROM pawl_state WHERE kind = 'watermark'"

@@ -1,6 +1,6 @@
 // Warehouse: where the rows end up, and the one transaction that makes a load count once.
 //
-// Drivers: duckdb (here), postgres, snowflake. A Warehouse belongs to one thread at a time. The
+// Drivers: duckdb, postgres. A Warehouse belongs to one thread at a time. The
 // protocol is design.md's "Exactly once"; tests/warehouse runs one suite on every driver.
 #pragma once
 
@@ -117,6 +117,11 @@ typedef struct WarehouseDriver {
     // Made anew, so that the text in the warehouse is the one given. Their tables must stand.
     bool (*create_views)(void *state, const ViewSpec *views, size_t count, Error *err);
 
+    // What the credential may not do of all that a run with these tables would: one finding each,
+    // with the statement that gives the right. Changes nothing. May be NULL.
+    bool (*check)(void *state, const TableSpec *tables, size_t count, Findings *findings,
+                  Error *err);
+
     // Adds `column` to the table where it lacks it, and fills it from what `_overflow` keeps under
     // the JSON pointer `path`: values that fit the column's type move, others stay. Counts rows.
     // May be NULL.
@@ -172,6 +177,7 @@ struct Warehouse {
 };
 
 extern const WarehouseDriver warehouse_duckdb;
+extern const WarehouseDriver warehouse_postgres;
 
 // Opens `driver` with the job file's "warehouse" object.
 bool warehouse_open(Warehouse *warehouse, const WarehouseDriver *driver, yyjson_val *options,

@@ -58,13 +58,20 @@ enum { MEMORY_BYTES = 256 * 1000 * 1000 };
 
 void rig_open(Rig *rig, const WarehouseDriver *driver, const char *path, const char *options)
 {
+    char all[RIG_OPTIONS_BYTES];
+    (void)snprintf(all, sizeof(all), "\"path\": \"%s\"%s", path, options);
+    rig_open_with(rig, driver, all);
+}
+
+void rig_open_with(Rig *rig, const WarehouseDriver *driver, const char *options)
+{
     Error err = {0};
     *rig = (Rig){.arena = arena_new(RIG_ARENA_BYTES, &err)};
     CHECK(rig->arena != NULL);
     rig->findings.arena = rig->arena;
     Str json = {0};
     yyjson_doc *doc = NULL;
-    CHECK_OK(arena_printf(rig->arena, &json, &err, "{\"path\": \"%s\"%s}", path, options), &err);
+    CHECK_OK(arena_printf(rig->arena, &json, &err, "{%s}", options), &err);
     CHECK_OK(json_parse(json, "rig", rig->arena, &doc, &err), &err);
     CHECK_OK(warehouse_open(&rig->warehouse, driver, yyjson_doc_get_root(doc), STR("rig"),
                             STR("/nowhere"), &test_env, MEMORY_BYTES, rig->arena, &rig->findings,

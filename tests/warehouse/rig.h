@@ -5,7 +5,7 @@
 #include "harness/check.h"
 #include "warehouse/warehouse.h"
 
-enum { RIG_ROWS_MAX = 10000, RIG_ARENA_BYTES = 64 * 1024 * 1024 };
+enum { RIG_ROWS_MAX = 10000, RIG_ARENA_BYTES = 64 * 1024 * 1024, RIG_OPTIONS_BYTES = 1000 };
 
 typedef struct RigRow {
     int64_t id;
@@ -55,6 +55,8 @@ extern const TableSpec rig_table_frozen; // the same, which it may not add
 
 // Opens `driver` at `path` without preparing anything. `options` = more JSON members or "".
 void rig_open(Rig *rig, const WarehouseDriver *driver, const char *path, const char *options);
+// The same with all its members: "\"path\": ...".
+void rig_open_with(Rig *rig, const WarehouseDriver *driver, const char *options);
 void rig_prepare(Rig *rig);
 void rig_close(Rig *rig); // for CLEANUP()
 

@@ -1,0 +1,648 @@
+#include "warehouse/pg.h"
+
+#include "base/buf.h"
+#include "base/fault.h"
+
+#include <assert.h>
+#include <endian.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    LOOK_MS = 100, // how often a wait looks at env->stop
+    CANCEL_TEXT_BYTES = 256,
+    PARAMETER_BYTES_MAX = 256 * 1024 * 1024,
+    SQLSTATE_SIZE = 5,
+};
+
+// 2000-01-01, from which PostgreSQL counts.
+#define PG_EPOCH_US INT64_C(946684800000000)
+
+// From PostgreSQL's catalog/pg_type.dat, where they are fixed for good.
+enum {
+    OID_BOOL = 16,
+    OID_INT8 = 20,
+    OID_TEXT = 25,
+    OID_TIMESTAMPTZ = 1184,
+    OID_UUID = 2950,
+    OID_BOOL_ARRAY = 1000,
+    OID_TEXT_ARRAY = 1009,
+    OID_INT8_ARRAY = 1016,
+    OID_TIMESTAMPTZ_ARRAY = 1185,
+    OID_UUID_ARRAY = 2951,
+};
+
+static const struct {
+    Oid one, array;
+} oids[] = {
+    [PG_TEXT] = {OID_TEXT, OID_TEXT_ARRAY},
+    [PG_INT64] = {OID_INT8, OID_INT8_ARRAY},
+    [PG_TIME] = {OID_TIMESTAMPTZ, OID_TIMESTAMPTZ_ARRAY},
+    [PG_BOOL] = {OID_BOOL, OID_BOOL_ARRAY},
+};
+
+PgValue pg_value_text(Str text)
+{
+    return (PgValue){.type = PG_TEXT, .text = text};
+}
+
+PgValue pg_value_int64(int64_t value)
+{
+    return (PgValue){.type = PG_INT64, .number = value};
+}
+
+PgValue pg_value_time(int64_t us)
+{
+    return (PgValue){.type = PG_TIME, .number = us};
+}
+
+PgValue pg_value_bool(bool value)
+{
+    return (PgValue){.type = PG_BOOL, .number = value};
+}
+
+PgValue pg_value_null(PgType type)
+{
+    return (PgValue){.type = type, .is_null = true};
+}
+
+// --- errors
+
+ErrorCode pg_error_code(const char *sqlstate)
+{
+    // The longest prefix that fits decides (PostgreSQL, appendix A).
+    static const struct {
+        const char *prefix;
+        ErrorCode code;
+    } rows[] = {
+        {"42501", ERROR_ACCESS},    // insufficient_privilege
+        {"28", ERROR_ACCESS},       // invalid authorization
+        {"25006", ERROR_ACCESS},    // read_only_sql_transaction: a standby, or a query that writes
+        {"3D000", ERROR_NOT_FOUND}, // no such database
+        {"53300", ERROR_BUSY},      // too_many_connections
+        {"57P03", ERROR_BUSY},      // cannot_connect_now
+        {"55P03", ERROR_BUSY},      // lock_not_available
+        {"55006", ERROR_BUSY},      // object_in_use
+        {"57014", ERROR_BUSY},      // query_canceled, also by statement_timeout
+        {"40003", ERROR_IO},        // statement_completion_unknown
+        {"40", ERROR_CONFLICT},     // serialization_failure, deadlock_detected
+        {"23505", ERROR_CONFLICT},  // unique_violation: somebody else wrote the key meanwhile
+        {"22", ERROR_DATA},         {"23", ERROR_DATA}, {"21", ERROR_DATA},
+        {"53", ERROR_LIMIT}, // disk_full, out_of_memory
+        {"54", ERROR_LIMIT},        {"0A", ERROR_JOB},  {"42", ERROR_JOB},
+        {"2B", ERROR_JOB},          {"3F", ERROR_JOB},  {"25", ERROR_JOB},
+        {"34", ERROR_JOB},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (strncmp(sqlstate, rows[i].prefix, strlen(rows[i].prefix)) == 0)
+            return rows[i].code;
+    }
+    return ERROR_IO;
+}
+
+static Str first_line(const char *text)
+{
+    const Str all = str_from(text);
+    return str_trim(str_slice(all, 0, str_find_char(all, '\n')));
+}
+
+void pg_close(Pg *pg)
+{
+    if (pg->connection != NULL)
+        PQfinish(pg->connection);
+    pg->connection = NULL;
+}
+
+// The connection is of no use any more; libpq's own words say why.
+static bool lost(Pg *pg, Error *err)
+{
+    const Str why = first_line(PQerrorMessage(pg->connection));
+    (void)error_set(err, ERROR_IO, "the connection was lost: " STR_FMT, STR_ARG(why));
+    pg_close(pg);
+    return false;
+}
+
+// Stops what the server does for us. libpq has no way of doing this without waiting, but
+// tcp_user_timeout bounds it, and the server has just been there.
+static bool stop(Pg *pg, Error *err)
+{
+    char text[CANCEL_TEXT_BYTES];
+    PGcancel *cancel = PQgetCancel(pg->connection);
+    if (cancel != NULL)
+        (void)PQcancel(cancel, text, sizeof(text));
+    PQfreeCancel(cancel);
+    pg_close(pg);
+    return error_set(err, ERROR_STOPPED, "stopped");
+}
+
+static bool refuse(Pg *pg, const PGresult *result, Error *err)
+{
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    if (PQstatus(pg->connection) == CONNECTION_BAD && state == NULL)
+        return lost(pg, err);
+    if (state == NULL)
+        return error_set(err, ERROR_IO, STR_FMT, STR_ARG(first_line(PQresultErrorMessage(result))));
+    const Str line = first_line(message == NULL ? "" : message);
+    return error_set(err, pg_error_code(state), STR_FMT " (%s)", STR_ARG(line), state);
+}
+
+// --- waiting
+
+// Until the socket is ready for one of `events`, or a look at env->stop is due: *ret_events may be
+// 0.
+static bool wait_once(Pg *pg, short events, short *ret_events, Error *err)
+{
+    if (atomic_load(&pg->env->stop))
+        return stop(pg, err);
+    struct pollfd poll_one = {.fd = PQsocket(pg->connection), .events = events};
+    const int ready = fault_here() ? -1 : poll(&poll_one, 1, LOOK_MS);
+    if (ready < 0 && errno != EINTR) {
+        pg_close(pg);
+        return error_set(err, ERROR_IO, "waiting for the server: %s", strerror(errno));
+    }
+    *ret_events = ready > 0 ? poll_one.revents : 0;
+    return true;
+}
+
+static bool take_input(Pg *pg, Error *err)
+{
+    return PQconsumeInput(pg->connection) == 1 || lost(pg, err);
+}
+
+// Sends all that libpq holds, so that its buffer never holds more than what was put last. What
+// comes meanwhile is read, or both sides might wait for each other.
+static bool flush(Pg *pg, Error *err)
+{
+    for (;;) {
+        const int left = PQflush(pg->connection);
+        if (left == 0)
+            return true;
+        if (left < 0)
+            return lost(pg, err);
+        short events = 0;
+        TRY(wait_once(pg, POLLIN | POLLOUT, &events, err));
+        if ((events & POLLIN) != 0)
+            TRY(take_input(pg, err));
+    }
+}
+
+// The next result, which the caller clears; NULL = there is no more.
+static bool next_result(Pg *pg, PGresult **ret_result, Error *err)
+{
+    while (PQisBusy(pg->connection) == 1) {
+        short events = 0;
+        TRY(wait_once(pg, POLLIN, &events, err));
+        if (events != 0)
+            TRY(take_input(pg, err));
+    }
+    *ret_result = PQgetResult(pg->connection);
+    return true;
+}
+
+static void clear(PGresult **result)
+{
+    PQclear(*result); // NULL is fine
+}
+
+static bool is_failure(ExecStatusType status)
+{
+    return status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE;
+}
+
+static bool is_copy(ExecStatusType status)
+{
+    return status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH;
+}
+
+// Reads what is left, so that the connection takes the next statement; the first failure among it
+// counts.
+static bool drain(Pg *pg, Error *err)
+{
+    bool ok = true;
+    for (;;) {
+        CLEANUP(clear) PGresult *result = NULL;
+        Error more = {0};
+        if (!next_result(pg, &result, &more)) {
+            if (ok)
+                *err = more;
+            return false;
+        }
+        if (result == NULL)
+            return ok;
+        const ExecStatusType status = PQresultStatus(result);
+        if (is_copy(status)) {
+            pg_close(pg); // nobody asked for it here, and it cannot be answered
+            return error_set(err, ERROR_JOB, "COPY is not possible here");
+        }
+        if (!ok || !is_failure(status))
+            continue;
+        ok = refuse(pg, result, err);
+        if (!pg_is_open(pg))
+            return false;
+    }
+}
+
+// After a failure: leaves the connection ready for ROLLBACK, if there still is one. False.
+static bool settle(Pg *pg)
+{
+    Error more = {0};
+    if (pg_is_open(pg))
+        (void)!drain(pg, &more);
+    return false;
+}
+
+// --- connecting
+
+// "FATAL:  28P01: password ..." -> the code and what follows; libpq gives neither in another way.
+static bool find_state(Str line, char state[SQLSTATE_SIZE + 1], Str *ret_text)
+{
+    for (size_t at = 0; at + SQLSTATE_SIZE + 4 < line.size; at++) {
+        const char *c = line.data + at;
+        if (c[0] != ' ' || c[1] != ' ' || c[2 + SQLSTATE_SIZE] != ':')
+            continue;
+        bool is_state = true;
+        for (size_t i = 2; i < 2 + SQLSTATE_SIZE; i++)
+            is_state = is_state && ((c[i] >= '0' && c[i] <= '9') || (c[i] >= 'A' && c[i] <= 'Z'));
+        if (!is_state)
+            continue;
+        memcpy(state, c + 2, SQLSTATE_SIZE);
+        state[SQLSTATE_SIZE] = '\0';
+        *ret_text = str_trim(str_slice(line, at + SQLSTATE_SIZE + 3, line.size));
+        return true;
+    }
+    return false;
+}
+
+// Of several hosts, or of a first try with TLS and a second without, the last one's reason counts.
+static bool refuse_connection(Pg *pg, Error *err)
+{
+    const char *message = PQerrorMessage(pg->connection);
+    Str rest = str_trim(str_from(message));
+    Str line = {0};
+    Str text = {0};
+    char state[SQLSTATE_SIZE + 1] = "";
+    bool found = false;
+    while (rest.data != NULL) {
+        const Str next = str_trim(str_split_next(&rest, '\n'));
+        if (!str_starts_with(next, STR("LOCATION:")) &&
+            !str_starts_with(next, STR("Is the server")) && next.size > 0)
+            line = next;
+        found = find_state(next, state, &text) || found;
+    }
+    if (found)
+        (void)error_set(err, pg_error_code(state), STR_FMT " (%s)", STR_ARG(text), state);
+    else if (PQconnectionNeedsPassword(pg->connection) == 1)
+        (void)error_set(err, ERROR_ACCESS, "the server wants a password: give \"password\"");
+    else
+        (void)error_set(err, ERROR_IO, STR_FMT, STR_ARG(line));
+    pg_close(pg);
+    return false;
+}
+
+static bool connect_now(Pg *pg, const PgOptions *options, Error *err)
+{
+    const int64_t deadline_us = pg->env->monotonic_us(pg->env->state) + options->timeout_us;
+    PostgresPollingStatusType wanted = PGRES_POLLING_WRITING;
+    while (wanted != PGRES_POLLING_OK) {
+        if (wanted == PGRES_POLLING_FAILED)
+            return refuse_connection(pg, err);
+        if (pg->env->monotonic_us(pg->env->state) >= deadline_us) {
+            pg_close(pg);
+            return error_set(err, ERROR_IO, "the server did not answer within %lld s",
+                             (long long)(options->timeout_us / INT64_C(1000000)));
+        }
+        short events = 0;
+        TRY(wait_once(pg, wanted == PGRES_POLLING_READING ? POLLIN : POLLOUT, &events, err));
+        if (events != 0)
+            wanted = PQconnectPoll(pg->connection);
+    }
+    return true;
+}
+
+static void ignore_notice(void *state, const PGresult *result)
+{
+    (void)state;
+    (void)result;
+}
+
+bool pg_open(Pg *pg, Env *env, const PgOptions *options, Error *err)
+{
+    assert(pg->connection == NULL);
+    *pg = (Pg){.env = env};
+    pg->connection = fault_here() ? NULL : PQconnectStartParams(options->names, options->values, 0);
+    if (pg->connection == NULL)
+        return error_set(err, ERROR_LIMIT, "out of memory for a connection");
+    // With the codes, which alone tell a wrong password from a server that is full.
+    (void)PQsetErrorVerbosity(pg->connection, PQERRORS_VERBOSE);
+    (void)PQsetNoticeReceiver(pg->connection, ignore_notice, NULL);
+    if (PQstatus(pg->connection) == CONNECTION_BAD)
+        return refuse_connection(pg, err);
+    TRY(connect_now(pg, options, err));
+    (void)PQsetErrorVerbosity(pg->connection, PQERRORS_DEFAULT);
+    if (PQserverVersion(pg->connection) < PG_SERVER_OLDEST) {
+        const int version = PQserverVersion(pg->connection);
+        pg_close(pg);
+        return error_set(err, ERROR_JOB, "the server is PostgreSQL %d; %d or newer is needed",
+                         version / 10000, PG_SERVER_OLDEST / 10000);
+    }
+    const char *encoding = PQparameterStatus(pg->connection, "server_encoding");
+    if (encoding != NULL && strcmp(encoding, "UTF8") != 0) {
+        (void)error_set(err, ERROR_JOB, "the database is in %s; it must be in UTF8", encoding);
+        pg_close(pg);
+        return false;
+    }
+    if (PQsetnonblocking(pg->connection, 1) != 0)
+        return lost(pg, err);
+    return true;
+}
+
+// --- parameters
+
+static bool put_int32(Buf *out, int64_t value, Error *err)
+{
+    const uint32_t big = htobe32((uint32_t)value);
+    return buf_append(out, (Str){(const char *)&big, sizeof(big)}, err);
+}
+
+static bool put_int64(Buf *out, int64_t value, Error *err)
+{
+    const uint64_t big = htobe64((uint64_t)value);
+    return buf_append(out, (Str){(const char *)&big, sizeof(big)}, err);
+}
+
+static size_t value_size(const PgValue *value)
+{
+    switch (value->type) {
+    case PG_TEXT:
+        return value->text.size;
+    case PG_BOOL:
+        return 1;
+    case PG_INT64:
+    case PG_TIME:
+        break;
+    }
+    return sizeof(int64_t);
+}
+
+static bool put_value(Buf *out, const PgValue *value, Error *err)
+{
+    switch (value->type) {
+    case PG_TEXT:
+        return buf_append(out, value->text, err);
+    case PG_BOOL:
+        return buf_append_char(out, value->number != 0 ? 1 : 0, err);
+    case PG_INT64:
+        return put_int64(out, value->number, err);
+    case PG_TIME:
+        break;
+    }
+    return put_int64(out, value->number - PG_EPOCH_US, err);
+}
+
+// An array of one dimension, as array_recv() reads it: dimensions, whether there are nulls, type of
+// the elements, how many, number of the first; then each with its size.
+static bool put_array_head(Buf *out, Oid type, size_t count, Error *err)
+{
+    return put_int32(out, count == 0 ? 0 : 1, err) && put_int32(out, 1, err) &&
+           put_int32(out, type, err) &&
+           (count == 0 || (put_int32(out, (int64_t)count, err) && put_int32(out, 1, err)));
+}
+
+static bool put_column(Buf *out, const PgGrid *grid, size_t column, Error *err)
+{
+    TRY(put_array_head(out, oids[grid->types[column]].one, grid->row_count, err));
+    for (size_t row = 0; row < grid->row_count; row++) {
+        const PgValue *cell = &grid->cells[row * grid->column_count + column];
+        assert(cell->type == grid->types[column]);
+        TRY(put_int32(out, cell->is_null ? -1 : (int64_t)value_size(cell), err));
+        if (!cell->is_null)
+            TRY(put_value(out, cell, err));
+    }
+    return true;
+}
+
+static bool put_keys(Buf *out, const Key128 *keys, size_t count, Error *err)
+{
+    TRY(put_array_head(out, OID_UUID, count, err));
+    TRY(buf_reserve(out, count * (sizeof(int32_t) + KEY_BYTES), err));
+    for (size_t i = 0; i < count; i++)
+        TRY(put_int32(out, KEY_BYTES, err) &&
+            buf_append(out, (Str){(const char *)keys[i].bytes, KEY_BYTES}, err));
+    return true;
+}
+
+// Parameters in binary, one behind the other in `bytes`.
+typedef struct Parameters {
+    Buf bytes;
+    int count;
+    Oid types[PG_PARAMETERS_MAX];
+    bool is_null[PG_PARAMETERS_MAX];
+    size_t starts[PG_PARAMETERS_MAX + 1];
+} Parameters;
+
+static void parameters_done(Parameters *parameters)
+{
+    buf_done(&parameters->bytes);
+}
+
+static void note_parameter(Parameters *parameters, Oid type, bool is_null)
+{
+    assert(parameters->count < PG_PARAMETERS_MAX);
+    parameters->types[parameters->count] = type;
+    parameters->is_null[parameters->count] = is_null;
+    parameters->starts[++parameters->count] = parameters->bytes.size;
+}
+
+static bool gather(Parameters *parameters, const PgStatement *statement, Error *err)
+{
+    Buf *out = &parameters->bytes;
+    for (size_t i = 0; i < statement->value_count; i++) {
+        const PgValue *value = &statement->values[i];
+        if (!value->is_null)
+            TRY(put_value(out, value, err));
+        note_parameter(parameters, oids[value->type].one, value->is_null);
+    }
+    for (size_t i = 0; statement->grid != NULL && i < statement->grid->column_count; i++) {
+        TRY(put_column(out, statement->grid, i, err));
+        note_parameter(parameters, oids[statement->grid->types[i]].array, false);
+    }
+    if (statement->keys != NULL) {
+        assert(statement->key_count <= PG_KEYS_MAX);
+        TRY(put_keys(out, statement->keys, statement->key_count, err));
+        note_parameter(parameters, OID_UUID_ARRAY, false);
+    }
+    return true;
+}
+
+static bool send_statement(Pg *pg, const PgStatement *statement, bool binary, Error *err)
+{
+    CLEANUP(parameters_done)
+    Parameters parameters = {.bytes = {.limit_bytes = PARAMETER_BYTES_MAX}};
+    TRY(gather(&parameters, statement, err));
+    const char *values[PG_PARAMETERS_MAX];
+    int sizes[PG_PARAMETERS_MAX];
+    int formats[PG_PARAMETERS_MAX];
+    for (int i = 0; i < parameters.count; i++) {
+        const char *start = parameters.bytes.data == NULL ? "" : parameters.bytes.data;
+        values[i] = parameters.is_null[i] ? NULL : start + parameters.starts[i];
+        sizes[i] = (int)(parameters.starts[i + 1] - parameters.starts[i]);
+        formats[i] = 1;
+    }
+    if (PQsendQueryParams(pg->connection, statement->sql, parameters.count, parameters.types,
+                          values, sizes, formats, binary ? 1 : 0) != 1)
+        return lost(pg, err);
+    return flush(pg, err);
+}
+
+// --- statements
+
+bool pg_script(Pg *pg, const char *sql, Error *err)
+{
+    assert(pg_is_open(pg));
+    if (PQsendQuery(pg->connection, sql) != 1)
+        return lost(pg, err);
+    return flush(pg, err) && drain(pg, err);
+}
+
+bool pg_run(Pg *pg, const PgStatement *statement, int64_t *ret_rows, Error *err)
+{
+    assert(pg_is_open(pg));
+    CLEANUP(clear) PGresult *result = NULL;
+    TRY(send_statement(pg, statement, true, err) && next_result(pg, &result, err));
+    if (result == NULL)
+        return lost(pg, err);
+    const ExecStatusType status = PQresultStatus(result);
+    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
+        (void)refuse(pg, result, err);
+        return settle(pg);
+    }
+    int64_t rows = 0;
+    (void)str_to_int64(str_from(PQcmdTuples(result)), &rows);
+    TRY(drain(pg, err));
+    if (ret_rows != NULL)
+        *ret_rows = rows;
+    return true;
+}
+
+static bool query(Pg *pg, const PgStatement *statement, bool binary, PgVisit *visit, void *visitor,
+                  Error *err)
+{
+    assert(pg_is_open(pg));
+    CLEANUP(clear) PGresult *result = NULL;
+    TRY(send_statement(pg, statement, binary, err) && next_result(pg, &result, err));
+    if (result == NULL)
+        return lost(pg, err);
+    if (PQresultStatus(result) != PGRES_TUPLES_OK) {
+        const bool is_error = PQresultStatus(result) == PGRES_FATAL_ERROR;
+        (void)(is_error ? refuse(pg, result, err)
+                        : error_set(err, ERROR_JOB, "the statement gives no rows"));
+        return settle(pg);
+    }
+    TRY(drain(pg, err));
+    for (int row = 0; row < PQntuples(result); row++)
+        TRY(visit(visitor, result, row, err));
+    return true;
+}
+
+bool pg_query(Pg *pg, const PgStatement *statement, PgVisit *visit, void *visitor, Error *err)
+{
+    return query(pg, statement, true, visit, visitor, err);
+}
+
+bool pg_query_text(Pg *pg, const PgStatement *statement, PgVisit *visit, void *visitor, Error *err)
+{
+    return query(pg, statement, false, visit, visitor, err);
+}
+
+Str pg_get_text(const PGresult *result, int row, int column)
+{
+    if (PQgetisnull(result, row, column) == 1)
+        return (Str){NULL, 0};
+    return (Str){PQgetvalue(result, row, column), (size_t)PQgetlength(result, row, column)};
+}
+
+int64_t pg_get_int64(const PGresult *result, int row, int column)
+{
+    assert(PQgetlength(result, row, column) == sizeof(uint64_t));
+    uint64_t big = 0;
+    memcpy(&big, PQgetvalue(result, row, column), sizeof(big));
+    return (int64_t)be64toh(big);
+}
+
+int64_t pg_get_time(const PGresult *result, int row, int column)
+{
+    return pg_get_int64(result, row, column) + PG_EPOCH_US;
+}
+
+bool pg_get_bool(const PGresult *result, int row, int column)
+{
+    assert(PQgetlength(result, row, column) == 1);
+    return PQgetvalue(result, row, column)[0] != 0;
+}
+
+void pg_get_key(const PGresult *result, int row, int column, Key128 *ret_key)
+{
+    assert(PQgetlength(result, row, column) == KEY_BYTES);
+    memcpy(ret_key->bytes, PQgetvalue(result, row, column), KEY_BYTES);
+}
+
+// --- COPY
+
+bool pg_copy_begin(Pg *pg, const char *sql, Error *err)
+{
+    assert(pg_is_open(pg));
+    if (PQsendQuery(pg->connection, sql) != 1)
+        return lost(pg, err);
+    CLEANUP(clear) PGresult *result = NULL;
+    TRY(flush(pg, err) && next_result(pg, &result, err));
+    if (result == NULL)
+        return lost(pg, err);
+    if (PQresultStatus(result) == PGRES_COPY_IN)
+        return true;
+    (void)refuse(pg, result, err);
+    return settle(pg);
+}
+
+bool pg_copy_put(Pg *pg, Str bytes, Error *err)
+{
+    assert(bytes.size <= INT32_MAX);
+    if (PQputCopyData(pg->connection, bytes.data, (int)bytes.size) != 1)
+        return lost(pg, err);
+    return flush(pg, err);
+}
+
+bool pg_copy_end(Pg *pg, int64_t *ret_rows, Error *err)
+{
+    if (PQputCopyEnd(pg->connection, NULL) != 1)
+        return lost(pg, err);
+    CLEANUP(clear) PGresult *result = NULL;
+    TRY(flush(pg, err) && next_result(pg, &result, err));
+    if (result == NULL)
+        return lost(pg, err);
+    if (PQresultStatus(result) != PGRES_COMMAND_OK) {
+        (void)refuse(pg, result, err);
+        return settle(pg);
+    }
+    int64_t rows = 0;
+    (void)str_to_int64(str_from(PQcmdTuples(result)), &rows);
+    TRY(drain(pg, err));
+    *ret_rows = rows;
+    return true;
+}
+
+void pg_copy_abort(Pg *pg)
+{
+    if (!pg_is_open(pg))
+        return;
+    Error err = {0};
+    if (PQputCopyEnd(pg->connection, "given up") != 1) {
+        pg_close(pg);
+        return;
+    }
+    // The server answers with the error that we asked for.
+    if (flush(pg, &err))
+        (void)!drain(pg, &err);
+}

@@ -1,0 +1,389 @@
+// The PostgreSQL driver: options, connection, transactions, queries.
+#include "warehouse/postgres_state.h"
+
+#include "base/file.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+static const char *const sslmodes[] = {"disable",   "allow",       "prefer", "require",
+                                       "verify-ca", "verify-full", NULL};
+
+// clang-format off
+static const Field pg_warehouse_fields[] = {
+    {"host",              FIELD_STR(PgWarehouse, host),                     .help = "server, or the folder of its socket; several parted by commas"},
+    {"port",              FIELD_INT(PgWarehouse, port, 0, 65535),           .fallback = "0", .help = "0 = 5432, or what PGPORT says"},
+    {"database",          FIELD_STR(PgWarehouse, database),                 .required = true, .help = "must be in UTF8"},
+    {"user",              FIELD_STR(PgWarehouse, user),                     .help = "role; else PGUSER or who runs pawl"},
+    {"password",          FIELD_SECRET(PgWarehouse, password),              .help = "from the environment or a file; else ~/.pgpass or a client certificate"},
+    {"sslmode",           FIELD_CHOICE(PgWarehouse, sslmode, sslmodes),     .fallback = "require", .help = "verify-full also checks who the server is; a socket needs none"},
+    {"sslrootcert",       FIELD_STR(PgWarehouse, sslrootcert),              .help = "certificates to trust, PEM; verify-ca and verify-full need it"},
+    {"sslcert",           FIELD_STR(PgWarehouse, sslcert),                  .help = "client certificate, PEM"},
+    {"sslkey",            FIELD_STR(PgWarehouse, sslkey),                   .help = "its key, readable by its owner only"},
+    {"sslpassword",       FIELD_SECRET(PgWarehouse, sslpassword),           .help = "of that key"},
+    {"schema",            FIELD_STR(PgWarehouse, schema),                   .fallback = "pawl", .help = "where the ledger, ETL_LOG and PIPELINE_HEALTH live"},
+    {"lock_wait",         FIELD_DURATION(PgWarehouse, lock_wait_us),        .fallback = "PT30S", .help = "how long to wait for another writer, or for a server that starts or is full"},
+    {"statement_timeout", FIELD_DURATION(PgWarehouse, statement_timeout_us), .fallback = "PT30M", .help = "longest a statement may take; PT0S = no limit of ours"},
+    {"connect_timeout",   FIELD_DURATION(PgWarehouse, connect_timeout_us),  .fallback = "PT10S", .help = "longest that connecting may take"},
+    {0},
+};
+// clang-format on
+
+enum {
+    NUMBER_BYTES = 16,
+    CONNECT_LOOK_US = 200 * 1000,
+    CURSOR_ROWS = 1000, // of a query, held at once
+    BOOL_OID = 16,
+};
+
+static bool place_file(PgWarehouse *db, Str *path, Error *err)
+{
+    Str full = {0};
+    if (path->size == 0 || str_equal(*path, STR("system")))
+        return true;
+    TRY(file_join(db->lasting, db->folder, *path, &full, err));
+    return arena_copy_str(db->lasting, full, path, err);
+}
+
+static bool pg_warehouse_open(void *state, Env *env, Str base_folder, uint64_t memory_bytes,
+                              Error *err)
+{
+    PgWarehouse *db = state;
+    db->env = env;
+    db->memory_bytes = memory_bytes;
+    db->folder = base_folder;
+    db->lasting = arena_new(PG_SCRATCH_BYTES_MAX, err);
+    TRY(db->lasting != NULL);
+    db->loading = arena_new(PG_SCRATCH_BYTES_MAX, err);
+    TRY(db->loading != NULL);
+    db->scratch = arena_new(PG_SCRATCH_BYTES_MAX, err);
+    TRY(db->scratch != NULL);
+    if (db->schema.size == 0 || db->schema.size > PG_NAME_BYTES_MAX)
+        return error_set(err, ERROR_JOB, "schema '" STR_FMT "': a name of 1 to %d bytes",
+                         STR_ARG(db->schema), PG_NAME_BYTES_MAX);
+    return place_file(db, &db->sslrootcert, err) && place_file(db, &db->sslcert, err) &&
+           place_file(db, &db->sslkey, err);
+}
+
+static void pg_warehouse_close(void *state)
+{
+    PgWarehouse *db = state;
+    if (db->load.spec != NULL)
+        pg_warehouse_load_abort(db);
+    pg_close(&db->pg);
+    arena_free(db->scratch);
+    arena_free(db->loading);
+    arena_free(db->lasting);
+    db->scratch = NULL;
+    db->loading = NULL;
+    db->lasting = NULL;
+}
+
+static bool pg_warehouse_idle(void *state, Error *err)
+{
+    (void)err;
+    PgWarehouse *db = state;
+    assert(db->load.spec == NULL);
+    if (!pg_is_open(&db->pg))
+        return true;
+    kill_point("warehouse close");
+    pg_close(&db->pg);
+    kill_point("warehouse closed");
+    return true;
+}
+
+// --- connection
+
+static bool connect_once(PgWarehouse *db, Error *err)
+{
+    enum { OPTIONS_MAX = 20 };
+    char port[NUMBER_BYTES];
+    (void)snprintf(port, sizeof(port), "%lld", (long long)db->port);
+    const struct {
+        const char *name;
+        Str value;
+    } rows[] = {
+        {"host", db->host},
+        {"port", db->port == 0 ? (Str){NULL, 0} : str_from(port)},
+        {"dbname", db->database},
+        {"user", db->user},
+        {"password", db->password},
+        {"sslmode", str_from(sslmodes[db->sslmode])},
+        {"sslrootcert", db->sslrootcert},
+        {"sslcert", db->sslcert},
+        {"sslkey", db->sslkey},
+        {"sslpassword", db->sslpassword},
+        {"client_encoding", STR("UTF8")},
+        {"application_name", STR("pawl")},
+        {"target_session_attrs",
+         str_find_char(db->host, ',') < db->host.size ? STR("read-write") : (Str){NULL, 0}},
+        // A peer that is gone without a word is found out within a minute or so.
+        {"keepalives_idle", STR("30")},
+        {"keepalives_interval", STR("10")},
+        {"keepalives_count", STR("3")},
+        {"tcp_user_timeout", STR("60000")},
+    };
+    const char *names[OPTIONS_MAX + 1] = {NULL};
+    const char *values[OPTIONS_MAX + 1] = {NULL};
+    size_t count = 0;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (rows[i].value.size == 0)
+            continue;
+        assert(count < OPTIONS_MAX);
+        names[count] = rows[i].name;
+        values[count++] = rows[i].value.data; // ends in NUL: the job file's strings do
+    }
+    const PgOptions options = {names, values, db->connect_timeout_us};
+    return pg_open(&db->pg, db->env, &options, err);
+}
+
+// Servers that start, restart or have no slot free are waited for, as a lock is. One that refuses
+// connections may be restarting only if it has answered before.
+static bool connect_patiently(PgWarehouse *db, Error *err)
+{
+    const int64_t deadline_us = db->env->monotonic_us(db->env->state) + db->lock_wait_us;
+    kill_point("warehouse open");
+    while (!connect_once(db, err)) {
+        const bool may_pass = err->code == ERROR_BUSY || (err->code == ERROR_IO && db->was_open);
+        if (!may_pass)
+            return false;
+        if (db->env->monotonic_us(db->env->state) >= deadline_us)
+            return error_context(err, "waited %lld s",
+                                 (long long)(db->lock_wait_us / INT64_C(1000000)));
+        Error waiting = {0};
+        if (!env_wait(db->env, CONNECT_LOOK_US, &waiting)) {
+            *err = waiting;
+            return false;
+        }
+        *err = (Error){0};
+    }
+    db->was_open = true;
+    kill_point("warehouse opened");
+    return true;
+}
+
+// --- transactions
+
+// Everything that a pooler's session, a role or a database may have set otherwise and that we count
+// on. A load that the server has and may lose again would be missed by nobody, so commits are
+// synchronous; where the server can, large values are compressed by lz4, at a third of the CPU
+// seconds. A client that vanishes with its machine must not hold its locks for hours.
+static bool begin_sql(PgWarehouse *db, const char *access, Buf *sql, Error *err)
+{
+    TRY(buf_printf(sql, err,
+                   "BEGIN ISOLATION LEVEL READ COMMITTED %s;"
+                   "SET LOCAL TimeZone = 'UTC';"
+                   "SET LOCAL DateStyle = 'ISO, YMD';"
+                   "SET LOCAL IntervalStyle = 'postgres';"
+                   "SET LOCAL extra_float_digits = 1;"
+                   "SET LOCAL standard_conforming_strings = on;"
+                   "SET LOCAL client_min_messages = warning;"
+                   "SET LOCAL idle_in_transaction_session_timeout = '5min';"
+                   "SET LOCAL cursor_tuple_fraction = 1;"
+                   "SET LOCAL lock_timeout = %lld;"
+                   "SET LOCAL statement_timeout = %lld;"
+                   "SET LOCAL search_path = ",
+                   access, (long long)(db->lock_wait_us / 1000),
+                   (long long)(db->statement_timeout_us / 1000)));
+    TRY(sql_name(sql, db->schema, err));
+    TRY(buf_append(
+        sql,
+        STR(", public;"
+            "SELECT set_config(name, CASE name WHEN 'synchronous_commit' THEN 'on' ELSE 'lz4' END,"
+            " true) FROM pg_catalog.pg_settings WHERE (name = 'synchronous_commit' AND setting ="
+            " 'off') OR (name = 'default_toast_compression' AND 'lz4' = ANY (enumvals))"),
+        err));
+    return buf_append_char(sql, '\0', err);
+}
+
+// A connection that was kept may have been cut meanwhile: then, once, by another one.
+static bool begin(PgWarehouse *db, const char *access, Error *err)
+{
+    assert(db->load.spec == NULL);
+    arena_reset(db->scratch);
+    CLEANUP(buf_done) Buf sql = {0};
+    TRY(begin_sql(db, access, &sql, err));
+    if (pg_is_open(&db->pg)) {
+        if (pg_script(&db->pg, sql.data, err))
+            return true;
+        if (pg_is_open(&db->pg) || err->code != ERROR_IO)
+            return false;
+        *err = (Error){0};
+    }
+    return connect_patiently(db, err) && pg_script(&db->pg, sql.data, err);
+}
+
+// Leaves no transaction open, whatever it takes.
+static void roll_back(PgWarehouse *db)
+{
+    Error err = {0};
+    if (!pg_is_open(&db->pg) || PQtransactionStatus(db->pg.connection) == PQTRANS_IDLE)
+        return;
+    const PGTransactionStatusType status = PQtransactionStatus(db->pg.connection);
+    const bool ready = status == PQTRANS_INTRANS || status == PQTRANS_INERROR;
+    if (!ready || !pg_script(&db->pg, "ROLLBACK", &err))
+        pg_close(&db->pg);
+}
+
+bool pg_warehouse_begin(PgWarehouse *db, Error *err)
+{
+    if (db->load.spec != NULL) {
+        arena_reset(db->scratch);
+        return true;
+    }
+    return begin(db, "READ WRITE", err);
+}
+
+bool pg_warehouse_end(PgWarehouse *db, bool ok, Error *err)
+{
+    if (db->load.spec != NULL)
+        return ok;
+    if (ok && pg_script(&db->pg, "COMMIT", err))
+        return true;
+    roll_back(db);
+    return false;
+}
+
+void pg_warehouse_load_abort(void *state)
+{
+    PgWarehouse *db = state;
+    if (db->load.spec == NULL)
+        return;
+    roll_back(db);
+    db->load = (PgWarehouseLoad){0};
+}
+
+bool pg_warehouse_own(PgWarehouse *db, const char *text, const char **ret_sql, Error *err)
+{
+    return sql_expand(db->scratch, text, db->schema, ret_sql, err);
+}
+
+bool pg_warehouse_run_own(PgWarehouse *db, PgStatement statement, int64_t *ret_rows, Error *err)
+{
+    TRY(pg_warehouse_own(db, statement.sql, &statement.sql, err));
+    return pg_run(&db->pg, &statement, ret_rows, err);
+}
+
+bool pg_warehouse_query_own(PgWarehouse *db, PgStatement statement, PgVisit *visit, void *visitor,
+                            Error *err)
+{
+    TRY(pg_warehouse_own(db, statement.sql, &statement.sql, err));
+    return pg_query(&db->pg, &statement, visit, visitor, err);
+}
+
+bool pg_warehouse_run_buf(PgWarehouse *db, Buf *sql, Error *err)
+{
+    TRY(buf_append_char(sql, '\0', err));
+    return pg_script(&db->pg, sql->data, err);
+}
+
+// An advisory lock of the transaction: a lock of the table itself would stop its readers or its
+// vacuum. Another program that takes the same number only costs a wait.
+bool pg_warehouse_lock(PgWarehouse *db, Str what, Error *err)
+{
+    const PgValue values[] = {pg_value_text(what)};
+    const PgStatement statement = {
+        .sql = "SELECT pg_advisory_xact_lock(hashtextextended('pawl ' || $1, 0))",
+        .values = values,
+        .value_count = 1};
+    return pg_run(&db->pg, &statement, NULL, err) ||
+           error_context(err, "waiting for who else writes " STR_FMT, STR_ARG(what));
+}
+
+bool pg_literal(Buf *out, Str text, Error *err)
+{
+    TRY(buf_append_char(out, '\'', err));
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.data[i] == '\'')
+            TRY(buf_append_char(out, '\'', err));
+        TRY(buf_append_char(out, text.data[i], err));
+    }
+    return buf_append_char(out, '\'', err);
+}
+
+// --- queries of people
+
+typedef struct TextVisit {
+    bool (*visit)(void *visitor, const Str *cells, size_t columns);
+    void *visitor;
+    Arena *arena;
+    Str *cells;
+    size_t rows; // of one FETCH
+    bool stopped;
+} TextVisit;
+
+static bool visit_text(void *visitor, const PGresult *result, int row, Error *err)
+{
+    TextVisit *text = visitor;
+    const int columns = PQnfields(result);
+    if (text->cells == NULL)
+        text->cells = arena_alloc_array(text->arena, (size_t)columns + 1, sizeof(Str), err);
+    TRY(text->cells != NULL);
+    text->rows++;
+    if (text->stopped)
+        return true;
+    for (int i = 0; i < columns; i++) {
+        Str cell = pg_get_text(result, row, i);
+        // As every other warehouse writes it.
+        if (cell.data != NULL && PQftype(result, i) == BOOL_OID)
+            cell = cell.data[0] == 't' ? STR("true") : STR("false");
+        text->cells[i] = cell;
+    }
+    text->stopped = !text->visit(text->visitor, text->cells, (size_t)columns);
+    return true;
+}
+
+// A cursor takes nothing but a query, and one that only reads; and a few rows are held at a time.
+static bool query_by_cursor(PgWarehouse *db, Str sql, TextVisit *texts, Error *err)
+{
+    Str declare = {0};
+    char fetch[64];
+    (void)snprintf(fetch, sizeof(fetch), "FETCH %d FROM pawl_rows", CURSOR_ROWS);
+    TRY(arena_printf(db->scratch, &declare, err,
+                     "DECLARE pawl_rows NO SCROLL CURSOR FOR " STR_FMT "\n", STR_ARG(sql)));
+    TRY(pg_run(&db->pg, &(PgStatement){.sql = declare.data}, NULL, err));
+    do {
+        texts->rows = 0;
+        TRY(pg_query_text(&db->pg, &(PgStatement){.sql = fetch}, visit_text, texts, err));
+    } while (texts->rows == CURSOR_ROWS && !texts->stopped);
+    return true;
+}
+
+static bool pg_warehouse_query(void *state, Str sql,
+                               bool (*visit)(void *visitor, const Str *cells, size_t columns),
+                               void *visitor, Error *err)
+{
+    PgWarehouse *db = state;
+    assert(db->load.spec == NULL);
+    TRY(begin(db, "READ ONLY", err));
+    TextVisit texts = {.visit = visit, .visitor = visitor, .arena = db->scratch};
+    return pg_warehouse_end(db, query_by_cursor(db, sql, &texts, err), err);
+}
+
+const WarehouseDriver warehouse_postgres = {
+    .name = "postgres",
+    .summary = "a PostgreSQL server, 15 or newer",
+    .fields = pg_warehouse_fields,
+    .state_size = sizeof(PgWarehouse),
+    .open = pg_warehouse_open,
+    .close = pg_warehouse_close,
+    .idle = pg_warehouse_idle,
+    .prepare = pg_warehouse_prepare,
+    .create_views = pg_warehouse_create_views,
+    .check = pg_warehouse_check,
+    .promote = pg_warehouse_promote,
+    .load_begin = pg_warehouse_load_begin,
+    .load_match = pg_warehouse_load_match,
+    .load_write = pg_warehouse_load_write,
+    .load_write_quarantine = pg_warehouse_load_write_quarantine,
+    .load_mark_deleted = pg_warehouse_load_mark_deleted,
+    .load_commit = pg_warehouse_load_commit,
+    .load_abort = pg_warehouse_load_abort,
+    .window_keys = pg_warehouse_window_keys,
+    .read_watermarks = pg_warehouse_read_watermarks,
+    .read_slices = pg_warehouse_read_slices,
+    .has_load = pg_warehouse_has_load,
+    .set_watermark = pg_warehouse_set_watermark,
+    .append_log = pg_warehouse_append_log,
+    .query = pg_warehouse_query,
+};
