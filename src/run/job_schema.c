@@ -62,14 +62,22 @@ static yyjson_mut_val *properties_of(yyjson_mut_val *schema)
 }
 
 // The members of `fields` go among those of `schema`: which driver's they are, pawl check knows.
+// Of one that several drivers have the first one's words count, and a default only where all agree.
 static void add_fields(Maker *maker, yyjson_mut_val *schema, const Field *fields)
 {
     if (fields == NULL)
         return;
     yyjson_mut_val *more = properties_of(schema_of(maker, fields));
-    for (const Field *field = fields; field->name != NULL && !maker->failed; field++)
-        put(maker, properties_of(schema), field->name,
-            yyjson_mut_val_mut_copy(maker->doc, yyjson_mut_obj_get(more, field->name)));
+    for (const Field *field = fields; field->name != NULL && !maker->failed; field++) {
+        yyjson_mut_val *member = yyjson_mut_obj_get(more, field->name);
+        yyjson_mut_val *known = yyjson_mut_obj_get(properties_of(schema), field->name);
+        if (known == NULL)
+            put(maker, properties_of(schema), field->name,
+                yyjson_mut_val_mut_copy(maker->doc, member));
+        else if (!yyjson_mut_equals(yyjson_mut_obj_get(known, "default"),
+                                    yyjson_mut_obj_get(member, "default")))
+            (void)yyjson_mut_obj_remove_key(known, "default");
+    }
 }
 
 static yyjson_mut_val *modes_schema(Maker *maker, const JobTables *tables)
