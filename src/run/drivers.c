@@ -8,7 +8,7 @@
 // itself.
 enum { WAREHOUSE_SHARE_PERCENT = 20, NAMES_MAX = 16 };
 
-static const StoreDriver *const stores[] = {&store_local, &store_memory, NULL};
+static const StoreDriver *const stores[] = {&store_local, &store_adls, &store_memory, NULL};
 static const WarehouseDriver *const warehouses[] = {&warehouse_duckdb, &warehouse_postgres, NULL};
 
 const StoreDriver *const *drivers_stores(void)
