@@ -4,6 +4,7 @@
 #include "base/time.h"
 #include "cli/command.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +47,16 @@ static void listen_to_signals(void)
     (void)sigaction(SIGTERM, &action, NULL);
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     (void)sigaction(SIGPIPE, &ignore, NULL);
+}
+
+// Batches are filled by one thread and freed by another, all day long: what is given back to the
+// system comes again a moment later, page fault by page fault. Kept instead, it is bounded all the
+// same, by limits.memory.
+static void keep_memory(void)
+{
+    enum { TRIM_BYTES = 512 * 1024 * 1024, GROW_BYTES = 1024 * 1024 };
+    (void)mallopt(M_TRIM_THRESHOLD, TRIM_BYTES);
+    (void)mallopt(M_TOP_PAD, GROW_BYTES);
 }
 
 static int exit_status(ErrorCode code)
@@ -102,6 +113,7 @@ int main(int argc, char **argv)
     }
     kill_init(getenv("PAWL_TEST_KILL_AT"), getenv("PAWL_TEST_KILL_LIST"));
     shift_clock(getenv("PAWL_TEST_NOW"));
+    keep_memory();
     listen_to_signals();
 
     Cli cli = {.env = &env};

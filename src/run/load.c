@@ -17,6 +17,15 @@ typedef enum Fate {
     FATE_DOUBLED,   // a later row of this load has the same key
 } Fate;
 
+bool load_ends_before(const LoadBounds *bounds, int64_t rows, uint64_t bytes, int64_t more)
+{
+    const int64_t unit = bounds->rows_unit;
+    if (unit == 0 || rows == 0 || rows % unit + more <= unit)
+        return false;
+    const uint64_t unit_bytes = bytes / (uint64_t)rows * (uint64_t)unit;
+    return rows + unit > bounds->rows_max || bytes + unit_bytes > bounds->bytes_max;
+}
+
 bool load_task_new(const SliceContext *context, const PlanStream *stream, uint32_t ordinal,
                    size_t slice_count, LoadTask **ret_task, Error *err)
 {

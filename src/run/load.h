@@ -42,6 +42,17 @@ typedef struct LoadTask {
     int64_t started_us, ended_us;
 } LoadTask;
 
+// Where a load ends: at the first slice with which it has `rows_max` rows or `bytes_max` bytes.
+typedef struct LoadBounds {
+    int64_t rows_unit; // WarehouseDriver.rows_unit
+    int64_t rows_max;
+    uint64_t bytes_max;
+} LoadBounds;
+
+// True when a load of so many rows and bytes should rather end before a slice of `more` rows: with
+// it, another unit would begin that the bounds do not let the load fill.
+bool load_ends_before(const LoadBounds *bounds, int64_t rows, uint64_t bytes, int64_t more);
+
 bool load_task_new(const SliceContext *context, const PlanStream *stream, uint32_t ordinal,
                    size_t slice_count, LoadTask **ret_task, Error *err) MUST_USE;
 void load_task_free(LoadTask *task); // with its slices

@@ -570,16 +570,20 @@ static bool gather_next(Pipeline *pipeline, uint32_t s, bool *ret_made, Error *e
     const PlanStream *stream = &pipeline->options->plan->streams[s];
     *ret_made = false;
     const JobLimits *limits = &pipeline->options->job->limits;
-    const uint64_t bytes_max = limits->memory_bytes / 100 * LOAD_SHARE_PERCENT;
+    const LoadBounds bounds = {.rows_unit = pipeline->options->warehouse->driver->rows_unit,
+                               .rows_max = limits->load_rows,
+                               .bytes_max = limits->memory_bytes / 100 * LOAD_SHARE_PERCENT};
     int64_t rows = 0;
     uint64_t bytes = 0;
     size_t count = 0;
     size_t i = state->next_gather;
-    for (; i < stream->slice_count && rows < limits->load_rows && bytes < bytes_max; i++) {
+    for (; i < stream->slice_count && rows < bounds.rows_max && bytes < bounds.bytes_max; i++) {
         if (state->states[i] == STATE_WAITING || state->states[i] == STATE_ACTIVE)
             return true;
         if (state->states[i] != STATE_WHOLE)
             continue;
+        if (load_ends_before(&bounds, rows, bytes, state->whole[i]->manifest.records))
+            break;
         rows += state->whole[i]->manifest.records;
         bytes += state->whole[i]->batch_bytes;
         count++;

@@ -75,7 +75,8 @@ static bool open_file(DuckWarehouse *db, Error *err)
                                  .memory_bytes = db->memory_bytes,
                                  .row_group_rows = ROW_GROUP_ROWS,
                                  .storage = "v1.2.0", // the first that has zstd
-                                 .settings = "SET write_buffer_row_group_count = 1"};
+                                 .settings = "SET write_buffer_row_group_count = 1; "
+                                             "SET disabled_compression_methods = 'fsst'"};
     const int64_t deadline_us = db->env->monotonic_us(db->env->state) + db->lock_wait_us;
     kill_point("warehouse open");
     while (!duck_warehouse_create_file(&options, err) || !duck_open(&db->duck, &options, err)) {
@@ -150,6 +151,7 @@ const WarehouseDriver warehouse_duckdb = {
     .summary = "a DuckDB file on this machine",
     .fields = duck_warehouse_fields,
     .state_size = sizeof(DuckWarehouse),
+    .rows_unit = ROW_GROUP_ROWS,
     .open = duck_warehouse_open,
     .close = duck_warehouse_close,
     .idle = duck_warehouse_idle,

@@ -103,6 +103,9 @@ typedef struct WarehouseDriver {
     const char *summary;
     const Field *fields;
     size_t state_size;
+    // A load of a few rows less than a multiple of this costs least, since what remains of one is
+    // written again when the next one comes. 0 = any size is as good.
+    int64_t rows_unit;
 
     // Cheap: connects lazily. `memory_bytes` is the driver's share of limits.memory; relative paths
     // start at `base_folder`.
