@@ -39,14 +39,17 @@ static bool retry_error(Fetcher *fetcher, FetchTask *task, const HttpExchange *e
     return true;
 }
 
-// A 401 for a token that looked good: get a new one, once. When the token has changed since the
-// request was sent, the new one has not been tried yet.
+// A 401 for a token that looked good: get a new one. When the token has changed since the request
+// was sent, the new one has not been tried yet. Whom the far side refuses with a token that nobody
+// used before is meant himself; a token that others used first may have ended after so many
+// requests.
 static bool retry_unauthorized(Fetcher *fetcher, FetchTask *task)
 {
     FetchLane *lane = task->lane;
-    if (task->renewed || task->foreign || lane->auth.expire == NULL)
+    if (task->foreign || lane->auth.expire == NULL || task->renewals >= FETCH_RENEWALS_MAX ||
+        (task->renewals > 0 && task->tries_token))
         return false;
-    task->renewed = true;
+    task->renewals++;
     if (task->generation == lane->generation) {
         lane->auth.expire(lane->auth.state);
         lane->generation++;

@@ -16,17 +16,26 @@ void fetch_append_waiting(Fetcher *fetcher, FetchTask *task)
     task->waiting = true;
 }
 
-// In front: what was sent already is older than all that wait.
+// In front: what was sent already is older than all that wait. But behind those that lost more
+// tokens: where a token ends after a few requests, the others would take it from them every time.
 void fetch_return_waiting(Fetcher *fetcher, FetchTask *task)
 {
-    FetchTask **first = &fetcher->waiting[task->priority];
-    task->before = NULL;
-    task->next = *first;
-    if (*first == NULL)
+    FetchTask *before = NULL;
+    FetchTask *next = fetcher->waiting[task->priority];
+    while (next != NULL && next->renewals > task->renewals) {
+        before = next;
+        next = next->next;
+    }
+    task->before = before;
+    task->next = next;
+    if (before == NULL)
+        fetcher->waiting[task->priority] = task;
+    else
+        before->next = task;
+    if (next == NULL)
         fetcher->waiting_last[task->priority] = task;
     else
-        (*first)->before = task;
-    *first = task;
+        next->before = task;
     task->waiting = true;
 }
 

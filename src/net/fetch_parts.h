@@ -16,6 +16,7 @@ struct FetchLane {
     RetryPolicy token_retry;
     FetchCounts counts;
     uint64_t generation; // of the token: grows when one is given up and when one comes
+    uint64_t tried;      // the generation that a request was sent with last
     bool token_under_way;
     Arena *token_arena;
     HttpRequest token_request;

@@ -34,8 +34,11 @@ static bool authorize(Fetcher *fetcher, FetchTask *task, RateTicket ticket, bool
     HttpRequest token_request = {0};
     TRY(lane->auth.apply(lane->auth.state, &task->sent, task->arena, &token_request, &step, err));
     task->generation = lane->generation;
-    if (step == FETCH_AUTH_READY)
+    if (step == FETCH_AUTH_READY) {
+        task->tries_token = lane->tried != lane->generation;
+        lane->tried = lane->generation;
         return true;
+    }
     *ret_ready = false;
     fetch_forget_token_request(lane);
     lane->token_request = token_request;

@@ -34,10 +34,10 @@ bool fetcher_submit(Fetcher *fetcher, FetchTask *task, Error *err)
     task->url = task->request.url;
     task->exchange = NULL;
     task->err = (Error){0};
-    task->attempts = task->redirects = task->tries = task->refusals = 0;
+    task->attempts = task->redirects = task->tries = task->refusals = task->renewals = 0;
     task->rate_wait_us = task->retry_wait_us = task->wished_us = 0;
     task->wire_bytes = 0;
-    task->foreign = task->renewed = task->waiting = task->finished = false;
+    task->foreign = task->waiting = task->finished = false;
     task->arena = task->hops = NULL;
     task->ticket = ticket;
     atomic_store(&task->cancelled, false);

@@ -18,6 +18,7 @@ enum {
     FETCH_LANES_MAX = 64,
     FETCH_REDIRECTS_MAX = 10,
     FETCH_REFUSALS_MAX = 20, // 429s that one task waits out, beside its attempts
+    FETCH_RENEWALS_MAX = 20, // tokens that may end under one task
 };
 
 // A wait longer than this is not waited: the task ends with ERROR_BUSY, or with the answer that
@@ -96,8 +97,9 @@ struct FetchTask {
     bool finished;
     uint32_t tries; // attempts that the policy counts
     uint32_t refusals;
-    bool renewed;        // a 401 was answered with a new token already
+    uint32_t renewals;   // 401s that were answered with a new token
     uint64_t generation; // of the token it was sent with
+    bool tries_token;    // it was the first that was sent with it
     RateTicket ticket;
     int64_t due_us;    // monotonic: not to be sent before
     int64_t wished_us; // since when it only waits for the rate budget; 0 = it does not

@@ -39,9 +39,14 @@ class Stop(unittest.TestCase):
             self.assertNotIn(canary, done.stdout + done.stderr)
 
     def test_tokens_that_end_in_the_middle_of_a_run(self):
-        with World(calls=600, sim=("--token-requests", "10")) as world:
-            world.run("historic")
-            self.assertGreater(world.control("stats")["tokens"]["issued"], 1)
+        # Also after fewer requests than there are connections (4): whoever comes too late is not refused for good.
+        for requests in ("10", "3", "1"):
+            with self.subTest(requests=requests), World(calls=600, sim=("--token-requests", requests)) as world:
+                world.run("historic")
+                self.assertGreater(world.control("stats")["tokens"]["issued"], 2)
+                self.assertEqual(world.value("SELECT count(*) FROM ctm.calls"), str(sum(
+                    world.control(f"truth?account={a}&start_date=2026-03-01&end_date=2026-03-10")["calls"]
+                    for a in (1001, 1002))))
 
     def test_no_request_too_many_where_the_limit_is_known(self):
         with World(calls=900, sim=("--latency-ms", "100", "--rate", "20", "--burst", "5"),
