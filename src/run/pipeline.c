@@ -471,7 +471,7 @@ static bool prove_watermarks(Pipeline *pipeline, LoadTask *load, Error *err)
     const uint32_t s = load->slices[0]->stream_index;
     const PlanStream *stream = &pipeline->options->plan->streams[s];
     // An incremental run over days that a person chose proves nothing about those before them.
-    const bool chosen = mode == MODE_INCREMENTAL && pipeline->options->plan->to.size > 0;
+    const bool chosen = mode == MODE_INCREMENTAL && pipeline->options->plan->asked.to.size > 0;
     if (mode == MODE_REHYDRATION || chosen || pipeline->options->plan->keeps_watermarks)
         return true;
     load->watermarks =

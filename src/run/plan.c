@@ -134,8 +134,8 @@ static bool range_given(const Job *job, const Plan *plan, const PlanStream *stre
                         Error *err)
 {
     const JobMode *historic = &job->modes[MODE_HISTORIC];
-    const Str from = plan->from.size > 0 ? plan->from : historic->from;
-    Str to = plan->to.size > 0 ? plan->to : historic->to;
+    const Str from = plan->asked.from.size > 0 ? plan->asked.from : historic->from;
+    Str to = plan->asked.to.size > 0 ? plan->asked.to : historic->to;
     if (from.size == 0)
         return error_set(err, ERROR_JOB,
                          "no first day: give --from 2025-05-01, or modes.historic.from in the job");
@@ -160,8 +160,8 @@ static bool range_incremental(const Job *job, const Plan *plan, const PlanStream
     const JobMode *mode = &job->modes[MODE_INCREMENTAL];
     ret_range->last_us =
         as_window_time(stream, partition, now_us) + (is_by_days(stream) ? DAY_US : 0);
-    if (plan->from.size > 0)
-        return day_of(stream, partition, plan->from, now_us, &ret_range->first_us, err);
+    if (plan->asked.from.size > 0)
+        return day_of(stream, partition, plan->asked.from, now_us, &ret_range->first_us, err);
     const Watermark *mark =
         find_watermark(knowledge, stream_name(stream->stream), partition->partition.key);
     if (mark != NULL) {
@@ -226,7 +226,7 @@ static bool range_rehydration(const Job *job, const Plan *plan, const PlanStream
                               const PlanPartition *partition, int64_t now_us, Range *ret_range,
                               Error *err)
 {
-    if (plan->from.size > 0 || plan->to.size > 0)
+    if (plan->asked.from.size > 0 || plan->asked.to.size > 0)
         return range_given(job, plan, stream, partition, now_us, ret_range, err);
     const JobMode *mode = &job->modes[MODE_REHYDRATION];
     if (mode->rule_count == 0)
@@ -314,7 +314,7 @@ bool plan_slices(const Job *job, Plan *plan, PlanStream *stream, const PlanKnowl
         end_us = ranges[i].last_us > end_us ? ranges[i].last_us : end_us;
     }
     const bool by_rules =
-        plan->mode == MODE_REHYDRATION && plan->from.size == 0 && plan->to.size == 0;
+        plan->mode == MODE_REHYDRATION && plan->asked.from.size == 0 && plan->asked.to.size == 0;
     size_t capacity = 0;
     // Window by window, so that all partitions advance together and rows of one time lie close to
     // each other.
@@ -363,128 +363,5 @@ bool plan_bind_partition(const Job *job, const Stream *stream, Str zone_name, Ar
         partition->zone = zone;
         return arena_copy_str(arena, zone_name, &partition->zone_name, err);
     }
-    return true;
-}
-
-// --- the plan as a document
-
-static bool write_partition(const PlanPartition *partition, Buf *out, Error *err)
-{
-    return buf_printf(out, err, "{\"key\":") &&
-           json_write_str(partition->partition.key, out, err) &&
-           buf_printf(out, err, ",\"zone\":") && json_write_str(partition->zone_name, out, err) &&
-           buf_append_char(out, '}', err);
-}
-
-static bool write_stream(const PlanStream *stream, Buf *out, Error *err)
-{
-    TRY(buf_printf(out, err, "{\"stream\":"));
-    TRY(json_write_str(stream_name(stream->stream), out, err));
-    TRY(buf_printf(out, err, ",\"partitions\":["));
-    for (size_t i = 0; i < stream->partition_count; i++) {
-        if (i > 0)
-            TRY(buf_append_char(out, ',', err));
-        TRY(write_partition(&stream->partitions[i], out, err));
-    }
-    TRY(buf_printf(out, err, "],\"slices\":["));
-    for (size_t i = 0; i < stream->slice_count; i++) {
-        const PlanSlice *slice = &stream->slices[i];
-        TRY(buf_printf(out, err, "%s[%u,%lld,%lld]", i > 0 ? "," : "", slice->partition,
-                       (long long)slice->from_us, (long long)slice->to_us));
-    }
-    return buf_printf(out, err, "]}");
-}
-
-bool plan_write(const Plan *plan, Buf *out, Error *err)
-{
-    TRY(buf_printf(out, err,
-                   "{\"version\":1,\"run\":\"%s\",\"mode\":\"%s\",\"created_us\":%lld,\"from\":",
-                   plan->run, run_mode_name(plan->mode), (long long)plan->created_us));
-    TRY(json_write_str(plan->from, out, err) && buf_printf(out, err, ",\"to\":") &&
-        json_write_str(plan->to, out, err) && buf_printf(out, err, ",\"streams\":["));
-    for (size_t i = 0; i < plan->stream_count; i++) {
-        if (i > 0)
-            TRY(buf_append_char(out, ',', err));
-        TRY(write_stream(&plan->streams[i], out, err));
-    }
-    return buf_printf(out, err, "]}");
-}
-
-static bool read_partitions(yyjson_val *array, const Job *job, PlanStream *stream, Arena *arena,
-                            Error *err)
-{
-    stream->partition_count = yyjson_arr_size(array);
-    stream->partitions =
-        arena_alloc_array(arena, stream->partition_count + 1, sizeof(*stream->partitions), err);
-    TRY(stream->partitions != NULL);
-    size_t i = 0;
-    size_t count = 0;
-    yyjson_val *item = NULL;
-    yyjson_arr_foreach(array, i, count, item)
-    {
-        PlanPartition *partition = &stream->partitions[i];
-        TRY(stream_partition_from_key(stream->stream, json_str(json_get(item, STR("key"))), arena,
-                                      &partition->partition, err));
-        TRY(plan_bind_partition(job, stream->stream, json_str(json_get(item, STR("zone"))), arena,
-                                partition, err));
-    }
-    return true;
-}
-
-static bool read_slices(yyjson_val *array, PlanStream *stream, Arena *arena, Error *err)
-{
-    const size_t count = yyjson_arr_size(array);
-    stream->slices = arena_alloc_array(arena, count + 1, sizeof(*stream->slices), err);
-    TRY(stream->slices != NULL);
-    size_t i = 0;
-    size_t ignored = 0;
-    yyjson_val *item = NULL;
-    yyjson_arr_foreach(array, i, ignored, item)
-    {
-        const uint64_t partition = yyjson_get_uint(yyjson_arr_get(item, 0));
-        if (yyjson_arr_size(item) != 3 || partition >= stream->partition_count)
-            return error_set(err, ERROR_DATA, "run.json: slice %zu is damaged", i);
-        stream->slices[i] = (PlanSlice){.partition = (uint32_t)partition,
-                                        .from_us = yyjson_get_sint(yyjson_arr_get(item, 1)),
-                                        .to_us = yyjson_get_sint(yyjson_arr_get(item, 2))};
-    }
-    stream->slice_count = count;
-    return true;
-}
-
-static PlanStream *find_stream(Plan *plan, Str name)
-{
-    for (size_t i = 0; i < plan->stream_count; i++) {
-        if (str_equal(stream_name(plan->streams[i].stream), name))
-            return &plan->streams[i];
-    }
-    return NULL;
-}
-
-bool plan_read(Str json, const Job *job, Plan *plan, Arena *arena, Error *err)
-{
-    yyjson_doc *doc = NULL;
-    TRY(json_parse(json, "run.json", arena, &doc, err));
-    yyjson_val *root = yyjson_doc_get_root(doc);
-    if (yyjson_get_int(json_get(root, STR("version"))) != 1)
-        return error_set(err, ERROR_DATA, "run.json: written by another version of pawl");
-    plan->created_us = yyjson_get_sint(json_get(root, STR("created_us")));
-    plan->from = json_str(json_get(root, STR("from")));
-    plan->to = json_str(json_get(root, STR("to")));
-    size_t i = 0;
-    size_t count = 0;
-    yyjson_val *item = NULL;
-    yyjson_arr_foreach(json_get(root, STR("streams")), i, count, item)
-    {
-        const Str name = json_str(json_get(item, STR("stream")));
-        PlanStream *stream = find_stream(plan, name);
-        if (stream == NULL)
-            return error_set(err, ERROR_JOB,
-                             "run.json: stream '" STR_FMT "' is not in the job any more",
-                             STR_ARG(name));
-        TRY(read_partitions(json_get(item, STR("partitions")), job, stream, arena, err));
-        TRY(read_slices(json_get(item, STR("slices")), stream, arena, err));
-    }
-    plan->resumed = true;
     return true;
 }

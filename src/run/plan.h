@@ -42,11 +42,18 @@ typedef struct PlanStream {
     uint32_t *replayed; // replay: which reading of each slice to load again, 0 = none; else NULL
 } PlanStream;
 
+// What a run was asked to cover; empty = all, or what the job says.
+typedef struct PlanRequest {
+    Str from, to; // days
+    Str stream;   // only this one
+    Str account;  // only this value of the outermost partition field
+} PlanRequest;
+
 typedef struct Plan {
     char run[UUID_TEXT_BYTES + 1];
     RunMode mode;
     int64_t created_us;
-    Str from, to; // as asked for; empty = the job's own
+    PlanRequest asked;
     PlanStream *streams;
     size_t stream_count;
     bool resumed;
@@ -89,9 +96,12 @@ bool plan_slice_is_closed(const PlanStream *stream, const PlanSlice *slice, int6
 
 bool plan_write(const Plan *plan, Buf *out, Error *err) MUST_USE;
 
-// Reads what plan_write() wrote into `plan`, whose streams are already bound to connector and
-// contracts.
-bool plan_read(Str json, const Job *job, Plan *plan, Arena *arena, Error *err) MUST_USE;
+// Reads what plan_write() wrote, in two steps: what the run was asked for, and then, with streams
+// bound to connector and contracts that fit it, what it reads.
+bool plan_read_request(Str json, Plan *plan, Arena *arena, yyjson_val **ret_streams,
+                       Error *err) MUST_USE;
+bool plan_read_streams(yyjson_val *streams, const Job *job, Plan *plan, Arena *arena,
+                       Error *err) MUST_USE;
 
 // Fills value, tag and zone of a partition whose `partition` is set. `zone_name` empty = the job's
 // zone.

@@ -118,8 +118,7 @@ bool run_preview(const Job *job, const RunOptions *options, Env *env, const Even
     TRY(job_parts_open(job, options->stream, env, arena, findings, &parts, err));
     TRY(findings_check(findings, err));
     Plan plan = {.mode = options->mode,
-                 .from = options->from,
-                 .to = options->to,
+                 .asked = {.from = options->from, .to = options->to},
                  .created_us = env->now_us(env->state),
                  .streams = parts.streams,
                  .stream_count = parts.stream_count};

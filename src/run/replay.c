@@ -114,11 +114,9 @@ static bool read_plan(Replay *replay, Str run, Str json, bool *ret_any, Error *e
         arena_alloc_array(replay->arena, parts->stream_count + 1, sizeof(PlanStream), err);
     TRY(plan->streams != NULL);
     memcpy(plan->streams, parts->streams, parts->stream_count * sizeof(PlanStream));
-    TRY(plan_read(json, replay->job, plan, replay->arena, err));
-    yyjson_doc *doc = NULL;
-    TRY(json_parse(json, "run.json", replay->arena, &doc, err));
-    if (!run_mode_parse(json_str(json_get(yyjson_doc_get_root(doc), STR("mode"))), &plan->mode))
-        return error_set(err, ERROR_DATA, "run.json: it names no mode");
+    yyjson_val *streams = NULL;
+    TRY(plan_read_request(json, plan, replay->arena, &streams, err) &&
+        plan_read_streams(streams, replay->job, plan, replay->arena, err));
     (void)snprintf(plan->landed_run, sizeof(plan->landed_run), STR_FMT, STR_ARG(run));
     uuid_new(replay->env, plan->run);
     plan->rewrites = replay->options->rewrite;

@@ -23,7 +23,8 @@ typedef struct Execution {
     LogBook *log;
     ForgetList forget;
     Share share;
-    Fetch *fetch; // while the pipeline runs
+    Fetch *fetch;     // while the pipeline runs
+    Str planned_with; // a resumed run: the options that it keeps
 } Execution;
 
 static void emit(Execution *execution, Event event)
@@ -146,11 +147,40 @@ static bool put_end(Execution *execution, Str run, const char *status, Error *er
     return landing_put_note(execution->parts.landing, run, STR("end.json"), str_from(text), err);
 }
 
-static bool same_request(const Execution *execution, const Plan *plan)
+// Whether this command names anything that the run was not planned with. What it does not name
+// stays as it was planned.
+static bool same_request(const RunOptions *options, const PlanRequest *asked)
 {
-    const RunOptions *options = execution->options;
-    return (options->from.size == 0 || str_equal(options->from, plan->from)) &&
-           (options->to.size == 0 || str_equal(options->to, plan->to));
+    const struct {
+        Str now, then;
+    } pairs[] = {{options->from, asked->from},
+                 {options->to, asked->to},
+                 {options->stream, asked->stream},
+                 {options->account, asked->account}};
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        if (pairs[i].now.size > 0 && !str_equal(pairs[i].now, pairs[i].then))
+            return false;
+    }
+    return true;
+}
+
+// As options of the command that planned it: " --from 2026-03-01 --stream calls".
+static bool describe_request(const PlanRequest *asked, Arena *arena, Str *ret_text, Error *err)
+{
+    const struct {
+        const char *option;
+        Str value;
+    } parts[] = {{"from", asked->from},
+                 {"to", asked->to},
+                 {"stream", asked->stream},
+                 {"account", asked->account}};
+    *ret_text = STR("");
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        if (parts[i].value.size > 0)
+            TRY(arena_printf(arena, ret_text, err, STR_FMT " --%s " STR_FMT, STR_ARG(*ret_text),
+                             parts[i].option, STR_ARG(parts[i].value)));
+    }
+    return true;
 }
 
 static bool resume(Execution *execution, Str run, Str json, bool *ret_resumed, Error *err)
@@ -161,14 +191,18 @@ static bool resume(Execution *execution, Str run, Str json, bool *ret_resumed, E
     }
     Plan *plan = &execution->plan;
     (void)snprintf(plan->run, sizeof(plan->run), STR_FMT, STR_ARG(run));
-    TRY(plan_read(json, execution->job, plan, execution->arena, err));
-    if (!same_request(execution, plan))
+    yyjson_val *streams = NULL;
+    TRY(plan_read_request(json, plan, execution->arena, &streams, err));
+    TRY(describe_request(&plan->asked, execution->arena, &execution->planned_with, err));
+    if (!same_request(execution->options, &plan->asked))
         return error_set(err, ERROR_JOB,
-                         "an unfinished %s run (%s, from '" STR_FMT "' to '" STR_FMT
-                         "') covers another range: finish it without --from and --to, or give it "
-                         "up with --start-over",
-                         run_mode_name(plan->mode), plan->run, STR_ARG(plan->from),
-                         STR_ARG(plan->to));
+                         "an unfinished %s run (%s) was planned %s" STR_FMT
+                         ": finish it with the same options or with none of them, or give it up "
+                         "with --start-over",
+                         run_mode_name(plan->mode), plan->run,
+                         execution->planned_with.size > 0 ? "with" : "without options",
+                         STR_ARG(execution->planned_with));
+    TRY(plan_read_streams(streams, execution->job, plan, execution->arena, err));
     *ret_resumed = true;
     return true;
 }
@@ -200,8 +234,10 @@ static bool make_plan(Execution *execution, Fetch *fetch, Error *err)
     Plan *plan = &execution->plan;
     uuid_new(execution->env, plan->run);
     plan->created_us = execution->env->now_us(execution->env->state);
-    plan->from = execution->options->from;
-    plan->to = execution->options->to;
+    plan->asked = (PlanRequest){.from = execution->options->from,
+                                .to = execution->options->to,
+                                .stream = execution->options->stream,
+                                .account = execution->options->account};
     int64_t slices = 0;
     for (size_t i = 0; i < plan->stream_count; i++) {
         PlanStream *stream = &plan->streams[i];
@@ -258,8 +294,12 @@ static bool plan_or_resume(Execution *execution, Fetch *fetch, RunReport *report
     if (run.size > 0)
         TRY(resume(execution, run, json, &report->resumed, err));
     Event event = {.kind = EVENT_RUN_STARTED, EVENT_NONE};
-    event.text = report->resumed ? STR("resumed") : STR("new");
+    event.text = STR("new");
     if (report->resumed) {
+        event.text = STR("resumed");
+        if (execution->planned_with.size > 0)
+            TRY(arena_printf(execution->arena, &event.text, err, "resumed, as planned with" STR_FMT,
+                             STR_ARG(execution->planned_with)));
         emit(execution, event);
         return prepare_warehouse(execution, err);
     }

@@ -41,6 +41,27 @@ class Modes(unittest.TestCase):
             world.run("rehydration", "--from", "2026-03-01", "--to", "2026-03-09")
             self.assertEqual(world.rows(count), before)
 
+    def test_a_resumed_run_keeps_what_it_was_planned_with_and_says_so(self):
+        with World() as world:
+            planned = ("--stream", "calls", "--account", "1001", "--from", "2026-03-04", "--to", "2026-03-05")
+            world.run("historic", *planned, env={"PAWL_TEST_KILL_AT": "run noted, historic"}, check=False)
+            for words in (("--stream", "accounts"), ("--account", "1002"), ("--from", "2026-03-01"), ("--to", "2026-03-06")):
+                done = world.run("historic", *words, check=False)
+                self.assertEqual(done.returncode, 2, words)
+                self.assertIn("was planned with --from 2026-03-04 --to 2026-03-05 --stream calls --account 1001",
+                              done.stderr.splitlines()[-1])
+            done = world.run("historic")
+            self.assertTrue(world.report(done)["resumed"])
+            self.assertIn("resumed, as planned with --from 2026-03-04 --to 2026-03-05 --stream calls --account 1001",
+                          done.stderr)
+            self.assertEqual(world.rows("SELECT DISTINCT account_id FROM ctm.calls"), [["1001"]])
+            # The other way round: a run of everything is not finished by a part of it.
+            world.run("historic", "--from", "2026-03-06", env={"PAWL_TEST_KILL_AT": "run noted, historic"}, check=False)
+            done = world.run("historic", "--stream", "calls", check=False)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("was planned with --from 2026-03-06:", done.stderr.splitlines()[-1])
+            self.assertFalse(world.report(world.run("historic", "--start-over", "--stream", "calls"))["resumed"])
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -110,8 +110,8 @@ TEST(a_day_is_as_long_as_the_partitions_zone_has_it)
         Planning planning;
         Error err = {0};
         begin(&planning, CURSOR("P1D", "P1D"), rows[i].zone, MODE_HISTORIC);
-        planning.plan.from = str_from(rows[i].day);
-        planning.plan.to = str_from(rows[i].day);
+        planning.plan.asked.from = str_from(rows[i].day);
+        planning.plan.asked.to = str_from(rows[i].day);
         CHECK_OK(cut(&planning, "2026-12-01T00:00:00Z", &err), &err);
         CHECK_INT((int64_t)planning.stream.slice_count, 1);
         check_window(&planning, 0, rows[i].day, rows[i].day);
@@ -131,18 +131,18 @@ TEST(historic_reads_both_ends_and_ends_yesterday_by_itself)
     Planning planning;
     Error err = {0};
     begin(&planning, CURSOR("P1D", "P1D"), "America/New_York", MODE_HISTORIC);
-    planning.plan.from = STR("2026-03-08");
+    planning.plan.asked.from = STR("2026-03-08");
     // Still the 10th in New York.
     CHECK_OK(cut(&planning, "2026-03-11T03:00:00Z", &err), &err);
     CHECK_INT((int64_t)planning.stream.slice_count, 2);
     check_window(&planning, 0, "2026-03-08", "2026-03-08");
     check_window(&planning, 1, "2026-03-09", "2026-03-09");
-    planning.plan.to = STR("2026-03-07");
+    planning.plan.asked.to = STR("2026-03-07");
     CHECK(!cut(&planning, "2026-03-11T03:00:00Z", &err));
     CHECK_INT(err.code, ERROR_JOB);
     CHECK_CONTAINS(str_from(err.message), STR("is after the last"));
     err = (Error){0};
-    planning.plan.from = STR("");
+    planning.plan.asked.from = STR("");
     CHECK(!cut(&planning, "2026-03-11T03:00:00Z", &err));
     CHECK_CONTAINS(str_from(err.message), STR("--from"));
     done(&planning);
@@ -153,8 +153,8 @@ TEST(months_are_whole_months)
     Planning planning;
     Error err = {0};
     begin(&planning, CURSOR("P1M", "P1D"), "UTC", MODE_HISTORIC);
-    planning.plan.from = STR("2025-12-20");
-    planning.plan.to = STR("2026-02-01");
+    planning.plan.asked.from = STR("2025-12-20");
+    planning.plan.asked.to = STR("2026-02-01");
     CHECK_OK(cut(&planning, "2026-03-11T03:00:00Z", &err), &err);
     CHECK_INT((int64_t)planning.stream.slice_count, 3);
     check_window(&planning, 0, "2025-12-01", "2025-12-31");
@@ -239,20 +239,89 @@ TEST(a_plan_is_read_back_as_it_was_written)
     Planning planning;
     Error err = {0};
     begin(&planning, CURSOR("P1D", "P1D"), "America/New_York", MODE_HISTORIC);
-    planning.plan.from = STR("2026-03-01");
-    planning.plan.to = STR("2026-03-03");
+    planning.plan.asked.from = STR("2026-03-01");
+    planning.plan.asked.to = STR("2026-03-03");
+    planning.plan.asked.stream = STR("s");
+    planning.plan.asked.account = STR("17");
     CHECK_OK(cut(&planning, "2026-03-10T12:00:00Z", &err), &err);
     CLEANUP(buf_done) Buf text = {0};
     CHECK_OK(plan_write(&planning.plan, &text, &err), &err);
     PlanStream stream = {.stream = planning.stream.stream, .cursor = planning.stream.cursor};
-    Plan plan = {.mode = MODE_HISTORIC, .streams = &stream, .stream_count = 1};
-    CHECK_OK(plan_read(buf_str(&text), &planning.job, &plan, planning.arena, &err), &err);
+    Plan plan = {.streams = &stream, .stream_count = 1};
+    yyjson_val *streams = NULL;
+    CHECK_OK(plan_read_request(buf_str(&text), &plan, planning.arena, &streams, &err), &err);
+    CHECK_INT(plan.mode, MODE_HISTORIC);
+    CHECK_STR(plan.asked.from, STR("2026-03-01"));
+    CHECK_STR(plan.asked.stream, STR("s"));
+    CHECK_STR(plan.asked.account, STR("17"));
+    CHECK_OK(plan_read_streams(streams, &planning.job, &plan, planning.arena, &err), &err);
     CHECK(plan.resumed);
-    CHECK_STR(plan.to, STR("2026-03-03"));
+    CHECK_STR(plan.asked.to, STR("2026-03-03"));
     CHECK_INT((int64_t)stream.slice_count, 3);
     for (size_t i = 0; i < 3; i++)
         CHECK_INT(stream.slices[i].from_us, planning.stream.slices[i].from_us);
     CHECK_STR(stream.partitions[0].zone_name, STR("America/New_York"));
-    CHECK(!plan_read(STR("{\"version\":2}"), &planning.job, &plan, planning.arena, &err));
+    done(&planning);
+}
+
+// Windows that not all partitions share, in the order in which they were cut.
+TEST(ranges_of_partitions_are_read_back)
+{
+    Planning planning;
+    Error err = {0};
+    begin(&planning, CURSOR("P1D", "P1D"), "UTC", MODE_REHYDRATION);
+    PlanPartition partitions[5];
+    for (size_t i = 0; i < 5; i++)
+        partitions[i] = planning.partition;
+    PlanSlice slices[] = {{0, 1, 2}, {1, 1, 2}, {4, 1, 2}, {0, 3, 4},
+                          {2, 3, 4}, {3, 3, 4}, {3, 5, 6}, {3, 1, 2}};
+    planning.stream.partitions = partitions;
+    planning.stream.partition_count = 5;
+    planning.stream.slices = slices;
+    planning.stream.slice_count = sizeof(slices) / sizeof(slices[0]);
+    CLEANUP(buf_done) Buf text = {0};
+    CHECK_OK(plan_write(&planning.plan, &text, &err), &err);
+    CHECK_CONTAINS(buf_str(&text),
+                   STR("\"windows\":[[1,2,0,2,4,1],[3,4,0,1,2,2],[5,6,3,1],[1,2,3,1]]"));
+    PlanStream stream = {.stream = planning.stream.stream, .cursor = planning.stream.cursor};
+    Plan plan = {.streams = &stream, .stream_count = 1};
+    yyjson_val *streams = NULL;
+    CHECK_OK(plan_read_request(buf_str(&text), &plan, planning.arena, &streams, &err), &err);
+    CHECK_OK(plan_read_streams(streams, &planning.job, &plan, planning.arena, &err), &err);
+    CHECK_INT((int64_t)stream.slice_count, 8);
+    for (size_t i = 0; i < 8; i++) {
+        CHECK_INT(stream.slices[i].partition, slices[i].partition);
+        CHECK_INT(stream.slices[i].from_us, slices[i].from_us);
+        CHECK_INT(stream.slices[i].to_us, slices[i].to_us);
+    }
+    done(&planning);
+}
+
+TEST(a_damaged_plan_is_refused)
+{
+    static const char *const windows[] = {"[1,2]",     "[1,2,0]",     "[1,2,1,1]",
+                                          "[1,2,0,2]", "[1,2,0,0]",   "[1,2,-1,1]",
+                                          "7",         "[1,2,0,1,0]", "[1,2,0,9999999999999]"};
+    Planning planning;
+    Error err = {0};
+    begin(&planning, CURSOR("P1D", "P1D"), "UTC", MODE_HISTORIC);
+    Plan plan = {.streams = &planning.stream, .stream_count = 1};
+    yyjson_val *streams = NULL;
+    for (size_t i = 0; i < sizeof(windows) / sizeof(windows[0]); i++) {
+        check_row(windows[i]);
+        char json[256];
+        (void)snprintf(
+            json, sizeof(json),
+            "{\"version\":2,\"mode\":\"historic\",\"streams\":[{\"stream\":\"s\",\"partitions\":"
+            "[{\"key\":\"{}\",\"zone\":\"UTC\"}],\"windows\":[%s]}]}",
+            windows[i]);
+        CHECK_OK(plan_read_request(str_from(json), &plan, planning.arena, &streams, &err), &err);
+        CHECK(!plan_read_streams(streams, &planning.job, &plan, planning.arena, &err));
+        CHECK_INT(err.code, ERROR_DATA);
+        CHECK_CONTAINS(str_from(err.message), STR("window 0"));
+        err = (Error){0};
+    }
+    CHECK(!plan_read_request(STR("{\"version\":1}"), &plan, planning.arena, &streams, &err));
+    CHECK_CONTAINS(str_from(err.message), STR("another version"));
     done(&planning);
 }
