@@ -14,15 +14,16 @@ static void print_report(const Cli *cli, const Job *job, const RunReport *report
         (void)printf(
             "{\"run\":\"%s\",\"resumed\":%s,\"rows\":%lld,\"inserted\":%lld,\"updated\":%lld,"
             "\"unchanged\":%lld,\"deleted\":%lld,\"quarantined\":%lld,\"overflowed\":%lld,"
-            "\"forgotten\":%lld,"
+            "\"forgotten\":%lld,\"deletes_held_back\":%lld,\"deletes_unconfirmed\":%lld,"
             "\"slices\":%lld,\"slices_failed\":%lld,\"loads\":%lld,\"pages\":%lld,\"bytes\":%lld,"
             "\"requests\":%lld,\"retries\":%lld,\"seconds\":%.3f}\n",
             report->run, report->resumed ? "true" : "false", (long long)p->records,
             (long long)p->inserted, (long long)p->updated, (long long)p->unchanged,
             (long long)p->deleted, (long long)p->quarantined, (long long)p->overflowed,
-            (long long)p->forgotten, (long long)p->slices, (long long)p->slices_failed,
-            (long long)p->loads, (long long)p->pages, (long long)p->bytes, (long long)p->requests,
-            (long long)p->retries, seconds);
+            (long long)p->forgotten, (long long)p->held_back, (long long)p->unconfirmed,
+            (long long)p->slices, (long long)p->slices_failed, (long long)p->loads,
+            (long long)p->pages, (long long)p->bytes, (long long)p->requests, (long long)p->retries,
+            seconds);
         return;
     }
     (void)printf(

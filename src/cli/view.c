@@ -69,6 +69,16 @@ static void show_line(View *view, const Event *event)
                       "marked; run again with --accept-deletes if it is true\n",
                       STR_ARG(event->stream), (long long)event->rows);
         break;
+    case EVENT_DELETES_UNCONFIRMED:
+        view_end(view);
+        (void)fprintf(
+            stderr,
+            "warning: " STR_FMT
+            ": %lld rows seem to have vanished at the source, and the second reading "
+            "could not confirm it: none was marked; the next rehydration looks again: " STR_FMT
+            "\n",
+            STR_ARG(event->stream), (long long)event->rows, STR_ARG(event->text));
+        break;
     case EVENT_SLICE_OPEN:
         view_end(view);
         (void)fprintf(stderr,

@@ -19,6 +19,7 @@
     X(LOAD_COMMITTED,      "a load is in the warehouse")                                                   \
     X(LOAD_FOUND,          "a load was in the warehouse already")                                          \
     X(DELETES_HELD_BACK,   "too many rows vanished: none was marked; --accept-deletes marks them")         \
+    X(DELETES_UNCONFIRMED, "rows seem to have vanished, and the reading to confirm it failed: none was marked") \
     X(DRIFT,               "fields that the contract does not know are kept in _overflow")                 \
     X(WAITING,             "something is waited for")                                                      \
     X(PROGRESS,            "counters, about once a second")                                                \

@@ -418,6 +418,19 @@ bool load_look_for_vanished(LoadTask *task, Warehouse *warehouse, bool *ret_any,
     return true;
 }
 
+// A reading that failed, or that does not show all, says nothing about what is gone.
+static void note_unconfirmed(LoadTask *task, Vanished *vanished, const SliceTask *again)
+{
+    if (task->unconfirmed == 0) {
+        task->unconfirmed_why = again->err;
+        if (again->err.code == ERROR_NONE)
+            (void)error_set(&task->unconfirmed_why, ERROR_DATA,
+                            "slice %u: the source's total moved while it was read", again->ordinal);
+    }
+    task->unconfirmed += (int64_t)vanished->count;
+    vanished->count = 0;
+}
+
 // Keeps only what the other reading lacks too.
 static bool confirm_vanished(LoadTask *task, size_t index, const SliceTask *again, Error *err)
 {
@@ -430,7 +443,7 @@ static bool confirm_vanished(LoadTask *task, size_t index, const SliceTask *agai
         return true;
     *wants = false;
     if (!shows_all(again)) {
-        vanished->count = 0;
+        note_unconfirmed(task, vanished, again);
         return true;
     }
     TRY(subtract(task, again, vanished->keys, &vanished->count, err));

@@ -35,7 +35,9 @@ typedef struct LoadTask {
     Error err;
     bool found; // the ledger had it already
     int64_t rows_in, distinct, inserted, updated, unchanged, deleted, quarantined, overflowed;
-    int64_t held_back;        // rows that vanished but were not marked
+    int64_t held_back;        // rows that vanished but were not marked: too many to believe
+    int64_t unconfirmed;      // likewise: the reading that should have confirmed it could not
+    Error unconfirmed_why;    // the first of them
     Vanished *vanished;       // of each slice; NULL unless load_look_for_vanished() ran
     uint32_t *confirmed;      // readings in one go that agreed with slices[i]
     bool *wants_confirmation; // slices[i] lacks rows that are stored, and that is not proven yet

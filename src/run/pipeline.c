@@ -874,6 +874,7 @@ static void count_load(Pipeline *pipeline, const LoadTask *load)
     report->quarantined += load->quarantined;
     report->overflowed += load->overflowed;
     report->held_back += load->held_back;
+    report->unconfirmed += load->unconfirmed;
     Event event = {.kind = load->found ? EVENT_LOAD_FOUND : EVENT_LOAD_COMMITTED, EVENT_NONE};
     event.stream = stream_name(load->stream->stream);
     event.load = load->ordinal;
@@ -886,11 +887,17 @@ static void count_load(Pipeline *pipeline, const LoadTask *load)
     event.overflowed = load->overflowed;
     event.duration_us = load->ended_us - load->started_us;
     emit(pipeline, event);
-    if (load->held_back == 0)
-        return;
-    event.kind = EVENT_DELETES_HELD_BACK;
-    event.rows = load->held_back;
-    emit(pipeline, event);
+    if (load->held_back > 0) {
+        event.kind = EVENT_DELETES_HELD_BACK;
+        event.rows = load->held_back;
+        emit(pipeline, event);
+    }
+    if (load->unconfirmed > 0) {
+        event.kind = EVENT_DELETES_UNCONFIRMED;
+        event.rows = load->unconfirmed;
+        event.text = str_from(load->unconfirmed_why.message);
+        emit(pipeline, event);
+    }
 }
 
 // Rows that the warehouse did not take wait in the landing store.

@@ -37,7 +37,8 @@ typedef struct PipelineOptions {
 
 typedef struct PipelineReport {
     int64_t slices, slices_failed, loads, loads_found;
-    int64_t records, inserted, updated, unchanged, deleted, quarantined, overflowed, held_back;
+    int64_t records, inserted, updated, unchanged, deleted, quarantined, overflowed;
+    int64_t held_back, unconfirmed; // rows that vanished at the source and were not marked (load.h)
     int64_t pages, bytes, stored_bytes, requests, retries, wait_us;
     int64_t forgotten; // records of forgotten people, left out
     int64_t partitions_failed;

@@ -1,5 +1,5 @@
 """What the source does to rows over time: edits, deletions, rows that come back, rights that end."""
-import unittest
+import json, unittest
 from world import World
 
 DAY = ("--from", "2026-03-05", "--to", "2026-03-05")
@@ -57,7 +57,7 @@ class Content(unittest.TestCase):
             page["calls"].pop()
             page["total_entries"] -= 1
             world.control("faults", [{"match": {"path": "/accounts/1002/calls"}, "do": 200,
-                                      "body": __import__("json").dumps(page)}], method="PUT")
+                                      "body": json.dumps(page)}], method="PUT")
             report = world.report(world.run("rehydration", *DAY))
             self.assertEqual((report["deleted"], self.deleted(world)), (0, []))
 
@@ -68,8 +68,11 @@ class Content(unittest.TestCase):
             world.control("mutate", {"account": 1002, "id": call, "do": "delete"})
             world.control("faults", [{"match": {"path": "/accounts/1002/calls", "from_nth": 2}, "times": 0,
                                       "do": 403}], method="PUT")
-            world.run("rehydration", *DAY, check=False)
-            self.assertEqual(self.deleted(world), [])
+            done = world.run("rehydration", *DAY)
+            self.assertEqual((world.report(done)["deletes_unconfirmed"], self.deleted(world)), (1, []))
+            warning = next(e for e in map(json.loads, done.stderr.splitlines()) if e["event"] == "deletes_unconfirmed")
+            self.assertEqual((warning["stream"], warning["rows"]), ("calls", 1))
+            self.assertIn("403", warning["text"])
             world.control("faults", [], method="PUT")
             world.run("rehydration", *DAY)
             self.assertEqual(self.deleted(world), [call])
@@ -123,7 +126,7 @@ class Content(unittest.TestCase):
             for call in gone:
                 world.control("mutate", {"account": 1001, "id": call, "do": "delete"})
             done = world.run("rehydration", *DAY)
-            self.assertEqual((world.report(done)["deleted"], self.deleted(world)), (0, []))
+            self.assertEqual((world.report(done)["deletes_held_back"], self.deleted(world)), (21, []))
             self.assertIn('"event":"deletes_held_back"', done.stderr.replace(" ", ""))
             world.run("rehydration", *DAY, "--accept-deletes")
             self.assertEqual(self.deleted(world), gone)
