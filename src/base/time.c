@@ -336,3 +336,10 @@ int32_t date_add_duration(int32_t date, Duration duration, int sign)
         return moved < DATE_MIN ? DATE_MIN : DATE_MAX;
     return (int32_t)moved;
 }
+
+int64_t time_before(int64_t us, Duration duration)
+{
+    const int32_t date = date_from_us(us);
+    const int32_t moved = date_add_duration(date, (Duration){.months = duration.months}, -1);
+    return us - ((int64_t)date - moved) * US_PER_DAY - duration.us;
+}

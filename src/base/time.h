@@ -72,6 +72,9 @@ bool duration_parse(Str text, Duration *ret_duration);
 // to 9999. `sign` is 1 or -1.
 int32_t date_add_duration(int32_t date, Duration duration, int sign);
 
+// The instant that lies `duration` before `us`: months by the UTC calendar, the rest exactly.
+int64_t time_before(int64_t us, Duration duration);
+
 // Parses by a format with the directives %Y %y %m %d %H %I %M %S %f %p %z %Z %j %b %B %a %A %_ms %%
 // (strftime's names and Airbyte's milliseconds), or by one of %s %ms %s_as_float
 // %epoch_microseconds, which are whole formats (counts since 1970). As strptime has it, a number

@@ -33,6 +33,10 @@ static void print_report(const Cli *cli, const Job *job, const RunReport *report
         (long long)p->unchanged, (long long)p->deleted, (long long)p->quarantined,
         (long long)p->slices, (long long)p->loads, (long long)p->requests, (double)p->bytes / 1e6,
         seconds);
+    if (p->held_back + p->unconfirmed > 0)
+        (void)printf("%lld rows seem to have vanished at the source and were not marked: see the "
+                     "warnings\n",
+                     (long long)(p->held_back + p->unconfirmed));
     if (p->slices_failed > 0)
         (void)printf("%lld slices of %lld partitions failed; first: " STR_FMT
                      "\nnext: mend that, then run the same "
@@ -65,6 +69,14 @@ bool cli_read_run_options(const Cli *cli, RunOptions *options, Error *err)
     return true;
 }
 
+// As long as the landed pages of a run are kept, so is what it told.
+static void expire_events(const Job *job, Str folder, Env *env, Arena *arena, Error *err)
+{
+    const Duration kept = job->landing_retention;
+    if (err->code == ERROR_NONE && (kept.months > 0 || kept.us > 0))
+        (void)!event_log_expire(folder, time_before(env->now_us(env->state), kept), arena, err);
+}
+
 bool cli_run(Cli *cli, Error *err)
 {
     RunOptions options = {0};
@@ -84,8 +96,9 @@ bool cli_run(Cli *cli, Error *err)
     RunReport report = {0};
     const bool ok = run_execute(job, &options, cli->env, &sink, arena, &report, err);
     view_end(&view);
+    expire_events(job, folder, cli->env, arena, &log.err);
     if (log.err.code != ERROR_NONE && !cli->json)
-        (void)fprintf(stderr, "warning: no events were kept: %s\n", log.err.message);
+        (void)fprintf(stderr, "warning: events were not kept: %s\n", log.err.message);
     if (!ok) {
         if (report.run[0] != '\0' && !cli->json)
             (void)fprintf(stderr,

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -72,20 +73,99 @@ static void close_folder(DIR **folder)
         (void)closedir(*folder);
 }
 
-// Ids of runs sort by age, and so do the names.
-static bool newest_file(Str folder, char name[NAME_BYTES_MAX + 1], Error *err)
+// Names of runs' files: "events-<run>.jsonl". Ids of runs sort by age, and so do the names.
+static bool is_log_name(Str name)
+{
+    return str_starts_with(name, STR("events-")) && str_ends_with(name, STR(".jsonl")) &&
+           name.size <= NAME_BYTES_MAX;
+}
+
+// Calls `visit` for each file of a run in the folder, in no order.
+static bool visit_files(Str folder, bool (*visit)(void *state, const char *name, Error *err),
+                        void *state, Error *err)
 {
     char path[EVENT_LOG_PATH_BYTES];
-    name[0] = '\0';
     (void)snprintf(path, sizeof(path), STR_FMT, STR_ARG(folder));
     CLEANUP(close_folder) DIR *listing = opendir(path);
     if (listing == NULL)
         return errno == ENOENT || file_error(err, "open", path);
     for (struct dirent *entry; (entry = readdir(listing)) != NULL;) {
-        const Str found = str_from(entry->d_name);
-        if (str_starts_with(found, STR("events-")) && str_ends_with(found, STR(".jsonl")) &&
-            found.size <= NAME_BYTES_MAX && strcmp(entry->d_name, name) > 0)
-            memcpy(name, entry->d_name, found.size + 1);
+        if (is_log_name(str_from(entry->d_name)))
+            TRY(visit(state, entry->d_name, err));
+    }
+    return true;
+}
+
+static bool take_newest(void *state, const char *name, Error *err)
+{
+    (void)err;
+    char *newest = state;
+    if (strcmp(name, newest) > 0)
+        memcpy(newest, name, strlen(name) + 1);
+    return true;
+}
+
+typedef struct NameList {
+    Arena *arena;
+    char **names;
+    size_t count, capacity;
+} NameList;
+
+static bool add_name(void *state, const char *name, Error *err)
+{
+    NameList *list = state;
+    if (list->count == list->capacity) {
+        const size_t room = list->capacity == 0 ? 64 : list->capacity * 2;
+        char **names = arena_alloc_array(list->arena, room, sizeof(*names), err);
+        TRY(names != NULL);
+        if (list->count > 0)
+            memcpy(names, list->names, list->count * sizeof(*names));
+        list->names = names;
+        list->capacity = room;
+    }
+    char *copy = arena_alloc(list->arena, strlen(name) + 1, err);
+    TRY(copy != NULL);
+    memcpy(copy, name, strlen(name) + 1);
+    list->names[list->count++] = copy;
+    return true;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+// The first 48 bits of a run's id (UUID version 7) are the milliseconds at which it began.
+static bool began_before(const char *name, int64_t us)
+{
+    static const char digits_of_hex[] = "0123456789abcdef";
+    int64_t ms = 0;
+    const char *id = name + strlen("events-");
+    for (int digits = 0; digits < 12; id++) {
+        if (*id == '-')
+            continue;
+        const char *found = *id == '\0' ? NULL : strchr(digits_of_hex, *id);
+        if (found == NULL)
+            return false; // none of ours
+        ms = ms * 16 + (found - digits_of_hex);
+        digits++;
+    }
+    return ms < us / 1000;
+}
+
+bool event_log_expire(Str folder, int64_t before_us, Arena *arena, Error *err)
+{
+    NameList list = {.arena = arena};
+    TRY(visit_files(folder, add_name, &list, err));
+    if (list.count <= EVENT_LOGS_KEPT)
+        return true;
+    qsort(list.names, list.count, sizeof(*list.names), compare_names);
+    for (size_t i = 0; i < list.count - EVENT_LOGS_KEPT; i++) {
+        char path[EVENT_LOG_PATH_BYTES + NAME_BYTES_MAX + 2];
+        if (!began_before(list.names[i], before_us))
+            continue;
+        (void)snprintf(path, sizeof(path), STR_FMT "/%s", STR_ARG(folder), list.names[i]);
+        TRY(file_remove(path, err));
     }
     return true;
 }
@@ -98,9 +178,9 @@ static void close_fd(const int *fd)
 
 bool event_log_last(Str folder, Arena *arena, Str *ret_line, Error *err)
 {
-    char name[NAME_BYTES_MAX + 1];
+    char name[NAME_BYTES_MAX + 1] = "";
     *ret_line = STR("");
-    TRY(newest_file(folder, name, err));
+    TRY(visit_files(folder, take_newest, name, err));
     if (name[0] == '\0')
         return true;
     Str path = {0};

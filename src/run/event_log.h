@@ -6,7 +6,7 @@
 #include "base/time.h"
 #include "run/event.h"
 
-enum { EVENT_LOG_PATH_BYTES = 4096 };
+enum { EVENT_LOG_PATH_BYTES = 4096, EVENT_LOGS_KEPT = 20 };
 
 typedef struct EventLog {
     EventSink next; // gets every event first
@@ -20,6 +20,10 @@ typedef struct EventLog {
 void event_log_init(EventLog *log, Str folder, EventSink next);
 EventSink event_log_sink(EventLog *log);
 void event_log_close(EventLog *log); // for CLEANUP()
+
+// Removes the files of runs that began before `before_us`, but for the newest EVENT_LOGS_KEPT of
+// all. A folder that is not there is fine.
+bool event_log_expire(Str folder, int64_t before_us, Arena *arena, Error *err) MUST_USE;
 
 // The last line of the newest run's file; empty when there is none.
 bool event_log_last(Str folder, Arena *arena, Str *ret_line, Error *err) MUST_USE;

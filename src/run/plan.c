@@ -176,14 +176,6 @@ static bool range_incremental(const Job *job, const Plan *plan, const PlanStream
     return true;
 }
 
-static int64_t instant_before(int64_t now_us, Duration duration)
-{
-    const int32_t date = (int32_t)(floor_to(now_us, DAY_US) / DAY_US);
-    const Duration months = {.months = duration.months};
-    const int64_t moved_us = (int64_t)date_add_duration(date, months, -1) - date;
-    return now_us + moved_us * DAY_US - duration.us;
-}
-
 static int64_t last_reading_us(const PlanKnowledge *knowledge, Str key, int64_t from_us,
                                int64_t to_us)
 {
@@ -215,8 +207,8 @@ static bool is_due(const Job *job, const PlanStream *stream, const PlanKnowledge
     if (to_us > now_us)
         return false;
     for (size_t i = 0; i < mode->rule_count; i++) {
-        if (to_us > instant_before(now_us, mode->rules[i].back) &&
-            read_us <= instant_before(now_us, mode->rules[i].every))
+        if (to_us > time_before(now_us, mode->rules[i].back) &&
+            read_us <= time_before(now_us, mode->rules[i].every))
             return true;
     }
     return false;
@@ -235,7 +227,7 @@ static bool range_rehydration(const Job *job, const Plan *plan, const PlanStream
             "no windows: give --from and --to, or modes.rehydration.windows in the job");
     int64_t first_us = now_us;
     for (size_t i = 0; i < mode->rule_count; i++) {
-        const int64_t back_us = instant_before(now_us, mode->rules[i].back);
+        const int64_t back_us = time_before(now_us, mode->rules[i].back);
         first_us = back_us < first_us ? back_us : first_us;
     }
     ret_range->first_us = as_window_time(stream, partition, first_us);

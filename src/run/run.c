@@ -330,9 +330,7 @@ static void expire_pages(Execution *execution)
     const Duration kept = execution->job->landing_retention;
     if (kept.months == 0 && kept.us == 0)
         return;
-    const int32_t day =
-        date_add_duration(date_from_us(now_us), (Duration){.months = kept.months}, -1);
-    const int64_t before_us = now_us - (int64_t)(date_from_us(now_us) - day) * US_PER_DAY - kept.us;
+    const int64_t before_us = time_before(now_us, kept);
     uint64_t files = 0;
     uint64_t bytes = 0;
     Error why = {0};

@@ -104,6 +104,77 @@ TEST(the_last_event_is_that_of_the_newest_run_and_whole)
     CHECK_STR(last, STR("{\"b\":2}"));
 }
 
+static void put_log(const char *name)
+{
+    Error err = {0};
+    char path[512];
+    (void)snprintf(path, sizeof(path), "%s/%s", test_folder(), name);
+    CHECK_OK(file_write(path, STR("{}\n"), &err), &err);
+}
+
+static bool is_there(const char *name)
+{
+    char path[512];
+    (void)snprintf(path, sizeof(path), "%s/%s", test_folder(), name);
+    return file_exists(path);
+}
+
+// 2026-03-11T18:00:00.000Z is 0x019cde0e3900 milliseconds after 1970.
+TEST(old_files_go_but_the_newest_stay)
+{
+    FAULTS() {
+        Error err = {0};
+        CLEANUP(arena_freep) Arena *arena = arena_new(ARENA_BYTES, &err);
+        if (arena == NULL)
+            continue;
+        const int nth = fault_nth;
+        fault_arm(0);
+        char name[128];
+        // Two runs before that moment, and one more than are kept in any case from it on.
+        put_log("events-019cde0e-38fe-7000-8000-000000000000.jsonl");
+        put_log("events-019cde0e-38ff-7000-8000-000000000000.jsonl");
+        for (int i = 0; i < EVENT_LOGS_KEPT - 1; i++) {
+            (void)snprintf(name, sizeof(name),
+                           "events-019cde0e-390%x-7%03d-8000-000000000000.jsonl", i % 16, i);
+            put_log(name);
+        }
+        put_log("events-of-another-kind.jsonl");
+        put_log("other.jsonl");
+        CHECK_OK(event_log_expire(STR("/nowhere/at/all"), INT64_MAX, arena, &err), &err);
+        fault_arm(nth);
+        const bool ok =
+            event_log_expire(str_from(test_folder()), INT64_C(1773252000000000), arena, &err);
+        CHECK(ok == !fault_disarm());
+        CHECK(ok == (err.code == ERROR_NONE));
+        CHECK(is_there("other.jsonl"));
+        CHECK(is_there(name));
+        if (!ok)
+            continue;
+        CHECK(!is_there("events-019cde0e-38fe-7000-8000-000000000000.jsonl"));
+        CHECK(!is_there("events-019cde0e-38ff-7000-8000-000000000000.jsonl"));
+    }
+}
+
+TEST(files_of_runs_that_began_later_stay)
+{
+    Error err = {0};
+    CLEANUP(arena_freep) Arena *arena = arena_new(ARENA_BYTES, &err);
+    char name[128];
+    for (int i = 0; i < EVENT_LOGS_KEPT + 2; i++) {
+        (void)snprintf(name, sizeof(name), "events-019cde0e-%04x-7000-8000-000000000000.jsonl",
+                       0x38ff + i);
+        put_log(name);
+    }
+    CHECK_OK(event_log_expire(str_from(test_folder()), INT64_C(1773252000000000), arena, &err),
+             &err);
+    CHECK(!is_there("events-019cde0e-38ff-7000-8000-000000000000.jsonl"));
+    CHECK(
+        is_there("events-019cde0e-3900-7000-8000-000000000000.jsonl")); // one too many, but not old
+    CHECK_OK(event_log_expire(str_from(test_folder()), INT64_MAX, arena, &err), &err);
+    CHECK(!is_there("events-019cde0e-3900-7000-8000-000000000000.jsonl"));
+    CHECK(is_there("events-019cde0e-3901-7000-8000-000000000000.jsonl"));
+}
+
 TEST(a_folder_that_cannot_be_made_costs_the_log_not_the_run)
 {
     char folder[256];
