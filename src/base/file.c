@@ -163,6 +163,16 @@ bool file_move_in(const char *scratch, const char *path, Error *err)
     return move_in(scratch, path, err);
 }
 
+bool file_move_over(const char *scratch, const char *path, Error *err)
+{
+    CLEANUP(close_fd) int fd = faulty() ? -1 : open(scratch, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) != 0)
+        return file_error(err, "flush", scratch);
+    if (faulty() || rename(scratch, path) != 0)
+        return file_error(err, "rename", path);
+    return sync_folder(path, err);
+}
+
 // Creates one folder below a folder that is there. Whether it survives a crash is up to its parent.
 static bool make_one_folder(const char *path, Error *err)
 {

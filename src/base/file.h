@@ -24,6 +24,8 @@ bool file_create(const char *path, Str bytes, Error *err) MUST_USE;
 // all, is flushed and becomes `path`; ERROR_CONFLICT when that exists. `scratch` is gone either
 // way, unless it could not be flushed.
 bool file_move_in(const char *scratch, const char *path, Error *err) MUST_USE;
+// Likewise, but what stands at `path` is replaced.
+bool file_move_over(const char *scratch, const char *path, Error *err) MUST_USE;
 
 // Creates the folder and its parents, readable by the owner only; one that is there is fine.
 bool file_make_folder(const char *path, Error *err) MUST_USE;

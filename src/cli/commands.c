@@ -59,6 +59,16 @@ const Command commands[] = {
       {"rewrite", NULL, "write rows again although their content is the same: the contract reads them anew"},
       OPTION_ENV, OPTION_STATE, {NULL, NULL, NULL}},
      "  pawl replay jobs/ctm.json --from 2026-03-14", cli_replay},
+    {"forget", "JOB --phone|--email|--id VALUE", "erase a person from landed pages and the warehouse, and keep the person out",
+     "Records that are about the person (\"person\" in the contracts) go as a whole, from every landed page, table and\n"
+     "quarantine; no later run or replay brings them back. The receipt says what is gone and what still waits for the\n"
+     "warehouse's or the store's own retention. Kill it at any time and run it again. VALUE - is read from standard input.",
+     1, 1,
+     {{"phone", "NUMBER", "the person's number, best as +15551234567"}, {"email", "ADDRESS", "the person's address"},
+      {"id", "ID", "the person's id at the source"},
+      {"dry-run", NULL, "look and count, write nothing"}, {"receipt", "FILE", "write the receipt there, JSON"},
+      {"wait", "SECONDS", "how long to wait for runs of this job (default 0)"}, OPTION_ENV, {NULL, NULL, NULL}},
+     "  pawl forget jobs/ctm.json --phone +15551234567 --dry-run", cli_forget},
     {"query", "JOB SQL", "ask the job's warehouse; read-only", NULL, 2, 2, {OPTION_ENV, {NULL, NULL, NULL}},
      "  pawl query jobs/ctm.json 'SELECT * FROM pipeline_health'", cli_query},
     {"discover", "MANIFEST --config FILE", "sample records of a stream and draft its contract",

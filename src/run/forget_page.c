@@ -65,7 +65,8 @@ static bool must_go(Writer *writer, yyjson_val *value, bool candidate, bool *ret
         return true;
     *ret_go = forgotten_matches(page->forgotten, page->contract, value) ||
               (writer->by_mention && forgotten_mentions(page->forgotten, page->contract, value));
-    return *ret_go || page->also == NULL || page->also(page->state, value, ret_go, err);
+    return *ret_go || page->also == NULL ||
+           page->also(page->state, value, page->partition, ret_go, err);
 }
 
 static bool write_value(Writer *writer, yyjson_val *value, int lists, int depth, Error *err);
@@ -122,7 +123,7 @@ static bool write_value(Writer *writer, yyjson_val *value, int lists, int depth,
 }
 
 static bool write_page(const ForgetPage *page, const PageOutcome *outcome, yyjson_val **gone,
-                       size_t gone_count, Arena *arena, Str *ret_body, Error *err)
+                       size_t gone_count, Arena *arena, size_t *stubs, Str *ret_body, Error *err)
 {
     CLEANUP(buf_done) Buf out = {0};
     Writer writer = {.page = page, .gone = gone, .gone_count = gone_count, .out = &out};
@@ -134,6 +135,7 @@ static bool write_page(const ForgetPage *page, const PageOutcome *outcome, yyjso
         writer.stubs = 0;
         TRY(write_value(&writer, root, 0, 0, err));
     }
+    *stubs += writer.stubs;
     return writer.stubs == 0 || arena_copy_str(arena, buf_str(&out), ret_body, err);
 }
 
@@ -146,7 +148,7 @@ static bool leave_out(const ForgetPage *page, yyjson_val *record, Key128 *ret_to
     *ret_stub = forgotten_is_stub(record, ret_token);
     *ret_out = *ret_stub || forgotten_matches(page->forgotten, page->contract, record);
     if (!*ret_out && page->also != NULL)
-        TRY(page->also(page->state, record, ret_out, err));
+        TRY(page->also(page->state, record, page->partition, ret_out, err));
     if (*ret_stub || !*ret_out)
         return true;
     return forgotten_token(page->forgotten, page->contract, record, page->partition, ret_token,
@@ -199,5 +201,5 @@ bool forget_page(const ForgetPage *page, const PageOutcome *outcome, Arena *aren
     // Records that a manifest's filter passed over are in the page all the same.
     if (gone_count == 0 && count >= count_candidates(yyjson_doc_get_root(outcome->doc)))
         return true;
-    return write_page(page, outcome, gone, gone_count, arena, ret_body, err);
+    return write_page(page, outcome, gone, gone_count, arena, &left->stubs, ret_body, err);
 }

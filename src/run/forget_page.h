@@ -9,6 +9,7 @@
 typedef struct LeftOut {
     Key128 *tokens; // of the records' keys
     size_t count, room;
+    size_t stubs; // that were put in place of records
 } LeftOut;
 
 typedef struct ForgetPage {
@@ -17,7 +18,8 @@ typedef struct ForgetPage {
     yyjson_val *partition;
     // Besides: records for which this says so (NULL = none). Only records that the page itself
     // holds, not what a manifest made of them.
-    bool (*also)(void *state, yyjson_val *record, bool *ret_also, Error *err);
+    bool (*also)(void *state, yyjson_val *record, yyjson_val *partition, bool *ret_also,
+                 Error *err);
     void *state;
 } ForgetPage;
 

@@ -36,12 +36,13 @@ static bool bind_streams(JobParts *parts, Str only, Findings *findings, Error *e
     parts->streams =
         arena_alloc_array(parts->arena, job->stream_count + 1, sizeof(PlanStream), err);
     TRY(parts->streams != NULL);
-    bool found = false;
+    const bool all = str_equal(only, STR(JOB_ALL_STREAMS));
+    bool found = all;
     for (size_t i = 0; i < job->stream_count; i++) {
         names[i] = job->streams[i].name;
         const bool named = only.size > 0 && str_equal(only, job->streams[i].name);
         found = found || named;
-        if (only.size > 0 ? named : job->streams[i].enabled)
+        if (all || (only.size > 0 ? named : job->streams[i].enabled))
             TRY(bind_stream(parts, &job->streams[i], findings, err));
     }
     if (only.size == 0 || found)

@@ -2,8 +2,8 @@
 
 #include "base/kill.h"
 #include "run/drivers.h"
-#include "run/forget_list.h"
 #include "run/partition.h"
+#include "run/redacted_purge.h"
 #include "run/share.h"
 #include "run/views.h"
 #include "store/lease.h"
@@ -352,6 +352,40 @@ static void expire_pages(Execution *execution)
     log_book_add(execution->log, &row);
 }
 
+// Older copies of records that the source redacted. What cannot be done now, because another run is
+// going on, waits in the landing store for the next one; that fails no run either.
+static void purge_redacted(Execution *execution)
+{
+    bool waits = false;
+    int64_t pages = 0;
+    Error why = {0};
+    CLEANUP(job_parts_close) JobParts all = {0};
+    CLEANUP(exclusive_release) Exclusive exclusive = {0}; // in its store
+    Findings findings = {.arena = execution->arena};
+    if (!redacted_waits(execution->job, &execution->parts.store, &waits, &why) || !waits ||
+        !job_parts_open(execution->job, STR(JOB_ALL_STREAMS), execution->env, execution->arena,
+                        &findings, &all, &why) ||
+        !findings_check(&findings, &why) ||
+        !exclusive_take(&exclusive, execution->job, &all.store, execution->env,
+                        execution->options->mode, 0, &why))
+        return;
+    EtlLogRow row = {.run = str_from(execution->plan.run),
+                     .job = execution->job->name,
+                     .mode = str_from(run_mode_name(execution->plan.mode)),
+                     .stage = STR("purge"),
+                     ETL_LOG_NONE};
+    row.started_us = execution->env->now_us(execution->env->state);
+    const bool ok =
+        redacted_purge(execution->job, &all, &exclusive, &execution->forget, &pages, &why);
+    row.status = ok ? STR("ok") : STR("failed");
+    row.rows_deleted = pages;
+    row.duration_us = execution->env->now_us(execution->env->state) - row.started_us;
+    Error ignored = {0};
+    if (!ok && !log_book_error_json(execution->log, &why, &row.error_json, &ignored))
+        row.error_json = STR("{}");
+    log_book_add(execution->log, &row);
+}
+
 static bool execute(Execution *execution, RunReport *report, Error *err)
 {
     const JobParts *parts = &execution->parts;
@@ -389,6 +423,7 @@ static bool execute(Execution *execution, RunReport *report, Error *err)
     fetch = NULL; // the pipeline closes it
     TRY(pipeline_run(&options, execution->env, execution->arena, &report->pipeline, err));
     expire_pages(execution);
+    purge_redacted(execution);
     return end_run(execution, report, err);
 }
 

@@ -41,6 +41,9 @@ typedef struct JobParts {
     size_t stream_count;
 } JobParts;
 
+// Instead of a stream's name: those that are not enabled, too.
+#define JOB_ALL_STREAMS "*"
+
 // Opens connector, contracts, store and warehouse of the streams that are meant. What is wrong with
 // files goes to `findings`.
 bool job_parts_open(const Job *job, Str only_stream, Env *env, Arena *arena, Findings *findings,

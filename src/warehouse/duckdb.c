@@ -5,11 +5,7 @@
 
 #include <assert.h>
 
-// A row group is held raw until it is full. One of DuckDB's usual 122,880 rows of 2 KB would not
-// fit into the memory that a run may have, and would be spilled, read again, and only then be
-// written (docs/performance-duckdb.md has the numbers).
 enum {
-    ROW_GROUP_ROWS = 10 * DUCK_VECTOR_ROWS,
     MEMORY_BYTES_MIN = 64 * 1000 * 1000, // a load of 50 columns fails below 48 MB
 };
 
@@ -73,8 +69,8 @@ static bool open_file(DuckWarehouse *db, Error *err)
                                  .name = DUCKDB_DATABASE_NAME,
                                  .threads = (int)db->threads,
                                  .memory_bytes = db->memory_bytes,
-                                 .row_group_rows = ROW_GROUP_ROWS,
-                                 .storage = "v1.2.0", // the first that has zstd
+                                 .row_group_rows = DUCKDB_ROW_GROUP_ROWS,
+                                 .storage = DUCKDB_STORAGE_VERSION,
                                  .settings = "SET write_buffer_row_group_count = 1; "
                                              "SET disabled_compression_methods = 'fsst'"};
     const int64_t deadline_us = db->env->monotonic_us(db->env->state) + db->lock_wait_us;
@@ -172,4 +168,7 @@ const WarehouseDriver warehouse_duckdb = {
     .set_watermark = duck_warehouse_set_watermark,
     .append_log = duck_warehouse_append_log,
     .query = duck_warehouse_query,
+    .dialect = &sql_dialect_duckdb,
+    .execute = duck_warehouse_execute,
+    .compact = duck_warehouse_compact,
 };

@@ -12,6 +12,13 @@
 // programs know the file by another name.
 #define DUCKDB_DATABASE_NAME "pawl_file"
 
+#define DUCKDB_STORAGE_VERSION "v1.2.0" // the first that has zstd
+
+// A row group is held raw until it is full. One of DuckDB's usual 122,880 rows of 2 KB would not
+// fit into the memory that a run may have, and would be spilled, read again, and only then be
+// written (docs/performance-duckdb.md has the numbers).
+enum { DUCKDB_ROW_GROUP_ROWS = 10 * DUCK_VECTOR_ROWS };
+
 enum {
     SCRATCH_BYTES_MAX = 256 * 1024 * 1024, // keys and ledger rows of one call
     LOCK_LOOK_US = 100 * 1000,
@@ -79,6 +86,9 @@ bool duck_warehouse_has_load(void *state, Str run, Str stream, uint32_t ordinal,
                              Error *err);
 bool duck_warehouse_set_watermark(void *state, Str job, Str mode, const TableSpec *table,
                                   const Watermark *mark, uint64_t epoch, Error *err);
+bool duck_warehouse_execute(void *state, const char *what, const Str *statements, size_t count,
+                            int64_t *ret_changed, Error *err);
+bool duck_warehouse_compact(void *state, Error *err);
 bool duck_warehouse_append_log(void *state, const EtlLogRow *rows, size_t count, Error *err);
 
 // Ledger writes within an open transaction.

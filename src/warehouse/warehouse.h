@@ -7,6 +7,7 @@
 #include "base/env.h"
 #include "base/field.h"
 #include "batch/batch.h"
+#include "warehouse/dialect.h"
 
 typedef struct Warehouse Warehouse;
 
@@ -172,6 +173,18 @@ typedef struct WarehouseDriver {
     bool (*query)(void *state, Str sql,
                   bool (*visit)(void *visitor, const Str *cells, size_t columns), void *visitor,
                   Error *err);
+
+    // For what is not a load (audit --repair, adopt, forget): these two, or neither. Statements in
+    // this dialect, with a NUL behind each, as one transaction (where DDL commits by itself, it is
+    // told apart by its callers' being fit to go on). `ret_changed` (may be NULL) counts the rows
+    // of each. Kill points: "execute, <what>" before the commit, "executed, <what>" behind it.
+    const SqlDialect *dialect;
+    bool (*execute)(void *state, const char *what, const Str *statements, size_t count,
+                    int64_t *ret_changed, Error *err);
+
+    // Writes what is stored anew, so that nothing of rows that were deleted is left in it. NULL
+    // where the system does that by itself (dialect->remains says when).
+    bool (*compact)(void *state, Error *err);
 } WarehouseDriver;
 
 struct Warehouse {

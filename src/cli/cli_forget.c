@@ -1,0 +1,192 @@
+#include "base/file.h"
+#include "cli/cli.h"
+#include "cli/open.h"
+#include "cli/text.h"
+#include "run/forget.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+enum { VALUE_BYTES = 400 };
+
+static void show_progress(void *state, const char *what, size_t done, size_t total)
+{
+    (void)state;
+    if (isatty(STDERR_FILENO) != 1)
+        return;
+    (void)fprintf(stderr, "\r\033[K%s: %zu of %zu%s", what, done, total, done == total ? "\n" : "");
+}
+
+// "-" is read from standard input, so that it need not stand in a list of processes.
+static bool read_value(Str given, char line[VALUE_BYTES], Str *ret_value, Error *err)
+{
+    *ret_value = given;
+    if (!str_equal(given, STR("-")))
+        return true;
+    if (fgets(line, VALUE_BYTES, stdin) == NULL)
+        return error_set(err, ERROR_JOB, "forget: nothing came on standard input");
+    *ret_value = str_trim(str_from(line));
+    return true;
+}
+
+static bool read_options(const Cli *cli, char line[VALUE_BYTES], ForgetOptions *options, Error *err)
+{
+    static const PersonKind kinds[] = {PERSON_PHONE, PERSON_EMAIL, PERSON_ID};
+    size_t given = 0;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        const Str value = args_get(&cli->args, person_kind_name(kinds[i]));
+        if (value.data == NULL)
+            continue;
+        given++;
+        options->kind = kinds[i];
+        TRY(read_value(value, line, &options->value, err));
+    }
+    if (given != 1)
+        return error_set(err, ERROR_JOB, "forget needs one of --phone, --email and --id");
+    const Str wait = args_get(&cli->args, "wait");
+    double seconds = 0;
+    if (wait.data != NULL && (!str_to_double(wait, &seconds) || seconds < 0 || seconds > 1e6))
+        return error_set(err, ERROR_JOB, "--wait: '" STR_FMT "' is no number of seconds",
+                         STR_ARG(wait));
+    options->wait_us = (int64_t)(seconds * 1e6);
+    options->dry_run = args_has(&cli->args, "dry-run");
+    options->progress = show_progress;
+    return true;
+}
+
+// --- the receipt
+
+static void out_waits(JsonOut *out, const ForgetReport *report)
+{
+    out_open(out, "waits", '[');
+    for (const char *const *what = report->remains; what != NULL && *what != NULL; what++) {
+        out_open(out, NULL, '{');
+        out_str(out, "where", STR("warehouse"));
+        out_str(out, "what", str_from(*what));
+        out_close(out, '}');
+    }
+    for (size_t i = 0; i < report->left_count; i++) {
+        out_open(out, NULL, '{');
+        out_str(out, "where", report->left_tables[i]);
+        out_str(out, "what", STR("a table that was taken over: drop it, or erase there by hand"));
+        out_close(out, '}');
+    }
+    out_open(out, NULL, '{');
+    out_str(out, "where", STR("landing"));
+    out_str(out, "what",
+            STR("snapshots, soft-deleted versions and backups of the store until they expire"));
+    out_close(out, '}');
+    if (report->pages_of_others > 0) {
+        out_open(out, NULL, '{');
+        out_str(out, "where", STR("landing"));
+        out_str(out, "what", STR("pages of streams that the job does not have any more"));
+        out_int(out, "pages", report->pages_of_others);
+        out_close(out, '}');
+    }
+    out_close(out, ']');
+}
+
+static void write_receipt(JsonOut *out, const Job *job, const ForgetOptions *options,
+                          const ForgetReport *report)
+{
+    out_open(out, NULL, '{');
+    out_int(out, "receipt", 1);
+    out_str(out, "job", job->name);
+    out_time(out, "at", report->at_us);
+    out_bool(out, "dry_run", options->dry_run);
+    out_str(out, "kind", str_from(person_kind_name(options->kind)));
+    out_str(out, "person", report->person);
+    out_bool(out, "known_before", report->known);
+    out_open(out, "landing", '{');
+    out_int(out, "pages_read", report->pages_read);
+    out_int(out, "pages_rewritten", report->pages);
+    out_int(out, "records", report->records);
+    out_int(out, "pages_unreadable", report->pages_unreadable);
+    out_close(out, '}');
+    out_open(out, "tables", '[');
+    for (size_t i = 0; i < report->table_count; i++) {
+        out_open(out, NULL, '{');
+        out_str(out, "table", report->tables[i].target);
+        out_int(out, "rows", report->tables[i].rows);
+        out_int(out, "quarantined", report->tables[i].refused);
+        out_int(out, "mentions_left", report->tables[i].mentions);
+        out_close(out, '}');
+    }
+    out_close(out, ']');
+    out_bool(out, "warehouse_rewritten", report->compacted);
+    out_waits(out, report);
+    out_close(out, '}');
+}
+
+static void print_people(const Job *job, const ForgetOptions *options, const ForgetReport *report,
+                         Str receipt)
+{
+    const char *verb = options->dry_run ? "would be erased" : "erased";
+    (void)printf("landing store: %lld records in %lld of %lld pages %s\n",
+                 (long long)report->records, (long long)report->pages,
+                 (long long)report->pages_read, verb);
+    for (size_t i = 0; i < report->table_count; i++) {
+        const ForgetTable *table = &report->tables[i];
+        if (table->rows + table->refused + table->mentions == 0)
+            continue;
+        (void)printf(STR_FMT ": %lld rows and %lld quarantined ones %s", STR_ARG(table->target),
+                     (long long)table->rows, (long long)table->refused, verb);
+        if (table->mentions > 0)
+            (void)printf("; %lld rows of others mention the value in some text",
+                         (long long)table->mentions);
+        (void)printf("\n");
+    }
+    for (const char *const *what = report->remains; what != NULL && *what != NULL; what++)
+        (void)printf("waits: %s\n", *what);
+    for (size_t i = 0; i < report->left_count; i++)
+        (void)printf("waits: table " STR_FMT ", taken over, still holds what it held\n",
+                     STR_ARG(report->left_tables[i]));
+    if (options->dry_run)
+        (void)printf("nothing was written\nnext: the same command without --dry-run\n");
+    else if (receipt.size > 0)
+        (void)printf(
+            "the person stays out of every later run and replay\nnext: file the receipt, " STR_FMT
+            "\n",
+            STR_ARG(receipt));
+    else
+        (void)printf(
+            "the person stays out of every later run and replay\nnext: pawl status " STR_FMT "\n",
+            STR_ARG(job->path));
+}
+
+bool cli_forget(Cli *cli, Error *err)
+{
+    char line[VALUE_BYTES];
+    ForgetOptions options = {0};
+    TRY(read_options(cli, line, &options, err));
+    CLEANUP(arena_wipep) Arena *arena = arena_new(CLI_ARENA_BYTES, err);
+    TRY(arena != NULL);
+    Job *job = NULL;
+    Str receipt = args_get(&cli->args, "receipt");
+    TRY(cli_open_job(cli, arena, &job, err));
+    if (receipt.data != NULL)
+        TRY(arena_copy_str(arena, receipt, &receipt, err));
+    ForgetReport report = {0};
+    Error why = {0};
+    const bool ok = forget_execute(job, &options, cli->env, arena, &report, &why);
+    if (!ok && report.pages_unreadable == 0) {
+        *err = why;
+        return false;
+    }
+    CLEANUP(out_done) JsonOut out = {.err = err};
+    write_receipt(&out, job, &options, &report);
+    if (out.failed)
+        return false;
+    if (receipt.size > 0)
+        TRY(buf_append_char(&out.text, '\n', err) &&
+            file_write(receipt.data, buf_str(&out.text), err));
+    if (!cli->json)
+        print_people(job, &options, &report, receipt);
+    else if (receipt.size > 0)
+        (void)fwrite(out.text.data, 1, out.text.size, stdout);
+    else
+        TRY(out_print(&out));
+    if (!ok)
+        *err = why;
+    return ok;
+}

@@ -1,0 +1,45 @@
+// Forget: erases a person from everything that pawl keeps of a job, and keeps the person out.
+//
+// In this order, so that a kill anywhere leaves nothing that could come back: the list of forgotten
+// people first, then landed pages, then the warehouse's rows, then the warehouse's file written
+// anew. The same command goes on where it was killed.
+#pragma once
+
+#include "contract/forgotten.h"
+#include "run/job.h"
+
+typedef struct ForgetOptions {
+    PersonKind kind;
+    Str value;
+    bool dry_run; // looks and counts, writes nothing
+    int64_t wait_us;
+    void (*progress)(void *state, const char *what, size_t done, size_t total); // may be NULL
+    void *progress_state;
+} ForgetOptions;
+
+typedef struct ForgetTable {
+    Str target;       // "ctm.calls"
+    int64_t rows;     // that went, or would
+    int64_t refused;  // likewise, of its quarantine
+    int64_t mentions; // rows of others that hold the value in some text: they stay
+} ForgetTable;
+
+typedef struct ForgetReport {
+    Str person; // the list's hash of it: for the receipt, which names nobody
+    bool known; // was on the list already
+    int64_t pages, pages_read, records; // of the landing store
+    int64_t pages_unreadable, pages_of_others;
+    int64_t redacted_pages; // written anew for redactions that waited
+    ForgetTable *tables;
+    size_t table_count;
+    Str *left_tables; // "<name>__before_pawl": not pawl's to change
+    size_t left_count;
+    bool has_warehouse, compacted;
+    const char *const *remains; // what the warehouse keeps by itself; NULL = nothing known
+    int64_t at_us;
+} ForgetReport;
+
+// ERROR_BUSY: a run of this job is going on. ERROR_JOB: no contract says where such a person
+// stands, or the value is none. `arena` holds the report.
+bool forget_execute(const Job *job, const ForgetOptions *options, Env *env, Arena *arena,
+                    ForgetReport *ret_report, Error *err) MUST_USE;

@@ -1,0 +1,423 @@
+#include "run/forget_rows.h"
+
+#include "warehouse/sql.h"
+
+enum {
+    KEYS_A_STATEMENT = 400,
+    FIRST_ITEMS = 64,
+    CELL_BYTES_MAX = 16 * 1024 * 1024,
+    TABLES_MAX = 1000,
+};
+
+// One table in hand.
+typedef struct Table {
+    const ForgetRows *rows;
+    const PlanStream *stream;
+    const SqlDialect *dialect;
+    Arena *arena;
+    const PersonColumn *persons;
+    size_t person_count;
+    // Found.
+    Key128 *keys;
+    size_t key_count, key_room;
+    Str *refused; // records of the quarantine
+    size_t refused_count, refused_room;
+    Error *err;
+    bool failed;
+} Table;
+
+static void *longer(Arena *arena, void *items, size_t count, size_t *room, size_t size, Error *err)
+{
+    if (count < *room)
+        return items;
+    const size_t more = *room == 0 ? FIRST_ITEMS : 2 * *room;
+    void *copy = arena_alloc_array(arena, more, size, err);
+    if (copy == NULL)
+        return NULL;
+    if (count > 0)
+        memcpy(copy, items, count * size);
+    *room = more;
+    return copy;
+}
+
+static bool add_key(Table *table, const Key128 *key, Error *err)
+{
+    Key128 *keys =
+        longer(table->arena, table->keys, table->key_count, &table->key_room, sizeof(*keys), err);
+    TRY(keys != NULL);
+    table->keys = keys;
+    table->keys[table->key_count++] = *key;
+    return true;
+}
+
+static bool run_query(const Table *table, Buf *sql,
+                      bool (*visit)(void *visitor, const Str *cells, size_t columns), Error *err)
+{
+    Warehouse *warehouse = &table->rows->parts->warehouse;
+    Table *visitor = (Table *)(uintptr_t)table;
+    visitor->err = err;
+    visitor->failed = false;
+    return warehouse->driver->query(warehouse->state, buf_str(sql), visit, visitor, err) &&
+           !visitor->failed;
+}
+
+// --- conditions: more rows than are meant, never less
+
+// Digits that any spelling of the number holds.
+static Str loose_text(const ForgetRows *rows)
+{
+    enum { LOCAL_DIGITS = 7 };
+    const Str text = rows->text;
+    if (rows->kind != PERSON_PHONE)
+        return text;
+    return text.size > LOCAL_DIGITS ? str_slice(text, text.size - LOCAL_DIGITS, LOCAL_DIGITS)
+                                    : str_slice(text, 1, text.size);
+}
+
+static bool append_like(const Table *table, Str column, Str needle, Buf *out, Error *err)
+{
+    CLEANUP(buf_done) Buf name = {0};
+    CLEANUP(buf_done) Buf pattern = {0};
+    TRY(buf_printf(&name, err, "CAST(") && sql_name(&name, column, err) &&
+        buf_printf(&name, err, " AS %s)", table->dialect->text_type) &&
+        buf_append_char(&name, '\0', err) && buf_append_char(&pattern, '%', err) &&
+        buf_append(&pattern, needle, err) && buf_append_char(&pattern, '%', err));
+    if (table->rows->kind == PERSON_PHONE) {
+        const Str form = str_from(table->dialect->only_digits);
+        const size_t at = str_find(form, STR("%s"));
+        TRY(buf_append(out, str_slice(form, 0, at), err) &&
+            buf_append(out, str_from(name.data), err) &&
+            buf_append(out, str_slice(form, at + 2, form.size), err));
+    } else {
+        TRY(buf_printf(out, err, table->rows->kind == PERSON_EMAIL ? "lower(%s)" : "%s",
+                       name.data));
+    }
+    return buf_append(out, STR(" LIKE "), err) &&
+           sql_literal(table->dialect, out, buf_str(&pattern), err);
+}
+
+// --- rows of the table
+
+static bool overflow_matches(const Table *table, Str overflow, bool *ret_matches, Error *err)
+{
+    *ret_matches = false;
+    if (overflow.size == 0)
+        return true;
+    CLEANUP(arena_freep) Arena *arena = arena_new(CELL_BYTES_MAX, err);
+    TRY(arena != NULL);
+    yyjson_doc *doc = NULL;
+    TRY(json_parse_lenient(overflow, "_overflow", arena, &doc, err));
+    *ret_matches = forgotten_matches(table->rows->forgotten, table->stream->contract,
+                                     yyjson_doc_get_root(doc));
+    return true;
+}
+
+static bool column_matches(const Table *table, const PersonColumn *person, Str cell)
+{
+    char text[PERSON_TEXT_BYTES];
+    return person->kind == table->rows->kind && !person->hidden && cell.data != NULL &&
+           person_normalise(person->kind, cell, person->phone, text) &&
+           str_equal(str_from(text), table->rows->text);
+}
+
+// Cells: _row_key, _overflow, then the person columns.
+static bool visit_row(void *visitor, const Str *cells, size_t columns)
+{
+    Table *table = visitor;
+    Key128 key;
+    bool matches = false;
+    if (!overflow_matches(table, cells[1], &matches, table->err)) {
+        table->failed = true;
+        return false;
+    }
+    for (size_t i = 0; i < table->person_count && i + 2 < columns; i++)
+        matches = matches || column_matches(table, &table->persons[i], cells[i + 2]);
+    if (!matches)
+        return true;
+    table->failed =
+        !sql_read_key(cells[0], &key)
+            ? !error_set(table->err, ERROR_DATA, "a _row_key of %zu characters", cells[0].size)
+            : !add_key(table, &key, table->err);
+    return !table->failed;
+}
+
+static bool find_rows(Table *table, Error *err)
+{
+    CLEANUP(buf_done) Buf sql = {0};
+    TRY(buf_append(&sql, STR("SELECT _row_key, _overflow"), err));
+    for (size_t i = 0; i < table->person_count; i++)
+        TRY(buf_append(&sql, STR(", "), err) && sql_name(&sql, table->persons[i].column, err));
+    const Str needle = loose_text(table->rows);
+    TRY(buf_append(&sql, STR(" FROM "), err) && sql_table(&sql, &table->stream->table, "", err) &&
+        buf_append(&sql, STR(" WHERE "), err) &&
+        append_like(table, STR("_overflow"), needle, &sql, err));
+    for (size_t i = 0; i < table->person_count; i++) {
+        if (table->persons[i].kind == table->rows->kind)
+            TRY(buf_append(&sql, STR(" OR "), err) &&
+                append_like(table, table->persons[i].column, needle, &sql, err));
+    }
+    return run_query(table, &sql, visit_row, err);
+}
+
+// The same key may have been found twice: by its row and by its page.
+static bool visit_key(void *visitor, const Str *cells, size_t columns)
+{
+    (void)columns;
+    Table *table = visitor;
+    Key128 key;
+    table->failed = sql_read_key(cells[0], &key) && !add_key(table, &key, table->err);
+    return !table->failed;
+}
+
+// Rows that purged records have made: their hash says that they are the very same.
+static bool find_purged(Table *table, const PurgedRows *purged, Error *err)
+{
+    for (size_t first = 0; first < purged->count; first += KEYS_A_STATEMENT) {
+        CLEANUP(buf_done) Buf sql = {0};
+        TRY(buf_append(&sql, STR("SELECT _row_key FROM "), err) &&
+            sql_table(&sql, &table->stream->table, "", err) &&
+            buf_append(&sql, STR(" WHERE "), err));
+        for (size_t i = first; i < purged->count && i < first + KEYS_A_STATEMENT; i++)
+            TRY(buf_printf(&sql, err, "%s(_row_key = ", i > first ? " OR " : "") &&
+                sql_key(table->dialect, &sql, &purged->items[i].key, err) &&
+                buf_append(&sql, STR(" AND _row_hash = "), err) &&
+                sql_key(table->dialect, &sql, &purged->items[i].hash, err) &&
+                buf_append_char(&sql, ')', err));
+        TRY(run_query(table, &sql, visit_key, err));
+    }
+    return true;
+}
+
+// --- quarantine
+
+static bool visit_refused(void *visitor, const Str *cells, size_t columns)
+{
+    (void)columns;
+    Table *table = visitor;
+    bool matches = false;
+    Str *refused = NULL;
+    table->failed = !overflow_matches(table, cells[0], &matches, table->err);
+    if (table->failed || !matches)
+        return !table->failed;
+    refused = longer(table->arena, table->refused, table->refused_count, &table->refused_room,
+                     sizeof(*refused), table->err);
+    table->failed = refused == NULL || !arena_copy_str(table->arena, cells[0],
+                                                       &refused[table->refused_count], table->err);
+    if (table->failed)
+        return false;
+    table->refused = refused;
+    table->refused_count++;
+    return true;
+}
+
+static bool find_refused(Table *table, Error *err)
+{
+    CLEANUP(buf_done) Buf sql = {0};
+    TRY(buf_append(&sql, STR("SELECT record FROM "), err) &&
+        sql_table(&sql, &table->stream->table, "__quarantine", err) &&
+        buf_append(&sql, STR(" WHERE "), err) &&
+        append_like(table, STR("record"), loose_text(table->rows), &sql, err));
+    return run_query(table, &sql, visit_refused, err);
+}
+
+// --- erasing
+
+typedef struct Statements {
+    Arena *arena;
+    Str *items;
+    size_t count, room;
+} Statements;
+
+static bool add_statement(Statements *statements, const Buf *sql, Error *err)
+{
+    Str *items = longer(statements->arena, statements->items, statements->count, &statements->room,
+                        sizeof(*items), err);
+    TRY(items != NULL);
+    statements->items = items;
+    TRY(arena_copy_str(statements->arena, buf_str(sql), &items[statements->count], err));
+    statements->count++;
+    return true;
+}
+
+static bool erase_keys(const Table *table, Statements *statements, Error *err)
+{
+    for (size_t first = 0; first < table->key_count; first += KEYS_A_STATEMENT) {
+        CLEANUP(buf_done) Buf sql = {0};
+        TRY(buf_append(&sql, STR("DELETE FROM "), err) &&
+            sql_table(&sql, &table->stream->table, "", err) &&
+            buf_append(&sql, STR(" WHERE _row_key IN ("), err));
+        for (size_t i = first; i < table->key_count && i < first + KEYS_A_STATEMENT; i++)
+            TRY((i == first || buf_append(&sql, STR(", "), err)) &&
+                sql_key(table->dialect, &sql, &table->keys[i], err));
+        TRY(buf_append_char(&sql, ')', err) && add_statement(statements, &sql, err));
+    }
+    return true;
+}
+
+static bool erase_refused(const Table *table, Statements *statements, Error *err)
+{
+    for (size_t i = 0; i < table->refused_count; i++) {
+        CLEANUP(buf_done) Buf sql = {0};
+        TRY(buf_append(&sql, STR("DELETE FROM "), err) &&
+            sql_table(&sql, &table->stream->table, "__quarantine", err) &&
+            buf_printf(&sql, err, " WHERE CAST(record AS %s) = ", table->dialect->text_type) &&
+            sql_literal(table->dialect, &sql, table->refused[i], err) &&
+            add_statement(statements, &sql, err));
+    }
+    return true;
+}
+
+// --- what stays
+
+static bool visit_count(void *visitor, const Str *cells, size_t columns)
+{
+    (void)columns;
+    Table *table = visitor;
+    int64_t count = 0;
+    if (str_to_int64(cells[0], &count))
+        table->key_count = (size_t)count;
+    return false;
+}
+
+static bool ask_count(Table *table, Buf *sql, int64_t *ret_count, Error *err)
+{
+    Table counter = *table;
+    counter.key_count = 0;
+    TRY(run_query(&counter, sql, visit_count, err));
+    *ret_count = (int64_t)counter.key_count;
+    return true;
+}
+
+// Rows that hold the value in any text, those that go included.
+static bool count_mentions(Table *table, int64_t *ret_count, Error *err)
+{
+    enum { WHOLE_DIGITS = 10 };
+    const TableSpec *spec = &table->stream->table;
+    const Str text = table->rows->text;
+    const Str needle = table->rows->kind != PERSON_PHONE ? text
+                       : text.size > WHOLE_DIGITS
+                           ? str_slice(text, text.size - WHOLE_DIGITS, WHOLE_DIGITS)
+                           : str_slice(text, 1, text.size);
+    CLEANUP(buf_done) Buf sql = {0};
+    TRY(buf_append(&sql, STR("SELECT count(*) FROM "), err) && sql_table(&sql, spec, "", err) &&
+        buf_append(&sql, STR(" WHERE 1 = 0"), err));
+    for (size_t i = 0; i < spec->column_count; i++) {
+        const ColumnType type = spec->columns[i].type;
+        if (type == COLUMN_STRING || type == COLUMN_JSON)
+            TRY(buf_append(&sql, STR(" OR "), err) &&
+                append_like(table, spec->columns[i].name, needle, &sql, err));
+    }
+    return ask_count(table, &sql, ret_count, err);
+}
+
+static bool table_stands(Table *table, bool *ret_stands, Error *err)
+{
+    const TableSpec *spec = &table->stream->table;
+    CLEANUP(buf_done) Buf sql = {0};
+    int64_t count = 0;
+    TRY(buf_append(&sql,
+                   STR("SELECT count(*) FROM information_schema.tables WHERE lower(table_schema)"
+                       " = lower("),
+                   err) &&
+        sql_literal(table->dialect, &sql, spec->schema, err) &&
+        buf_append(&sql, STR(") AND lower(table_name) = lower("), err) &&
+        sql_literal(table->dialect, &sql, spec->name, err) && buf_append_char(&sql, ')', err) &&
+        ask_count(table, &sql, &count, err));
+    *ret_stands = count > 0;
+    return true;
+}
+
+static bool visit_left(void *visitor, const Str *cells, size_t columns)
+{
+    (void)columns;
+    Table *table = visitor;
+    if (table->refused_count == TABLES_MAX)
+        return false;
+    Str *names = longer(table->arena, table->refused, table->refused_count, &table->refused_room,
+                        sizeof(*names), table->err);
+    table->failed = names == NULL || !arena_copy_str(table->arena, cells[0],
+                                                     &names[table->refused_count], table->err);
+    if (table->failed)
+        return false;
+    table->refused = names;
+    table->refused_count++;
+    return true;
+}
+
+// Tables that were taken over: what stood before is not pawl's to change.
+static bool find_left(const ForgetRows *rows, const SqlDialect *dialect, ForgetReport *report,
+                      Error *err)
+{
+    Table table = {.rows = rows, .dialect = dialect, .arena = rows->parts->arena};
+    CLEANUP(buf_done) Buf sql = {0};
+    TRY(buf_append(&sql,
+                   STR("SELECT table_name FROM information_schema.tables"
+                       " WHERE lower(table_name) LIKE '%before@_pawl' ESCAPE '@'"),
+                   err) &&
+        run_query(&table, &sql, visit_left, err));
+    report->left_tables = table.refused;
+    report->left_count = table.refused_count;
+    return true;
+}
+
+// --- all tables
+
+static bool take_table(const ForgetRows *rows, size_t index, Statements *statements,
+                       ForgetReport *report, Error *err)
+{
+    Table table = {.rows = rows,
+                   .stream = &rows->parts->streams[index],
+                   .dialect = rows->parts->warehouse.driver->dialect,
+                   .arena = rows->parts->arena};
+    table.persons = contract_person_columns(table.stream->contract, &table.person_count);
+    bool stands = false;
+    if (!contract_knows_persons(table.stream->contract))
+        return true;
+    TRY(exclusive_renew(rows->exclusive, err) && table_stands(&table, &stands, err));
+    if (!stands)
+        return true;
+    TRY(find_rows(&table, err) && find_purged(&table, &rows->purged[index], err) &&
+        find_refused(&table, err));
+    qsort(table.keys, table.key_count, sizeof(Key128), key128_compare);
+    size_t distinct = 0;
+    for (size_t i = 0; i < table.key_count; i++) {
+        if (i == 0 || key128_compare(&table.keys[i], &table.keys[distinct - 1]) != 0)
+            table.keys[distinct++] = table.keys[i];
+    }
+    table.key_count = distinct;
+    ForgetTable *told = &report->tables[report->table_count++];
+    *told = (ForgetTable){.rows = (int64_t)distinct, .refused = (int64_t)table.refused_count};
+    TRY(sql_target(table.arena, &table.stream->table, &told->target, err));
+    return erase_keys(&table, statements, err) && erase_refused(&table, statements, err);
+}
+
+bool forget_rows(const ForgetRows *rows, ForgetReport *report, Error *err)
+{
+    JobParts *parts = rows->parts;
+    const WarehouseDriver *driver = parts->warehouse.driver;
+    Statements statements = {.arena = parts->arena};
+    report->tables =
+        arena_alloc_array(parts->arena, parts->stream_count + 1, sizeof(ForgetTable), err);
+    TRY(report->tables != NULL);
+    for (size_t i = 0; i < parts->stream_count; i++)
+        TRY(env_check_stop(parts->env, err) && take_table(rows, i, &statements, report, err));
+    if (!rows->dry_run && statements.count > 0)
+        TRY(driver->execute(parts->warehouse.state, "forget rows", statements.items,
+                            statements.count, NULL, err));
+    size_t told = 0;
+    for (size_t i = 0; i < parts->stream_count && told < report->table_count; i++) {
+        Table table = {.rows = rows,
+                       .stream = &parts->streams[i],
+                       .dialect = driver->dialect,
+                       .arena = parts->arena};
+        Str target = {0};
+        TRY(sql_target(parts->arena, &table.stream->table, &target, err));
+        ForgetTable *of = &report->tables[told];
+        if (!str_equal(target, of->target))
+            continue;
+        told++;
+        TRY(count_mentions(&table, &of->mentions, err));
+        of->mentions -= rows->dry_run ? of->rows : 0;
+    }
+    return find_left(rows, driver->dialect, report, err);
+}

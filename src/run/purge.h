@@ -1,0 +1,39 @@
+// Purge: landed pages without the records that must go: of forgotten people, or copies older than
+// the source's redaction. Pages and manifests are written anew, so that resume and replay still
+// work; a kill in between leaves work for the next call, and nothing broken.
+#pragma once
+
+#include "run/exclusive.h"
+#include "run/forget_page.h"
+#include "run/run.h"
+
+// A row as a purged record would have made it: what the table may still hold.
+typedef struct PurgedRow {
+    Key128 key, hash;
+} PurgedRow;
+
+typedef struct PurgedRows {
+    PurgedRow *items;
+    size_t count, room;
+} PurgedRows;
+
+typedef struct Purge {
+    JobParts *parts; // of all streams
+    Exclusive *exclusive;
+    const Forgotten *forgotten;
+    bool dry_run;
+    PurgedRows *rows; // by stream of the parts, or NULL = not wanted
+    // Only slices of this stream and partition that touch the window; empty stream = all.
+    Str stream, partition_key;
+    int64_t from_us, to_us;
+    bool (*also)(void *state, yyjson_val *record, yyjson_val *partition, bool *ret_also,
+                 Error *err); // see ForgetPage
+    void *state;
+    // Called after each run: how many of them are done.
+    void (*progress)(void *state, size_t done, size_t total);
+    void *progress_state;
+    // Result.
+    int64_t pages_read, pages_written, records, pages_unreadable, pages_of_others;
+} Purge;
+
+bool purge_pages(Purge *purge, Error *err) MUST_USE;

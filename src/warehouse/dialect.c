@@ -1,0 +1,74 @@
+#include "warehouse/dialect.h"
+
+static const char *const duckdb_remains[] = {
+    "the disk's free blocks, snapshots and backups of the file", NULL};
+static const char *const postgres_remains[] = {
+    "dead rows until VACUUM (autovacuum does it, VACUUM FULL at once)",
+    "archived WAL, replication slots and base backups until they expire", NULL};
+static const char *const snowflake_remains[] = {
+    "Time Travel for DATA_RETENTION_TIME_IN_DAYS of the table", "Fail-safe for 7 days after that",
+    "clones, shares and copies of the external stage's files", NULL};
+
+const SqlDialect sql_dialect_duckdb = {
+    .text_type = "VARCHAR",
+    .key_before = "CAST('",
+    .key_after = "' AS UUID)",
+    .only_digits = "regexp_replace(%s, '[^0-9]', '', 'g')",
+    .remains = duckdb_remains,
+};
+const SqlDialect sql_dialect_postgres = {
+    .text_type = "TEXT",
+    .key_before = "CAST('",
+    .key_after = "' AS UUID)",
+    .only_digits = "regexp_replace(%s, '[^0-9]', '', 'g')",
+    .remains = postgres_remains,
+};
+const SqlDialect sql_dialect_snowflake = {
+    .text_type = "VARCHAR",
+    .key_before = "TO_BINARY('",
+    .key_after = "', 'HEX')",
+    .key_is_hex = true,
+    .backslash_escapes = true,
+    .upper_names = true,
+    .only_digits = "REGEXP_REPLACE(%s, '[^0-9]', '')",
+    .remains = snowflake_remains,
+};
+
+bool sql_literal(const SqlDialect *dialect, Buf *out, Str text, Error *err)
+{
+    if (text.data == NULL)
+        return buf_append(out, STR("NULL"), err);
+    TRY(buf_append_char(out, '\'', err));
+    for (size_t i = 0; i < text.size; i++) {
+        const char c = text.data[i];
+        if (c == '\'' || (c == '\\' && dialect->backslash_escapes))
+            TRY(buf_append_char(out, c, err));
+        TRY(buf_append_char(out, c, err));
+    }
+    return buf_append_char(out, '\'', err);
+}
+
+bool sql_key(const SqlDialect *dialect, Buf *out, const Key128 *key, Error *err)
+{
+    char text[UUID_TEXT_BYTES + 1];
+    if (dialect->key_is_hex)
+        hex_encode(key->bytes, KEY_BYTES, text);
+    else
+        uuid_format(key->bytes, text);
+    return buf_printf(out, err, "%s%s%s", dialect->key_before, text, dialect->key_after);
+}
+
+bool sql_read_key(Str text, Key128 *ret_key)
+{
+    char digits[2 * KEY_BYTES + 1];
+    size_t count = 0;
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.data[i] == '-')
+            continue;
+        if (count == 2 * KEY_BYTES)
+            return false;
+        const char c = text.data[i];
+        digits[count++] = c >= 'A' && c <= 'F' ? (char)(c - 'A' + 'a') : c;
+    }
+    return hex_decode((Str){digits, count}, ret_key->bytes, KEY_BYTES);
+}

@@ -1,0 +1,27 @@
+// Dialect: what SQL that is written outside a driver (audit, adopt, forget) must know of it: how
+// values are written and a few functions that systems call by different names.
+#pragma once
+
+#include "base/buf.h"
+#include "base/hash.h"
+
+typedef struct SqlDialect {
+    const char *text_type;  // what anything can be cast to
+    const char *key_before; // a _row_key as a literal: these two around it,
+    const char *key_after;
+    bool key_is_hex;            // and as plain digits, not as a UUID
+    bool backslash_escapes;     // within '...'
+    bool upper_names;           // names without quotes mean upper-case ones
+    const char *only_digits;    // an expression with %s in it: its digits
+    const char *const *remains; // what the system keeps of erased rows by itself; ends with NULL
+} SqlDialect;
+
+extern const SqlDialect sql_dialect_duckdb;
+extern const SqlDialect sql_dialect_postgres;
+extern const SqlDialect sql_dialect_snowflake;
+
+// 'text', with what is special in it doubled; NULL where `text.data` is.
+bool sql_literal(const SqlDialect *dialect, Buf *out, Str text, Error *err) MUST_USE;
+// A _row_key or _row_hash, and back from the text that query() gives.
+bool sql_key(const SqlDialect *dialect, Buf *out, const Key128 *key, Error *err) MUST_USE;
+bool sql_read_key(Str text, Key128 *ret_key);

@@ -1,0 +1,180 @@
+"""A person who is erased is nowhere, and stays away: whatever is read, replayed or killed afterwards."""
+import ctypes, gzip, json, os, signal, unittest
+from world import World
+
+KILLS = int(os.environ.get("PAWL_KILLS", "8"))
+PHONE, EMAIL = "+15005550199", "canary@forget.example"
+# Nobody else of the world has these, in whatever spelling.
+TRACES = [b"5550199", b"555-0199", b"canary", b"Canary"]
+DAYS = ("--from", "2026-03-03", "--to", "2026-03-08")
+
+zstd = ctypes.CDLL("libzstd.so.1")
+zstd.ZSTD_createDCtx.restype = ctypes.c_void_p
+zstd.ZSTD_decompressDCtx.restype = ctypes.c_size_t
+zstd.ZSTD_decompressDCtx.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_size_t]
+context = zstd.ZSTD_createDCtx()
+room = ctypes.create_string_buffer(16 * 1024 * 1024)
+
+
+def unpack(path):
+    data = path.read_bytes()
+    if path.suffix == ".gz":
+        return data + gzip.decompress(data)
+    if path.suffix != ".zst":
+        return data
+    size = zstd.ZSTD_decompressDCtx(context, room, len(room), data, len(data))
+    if size > len(room):
+        raise AssertionError(f"{path} is no zstd file")
+    return data + ctypes.string_at(room, size)
+
+
+def traces(site):
+    """Files of a site that hold a trace of the person."""
+    return sorted(str(path.relative_to(site.folder)) for path in site.folder.rglob("*")
+                  if path.is_file() and path.name != "sim.log" and not path.name.startswith("receipt")
+                  and any(trace in unpack(path) for trace in TRACES))
+
+
+def rows_of(site, table="ctm.calls"):
+    return int(site.value(f"SELECT count(*) FROM {table} t WHERE CAST(to_json(t) AS VARCHAR) LIKE '%5550199%' "
+                          f"OR CAST(to_json(t) AS VARCHAR) LIKE '%555-0199%' OR CAST(to_json(t) AS VARCHAR) ILIKE '%canary%'"))
+
+
+class Forget(unittest.TestCase):
+    def insert(self, world, day, account=1001, **fields):
+        unix = {3: 1772553600, 5: 1772726400, 6: 1772812800, 11: 1773230400, 12: 1773316800}[day]
+        return world.control("mutate", {"account": account, "do": "insert", "unix_time": unix,
+                                        "set": {"name": "Canary Jones", "notes": "canary", **fields}})["ids"][0]
+
+    def people(self, world):
+        """Calls of one person: by number in each of its places and spellings, by address, in both accounts."""
+        other = {"caller_number": "+15005550100", "caller_number_complete": "+15005550100",
+                 "contact_number": "+15005550100", "caller_number_bare": "5005550100", "email": None}
+        self.ids = [
+            self.insert(world, 3, caller_number="(500) 555-0199", caller_number_complete=PHONE),
+            self.insert(world, 5, account=1002, **{**other, "contact_number": "500-555-0199"}),
+            self.insert(world, 5, **{**other, "email": "Canary@Forget.example"}),
+            self.insert(world, 6, **{**other, "emails": [EMAIL, "x@y.example"]}),
+        ]
+
+    def forget(self, site, *words, **options):
+        done = site.pawl("forget", str(site.job), *words, "--json", **options)
+        return json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else done
+
+    def rows_erased(self, receipt):
+        return {table["table"]: table["rows"] for table in receipt["tables"] if table["rows"]}
+
+    def test_a_person_is_nowhere_and_stays_away(self):
+        with World(calls=300) as world:
+            self.people(world)
+            world.run("historic", *DAYS)
+            self.assertEqual(rows_of(world), 4)
+            self.assertTrue(any("runs" in name for name in traces(world)))
+            before = int(world.value("SELECT count(*) FROM ctm.calls"))
+
+            # A look changes nothing.
+            dry = self.forget(world, "--phone", "(500) 555-0199", "--dry-run")
+            self.assertEqual(self.rows_erased(dry), {"ctm.calls": 2})
+            self.assertEqual(rows_of(world), 4)
+
+            receipt_file = world.folder / "receipt.json"
+            receipt = self.forget(world, "--phone", PHONE, "--receipt", str(receipt_file))
+            self.assertEqual(json.loads(receipt_file.read_text()), receipt)
+            self.assertEqual(self.rows_erased(receipt), {"ctm.calls": 2})
+            self.assertEqual(receipt["landing"]["records"], 2)
+            self.assertNotIn("5550199", json.dumps(receipt))
+            self.assertTrue(receipt["waits"])
+            receipt = self.forget(world, "--email", "CANARY@forget.example ")
+            self.assertEqual(self.rows_erased(receipt), {"ctm.calls": 2})
+            self.assertEqual(int(world.value("SELECT count(*) FROM ctm.calls")), before - 4)
+            self.assertEqual(traces(world), [])
+
+            # The source still shows the person: nothing of it stays.
+            report = world.report(world.run("rehydration", *DAYS))
+            self.assertEqual(report["forgotten"], 4)
+            self.assertEqual(report["deleted"], 0)
+            self.insert(world, 11, caller_number=PHONE)
+            world.advance("2026-03-12T18:00:00Z")
+            self.insert(world, 12, email=EMAIL)
+            self.assertGreater(world.report(world.run("incremental"))["forgotten"], 0)
+            self.assertEqual(rows_of(world), 0)
+            self.assertEqual(traces(world), [])
+
+            # The warehouse is lost: what is landed gives the same table without the person.
+            whole = world.digest()
+            for path in world.folder.glob("ctm.duckdb*"):
+                path.unlink()
+            replayed = world.pawl("replay", str(world.job), "--json")
+            self.assertGreater(json.loads(replayed.stdout.splitlines()[-1])["forgotten"], 0)
+            self.assertEqual(world.digest(), whole)
+            self.assertEqual(traces(world), [])
+
+    def test_quarantine_and_overflow_are_erased_too(self):
+        with World(calls=100, accounts=1) as world:
+            call = self.insert(world, 3, caller_number=PHONE)
+            world.control("mutate", {"account": 1001, "id": call, "do": "edit", "raw": {"id": "null"}})
+            self.insert(world, 3, caller_number="no number at all", caller_number_complete=None,
+                        contact_number="+15005550100", alternative_number=PHONE)
+            world.run("historic", *DAYS)
+            self.assertEqual(rows_of(world, "ctm.calls__quarantine"), 1)
+            receipt = self.forget(world, "--phone", PHONE)
+            table = receipt["tables"][-1]
+            self.assertEqual((table["rows"], table["quarantined"]), (1, 1))
+            self.assertEqual(rows_of(world, "ctm.calls__quarantine"), 0)
+            self.assertEqual(traces(world), [])
+
+    def test_what_cannot_be_meant_is_refused(self):
+        with World(calls=20, accounts=1) as world:
+            for words in (["--phone", "anonymous"], ["--email", "nobody"], [], ["--phone", PHONE, "--email", EMAIL]):
+                self.assertEqual(self.forget(world, *words, check=False).returncode, 2, words)
+
+    def test_a_kill_anywhere_leaves_work_for_the_next_call_and_nothing_else(self):
+        with World(calls=200) as world:
+            self.people(world)
+            world.run("historic", *DAYS)
+            calm = world.copy("calm")
+            self.forget(calm, "--phone", PHONE, env={"PAWL_TEST_KILL_LIST": str(calm.folder / "points")})
+            points = list(dict.fromkeys((calm.folder / "points").read_text().splitlines()))
+            (calm.folder / "points").unlink()
+            wanted = calm.digest()
+            chosen = points if KILLS == 0 else [points[i * len(points) // KILLS] for i in range(min(KILLS, len(points)))]
+            chosen += [point for point in points if "forget" in point or "swap" in point]
+            for number, point in enumerate(dict.fromkeys(chosen)):
+                with self.subTest(point=point):
+                    site = world.copy(f"kill-{number}")
+                    killed = self.forget(site, "--phone", PHONE, env={"PAWL_TEST_KILL_AT": point}, check=False)
+                    self.assertEqual(killed.returncode, -signal.SIGKILL, point)
+                    # What runs meanwhile brings nobody back, and reads what is landed.
+                    site.pawl("replay", str(site.job), "--json")
+                    self.forget(site, "--phone", PHONE)
+                    self.assertEqual(site.digest(), wanted)
+                    self.assertEqual([name for name in traces(site) if "5550199".encode() in unpack(site.folder / name)], [])
+                    site.remove()
+            calm.remove()
+
+    def test_a_redacted_call_loses_its_older_copies(self):
+        with World(calls=100, accounts=1) as world:
+            call = self.insert(world, 3, caller_number=PHONE, summary="canary summary")
+            world.run("historic", *DAYS)
+            self.assertEqual(rows_of(world), 1)
+            world.control("mutate", {"account": 1001, "id": call, "do": "edit", "set": {
+                "redacted": True, "name": None, "notes": None, "summary": None, "caller_number": None,
+                "caller_number_complete": None, "caller_number_bare": None, "contact_number": None}})
+            world.run("rehydration", *DAYS)
+            self.assertEqual(int(world.value(f"SELECT count(*) FROM ctm.calls WHERE id = {call} AND notes IS NULL")), 1)
+            self.assertEqual(rows_of(world), 0)
+            in_pages = [name for name in traces(world) if "runs" in name]
+            self.assertEqual(in_pages, [])
+            self.assertEqual(list((world.folder / "lake/ctm/redacted").glob("*")), [])
+            # Seen again, it is no news.
+            world.run("rehydration", *DAYS)
+            self.assertEqual(list((world.folder / "lake/ctm/redacted").glob("*")), [])
+            for path in world.folder.glob("ctm.duckdb*"):
+                path.unlink()
+            world.pawl("replay", str(world.job), "--json")
+            self.assertEqual(world.value(f"SELECT count(*) FROM ctm.calls WHERE id = {call}"), "1")
+            self.assertEqual(traces(world), [])
+
+
+if __name__ == "__main__":
+    unittest.main()
