@@ -166,7 +166,7 @@ static bool purge_page(Hand *hand, uint32_t number, PageInfo *ret_info, Error *e
 static bool same_info(const PageInfo *a, const PageInfo *b)
 {
     return a->stored_bytes == b->stored_bytes && a->body_bytes == b->body_bytes &&
-           memcmp(&a->body_sha256, &b->body_sha256, sizeof(a->body_sha256)) == 0;
+           memcmp(&a->page_sha256, &b->page_sha256, sizeof(a->page_sha256)) == 0;
 }
 
 // The pages of a slice, and its manifest where it no longer fits them: also after a kill between

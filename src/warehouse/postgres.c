@@ -360,6 +360,31 @@ static bool pg_warehouse_query(void *state, Str sql,
     return pg_warehouse_end(db, query_by_cursor(db, sql, &texts, err), err);
 }
 
+static bool run_all(PgWarehouse *db, const Str *statements, size_t count, int64_t *ret_changed,
+                    Error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        int64_t changed = 0;
+        TRY(pg_run(&db->pg, &(PgStatement){.sql = statements[i].data}, &changed, err));
+        if (ret_changed != NULL)
+            ret_changed[i] = changed;
+    }
+    return true;
+}
+
+static bool pg_warehouse_execute(void *state, const char *what, const Str *statements, size_t count,
+                                 int64_t *ret_changed, Error *err)
+{
+    PgWarehouse *db = state;
+    assert(db->load.spec == NULL);
+    TRY(pg_warehouse_begin(db, err));
+    const bool ok = run_all(db, statements, count, ret_changed, err);
+    kill_point("execute, %s", what);
+    TRY(pg_warehouse_end(db, ok, err));
+    kill_point("executed, %s", what);
+    return true;
+}
+
 const WarehouseDriver warehouse_postgres = {
     .name = "postgres",
     .summary = "a PostgreSQL server, 15 or newer",
@@ -386,4 +411,6 @@ const WarehouseDriver warehouse_postgres = {
     .set_watermark = pg_warehouse_set_watermark,
     .append_log = pg_warehouse_append_log,
     .query = pg_warehouse_query,
+    .dialect = &sql_dialect_postgres,
+    .execute = pg_warehouse_execute,
 };

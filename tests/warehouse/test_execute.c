@@ -1,10 +1,8 @@
-// Statements in one transaction, and a file that holds nothing of what was deleted.
+// A file that holds nothing of what was deleted, and SQL as each system reads it.
 #include "base/file.h"
 #include "rig.h"
 
 #include <string.h>
-
-static const WarehouseDriver *const drivers[] = {&warehouse_duckdb};
 
 static void fresh(Rig *rig, const WarehouseDriver *driver, char path[128])
 {
@@ -29,29 +27,6 @@ static void load(Rig *rig)
 }
 
 #define NAMES "SELECT id, name FROM shop.\"or\"\"ders\" ORDER BY id"
-
-TEST(statements_happen_together_or_not_at_all)
-{
-    for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++) {
-        CLEANUP(rig_close) Rig rig = {0};
-        char path[128];
-        fresh(&rig, drivers[i], path);
-        load(&rig);
-        const Str good[] = {STR("DELETE FROM shop.\"or\"\"ders\" WHERE id < 3"),
-                            STR("UPDATE shop.\"or\"\"ders\" SET name = 'III' WHERE id = 3")};
-        int64_t changed[2] = {0};
-        Error err = {0};
-        const Str bad[] = {good[0], STR("UPDATE shop.nothing SET a = 1")};
-        CHECK(!rig.driver->execute(rig.state, "test", bad, 2, changed, &err));
-        CHECK(err.code != ERROR_NONE);
-        CHECK_STR(rig_query(&rig, NAMES), STR("1|canary-of-one 2|two 3|three"));
-        err = (Error){0};
-        CHECK_OK(rig.driver->execute(rig.state, "test", good, 2, changed, &err), &err);
-        CHECK_INT(changed[0], 2);
-        CHECK_INT(changed[1], 1);
-        CHECK_STR(rig_query(&rig, NAMES), STR("3|III"));
-    }
-}
 
 static bool file_holds(const char *path, Str needle)
 {

@@ -808,3 +808,21 @@ ON_EACH_DRIVER(the_table_holds_what_the_latest_readings_saw)
     for (int trial = 1; trial <= TRIALS; trial++)
         one_trial(rig, trial);
 }
+
+ON_EACH_DRIVER(statements_happen_together_or_not_at_all)
+{
+    READ(rig, "r1", 5, {1, "one"}, {2, "two"}, {3, "three"});
+    const Str good[] = {STR("DELETE FROM shop.\"or\"\"ders\" WHERE id < 3"),
+                        STR("UPDATE shop.\"or\"\"ders\" SET name = 'III' WHERE id = 3")};
+    const Str bad[] = {good[0], STR("UPDATE shop.nothing SET a = 1")};
+    int64_t changed[2] = {0};
+    Error err = {0};
+    CHECK(!rig->driver->execute(rig->state, "test", bad, 2, changed, &err));
+    CHECK(err.code != ERROR_NONE);
+    CHECK_STR(rig_query(rig, ORDERS), STR("1|one 2|two 3|three"));
+    err = (Error){0};
+    CHECK_OK(rig->driver->execute(rig->state, "test", good, 2, changed, &err), &err);
+    CHECK_INT(changed[0], 2);
+    CHECK_INT(changed[1], 1);
+    CHECK_STR(rig_query(rig, ORDERS), STR("3|III"));
+}
