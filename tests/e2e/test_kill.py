@@ -1,7 +1,8 @@
 """Kill -9 at named moments of a run; whoever runs next must end with the table that an undisturbed run gives.
 
 Kill points are enumerated, not drawn: the list comes from an undisturbed run. PAWL_KILLS says how many are taken, spread
-evenly over each mode's list (default 70 a mode; 0 = all, as ./dev kill does); those around the warehouse's commit always are.
+evenly over each mode's list (default 70 a mode, a tenth of it for PostgreSQL; 0 = all, as ./dev kill does); those around the
+warehouse's commit always are.
 """
 import collections, concurrent.futures, os, signal, unittest
 from world import World
@@ -11,23 +12,23 @@ SETUP = {"historic": ("--from", "2026-03-04", "--to", "2026-03-09"), "incrementa
          "rehydration": ("--from", "2026-03-04", "--to", "2026-03-09")}
 
 
-def choose(points):
+def choose(points, kills):
     points = list(dict.fromkeys(points))
-    if KILLS == 0 or len(points) <= KILLS:
+    if kills == 0 or len(points) <= kills:
         return points
-    chosen = {points[i * len(points) // KILLS] for i in range(KILLS)}
-    chosen |= {p for p in points if p.startswith("commit")}
+    chosen = {points[i * len(points) // kills] for i in range(kills)}
+    chosen |= {p for p in points if p.startswith(("commit", "staged", "written"))}
     return [p for p in points if p in chosen]
 
 
 def outcome(site):
-    marks = site.rows("SELECT partition_key, watermark FROM pawl_state WHERE kind = 'watermark' ORDER BY ALL")
+    marks = site.rows("SELECT partition_key, watermark FROM pawl_state WHERE kind = 'watermark' ORDER BY 1")
     # Who is killed after the end of his run was noted starts a new one: more loads, but none of them twice.
     twice = site.value("SELECT count(*) - count(DISTINCT (run_id, stream, load_ordinal)) FROM pawl_load")
     return {"calls": site.digest(), "accounts": site.digest("ctm.accounts"), "loads twice": twice}, marks
 
 
-class Kill(unittest.TestCase):
+class Sweep:
     def sweep(self, world, mode):
         words = SETUP[mode]
         calm = world.copy("calm")
@@ -36,7 +37,7 @@ class Kill(unittest.TestCase):
         wanted, wanted_marks = outcome(calm)
         if mode == "rehydration":
             self.assertEqual(calm.value("SELECT count(*) FROM ctm.calls WHERE _deleted_at IS NOT NULL"), "8")
-        points = choose(names.read_text().splitlines())
+        points = choose(names.read_text().splitlines(), self.kills)
 
         def kill_and_go_on(numbered):
             number, point = numbered
@@ -60,7 +61,7 @@ class Kill(unittest.TestCase):
         self.assertEqual(faults, [])
 
     def test_every_mode_survives_kills(self):
-        with World(calls=500) as world:
+        with World(calls=500, warehouse=self.warehouse) as world:
             self.sweep(world, "historic")
             world.run("historic", *SETUP["historic"])
             world.advance("2026-03-12T18:00:00Z")
@@ -112,6 +113,14 @@ class Again(unittest.TestCase):
                 site.remove()
             print(f"at most {most} pages asked for again after {number + 1} kills", flush=True)
             self.assertEqual(faults, [])
+
+
+class Kill(Sweep, unittest.TestCase):
+    warehouse, kills = "duckdb", KILLS
+
+
+class KillPostgres(Sweep, unittest.TestCase):
+    warehouse, kills = "postgres", (KILLS + 9) // 10
 
 
 if __name__ == "__main__":

@@ -4,17 +4,70 @@ Standard library only. PAWL_BUILD names the build folder (default build/debug). 
 at `now` (PAWL_TEST_NOW) and the simulator's world stands at the same moment until advance() moves both.
 """
 import base64, datetime, json, os, pathlib, shutil, signal, subprocess, tempfile, time, urllib.request
+import postgres
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / os.environ.get("PAWL_BUILD", "build/debug")
 STREAMS = ["accounts", "calls"]
 
 
+class DuckDB:
+    """The warehouse of a site: a file in its folder."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def options(self):
+        return {"driver": "duckdb", "path": "./ctm.duckdb"}
+
+    def forget(self):
+        for path in self.folder.glob("ctm.duckdb*"):
+            path.unlink()
+
+    def copy(self, folder):
+        for path in self.folder.glob("ctm.duckdb*"):
+            shutil.copy(path, folder / path.name)
+        return DuckDB(folder)
+
+    def remove(self):
+        pass  # goes with the folder
+
+    def digest_sql(self, table):
+        return (f"SELECT count(*), sum(hash(to_json(t))) FROM (SELECT * EXCLUDE (_run_id, _load_id, _fetched_at, "
+                f"_loaded_at, _deleted_at), _deleted_at IS NOT NULL AS gone FROM {table}) t")
+
+
+class Postgres:
+    """The warehouse of a site: a database of the test's own cluster."""
+
+    def __init__(self, database=None):
+        self.cluster = postgres.cluster()
+        self.database = database or self.cluster.create()
+
+    def options(self):
+        return self.cluster.options(self.database)
+
+    def forget(self):
+        self.cluster.drop(self.database)
+        self.cluster.sql(f"CREATE DATABASE {self.database} STRATEGY file_copy")
+
+    def copy(self, folder):
+        return Postgres(self.cluster.create(template=self.database))
+
+    def remove(self):
+        self.cluster.drop(self.database)
+
+    def digest_sql(self, table):
+        return (f"SELECT count(*), sum(hashtextextended(CAST(to_jsonb(t) - '_run_id' - '_load_id' - '_fetched_at' - "
+                f"'_loaded_at' - '_deleted_at' || jsonb_build_object('gone', _deleted_at IS NOT NULL) AS text), 0)) "
+                f"FROM {table} AS t")
+
+
 class Site:
     """One machine's view: a folder with a job, its lake and its warehouse. Several may share a simulator."""
 
-    def __init__(self, folder, world):
-        self.folder, self.world, self.job = folder, world, folder / "job.json"
+    def __init__(self, folder, world, warehouse):
+        self.folder, self.world, self.job, self.warehouse = folder, world, folder / "job.json", warehouse
         self.runs = 0
 
     @property
@@ -51,14 +104,11 @@ class Site:
 
     # Everything that must be the same after a kill: all columns but those that name the run and the moment.
     def digest(self, table="ctm.calls"):
-        return self.rows(
-            f"SELECT count(*), sum(hash(to_json(t))) FROM (SELECT * EXCLUDE (_run_id, _load_id, _fetched_at, "
-            f"_loaded_at, _deleted_at), _deleted_at IS NOT NULL AS gone FROM {table}) t")[0]
+        return self.rows(self.warehouse.digest_sql(table))[0]
 
     def forget_pawl(self):
         """A new machine: nothing of pawl is left but the job."""
-        for path in self.folder.glob("ctm.duckdb*"):
-            path.unlink()
+        self.warehouse.forget()
         shutil.rmtree(self.folder / "lake", ignore_errors=True)
 
     def copy(self, name):
@@ -66,23 +116,25 @@ class Site:
         target = self.world.folder / name
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir()
-        for path in self.folder.iterdir():
-            if path.name == "job.json" or path.name.startswith("ctm.duckdb"):
-                shutil.copy(path, target / path.name)
-            elif path.name == "lake":
-                shutil.copytree(path, target / "lake")
-        site = Site(target, self.world)
+        job = json.loads(self.job.read_text())
+        if (self.folder / "lake").exists():
+            shutil.copytree(self.folder / "lake", target / "lake")
+        site = Site(target, self.world, self.warehouse.copy(target))
+        job["warehouse"].update(site.warehouse.options())
+        site.job.write_text(json.dumps(job))
         site.runs = self.runs
         return site
 
     def remove(self):
+        self.warehouse.remove()
         shutil.rmtree(self.folder)
 
 
 class World(Site):
     def __init__(self, calls=600, accounts=2, first="2026-03-01", last="2026-03-11", now="2026-03-11T18:00:00Z",
-                 streams=STREAMS, sim=(), job=None):
-        super().__init__(pathlib.Path(tempfile.mkdtemp(prefix="pawl-e2e-")), self)
+                 streams=STREAMS, sim=(), job=None, warehouse="duckdb"):
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="pawl-e2e-"))
+        super().__init__(folder, self, Postgres() if warehouse == "postgres" else DuckDB(folder))
         self.clock = now
         port_file = self.folder / "port"
         # The simulator goes with the test: its output is for people who look at a failure.
@@ -110,7 +162,7 @@ class World(Site):
             "modes": {"historic": {"from": "2026-03-01"}, "incremental": {"lookback": "P2D"},
                       "rehydration": {"windows": [{"every": "P1D", "back": "P14D"}]}},
             "landing": {"store": "local", "path": "./lake"},
-            "warehouse": {"driver": "duckdb", "path": "./ctm.duckdb"},
+            "warehouse": self.warehouse.options(),
             "limits": {"requests_per_second": 0, "connections": 4},
             "retry": {"attempts": 4, "initial": "PT0.01S", "max": "PT0.05S"},
         }
@@ -146,6 +198,7 @@ class World(Site):
         self.sim.send_signal(signal.SIGTERM)
         self.sim.wait()
         self.sim_log.close()
+        self.warehouse.remove()
         subprocess.run(["chmod", "-R", "u+w", self.folder], check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
 

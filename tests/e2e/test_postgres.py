@@ -1,0 +1,206 @@
+"""PostgreSQL as the warehouse of whole runs: the tables that DuckDB gets, and what only a server can do to a run."""
+import decimal, json, os, shutil, signal, subprocess, unittest
+from test_contention import held_run
+from world import ROOT, Postgres, World
+
+RANGE = ("--from", "2026-03-04", "--to", "2026-03-06")
+OWN = {"_run_id", "_load_id", "_fetched_at", "_loaded_at"}  # differ from run to run
+PAGE = 1000  # rows that `pawl query` prints
+
+
+def columns(site, table):
+    schema, name = table.split(".")
+    return site.rows(f"SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = '{schema}' AND "
+                     f"table_name = '{name}' ORDER BY ordinal_position")
+
+
+def cell(text, kind):
+    """A cell as its value: what is JSON, or not decimal, may be written in more than one way."""
+    if text is None:
+        return None
+    if kind.lower() in ("json", "jsonb"):
+        return json.loads(text, parse_float=decimal.Decimal, parse_int=decimal.Decimal)
+    return float(text) if kind.lower().startswith("double") else text
+
+
+def content(site, table, order, without=()):
+    """{column: [cells of all rows, in order]}"""
+    kinds = [(name, kind) for name, kind in columns(site, table) if name not in without]
+    names = ", ".join(f'"{name}"' for name, _ in kinds)
+    rows = []
+    while len(rows) % PAGE == 0:
+        more = site.rows(f"SELECT {names} FROM {table} ORDER BY {order} LIMIT {PAGE} OFFSET {len(rows)}")
+        rows += more
+        if not more:
+            break
+    got = {name: [cell(row[i], kind) for row in rows] for i, (name, kind) in enumerate(kinds)}
+    if "_deleted_at" in got:  # the moment of each site's own reading
+        got["_deleted_at"] = [moment is not None for moment in got["_deleted_at"]]
+    return got
+
+
+class Equal(unittest.TestCase):
+    """Row for row what DuckDB has, after each mode: one simulator, two sites."""
+
+    def twin(self, world):
+        site = world.copy("postgres")
+        site.warehouse.remove()
+        site.warehouse = Postgres()
+        job = json.loads(world.job.read_text())
+        job["warehouse"] = site.warehouse.options()
+        site.job.write_text(json.dumps(job))
+        return site
+
+    def assert_same(self, world, site, table, order="_row_key", without=OWN):
+        wanted, got = content(world, table, order, without), content(site, table, order, without)
+        self.assertEqual(list(got), list(wanted), table)
+        self.assertGreater(len(next(iter(wanted.values()))), 0, table)
+        for name, cells in wanted.items():
+            self.assertEqual(got[name], cells, f"{table}.{name}")
+
+    def both(self, world, site, mode, *words):
+        reports = [s.report(s.run(mode, *words)) for s in (world, site)]
+        for member in ("inserted", "updated", "unchanged", "deleted"):
+            self.assertEqual(reports[0][member], reports[1][member], f"{mode}: {member}")
+        for table in ("ctm.calls", "ctm.accounts"):
+            self.assert_same(world, site, table)
+        return reports[0]
+
+    def test_every_mode_gives_the_tables_that_duckdb_gets(self):
+        with World(calls=500) as world:
+            site = self.twin(world)
+            self.addCleanup(site.warehouse.remove)
+            self.both(world, site, "historic", "--to", "2026-03-09")
+            world.advance("2026-03-12T18:00:00Z")
+            self.assertGreater(self.both(world, site, "incremental")["updated"], 0)
+            for account in (1001, 1002):
+                world.control("mutate", {"account": account, "start_date": "2026-03-05", "end_date": "2026-03-06",
+                                         "every": 5, "limit": 4, "do": "delete"})
+            self.assertEqual(self.both(world, site, "rehydration", "--from", "2026-03-04", "--to", "2026-03-09")["deleted"], 8)
+            world.control("mutate", {"account": 1001, "start_date": "2026-03-05", "end_date": "2026-03-06", "every": 5,
+                                     "limit": 4, "do": "restore"})
+            self.both(world, site, "rehydration", "--from", "2026-03-04", "--to", "2026-03-09")
+            self.assert_same(world, site, "ctm.call_volume_daily", "1, 2", ())
+            self.assert_same(world, site, "ctm.agent_performance", "1, 2, 3", ())
+            self.assert_same(world, site, "ctm.campaign_attribution", "1, 2, 3 NULLS LAST, 4 NULLS LAST, 5 NULLS LAST", ())
+            # To the minute: the sites' requests are moments apart.
+            health = "SELECT job, stream, target, partitions, date_trunc('minute', fresh_until), runs_90d, runs_ok_90d, success_percent_90d, " \
+                     "last_run_mode, last_run_status FROM pipeline_health ORDER BY stream"
+            self.assertEqual(site.rows(health), world.rows(health))
+            marks = "SELECT stream, partition_key, date_trunc('minute', watermark) FROM pawl_state WHERE kind = 'watermark' ORDER BY 1, 2"
+            self.assertEqual(site.rows(marks), world.rows(marks))
+
+    def test_what_postgres_refuses_is_kept(self):
+        """U+0000, in columns and deep in JSON: the same row as in DuckDB, and nothing lost."""
+        with World(calls=60) as world:
+            site = self.twin(world)
+            self.addCleanup(site.warehouse.remove)
+            day = {"account": 1001, "start_date": "2026-03-04", "end_date": "2026-03-04", "limit": 1}
+            world.control("mutate", {**day, "do": "edit", "set": {"notes": "a\u0000b", "odd": "\u001a", "tag_list": ["\u0000", 1e300]}})
+            self.both(world, site, "historic", *RANGE)
+            row = site.rows("SELECT _overflow FROM ctm.calls WHERE _overflow ? '$bytes'")
+            self.assertEqual(len(row), 1)
+            self.assertEqual(json.loads(row[0][0])["$bytes"]["/notes"], "YQBi")
+
+
+class Server(unittest.TestCase):
+    """Two runs at once, servers that go away, people at the console."""
+
+    def world(self, **more):
+        return World(**{"calls": 300, "warehouse": "postgres", **more})
+
+    def test_modes_of_one_job_load_the_same_table_beside_each_other(self):
+        with self.world() as world:
+            calm = world.copy("calm")
+            calm.run("historic", *RANGE)
+            # One stands still with its transaction open, holding the table's lock; the other waits for it, in vain.
+            job = json.loads(world.job.read_text())
+            job["warehouse"]["lock_wait"] = "PT0.5S"
+            world.job.write_text(json.dumps(job))
+            with held_run(world, "historic", *RANGE, point="commit, calls load 0"):
+                done = world.run("rehydration", *RANGE, check=False)
+                self.assertEqual(done.returncode, 7, done.stderr[-500:])
+                self.assertIn("who else writes ctm.calls", done.stderr.splitlines()[-1])
+            world.run("rehydration", *RANGE)
+            self.assertEqual(world.digest(), calm.digest())
+
+    def test_ctrl_c_ends_a_run_that_waits_for_a_lock(self):
+        with self.world() as world:
+            world.run("historic", "--from", "2026-03-04", "--to", "2026-03-04")
+            with held_run(world, "historic", "--from", "2026-03-05", "--to", "2026-03-05", point="commit, calls load 0"):
+                world.runs += 1
+                command, env = world.command("run", str(world.job), "--mode", "rehydration", "--json", *RANGE)
+                with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as waiting:
+                    busy = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()"
+                    while world.warehouse.cluster.sql(busy, world.warehouse.database) == "0" and waiting.poll() is None:
+                        pass
+                    waiting.send_signal(signal.SIGINT)
+                    waiting.communicate(timeout=8)  # lock_wait is longer
+                    self.assertEqual(waiting.returncode, 10)
+                self.assertEqual(world.warehouse.cluster.sql(busy, world.warehouse.database), "0")
+
+    def test_a_connection_cut_in_a_load_fails_the_run_and_the_next_one_goes_on(self):
+        with self.world() as world:
+            calm = world.copy("calm")
+            calm.run("historic", *RANGE)
+            command, env = world.command("run", str(world.job), "--mode", "historic", "--json", *RANGE,
+                                         env={"PAWL_TEST_KILL_AT": "stop:written, calls load 0"})
+            with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+                os.waitpid(process.pid, os.WUNTRACED)
+                world.warehouse.cluster.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = "
+                                            "'pawl' AND datname = current_database()", world.warehouse.database)
+                process.send_signal(signal.SIGCONT)
+                err = process.communicate(timeout=60)[1]
+                self.assertEqual(process.returncode, 8, err[-500:])
+            self.assertEqual(world.value("SELECT count(*) FROM pawl_load WHERE stream = 'calls'"), "0")
+            world.run("historic", *RANGE)
+            self.assertEqual(world.digest(), calm.digest())
+
+    def test_status_state_and_query(self):
+        with self.world() as world:
+            world.run("incremental")
+            status = json.loads(world.pawl("status", str(world.job), "--json").stdout)
+            self.assertEqual([stream["stream"] for stream in status["streams"]], ["accounts", "calls"])
+            self.assertEqual(status["runs"][0]["status"], "ok")
+            self.assertIsNotNone(status["streams"][1]["fresh_until"])
+            done = world.pawl("state", "rewind", str(world.job), "--stream", "calls", "--account", "1001", "--to",
+                              "2026-03-05T00:00:00Z")
+            self.assertIn("1 watermarks moved back", done.stdout)
+            self.assertEqual(world.value("SELECT watermark FROM pawl_state WHERE stream = 'calls' AND partition_key LIKE '%1001%'"),
+                             "2026-03-05 00:00:00+00")
+            self.assertEqual(world.rows("SELECT true, NULL, 1.50"), [["true", None, "1.50"]])
+            refused = world.pawl("query", str(world.job), "DELETE FROM ctm.calls", check=False)
+            self.assertNotEqual(refused.returncode, 0)
+            report = world.report(world.run("incremental"))
+            self.assertEqual((report["inserted"], report["updated"]), (0, 0))
+
+    def test_replay_fills_a_lost_database(self):
+        with self.world() as world:
+            world.run("historic", *RANGE)
+            wanted = world.digest()
+            world.warehouse.forget()
+            world.pawl("replay", str(world.job), "--from", "2026-03-04", "--to", "2026-03-06")
+            self.assertEqual(world.digest(), wanted)
+
+    def test_promoting_a_path_fills_the_past_and_changes_no_hash(self):
+        with self.world() as world:
+            contracts = world.folder / "contracts"
+            shutil.copytree(ROOT / "connectors/ctm/contracts", contracts)
+            job = json.loads(world.job.read_text())
+            for name, stream in job["streams"].items():
+                stream["contract"] = f"./contracts/{name}.json"
+            world.job.write_text(json.dumps(job))
+            world.run("historic", *RANGE)
+            kept = world.rows("SELECT _row_key, _overflow ->> 'cnam' FROM ctm.calls WHERE _overflow ->> 'cnam' IS NOT NULL "
+                              "ORDER BY 1")
+            hashes = world.rows("SELECT _row_key, _row_hash FROM ctm.calls ORDER BY 1")
+            self.assertGreater(len(kept), 0)
+            done = world.pawl("contract", "promote", str(contracts / "calls.json"), "/cnam", "--job", str(world.job), "--json")
+            self.assertEqual(json.loads(done.stdout), {"column": "cnam", "tables": 1, "rows": len(kept)})
+            self.assertEqual(world.rows("SELECT _row_key, cnam FROM ctm.calls WHERE cnam IS NOT NULL ORDER BY 1"), kept)
+            self.assertEqual(world.value("SELECT count(*) FROM ctm.calls WHERE _overflow ? 'cnam'"), "0")
+            self.assertEqual(world.rows("SELECT _row_key, _row_hash FROM ctm.calls ORDER BY 1"), hashes)
+
+
+if __name__ == "__main__":
+    unittest.main()
