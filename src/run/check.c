@@ -19,6 +19,8 @@ typedef struct Checker {
     Findings *findings;
     CheckReport *report;
     Connector *connector;
+    TableSpec *tables; // of the enabled streams whose contracts hold
+    size_t table_count;
 } Checker;
 
 static bool add(Checker *checker, CheckStatus status, ErrorCode code, Str what, Str text,
@@ -64,6 +66,9 @@ static bool check_stream(Checker *checker, const JobStream *target, Error *err)
                                                          checker->findings, &contract, &why))
         findings_add(checker->findings, place, str_from(why.message), STR(""));
     checker->report->streams += target->enabled ? 1 : 0;
+    if (contract != NULL && target->enabled)
+        checker->tables[checker->table_count++] =
+            (TableSpec){.schema = target->schema, .name = target->table};
     return true;
 }
 
@@ -79,6 +84,9 @@ static bool check_files(Checker *checker, Error *err)
                      STR("see \"connector\" in the job"));
     if (checker->findings->count > before)
         checker->connector = NULL;
+    checker->tables =
+        arena_alloc_array(checker->arena, job->stream_count + 1, sizeof(TableSpec), err);
+    TRY(checker->tables != NULL);
     for (size_t i = 0; i < job->stream_count; i++)
         TRY(check_stream(checker, &job->streams[i], err));
     return true;
@@ -136,6 +144,30 @@ static bool check_new_file(Checker *checker, Str what, Error *err)
     return fault(checker, what, &why, err);
 }
 
+// Each right that the credential lacks, with the statement that gives it.
+static bool check_rights(Checker *checker, Warehouse *warehouse, Str what, bool *ret_lacks,
+                         Error *why, Error *err)
+{
+    *ret_lacks = false;
+    if (warehouse->driver->check == NULL)
+        return true;
+    Findings *lacking = arena_alloc(checker->arena, sizeof(*lacking), err);
+    TRY(lacking != NULL);
+    lacking->arena = checker->arena;
+    if (!warehouse->driver->check(warehouse->state, checker->tables, checker->table_count, lacking,
+                                  why))
+        return true;
+    for (size_t i = 0; i < lacking->count && i < FINDINGS_MAX; i++) {
+        const Finding *finding = &lacking->items[i];
+        Str text = {0};
+        TRY(arena_printf(checker->arena, &text, err, STR_FMT ": " STR_FMT, STR_ARG(finding->what),
+                         STR_ARG(finding->fix)));
+        TRY(add(checker, CHECK_FAULT, ERROR_ACCESS, what, text, err));
+    }
+    *ret_lacks = lacking->count > 0;
+    return true;
+}
+
 static bool check_warehouse(Checker *checker, Error *err)
 {
     const Str what = STR("warehouse");
@@ -150,8 +182,13 @@ static bool check_warehouse(Checker *checker, Error *err)
         return true;
     if (ok && !job_has_warehouse(checker->job))
         return check_new_file(checker, what, err);
+    bool lacks = false;
+    if (ok)
+        TRY(check_rights(checker, &warehouse, what, &lacks, &why, err));
+    if (lacks)
+        return true;
     // Preparing no table still writes the ledger's own where they lack.
-    if (ok && warehouse.driver->prepare(warehouse.state, NULL, 0, &why) &&
+    if (ok && why.code == ERROR_NONE && warehouse.driver->prepare(warehouse.state, NULL, 0, &why) &&
         warehouse.driver->query(warehouse.state, STR("SELECT 1 AS one"), no_row, NULL, &why))
         return good(checker, what, STR("opens and is writable"), err);
     if (why.code == ERROR_BUSY)

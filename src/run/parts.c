@@ -24,7 +24,11 @@ static bool bind_stream(JobParts *parts, const JobStream *target, Findings *find
     stream->table = (TableSpec){.schema = target->schema, .name = target->table};
     stream->table.columns = contract_columns(contract, &stream->table.column_count);
     stream->table.quarantine_columns = contract_quarantine_columns(&stream->table.quarantine_count);
-    stream->table.evolve = contract_info(contract)->evolution == EVOLUTION_EVOLVE;
+    const ContractInfo *info = contract_info(contract);
+    stream->table.evolve = info->evolution == EVOLUTION_EVOLVE;
+    stream->table.partition_columns = info->partition_columns;
+    stream->table.partition_count = info->partition_count;
+    stream->table.window_column = info->window_column;
     parts->stream_count++;
     return true;
 }

@@ -111,6 +111,20 @@ static bool create_table(PgWarehouse *db, const TableSpec *table, const char *su
     return buf_append_char(&sql, ')', err) && pg_warehouse_run_buf(db, &sql, err);
 }
 
+// By partition and window, or each slice whose deletions are looked for would read the whole table.
+static bool create_index(PgWarehouse *db, const TableSpec *table, Error *err)
+{
+    if (table->window_column.size == 0)
+        return true;
+    CLEANUP(buf_done) Buf sql = {0};
+    TRY(buf_append(&sql, STR("CREATE INDEX ON "), err) && sql_table(&sql, table, "", err) &&
+        buf_append(&sql, STR(" ("), err));
+    for (size_t i = 0; i < table->partition_count; i++)
+        TRY(sql_name(&sql, table->partition_columns[i], err) && buf_append(&sql, STR(", "), err));
+    return sql_name(&sql, table->window_column, err) && buf_append_char(&sql, ')', err) &&
+           pg_warehouse_run_buf(db, &sql, err);
+}
+
 static bool comment_on(PgWarehouse *db, const TableSpec *table, const Column *column, Error *err)
 {
     CLEANUP(buf_done) Buf sql = {0};
@@ -217,7 +231,8 @@ static bool prepare_table(PgWarehouse *db, const TableSpec *table, Error *err)
         find_table(db, table->schema, table->name, &found, err));
     if (!found.exists) {
         TRY(create_table(db, table, "", table->columns, table->column_count, SQL_DRIVER_COLUMNS,
-                         err));
+                         err) &&
+            create_index(db, table, err));
         found.mine = true;
     }
     TRY(compare_columns(db, table, found.mine, err));

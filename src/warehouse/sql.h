@@ -15,8 +15,8 @@ bool sql_target(Arena *arena, const TableSpec *table, Str *ret_target, Error *er
 bool sql_expand(Arena *arena, const char *text, Str schema, const char **ret_sql,
                 Error *err) MUST_USE;
 
-// The ledger's tables and ETL_LOG, to be expanded, and what the view PIPELINE_HEALTH shows, in their
-// schema. The types are those that DuckDB and PostgreSQL share; "JSON" is as both call it.
+// The ledger's tables and ETL_LOG, to be expanded, and what the view PIPELINE_HEALTH shows, in
+// their schema. The types are those that DuckDB and PostgreSQL share; "JSON" is as both call it.
 extern const char sql_create_ledger[];
 extern const char sql_select_health[];
 

@@ -20,6 +20,10 @@ typedef struct TableSpec {
                  // names it
     const Column *quarantine_columns; // contract_quarantine_columns(), of "<name>__quarantine"
     size_t quarantine_count;          // 0 = the table has none
+    // What window_keys() looks by: an index serves it where the warehouse has such.
+    const Str *partition_columns;
+    size_t partition_count;
+    Str window_column; // empty = none
 } TableSpec;
 
 // A view for people, made from files beside the connector (views.h reads them): the driver runs its
