@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define DAY_US (INT64_C(86400) * 1000000)
 
@@ -85,6 +86,73 @@ bool plan_slice_is_closed(const PlanStream *stream, const PlanSlice *slice, int6
     return stream->cursor.exists && to_us <= now_us;
 }
 
+// --- what the warehouse knows, sorted: thousands of partitions and years of windows are looked up
+
+typedef struct Known {
+    const Watermark **marks;    // of this stream, by partition
+    const LoadSlice **readings; // by partition and window
+    size_t mark_count, reading_count;
+} Known;
+
+static int compare_marks(const void *a, const void *b)
+{
+    const Watermark *const *first = a;
+    const Watermark *const *second = b;
+    return str_compare((*first)->partition_key, (*second)->partition_key);
+}
+
+static int compare_readings(const void *a, const void *b)
+{
+    const LoadSlice *const *first = a;
+    const LoadSlice *const *second = b;
+    const LoadSlice *x = *first;
+    const LoadSlice *y = *second;
+    if (x->from_us != y->from_us)
+        return x->from_us < y->from_us ? -1 : 1;
+    if (x->to_us != y->to_us)
+        return x->to_us < y->to_us ? -1 : 1;
+    return str_compare(x->partition_key, y->partition_key);
+}
+
+static bool sort_knowledge(const PlanKnowledge *knowledge, Str stream, Arena *arena,
+                           Known *ret_known, Error *err)
+{
+    Known known = {0};
+    known.marks =
+        arena_alloc_array(arena, knowledge->watermark_count + 1, sizeof(*known.marks), err);
+    known.readings =
+        arena_alloc_array(arena, knowledge->slice_count + 1, sizeof(*known.readings), err);
+    TRY(known.marks != NULL && known.readings != NULL);
+    for (size_t i = 0; i < knowledge->watermark_count; i++) {
+        if (str_equal(knowledge->watermarks[i].stream, stream))
+            known.marks[known.mark_count++] = &knowledge->watermarks[i];
+    }
+    for (size_t i = 0; i < knowledge->slice_count; i++)
+        known.readings[known.reading_count++] = &knowledge->slices[i];
+    qsort(known.marks, known.mark_count, sizeof(*known.marks), compare_marks);
+    qsort(known.readings, known.reading_count, sizeof(*known.readings), compare_readings);
+    *ret_known = known;
+    return true;
+}
+
+static const Watermark *find_watermark(const Known *known, Str key)
+{
+    const Watermark wanted = {.partition_key = key};
+    const Watermark *pointer = &wanted;
+    const Watermark **found =
+        bsearch(&pointer, known->marks, known->mark_count, sizeof(*known->marks), compare_marks);
+    return found == NULL ? NULL : *found;
+}
+
+static int64_t last_reading_us(const Known *known, Str key, int64_t from_us, int64_t to_us)
+{
+    const LoadSlice wanted = {.partition_key = key, .from_us = from_us, .to_us = to_us};
+    const LoadSlice *pointer = &wanted;
+    const LoadSlice **found = bsearch(&pointer, known->readings, known->reading_count,
+                                      sizeof(*known->readings), compare_readings);
+    return found == NULL ? INT64_MIN : (*found)->fetched_us;
+}
+
 // --- ranges
 
 // The range one partition is read over, as window starts. Empty when first > last.
@@ -119,16 +187,6 @@ static bool day_of(const PlanStream *stream, const PlanPartition *partition, Str
     return true;
 }
 
-static const Watermark *find_watermark(const PlanKnowledge *knowledge, Str stream, Str key)
-{
-    for (size_t i = 0; i < knowledge->watermark_count; i++) {
-        if (str_equal(knowledge->watermarks[i].stream, stream) &&
-            str_equal(knowledge->watermarks[i].partition_key, key))
-            return &knowledge->watermarks[i];
-    }
-    return NULL;
-}
-
 static bool range_given(const Job *job, const Plan *plan, const PlanStream *stream,
                         const PlanPartition *partition, int64_t now_us, Range *ret_range,
                         Error *err)
@@ -154,16 +212,15 @@ static bool range_given(const Job *job, const Plan *plan, const PlanStream *stre
 // From the watermark less the lookback, through tomorrow: clocks and zones differ by less than a
 // day, and a day too much costs one request.
 static bool range_incremental(const Job *job, const Plan *plan, const PlanStream *stream,
-                              const PlanPartition *partition, const PlanKnowledge *knowledge,
-                              int64_t now_us, Range *ret_range, Error *err)
+                              const PlanPartition *partition, const Known *known, int64_t now_us,
+                              Range *ret_range, Error *err)
 {
     const JobMode *mode = &job->modes[MODE_INCREMENTAL];
     ret_range->last_us =
         as_window_time(stream, partition, now_us) + (is_by_days(stream) ? DAY_US : 0);
     if (plan->asked.from.size > 0)
         return day_of(stream, partition, plan->asked.from, now_us, &ret_range->first_us, err);
-    const Watermark *mark =
-        find_watermark(knowledge, stream_name(stream->stream), partition->partition.key);
+    const Watermark *mark = find_watermark(known, partition->partition.key);
     if (mark != NULL) {
         ret_range->first_us = as_window_time(stream, partition, mark->us - mode->lookback_us);
         return true;
@@ -176,27 +233,15 @@ static bool range_incremental(const Job *job, const Plan *plan, const PlanStream
     return true;
 }
 
-static int64_t last_reading_us(const PlanKnowledge *knowledge, Str key, int64_t from_us,
-                               int64_t to_us)
-{
-    for (size_t i = 0; i < knowledge->slice_count; i++) {
-        const LoadSlice *slice = &knowledge->slices[i];
-        if (slice->from_us == from_us && slice->to_us == to_us &&
-            str_equal(slice->partition_key, key))
-            return slice->fetched_us;
-    }
-    return INT64_MIN;
-}
-
 // A closed window that some rule reaches and whose last reading is older than that rule allows. A
 // window that was never read is not due: rehydration reads again, historic and incremental read
 // first.
-static bool is_due(const Job *job, const PlanStream *stream, const PlanKnowledge *knowledge,
+static bool is_due(const Job *job, const PlanStream *stream, const Known *known,
                    const PlanSlice *slice, int64_t now_us)
 {
     const JobMode *mode = &job->modes[MODE_REHYDRATION];
     const Str key = stream->partitions[slice->partition].partition.key;
-    const int64_t read_us = last_reading_us(knowledge, key, slice->from_us, slice->to_us);
+    const int64_t read_us = last_reading_us(known, key, slice->from_us, slice->to_us);
     if (read_us == INT64_MIN)
         return false;
     if (!stream->cursor.exists)
@@ -236,14 +281,14 @@ static bool range_rehydration(const Job *job, const Plan *plan, const PlanStream
 }
 
 static bool range_of(const Job *job, const Plan *plan, const PlanStream *stream,
-                     const PlanPartition *partition, const PlanKnowledge *knowledge, int64_t now_us,
+                     const PlanPartition *partition, const Known *known, int64_t now_us,
                      Range *ret_range, Error *err)
 {
     switch (plan->mode) {
     case MODE_HISTORIC:
         return range_given(job, plan, stream, partition, now_us, ret_range, err);
     case MODE_INCREMENTAL:
-        return range_incremental(job, plan, stream, partition, knowledge, now_us, ret_range, err);
+        return range_incremental(job, plan, stream, partition, known, now_us, ret_range, err);
     case MODE_REHYDRATION:
         return range_rehydration(job, plan, stream, partition, now_us, ret_range, err);
     case MODE_COUNT:
@@ -274,13 +319,13 @@ static bool add_slice(PlanStream *stream, size_t *capacity, const PlanSlice *sli
     return true;
 }
 
-static bool plan_whole(const Job *job, const Plan *plan, PlanStream *stream,
-                       const PlanKnowledge *knowledge, int64_t now_us, Arena *arena, Error *err)
+static bool plan_whole(const Job *job, const Plan *plan, PlanStream *stream, const Known *known,
+                       int64_t now_us, Arena *arena, Error *err)
 {
     size_t capacity = 0;
     for (uint32_t i = 0; i < stream->partition_count; i++) {
         const PlanSlice slice = {.partition = i};
-        if (plan->mode == MODE_REHYDRATION && !is_due(job, stream, knowledge, &slice, now_us))
+        if (plan->mode == MODE_REHYDRATION && !is_due(job, stream, known, &slice, now_us))
             continue;
         TRY(add_slice(stream, &capacity, &slice, arena, err));
     }
@@ -291,16 +336,17 @@ bool plan_slices(const Job *job, Plan *plan, PlanStream *stream, const PlanKnowl
                  int64_t now_us, Arena *arena, Error *err)
 {
     stream->slice_count = 0;
+    Known known = {0};
+    TRY(sort_knowledge(knowledge, stream_name(stream->stream), arena, &known, err));
     if (!stream->cursor.exists)
-        return plan_whole(job, plan, stream, knowledge, now_us, arena, err);
+        return plan_whole(job, plan, stream, &known, now_us, arena, err);
 
     Range *ranges = arena_alloc_array(arena, stream->partition_count + 1, sizeof(*ranges), err);
     TRY(ranges != NULL);
     int64_t start_us = INT64_MAX;
     int64_t end_us = INT64_MIN;
     for (size_t i = 0; i < stream->partition_count; i++) {
-        TRY(range_of(job, plan, stream, &stream->partitions[i], knowledge, now_us, &ranges[i],
-                     err));
+        TRY(range_of(job, plan, stream, &stream->partitions[i], &known, now_us, &ranges[i], err));
         ranges[i].first_us = window_start(stream, ranges[i].first_us);
         start_us = ranges[i].first_us < start_us ? ranges[i].first_us : start_us;
         end_us = ranges[i].last_us > end_us ? ranges[i].last_us : end_us;
@@ -316,7 +362,7 @@ bool plan_slices(const Job *job, Plan *plan, PlanStream *stream, const PlanKnowl
             if (us < ranges[i].first_us || us > ranges[i].last_us)
                 continue;
             const PlanSlice slice = {.partition = i, .from_us = us, .to_us = to_us};
-            if (by_rules && !is_due(job, stream, knowledge, &slice, now_us))
+            if (by_rules && !is_due(job, stream, &known, &slice, now_us))
                 continue;
             TRY(add_slice(stream, &capacity, &slice, arena, err));
         }

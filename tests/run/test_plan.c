@@ -223,6 +223,88 @@ TEST(rehydration_reads_what_was_read_long_enough_ago)
     }
 }
 
+// Every partition finds its own windows and its own mark among those of all, in whatever order the
+// warehouse names them.
+enum { MANY = 300, DAYS = 14 };
+
+static void begin_many(Planning *planning, RunMode mode, PlanPartition *partitions,
+                       char keys[MANY][16])
+{
+    begin(planning, CURSOR("P1D", "P1D"), "UTC", mode);
+    for (int p = 0; p < MANY; p++) {
+        (void)snprintf(keys[p], sizeof(keys[p]), "{\"p\":%d}", p);
+        partitions[p] = planning->partition;
+        partitions[p].partition.key = str_from(keys[p]);
+    }
+    planning->stream.partitions = partitions;
+    planning->stream.partition_count = MANY;
+}
+
+TEST(each_of_many_partitions_finds_its_own_readings)
+{
+    static PlanPartition partitions[MANY];
+    static char keys[MANY][16];
+    static LoadSlice readings[MANY * DAYS];
+    Planning planning;
+    Error err = {0};
+    begin_many(&planning, MODE_REHYDRATION, partitions, keys);
+    planning.job.modes[MODE_REHYDRATION].rules[0] =
+        (RehydrationRule){.every = {.us = DAY_US}, .back = {.us = DAYS * DAY_US}};
+    planning.job.modes[MODE_REHYDRATION].rule_count = 1;
+    int32_t first = 0;
+    CHECK(date_parse(STR("2026-02-25"), &first));
+    // The latest first. Of every third partition and of every second day the reading is old.
+    for (int i = 0; i < MANY * DAYS; i++) {
+        const int n = MANY * DAYS - 1 - i;
+        const int32_t day = first + n / MANY;
+        const bool old = n % MANY % 3 == 0 && n / MANY % 2 == 0;
+        readings[i] =
+            (LoadSlice){.partition_key = str_from(keys[n % MANY]),
+                        .from_us = day * DAY_US,
+                        .to_us = day * DAY_US,
+                        .fetched_us = at(old ? "2026-03-08T00:00:00Z" : "2026-03-12T00:00:00Z")};
+    }
+    planning.knowledge = (PlanKnowledge){.slices = readings, .slice_count = MANY * DAYS};
+    CHECK_OK(cut(&planning, "2026-03-12T00:00:00Z", &err), &err);
+    // The window of 26 February is the first that the rule reaches.
+    CHECK_INT((int64_t)planning.stream.slice_count, MANY / 3 * (DAYS / 2 - 1));
+    for (size_t i = 0; i < planning.stream.slice_count; i++) {
+        CHECK_INT(planning.stream.slices[i].partition % 3, 0);
+        CHECK_INT((planning.stream.slices[i].from_us / DAY_US - first) % 2, 0);
+    }
+    done(&planning);
+}
+
+TEST(each_of_many_partitions_finds_its_own_mark)
+{
+    static PlanPartition partitions[MANY];
+    static char keys[MANY][16];
+    static Watermark marks[MANY * 2];
+    Planning planning;
+    Error err = {0};
+    begin_many(&planning, MODE_INCREMENTAL, partitions, keys);
+    planning.job.modes[MODE_INCREMENTAL].lookback_us = 0;
+    int32_t first = 0;
+    CHECK(date_parse(STR("2026-02-25"), &first));
+    for (int i = 0; i < MANY; i++) {
+        const int p = MANY - 1 - i;
+        marks[2 * i] = (Watermark){STR("s"), str_from(keys[p]), (first + p % DAYS) * DAY_US};
+        marks[2 * i + 1] = (Watermark){STR("other"), str_from(keys[p]), 0};
+    }
+    planning.knowledge = (PlanKnowledge){.watermarks = marks, .watermark_count = 2 * MANY};
+    CHECK_OK(cut(&planning, "2026-03-12T00:00:00Z", &err), &err);
+    bool seen[MANY] = {false};
+    for (size_t i = 0; i < planning.stream.slice_count; i++) {
+        const PlanSlice *slice = &planning.stream.slices[i];
+        if (!seen[slice->partition])
+            CHECK_INT(slice->from_us, (first + (int)slice->partition % DAYS) * DAY_US);
+        seen[slice->partition] = true;
+    }
+    for (int p = 0; p < MANY; p++)
+        CHECK(seen[p]);
+    done(&planning);
+}
+
 TEST(a_stream_without_windows_is_one_slice)
 {
     Planning planning;
