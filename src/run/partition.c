@@ -9,32 +9,60 @@ enum {
 
 static bool discover(const DiscoverOptions *options, PlanStream *stream, int level, Error *err);
 
-static bool add_partition(const DiscoverOptions *options, PlanStream *stream, size_t *capacity,
-                          const PlanPartition *partition, Error *err)
+// Partitions as they are found, with a hash table over their keys: places + 1, 0 = free.
+typedef struct Found {
+    PlanStream *stream;
+    size_t capacity;
+    uint32_t *table; // twice the capacity, a power of two
+} Found;
+
+static uint32_t *place_of(const Found *found, Str key)
 {
-    if (stream->partition_count == PLAN_PARTITIONS_MAX)
-        return error_set(err, ERROR_LIMIT, STR_FMT ": more than %d partitions",
-                         STR_ARG(stream_name(stream->stream)), PLAN_PARTITIONS_MAX);
-    if (stream->partition_count == *capacity) {
-        const size_t room = *capacity == 0 ? FIRST : *capacity * 2;
-        PlanPartition *all = arena_alloc_array(options->arena, room, sizeof(*all), err);
-        TRY(all != NULL);
-        if (stream->partition_count > 0)
-            memcpy(all, stream->partitions, stream->partition_count * sizeof(*all));
-        stream->partitions = all;
-        *capacity = room;
-    }
-    stream->partitions[stream->partition_count++] = *partition;
+    uint64_t hash = UINT64_C(14695981039346656037); // FNV-1a
+    for (size_t i = 0; i < key.size; i++)
+        hash = (hash ^ (unsigned char)key.data[i]) * UINT64_C(1099511628211);
+    const size_t mask = 2 * found->capacity - 1;
+    size_t i = (size_t)(hash ^ (hash >> 32)) & mask;
+    while (found->table[i] != 0 &&
+           !str_equal(found->stream->partitions[found->table[i] - 1].partition.key, key))
+        i = (i + 1) & mask;
+    return &found->table[i];
+}
+
+static bool grow(Found *found, Arena *arena, Error *err)
+{
+    PlanStream *stream = found->stream;
+    const size_t room = found->capacity == 0 ? FIRST : found->capacity * 2;
+    PlanPartition *all = arena_alloc_array(arena, room, sizeof(*all), err);
+    uint32_t *table = arena_alloc_array(arena, 2 * room, sizeof(*table), err);
+    TRY(all != NULL && table != NULL);
+    if (stream->partition_count > 0)
+        memcpy(all, stream->partitions, stream->partition_count * sizeof(*all));
+    stream->partitions = all;
+    found->capacity = room;
+    found->table = table;
+    for (size_t i = 0; i < stream->partition_count; i++)
+        *place_of(found, all[i].partition.key) = (uint32_t)i + 1;
     return true;
 }
 
-static bool is_known(const PlanStream *stream, Str key)
+static bool add_partition(const DiscoverOptions *options, Found *found,
+                          const PlanPartition *partition, Error *err)
 {
-    for (size_t i = stream->partition_count; i > 0; i--) {
-        if (str_equal(stream->partitions[i - 1].partition.key, key))
-            return true;
-    }
-    return false;
+    PlanStream *stream = found->stream;
+    if (stream->partition_count == PLAN_PARTITIONS_MAX)
+        return error_set(err, ERROR_LIMIT, STR_FMT ": more than %d partitions",
+                         STR_ARG(stream_name(stream->stream)), PLAN_PARTITIONS_MAX);
+    if (stream->partition_count == found->capacity)
+        TRY(grow(found, options->arena, err));
+    stream->partitions[stream->partition_count] = *partition;
+    *place_of(found, partition->partition.key) = (uint32_t)++stream->partition_count;
+    return true;
+}
+
+static bool is_known(const Found *found, Str key)
+{
+    return found->capacity > 0 && *place_of(found, key) != 0;
 }
 
 // Where the parent's record names the zone of the partition it stands for.
@@ -54,14 +82,15 @@ static Str zone_name_of(const DiscoverOptions *options, Str field, yyjson_val *r
     return fallback;
 }
 
-static bool take_record(const DiscoverOptions *options, PlanStream *stream, size_t *capacity,
-                        const PlanPartition *parent, yyjson_val *record, Error *err)
+static bool take_record(const DiscoverOptions *options, Found *found, const PlanPartition *parent,
+                        yyjson_val *record, Error *err)
 {
+    const PlanStream *stream = found->stream;
     PlanPartition partition = {0};
     bool ok = false;
     TRY(stream_partition_from_record(stream->stream, &parent->partition, record, options->arena,
                                      &partition.partition, &ok, err));
-    if (!ok || is_known(stream, partition.partition.key))
+    if (!ok || is_known(found, partition.partition.key))
         return true;
     const Str field = stream_partition_field(stream->stream);
     TRY(plan_bind_partition(options->job, stream->stream,
@@ -72,7 +101,7 @@ static bool take_record(const DiscoverOptions *options, PlanStream *stream, size
         (outermost && options->only_value.size > 0 &&
          !str_equal(options->only_value, partition.value)))
         return true;
-    return add_partition(options, stream, capacity, &partition, err);
+    return add_partition(options, found, &partition, err);
 }
 
 // One parent slice, all its pages.
@@ -80,8 +109,7 @@ typedef struct ParentRead {
     const DiscoverOptions *options;
     const PlanStream *parent;
     const PlanSlice *slice;
-    PlanStream *stream;
-    size_t *capacity;
+    Found *found;
     Arena *page_arena;
     Arena *request_arena;
 } ParentRead;
@@ -112,8 +140,7 @@ static bool understand(ParentRead *read, PageReader *reader, const HttpExchange 
         return error_set(err, ERROR_ACCESS, STR_FMT " (status %d)", STR_ARG(outcome.reason),
                          exchange->response.status);
     for (size_t i = 0; i < outcome.record_count; i++)
-        TRY(take_record(read->options, read->stream, read->capacity, parent, outcome.records[i],
-                        err));
+        TRY(take_record(read->options, read->found, parent, outcome.records[i], err));
     return true;
 }
 
@@ -139,9 +166,17 @@ static bool read_parent(ParentRead *read, Error *err)
         }
         if (!more)
             return true;
-        CLEANUP(http_exchange_freep) HttpExchange *exchange = NULL;
-        TRY(fetch_exchange(read->options->fetch, read->parent->stream, &request, &exchange, err));
-        TRY(understand(read, reader, exchange, &attempts, &again, &end, err));
+        AnswerCache *cache = read->options->cache;
+        const Stream *parent_stream = read->parent->stream;
+        CLEANUP(http_exchange_freep) HttpExchange *fresh = NULL;
+        const HttpExchange *answer = answer_cache_find(cache, parent_stream, &request);
+        if (answer == NULL) {
+            TRY(fetch_exchange(read->options->fetch, parent_stream, &request, &fresh, err));
+            answer = fresh;
+        }
+        TRY(understand(read, reader, answer, &attempts, &again, &end, err));
+        if (fresh != NULL && !again)
+            TRY(answer_cache_keep(cache, parent_stream, &request, &fresh, err));
     }
     return true;
 }
@@ -152,13 +187,12 @@ static bool read_parents(const DiscoverOptions *options, PlanStream *parent, Pla
     CLEANUP(arena_freep) Arena *page_arena = arena_new(PAGE_ARENA_BYTES, err);
     CLEANUP(arena_freep) Arena *request_arena = arena_new(REQUEST_ARENA_BYTES, err);
     TRY(page_arena != NULL && request_arena != NULL);
-    size_t capacity = 0;
+    Found found = {.stream = stream};
     for (size_t i = 0; i < parent->slice_count; i++) {
         ParentRead read = {.options = options,
                            .parent = parent,
                            .slice = &parent->slices[i],
-                           .stream = stream,
-                           .capacity = &capacity,
+                           .found = &found,
                            .page_arena = page_arena,
                            .request_arena = request_arena};
         TRY(env_check_stop(options->env, err));
@@ -206,12 +240,12 @@ static bool discover(const DiscoverOptions *options, PlanStream *stream, int lev
     stream->partition_count = 0;
     if (stream_parent(stream->stream) != NULL)
         return discover_by_parent(options, stream, level, err);
-    size_t capacity = 0;
+    Found found = {.stream = stream};
     PlanPartition whole = {0};
     TRY(stream_partition_from_key(stream->stream, STR("{}"), options->arena, &whole.partition,
                                   err));
     TRY(plan_bind_partition(options->job, stream->stream, STR(""), options->arena, &whole, err));
-    return add_partition(options, stream, &capacity, &whole, err);
+    return add_partition(options, &found, &whole, err);
 }
 
 bool partition_discover(const DiscoverOptions *options, PlanStream *stream, Error *err)

@@ -1,6 +1,7 @@
 // Partition: finds the partitions of a stream by reading its parents, level by level.
 #pragma once
 
+#include "run/answer_cache.h"
 #include "run/event.h"
 #include "run/fetch.h"
 #include "run/plan.h"
@@ -10,8 +11,9 @@ typedef struct DiscoverOptions {
     const Plan *plan; // mode and range: a parent with a date window is read over the run's own
     Fetch *fetch;
     Env *env;
-    Arena *arena;   // what is found lives here
-    Str only_value; // --account: of the outermost partition field; empty = all
+    AnswerCache *cache; // what parents answered, for the next stream; NULL = nothing is kept
+    Arena *arena;       // what is found lives here
+    Str only_value;     // --account: of the outermost partition field; empty = all
     const EventSink *sink;
 } DiscoverOptions;
 

@@ -75,19 +75,12 @@ static void estimate(const Sampler *sampler, const PlanStream *stream, RunPrevie
     (void)stream;
 }
 
-static bool preview_stream(const Job *job, const RunOptions *options, Plan *plan, JobParts *parts,
-                           PlanStream *stream, Fetch *fetch, const EventSink *sink,
-                           RunPreview *preview, Error *err)
+static bool preview_stream(const DiscoverOptions *discover, Plan *plan, JobParts *parts,
+                           PlanStream *stream, RunPreview *preview, Error *err)
 {
-    Env *env = parts->env;
-    const DiscoverOptions discover = {.job = job,
-                                      .plan = plan,
-                                      .fetch = fetch,
-                                      .env = env,
-                                      .arena = parts->arena,
-                                      .only_value = options->account,
-                                      .sink = sink};
-    TRY(partition_discover(&discover, stream, err));
+    const Job *job = discover->job;
+    Env *env = discover->env;
+    TRY(partition_discover(discover, stream, err));
     PlanKnowledge knowledge = {0};
     TRY(run_read_knowledge(parts, plan->mode, stream, &knowledge, err));
     TRY(plan_slices(job, plan, stream, &knowledge, plan->created_us, parts->arena, err));
@@ -96,7 +89,7 @@ static bool preview_stream(const Job *job, const RunOptions *options, Plan *plan
                             .slices = (int64_t)stream->slice_count};
     CLEANUP(arena_freep) Arena *page_arena = arena_new(PAGE_ARENA_BYTES, err);
     TRY(page_arena != NULL);
-    Sampler sampler = {.job = job, .env = env, .fetch = fetch, .page_arena = page_arena};
+    Sampler sampler = {.job = job, .env = env, .fetch = discover->fetch, .page_arena = page_arena};
     const size_t samples = stream->slice_count < SAMPLES_MAX ? stream->slice_count : SAMPLES_MAX;
     for (size_t i = 0; i < samples; i++) {
         TRY(env_check_stop(env, err));
@@ -132,9 +125,17 @@ bool run_preview(const Job *job, const RunOptions *options, Env *env, const Even
     TRY(fetch_open(&fetch_options, &fetch, err));
     RunPreview *previews = arena_alloc_array(arena, parts.stream_count + 1, sizeof(*previews), err);
     TRY(previews != NULL);
+    CLEANUP(answer_cache_done) AnswerCache cache = answer_cache(job, arena);
+    const DiscoverOptions discover = {.job = job,
+                                      .plan = &plan,
+                                      .fetch = fetch,
+                                      .env = env,
+                                      .cache = &cache,
+                                      .arena = arena,
+                                      .only_value = options->account,
+                                      .sink = sink};
     for (size_t i = 0; i < parts.stream_count; i++)
-        TRY(preview_stream(job, options, &plan, &parts, &parts.streams[i], fetch, sink,
-                           &previews[i], err));
+        TRY(preview_stream(&discover, &plan, &parts, &parts.streams[i], &previews[i], err));
     *ret_previews = previews;
     *ret_count = parts.stream_count;
     return true;

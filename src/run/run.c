@@ -239,17 +239,21 @@ static bool make_plan(Execution *execution, Fetch *fetch, Error *err)
                                 .stream = execution->options->stream,
                                 .account = execution->options->account};
     int64_t slices = 0;
+    CLEANUP(answer_cache_done)
+    AnswerCache cache = answer_cache(execution->job, execution->arena);
     for (size_t i = 0; i < plan->stream_count; i++) {
         PlanStream *stream = &plan->streams[i];
         const DiscoverOptions discover = {.job = execution->job,
                                           .plan = plan,
                                           .fetch = fetch,
                                           .env = execution->env,
+                                          .cache = &cache,
                                           .arena = execution->arena,
                                           .only_value = execution->options->account,
                                           .sink = execution->sink};
         TRY(partition_discover(&discover, stream, err));
     }
+    answer_cache_done(&cache);
     // The warehouse is opened only now: others may want the file while the source is asked.
     TRY(prepare_warehouse(execution, err));
     for (size_t i = 0; i < plan->stream_count; i++) {

@@ -1,5 +1,5 @@
 """The three modes against the simulator, as a user would see them."""
-import unittest
+import re, unittest
 from world import World
 
 
@@ -34,7 +34,11 @@ class Modes(unittest.TestCase):
                    "call_settings", "webhooks", "custom_fields"]
         count = " UNION ALL ".join(f"SELECT '{s}', count(*), count(_deleted_at) FROM ctm.{s}" for s in streams)
         with World(calls=100, streams=streams) as world:
+            world.control("stats", method="DELETE")
             world.run("historic", "--to", "2026-03-09")
+            # Partitions are looked for once, whatever the number of streams; the stream itself is the other reading.
+            pages = [entry["request"] for entry in world.log() if re.match(r"\S+ \S*/accounts(\?|$)", entry["request"])]
+            self.assertEqual((len(pages), len(set(pages))), (2, 1), pages)
             before = world.rows(count)
             self.assertEqual([name for name, rows, _ in before if rows == "0"], [])
             # Contacts know their account only through their list's: it is found there when deletions are looked for.
