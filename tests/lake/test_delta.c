@@ -1,0 +1,508 @@
+// Delta: one row a key, one commit a load, whatever else goes on.
+#include "lake/delta_rig.h"
+
+#include <string.h>
+
+#define ROWS(...) (const RigRow[]){__VA_ARGS__}, sizeof((RigRow[]){__VA_ARGS__}) / sizeof(RigRow)
+
+// A load with rows of one window, 0 to 1000 seconds.
+#define LOAD(name, at, ...)                                                                 \
+    (RigLoad)                                                                               \
+    {                                                                                       \
+        .run = (name), .rows = (const RigRow[]){__VA_ARGS__},                               \
+        .row_count = sizeof((RigRow[]){__VA_ARGS__}) / sizeof(RigRow), .to_us = 1000000000, \
+        .fetched_us = (at)                                                                  \
+    }
+
+TEST(a_load_is_there_once)
+{
+    Rig rig;
+    rig_open(&rig);
+    const RigLoad first = LOAD("r1", 10, {1, "a", 10}, {2, "b", 10});
+    DeltaReport report = rig_load_ok(&rig, &first);
+    CHECK(!report.found);
+    CHECK_INT(report.version, 0);
+    CHECK_INT(report.inserted, 2);
+    CHECK_STR(rig_rows(&rig), STR("1:a:10 2:b:10"));
+
+    report = rig_load_ok(&rig, &first);
+    CHECK(report.found);
+    CHECK_STR(rig_rows(&rig), STR("1:a:10 2:b:10"));
+
+    // Another load of the same content changes nothing, but is on record.
+    const RigLoad again = LOAD("r2", 20, {1, "a", 20}, {2, "b", 20});
+    report = rig_load_ok(&rig, &again);
+    CHECK_INT(report.unchanged, 2);
+    CHECK_INT(report.files_added + report.files_removed, 0);
+    CHECK_INT(report.version, 1);
+    CHECK_STR(rig_rows(&rig), STR("1:a:10 2:b:10"));
+    rig_close(&rig);
+}
+
+TEST(fresher_rows_replace_and_older_ones_do_not)
+{
+    Rig rig;
+    rig_open(&rig);
+    (void)rig_load_ok(&rig, &LOAD("r1", 10, {1, "a", 10}, {2, "b", 10}, {3, "c", 10}));
+    DeltaReport report = rig_load_ok(&rig, &LOAD("r2", 20, {2, "B", 20}, {4, "d", 20}));
+    CHECK_INT(report.updated, 1);
+    CHECK_INT(report.inserted, 1);
+    CHECK_INT(report.files_removed, 1);
+    CHECK_STR(rig_rows(&rig), STR("1:a:10 2:B:20 3:c:10 4:d:20"));
+
+    // The ledger has the load before, so its note says nothing: the rows' own times decide.
+    RigLoad late = LOAD("r3", 15, {2, "late", 15}, {3, "C", 15});
+    late.mode = "historic";
+    late.from_us = -1;
+    report = rig_load_ok(&rig, &late);
+    CHECK_INT(report.updated, 1);
+    CHECK_INT(report.unchanged, 1);
+    CHECK_STR(rig_rows(&rig), STR("1:a:10 2:B:20 3:C:15 4:d:20"));
+    rig_close(&rig);
+}
+
+TEST(what_vanished_is_marked_and_comes_back)
+{
+    Rig rig;
+    rig_open(&rig);
+    (void)rig_load_ok(&rig, &LOAD("r1", 10, {1, "a", 10}, {2, "b", 10}, {3, "c", 30}));
+    RigLoad gone = LOAD("r2", 20, {1, "a", 20});
+    gone.gone = (const int64_t[]){2, 3};
+    gone.gone_count = 2;
+    DeltaReport report = rig_load_ok(&rig, &gone);
+    CHECK_INT(report.deleted, 1); // the other one is fresher than the reading that lacked it
+    CHECK_STR(rig_rows(&rig), STR("1:a:10 2:b:20:20 3:c:30"));
+
+    // The same content again: it had been marked, so it is written.
+    report = rig_load_ok(&rig, &LOAD("r3", 40, {2, "b", 40}));
+    CHECK_INT(report.updated, 1);
+    CHECK_STR(rig_rows(&rig), STR("1:a:10 2:b:40 3:c:30"));
+    rig_close(&rig);
+}
+
+TEST(a_slice_that_was_overtaken_writes_nothing)
+{
+    Rig rig;
+    rig_open(&rig);
+    (void)rig_load_ok(&rig, &LOAD("r1", 10, {1, "a", 10}));
+    RigLoad skipped = LOAD("r2", 20, {1, "b", 20});
+    skipped.skipped = true;
+    skipped.gone = (const int64_t[]){1};
+    skipped.gone_count = 1;
+    const DeltaReport report = rig_load_ok(&rig, &skipped);
+    CHECK_INT(report.inserted + report.updated + report.unchanged + report.deleted, 0);
+    CHECK_STR(rig_rows(&rig), STR("1:a:10"));
+    rig_close(&rig);
+}
+
+// A is read at 10, again (unchanged) at 30; what was read in between comes late. The row's own time
+// says 10: only the note of the second reading, which the ledger does not have yet, tells that it
+// is newer.
+TEST(a_late_reading_is_measured_against_loads_that_only_the_lake_has)
+{
+    static const struct {
+        const char *name;
+        bool in_ledger;
+        const char *expected;
+    } rows[] = {{"the ledger lacks it", false, "1:a:10"}, {"the ledger has it", true, "1:b:20"}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        Rig rig;
+        check_row(rows[i].name);
+        rig_open(&rig);
+        (void)rig_load_ok(&rig, &LOAD("r1", 10, {1, "a", 10}));
+        (void)rig_load_ok(&rig, &LOAD("r2", 30, {1, "a", 30}));
+        if (rows[i].in_ledger) {
+            // The next load of that mode lets go of what the ledger has.
+            RigLoad next = LOAD("r3", 40, {2, "c", 40});
+            next.from_us = 500000000;
+            next.in_ledger = true;
+            (void)rig_load_ok(&rig, &next);
+        }
+        RigLoad late = LOAD("h1", 20, {1, "b", 20});
+        late.mode = "historic";
+        (void)rig_load_ok(&rig, &late);
+        const Str text = rig_rows(&rig);
+        CHECK(str_starts_with(text, str_from(rows[i].expected)));
+        rig_close(&rig);
+    }
+}
+
+TEST(an_erased_row_is_gone)
+{
+    Rig rig;
+    Error err = {0};
+    int64_t erased = 0;
+    rig_open(&rig);
+    const Key128 keys[] = {rig_key(2), rig_key(7)};
+    CHECK_OK(delta_erase(rig.delta, rig_table.schema, rig_table.name, keys, 2, &erased, &err),
+             &err);
+    CHECK_INT(erased, 0); // no table yet
+    (void)rig_load_ok(&rig, &LOAD("r1", 10, {1, "a", 10}, {2, "b", 10}, {3, "c", 10}));
+    CHECK_OK(delta_erase(rig.delta, rig_table.schema, rig_table.name, keys, 2, &erased, &err),
+             &err);
+    CHECK_INT(erased, 1);
+    CHECK_STR(rig_rows(&rig), STR("1:a:10 3:c:10"));
+    rig_close(&rig);
+}
+
+// --- other writers
+
+// The memory store, but for one moment just before a commit is put.
+typedef struct Racing {
+    StoreDriver driver;
+    const StoreDriver *inner;
+    void (*before)(void *state);
+    void *state;
+    bool lost; // the answer of the next commit is lost: it happens, and is called an error
+} Racing;
+
+static Racing racing;
+
+static bool racing_create(void *state, Str path, Str bytes, unsigned flags, Error *err)
+{
+    const bool is_commit = str_find(path, STR("_delta_log/")) < path.size;
+    if (is_commit && racing.before != NULL) {
+        void (*before)(void *) = racing.before;
+        racing.before = NULL;
+        before(racing.state);
+    }
+    TRY(racing.inner->create(state, path, bytes, flags, err));
+    if (!is_commit || !racing.lost)
+        return true;
+    racing.lost = false;
+    return error_set(err, ERROR_IO, "the answer was lost");
+}
+
+// The rig's store with that moment in it.
+static void race(Rig *rig)
+{
+    racing = (Racing){.driver = store_memory, .inner = &store_memory};
+    racing.driver.create = racing_create;
+    racing.driver.publish = NULL;
+    rig->store.driver = &racing.driver;
+}
+
+typedef struct Other {
+    Rig *rig;
+    Delta *delta;
+    const RigLoad *load;
+} Other;
+
+static void load_other(void *state)
+{
+    Other *other = state;
+    Error err = {0};
+    DeltaReport report = {0};
+    CHECK_OK(rig_load(other->delta, other->load, other->rig->arena, &report, &err), &err);
+}
+
+TEST(two_writers_lose_nothing)
+{
+    static const struct {
+        const char *name;
+        RigRow other; // committed just before ours: 2 -> "B" at 20
+        const char *expected;
+    } rows[] = {
+        {"another key", {9, "x", 15}, "1:a:10 2:B:20 9:x:15"},
+        {"the same file", {1, "A", 15}, "1:A:15 2:B:20"},
+        {"the same key, older", {2, "x", 15}, "1:a:10 2:B:20"},
+        {"the same key, fresher", {2, "x", 25}, "1:a:10 2:x:25"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        Rig rig;
+        check_row(rows[i].name);
+        rig_open(&rig);
+        (void)rig_load_ok(&rig, &LOAD("r1", 10, {1, "a", 10}, {2, "b", 10}));
+        race(&rig);
+        RigLoad theirs = LOAD("h1", 5, rows[i].other);
+        theirs.mode = "historic";
+        theirs.from_us = -1; // wider than what was read so far: not overtaken
+        Other other = {&rig, rig_delta(&rig, &rig.store), &theirs};
+        racing.before = load_other;
+        racing.state = &other;
+        const DeltaReport report = rig_load_ok(&rig, &LOAD("r2", 20, {2, "B", 20}));
+        CHECK(racing.before == NULL);
+        CHECK_INT(report.version, 2);
+        CHECK_STR(rig_rows(&rig), str_from(rows[i].expected));
+        delta_close(other.delta);
+        rig_close(&rig);
+    }
+}
+
+TEST(a_lost_answer_is_looked_up)
+{
+    Rig rig;
+    rig_open(&rig);
+    race(&rig);
+    racing.lost = true;
+    const DeltaReport report = rig_load_ok(&rig, &LOAD("r1", 10, {1, "a", 10}));
+    CHECK(!racing.lost);
+    CHECK_INT(report.version, 0);
+    CHECK_STR(rig_rows(&rig), STR("1:a:10"));
+    rig_close(&rig);
+}
+
+// --- tables of others
+
+static void put_commit(Rig *rig, int64_t version, const char *text)
+{
+    char path[100];
+    Error err = {0};
+    (void)snprintf(path, sizeof(path), "shop/calls/_delta_log/%020" PRIi64 ".json", version);
+    CHECK_OK(store_create(&rig->store, str_from(path), str_from(text), 0, &err), &err);
+}
+
+#define SCHEMA(fields) \
+    "\"schemaString\":\"{\\\"type\\\":\\\"struct\\\",\\\"fields\\\":[" fields "]}\""
+#define PLAIN "{\"protocol\":{\"minReaderVersion\":1,\"minWriterVersion\":2}}\n"
+#define METADATA(rest)                                                                            \
+    "{\"metaData\":{\"id\":\"x\",\"format\":{\"provider\":\"parquet\",\"options\":{}}," rest "}}" \
+    "\n"
+#define FIELD(name, type, metadata)                     \
+    "{\\\"name\\\":\\\"" name "\\\",\\\"type\\\":" type \
+    ",\\\"nullable\\\":true,\\\"metadata\\\":" metadata "}"
+
+TEST(tables_that_ask_for_more_are_refused_by_name)
+{
+    static const struct {
+        const char *name, *log, *says;
+    } rows[] = {
+        {"reader version", "{\"protocol\":{\"minReaderVersion\":2,\"minWriterVersion\":5}}\n",
+         "2/5"},
+        {"writer version", "{\"protocol\":{\"minReaderVersion\":1,\"minWriterVersion\":4}}\n",
+         "1/4"},
+        {"a feature",
+         "{\"protocol\":{\"minReaderVersion\":3,\"minWriterVersion\":7,\"readerFeatures\":"
+         "[\"deletionVectors\"],\"writerFeatures\":[\"deletionVectors\"]}}\n",
+         "deletionVectors"},
+        {"a writer feature",
+         "{\"protocol\":{\"minReaderVersion\":1,\"minWriterVersion\":7,\"writerFeatures\":"
+         "[\"invariants\",\"rowTracking\"]}}\n",
+         "rowTracking"},
+        {"partitions", METADATA("\"partitionColumns\":[\"day\"]," SCHEMA("")), "partitioned"},
+        {"append only", METADATA("\"configuration\":{\"delta.appendOnly\":\"true\"}," SCHEMA("")),
+         "delta.appendOnly"},
+        {"constraints",
+         METADATA("\"configuration\":{\"delta.constraints.c\":\"id > 0\"}," SCHEMA("")),
+         "delta.constraints.c"},
+        {"column mapping",
+         METADATA("\"configuration\":{\"delta.columnMapping.mode\":\"name\"}," SCHEMA("")),
+         "delta.columnMapping.mode"},
+        {"an invariant",
+         METADATA(SCHEMA(FIELD("id", "\\\"long\\\"", "{\\\"delta.invariants\\\":\\\"x\\\"}"))),
+         "delta.invariants"},
+        {"a nested column", METADATA(SCHEMA(FIELD("tags", "{\\\"type\\\":\\\"array\\\"}", "{}"))),
+         "tags"},
+        {"another type", METADATA(SCHEMA(FIELD("ID", "\\\"integer\\\"", "{}"))), "integer"},
+        {"a deletion vector",
+         METADATA(
+             SCHEMA("")) "{\"add\":{\"path\":\"a\",\"size\":1,\"deletionVector\":{\"x\":1}}}\n",
+         "deletion vectors"},
+        {"a file elsewhere", METADATA(SCHEMA("")) "{\"add\":{\"path\":\"s3://x/a\",\"size\":1}}\n",
+         "outside"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        Rig rig;
+        Error err = {0};
+        char text[2000];
+        DeltaReport report = {0};
+        check_row(rows[i].name);
+        rig_open(&rig);
+        (void)snprintf(text, sizeof(text), "%s%s%s", strstr(rows[i].log, "protocol") ? "" : PLAIN,
+                       strstr(rows[i].log, "metaData") ? "" : METADATA(SCHEMA("")), rows[i].log);
+        put_commit(&rig, 0, text);
+        const bool ok =
+            rig_load(rig.delta, &LOAD("r1", 10, {1, "a", 10}), rig.arena, &report, &err);
+        CHECK(!ok);
+        CHECK_INT(err.code, ERROR_JOB);
+        CHECK_CONTAINS(str_from(err.message), str_from(rows[i].says));
+        rig_close(&rig);
+    }
+}
+
+TEST(a_plain_table_of_others_gets_the_columns_that_it_lacks)
+{
+    Rig rig;
+    rig_open(&rig);
+    put_commit(&rig, 0,
+               "{\"protocol\":{\"minReaderVersion\":1,\"minWriterVersion\":7,\"writerFeatures\":"
+               "[\"appendOnly\",\"invariants\"]}}\n" METADATA(
+                   "\"name\":\"theirs\",\"configuration\":{\"a\":\"b\"}," SCHEMA(FIELD(
+                       "theirs", "\\\"integer\\\"", "{}") "," FIELD("id", "\\\"long\\\"", "{}"))));
+    const DeltaReport report = rig_load_ok(&rig, &LOAD("r1", 10, {1, "a", 10}));
+    CHECK_INT(report.version, 1);
+    CHECK_STR(rig_rows(&rig), STR("1:a:10"));
+
+    CLEANUP(duck_close) Duck duck = {0};
+    DeltaLog log = {0};
+    rig_log(&rig, &duck, &log);
+    CHECK(delta_schema_find(&log.schema, STR("theirs")) != NULL);
+    CHECK(delta_schema_find(&log.schema, STR("_deleted_at")) != NULL);
+    CHECK_CONTAINS(log.metadata, STR("\"name\":\"theirs\""));
+    CHECK_CONTAINS(log.metadata, STR("\"a\":\"b\""));
+    CHECK_INT(log.metadata_version, 1);
+    delta_log_close(&log);
+    rig_close(&rig);
+}
+
+// --- housekeeping
+
+// One more load of one new row.
+static void load_row(Rig *rig, int64_t id)
+{
+    char run[32];
+    (void)snprintf(run, sizeof(run), "run-%" PRIi64, id);
+    (void)rig_load_ok(rig, &LOAD(run, id, {id, "n", id}));
+}
+
+static bool count_file(void *visitor, const StoreEntry *entry)
+{
+    *(size_t *)visitor += str_ends_with(entry->path, STR(".parquet"));
+    return true;
+}
+
+static size_t data_files(Rig *rig)
+{
+    Error err = {0};
+    size_t count = 0;
+    CHECK_OK(store_list(&rig->store, STR("shop/calls"), STORE_SHALLOW, count_file, &count, &err),
+             &err);
+    return count;
+}
+
+TEST(a_table_is_the_same_from_its_checkpoint)
+{
+    enum { LOADS = 12 };
+    Rig rig;
+    Error err = {0};
+    rig_open(&rig);
+    for (int64_t id = 1; id <= LOADS; id++)
+        load_row(&rig, id);
+    (void)rig_load_ok(&rig, &LOAD("change", 50, {3, "three", 50}));
+    const Str before = rig_rows(&rig);
+
+    // Whoever comes after the commits behind the checkpoint are gone reads the same.
+    for (int64_t version = 0; version <= DELTA_CHECKPOINT_EVERY; version++) {
+        char path[100];
+        (void)snprintf(path, sizeof(path), "shop/calls/_delta_log/%020" PRIi64 ".json", version);
+        CHECK_OK(store_remove(&rig.store, str_from(path), &err), &err);
+    }
+    CHECK_STR(rig_rows(&rig), before);
+    CLEANUP(duck_close) Duck duck = {0};
+    DeltaLog log = {0};
+    rig_log(&rig, &duck, &log);
+    CHECK_INT(log.checkpoint, DELTA_CHECKPOINT_EVERY);
+    CHECK(delta_log_find_txn(&log, STR("pawl/run-3/calls/0")) != NULL);
+    delta_log_close(&log);
+
+    // And whoever loads from there finds what is in.
+    Delta *fresh = rig_delta(&rig, &rig.store);
+    DeltaReport report = {0};
+    CHECK_OK(rig_load(fresh, &LOAD("run-3", 3, {3, "n", 3}), rig.arena, &report, &err), &err);
+    CHECK(report.found);
+    delta_close(fresh);
+    rig_close(&rig);
+}
+
+TEST(small_files_become_one_and_go_when_nobody_needs_them)
+{
+    enum { LOADS = 9 };
+    const int64_t day_us = INT64_C(86400000000);
+    Rig rig;
+    Error err = {0};
+    DeltaKept kept = {0};
+    rig_open(&rig);
+    for (int64_t id = 1; id <= LOADS; id++)
+        load_row(&rig, id);
+    const Str before = rig_rows(&rig);
+    CHECK_INT((int64_t)data_files(&rig), LOADS);
+
+    CHECK_OK(delta_keep(rig.delta, rig_table.schema, rig_table.name, false, &kept, &err), &err);
+    CHECK_INT(kept.files_compacted, LOADS);
+    CHECK_INT(kept.files_removed, 0);
+    CHECK_INT((int64_t)data_files(&rig), LOADS + 1);
+    CHECK_STR(rig_rows(&rig), before);
+
+    // A week on nobody reads the old version any more; a note of ours is no data.
+    test_clock_us += (DELTA_KEEP_DAYS + 1) * day_us;
+    kept = (DeltaKept){0};
+    CHECK_OK(delta_keep(rig.delta, rig_table.schema, rig_table.name, true, &kept, &err), &err);
+    CHECK_INT(kept.files_removed, LOADS);
+    CHECK_INT((int64_t)data_files(&rig), LOADS + 1); // it only counted
+    kept = (DeltaKept){0};
+    CHECK_OK(delta_keep(rig.delta, rig_table.schema, rig_table.name, false, &kept, &err), &err);
+    CHECK_INT(kept.files_removed, LOADS);
+    CHECK_INT((int64_t)data_files(&rig), 1);
+    CHECK_STR(rig_rows(&rig), before);
+
+    // A month on the log is cut behind the checkpoint.
+    load_row(&rig, LOADS + 1);
+    test_clock_us += 31 * day_us;
+    kept = (DeltaKept){0};
+    CHECK_OK(delta_keep(rig.delta, rig_table.schema, rig_table.name, false, &kept, &err), &err);
+    CHECK(kept.log_files_removed > 0);
+    CHECK(rig_rows(&rig).size > before.size);
+    rig_close(&rig);
+}
+
+// Whatever fails, and whenever: the load is in whole or not at all, and the next try brings it in.
+TEST(a_load_survives_every_fault)
+{
+    Rig rig;
+    rig_open(&rig); // fills rig_env
+    rig_close(&rig);
+    FAULTS() {
+        Error err = {0};
+        CLEANUP(arena_freep) Arena *arena = arena_new(256 * 1024 * 1024, &err);
+        CLEANUP(store_close) Store store = {0};
+        Delta *delta = NULL;
+        const DeltaOptions options = {.store = &store,
+                                      .env = &rig_env,
+                                      .scratch = str_from(test_folder()),
+                                      .memory_bytes = 256 * 1024 * 1024};
+        DeltaReport report = {0};
+        const bool ok =
+            arena != NULL &&
+            store_open(&store, &store_memory, NULL, STR("test"), &rig_env, arena, NULL, &err) &&
+            delta_open(&options, arena, &delta, &err) &&
+            rig_load(delta, &LOAD("r1", 10, {1, "a", 10}), arena, &report, &err) &&
+            rig_load(delta, &LOAD("r2", 20, {1, "b", 20}), arena, &report, &err);
+        CHECK(ok == (err.code == ERROR_NONE));
+        delta_close(delta);
+        CHECK(!ok || report.updated == 1);
+    }
+}
+
+// --- what is told of files
+
+TEST(names_in_the_log_are_told_apart)
+{
+    static const struct {
+        const char *name;
+        DeltaNameKind kind;
+        int64_t version;
+        uint32_t part, parts;
+    } rows[] = {
+        {"00000000000000000007.json", DELTA_NAME_COMMIT, 7, 1, 1},
+        {"00000000000000000010.checkpoint.parquet", DELTA_NAME_CHECKPOINT, 10, 1, 1},
+        {"00000000000000000010.checkpoint.0000000002.0000000003.parquet", DELTA_NAME_CHECKPOINT, 10,
+         2, 3},
+        {"00000000000000000010.checkpoint.0000000004.0000000003.parquet", DELTA_NAME_OTHER, 10, 1,
+         1},
+        {"00000000000000000007.json.tmp", DELTA_NAME_OTHER, 7, 1, 1},
+        {"00000000000000000007.crc", DELTA_NAME_OTHER, 7, 1, 1},
+        {"0000000000000000007.json", DELTA_NAME_OTHER, 0, 1, 1},
+        {"_last_checkpoint", DELTA_NAME_OTHER, 0, 1, 1},
+        {"00000000000000000001.00000000000000000009.compacted.json", DELTA_NAME_OTHER, 1, 1, 1},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        check_row(rows[i].name);
+        const DeltaName name = delta_log_parse_name(str_from(rows[i].name));
+        CHECK_INT(name.kind, rows[i].kind);
+        if (rows[i].kind == DELTA_NAME_OTHER)
+            continue;
+        CHECK_INT(name.version, rows[i].version);
+        CHECK_INT(name.part, rows[i].part);
+        CHECK_INT(name.parts, rows[i].parts);
+    }
+}
