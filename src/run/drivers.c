@@ -30,26 +30,35 @@ static void unknown_driver(Str name, const Str *names, size_t count, Str place, 
                   "there is no %s '" STR_FMT "'", kind, STR_ARG(name));
 }
 
-bool job_open_landing(const Job *job, Env *env, Arena *arena, Findings *findings, Store *ret_store,
-                      Landing **ret_landing, Error *err)
+bool job_open_store(const Job *job, Str driver, yyjson_val *options, Str place, Env *env,
+                    Arena *arena, Findings *findings, Store *ret_store, Error *err)
 {
-    Str place = {0};
-    TRY(arena_printf(arena, &place, err, STR_FMT ": /landing", STR_ARG(job->path)));
     Str names[NAMES_MAX];
     size_t count = 0;
     for (; stores[count] != NULL; count++) {
         names[count] = str_from(stores[count]->name);
-        if (!str_equal(names[count], job->landing_store))
+        if (!str_equal(names[count], driver))
             continue;
         ret_store->folder = job->folder;
-        TRY(store_open(ret_store, stores[count], job->landing_options, place, env, arena, findings,
-                       err));
-        const LandingOptions options = {
-            .store = ret_store, .job = job->name, .compression = (int)job->landing_compression};
-        return landing_open(&options, arena, ret_landing, err);
+        return store_open(ret_store, stores[count], options, place, env, arena, findings, err);
     }
-    unknown_driver(job->landing_store, names, count, place, "store", findings);
+    unknown_driver(driver, names, count, place, "store", findings);
     return true;
+}
+
+bool job_open_landing(const Job *job, Env *env, Arena *arena, Findings *findings, Store *ret_store,
+                      Landing **ret_landing, Error *err)
+{
+    Str place = {0};
+    const size_t before = findings->count;
+    TRY(arena_printf(arena, &place, err, STR_FMT ": /landing", STR_ARG(job->path)));
+    TRY(job_open_store(job, job->landing_store, job->landing_options, place, env, arena, findings,
+                       ret_store, err));
+    if (findings->count > before)
+        return true;
+    const LandingOptions options = {
+        .store = ret_store, .job = job->name, .compression = (int)job->landing_compression};
+    return landing_open(&options, arena, ret_landing, err);
 }
 
 bool job_open_warehouse(const Job *job, Env *env, Arena *arena, Findings *findings,

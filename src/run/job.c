@@ -25,7 +25,7 @@ typedef struct RawJob {
     Str name, connector, timezone, ca_file;
     bool allow_http;
     yyjson_val *config, *partitions, *streams, *modes, *landing;
-    yyjson_val *warehouse;
+    yyjson_val *warehouse, *lake;
     JobLimits limits;
     RetryFields retry;
 } RawJob;
@@ -117,6 +117,19 @@ static const Field landing_fields[] = {
     {0},
 };
 
+typedef struct RawLake {
+    Str store, retention, scratch;
+    int format;
+} RawLake;
+static const char *const lake_formats[] = {"delta", NULL};
+static const Field lake_fields[] = {
+    {"format",    FIELD_CHOICE(RawLake, format, lake_formats), .required = true, .help = "what the tables are"},
+    {"store",     FIELD_STR(RawLake, store),     .fallback = "local", .help = "store driver"},
+    {"retention", FIELD_STR(RawLake, retention), .fallback = "P7D", .help = "how long files that newer versions replaced are kept for readers"},
+    {"temp",      FIELD_STR(RawLake, scratch),   .help = "folder for temporary files; otherwise $TMPDIR or /tmp"},
+    {0},
+};
+
 static const Field job_fields[] = {
     {"$schema",    FIELD_STR(RawJob, schema),        .help = "for editors"},
     {"name",       FIELD_STR(RawJob, name),          .required = true, .help = "names the job in ETL_LOG and the landing store"},
@@ -127,6 +140,7 @@ static const Field job_fields[] = {
     {"modes",      FIELD_JSON(RawJob, modes),        .help = "historic, incremental, rehydration"},
     {"landing",    FIELD_JSON(RawJob, landing),      .required = true, .help = "where pages are kept"},
     {"warehouse",  FIELD_JSON(RawJob, warehouse),    .required = true, .help = "where rows go"},
+    {"lake",       FIELD_JSON(RawJob, lake),         .help = "tables of open format that get every load as well"},
     {"limits",     FIELD_STRUCT(RawJob, limits, limit_fields), .help = "rates and sizes"},
     {"retry",      FIELD_STRUCT(RawJob, retry, retry_fields),  .help = "what happens after a failed request"},
     {"timezone",   FIELD_STR(RawJob, timezone),      .fallback = "UTC", .help = "IANA zone of partitions that do not tell their own"},
@@ -143,6 +157,7 @@ const JobTables *job_tables(void)
         .stream = stream_fields,
         .partition = partition_fields,
         .landing = landing_fields,
+        .lake = lake_fields,
         .rule = rule_fields,
         .modes = {mode_fields_historic, mode_fields_incremental, mode_fields_rehydration}};
     return &tables;
@@ -339,9 +354,9 @@ static bool read_partitions(Reader *reader, yyjson_val *partitions, Error *err)
     return true;
 }
 
-// "landing" and "warehouse" hold the core's own members and the driver's: the driver's table checks
-// the rest.
-// `ours` says which half is wanted: the members that `names` lists, or the others.
+// "landing", "lake" and "warehouse" hold the core's own members and the driver's: the driver's
+// table checks the rest. `ours` says which half is wanted: the members that `names` lists, or the
+// others.
 static bool pick_members(Reader *reader, yyjson_val *object, const char *const *names, bool ours,
                          yyjson_val **ret_object, Error *err)
 {
@@ -385,6 +400,24 @@ static bool read_landing(Reader *reader, yyjson_val *landing, Error *err)
     job->forget_key = raw.forget_key;
     parse_duration_member(reader, raw.retention, "/landing/retention", &job->landing_retention);
     return true;
+}
+
+static bool read_lake(Reader *reader, yyjson_val *lake, Error *err)
+{
+    static const char *const ours[] = {"format", "store", "retention", "temp", NULL};
+    Job *job = reader->job;
+    if (lake == NULL)
+        return true;
+    yyjson_val *core = NULL;
+    TRY(pick_members(reader, lake, ours, true, &core, err));
+    TRY(pick_members(reader, lake, ours, false, &job->lake_options, err));
+    RawLake raw = {0};
+    TRY(field_read(lake_fields, core, job->path, STR("/lake"), reader->arena, &raw,
+                   reader->findings, err));
+    job->lake_store = raw.store;
+    parse_duration_member(reader, raw.retention, "/lake/retention", &job->lake_retention);
+    return raw.scratch.size == 0 ||
+           file_join(reader->arena, job->folder, raw.scratch, &job->lake_scratch, err);
 }
 
 static bool read_warehouse(Reader *reader, yyjson_val *warehouse, Error *err)
@@ -432,6 +465,7 @@ static bool read_job(Reader *reader, yyjson_val *root, Error *err)
     TRY(read_streams(reader, raw.streams, err));
     TRY(read_partitions(reader, raw.partitions, err));
     TRY(read_landing(reader, raw.landing, err));
+    TRY(read_lake(reader, raw.lake, err));
     return read_warehouse(reader, raw.warehouse, err);
 }
 
@@ -452,9 +486,12 @@ static void refuse_secrets(yyjson_val *root, Str path, Findings *findings)
     secret_refuse_plain(root, path, STR(""), findings);
     yyjson_val *landing = json_get(root, STR("landing"));
     yyjson_val *warehouse = json_get(root, STR("warehouse"));
+    yyjson_val *lake = json_get(root, STR("lake"));
     for (const StoreDriver *const *driver = drivers_stores(); *driver != NULL; driver++) {
         if (str_equal(json_str(json_get(landing, STR("store"))), str_from((*driver)->name)))
             refuse_of_fields((*driver)->fields, landing, path, STR("/landing"), findings);
+        if (str_equal(json_str(json_get(lake, STR("store"))), str_from((*driver)->name)))
+            refuse_of_fields((*driver)->fields, lake, path, STR("/lake"), findings);
     }
     for (const WarehouseDriver *const *driver = drivers_warehouses(); *driver != NULL; driver++) {
         if (str_equal(json_str(json_get(warehouse, STR("driver"))), str_from((*driver)->name)))

@@ -80,6 +80,10 @@ typedef struct Job {
     Duration landing_retention;
     int64_t landing_compression;
     Str forget_key; // secret; empty = none
+    Str lake_store; // empty = the job has no lake
+    Str lake_scratch;
+    yyjson_val *lake_options; // what is left for the store's own fields
+    Duration lake_retention;
     Str warehouse_driver;
     yyjson_val *warehouse_options;
     JobLimits limits;
@@ -103,7 +107,7 @@ bool job_open(const char *path, const JobOptions *options, Env *env, Arena *aren
 
 // The rows that read a job file, for its schema (job_schema.c).
 typedef struct JobTables {
-    const Field *job, *stream, *partition, *landing, *rule;
+    const Field *job, *stream, *partition, *landing, *lake, *rule;
     const Field *modes[MODE_COUNT];
 } JobTables;
 const JobTables *job_tables(void);

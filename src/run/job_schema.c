@@ -96,16 +96,17 @@ static yyjson_mut_val *modes_schema(Maker *maker, const JobTables *tables)
     return modes;
 }
 
-static yyjson_mut_val *landing_schema(Maker *maker, const JobTables *tables)
+// The core's own members of "landing" or "lake", and those of every store.
+static yyjson_mut_val *store_schema(Maker *maker, const Field *fields)
 {
-    yyjson_mut_val *landing = schema_of(maker, tables->landing);
+    yyjson_mut_val *store = schema_of(maker, fields);
     yyjson_mut_val *names = yyjson_mut_arr(maker->doc);
     for (const StoreDriver *const *driver = drivers_stores(); *driver != NULL; driver++) {
         (void)yyjson_mut_arr_append(names, text_of(maker, (*driver)->name));
-        add_fields(maker, landing, (*driver)->fields);
+        add_fields(maker, store, (*driver)->fields);
     }
-    put(maker, yyjson_mut_obj_get(properties_of(landing), "store"), "enum", names);
-    return landing;
+    put(maker, yyjson_mut_obj_get(properties_of(store), "store"), "enum", names);
+    return store;
 }
 
 static yyjson_mut_val *warehouse_schema(Maker *maker)
@@ -149,7 +150,8 @@ static yyjson_mut_val *make(Maker *maker)
     replace(maker, job, "partitions", map_of(maker, tables->partition));
     replace(maker, job, "streams", map_of(maker, tables->stream));
     replace(maker, job, "modes", modes_schema(maker, tables));
-    replace(maker, job, "landing", landing_schema(maker, tables));
+    replace(maker, job, "landing", store_schema(maker, tables->landing));
+    replace(maker, job, "lake", store_schema(maker, tables->lake));
     replace(maker, job, "warehouse", warehouse_schema(maker));
     static const char *const members[] = {"type", "properties", "required", "additionalProperties"};
     for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)

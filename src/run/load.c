@@ -1,5 +1,7 @@
 #include "run/load.h"
 
+#include "run/lake.h"
+
 #include <assert.h>
 #include <stdlib.h>
 
@@ -483,7 +485,6 @@ static bool mark_vanished(LoadTask *task, const LoadSlice *slices, Warehouse *wa
     if (task->vanished == NULL)
         return true;
     for (size_t i = 0; i < task->slice_count; i++) {
-        hold_back(task, &task->vanished[i]);
         if (task->vanished[i].count == 0 || slices[i].skipped)
             continue;
         int64_t marked = 0;
@@ -543,12 +544,44 @@ static bool choose_watermarks(LoadTask *task, Warehouse *warehouse, Error *err)
     return true;
 }
 
+// The same rows into the lake, before the warehouse: who dies in between finds them there
+// (delta.h).
+static bool write_lake(LoadTask *task, const LoadRows *rows, const LoadSlice *slices,
+                       Warehouse *warehouse, Error *err)
+{
+    if (task->lake == NULL)
+        return true;
+    DeltaRows *parts = arena_alloc_array(task->arena, rows->batch_count + 1, sizeof(*parts), err);
+    TRY(parts != NULL);
+    for (size_t b = 0; b < rows->batch_count; b++) {
+        const ShapedBatch *batch = rows->batches[b];
+        uint32_t *chosen = arena_alloc_array(task->arena, batch->rows + 1, sizeof(*chosen), err);
+        TRY(chosen != NULL);
+        size_t count = 0;
+        for (uint32_t i = 0; i < batch->rows; i++) {
+            if (rows->fates[rows->first[b] + i] == FATE_UNKNOWN)
+                chosen[count++] = i;
+        }
+        parts[b] = (DeltaRows){.array = &batch->array,
+                               .keys = batch->keys,
+                               .hashes = batch->hashes,
+                               .fetched_us = batch->fetched_us,
+                               .rows = chosen,
+                               .count = count,
+                               .slice = rows->slice_of[b]};
+    }
+    return lake_write_load(task, parts, rows->batch_count, slices, warehouse, err);
+}
+
 static bool fill_and_commit(LoadTask *task, LoadSlice *slices, Warehouse *warehouse, Error *err)
 {
     LoadRows rows = {0};
     TRY(gather(task, &rows, err));
     skip_overtaken(&rows, slices);
     TRY(drop_doubles(task, &rows, err));
+    for (size_t i = 0; task->vanished != NULL && i < task->slice_count; i++)
+        hold_back(task, &task->vanished[i]);
+    TRY(write_lake(task, &rows, slices, warehouse, err));
     TRY(decide(task, &rows, warehouse, err));
     TRY(write_rows(task, &rows, warehouse, err));
     TRY(write_quarantine(task, &rows, slices, warehouse, err));

@@ -5,6 +5,7 @@
 // the same transaction.
 #pragma once
 
+#include "lake/delta.h"
 #include "run/log_book.h"
 #include "run/slice.h"
 
@@ -28,6 +29,7 @@ typedef struct LoadTask {
     size_t watermark_count;
     bool only_where_none; // historic: a standing watermark is left alone
     bool accept_deletes;
+    Delta *lake;  // written first; NULL = none
     LogBook *log; // rows for ETL_LOG that go along; NULL = none. Owned.
     Arena *arena;
 

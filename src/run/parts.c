@@ -79,6 +79,8 @@ void job_parts_close(JobParts *parts)
         landing_close(parts->landing);
     store_close(&parts->store);
     warehouse_close(&parts->warehouse);
+    delta_close(parts->lake);
+    store_close(&parts->lake_store);
     *parts = (JobParts){0};
 }
 

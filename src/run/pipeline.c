@@ -508,6 +508,7 @@ static bool send_load(Pipeline *pipeline, LoadTask *load, Error *err)
     TRY(prove_watermarks(pipeline, load, err));
     load->epoch = pipeline->options->epoch;
     load->accept_deletes = pipeline->options->accept_deletes;
+    load->lake = pipeline->options->lake;
     load->log = pipeline->log;
     pipeline->log = NULL;
     TRY(log_book_new(&pipeline->log, err));

@@ -21,6 +21,7 @@ typedef struct PipelineOptions {
     Landing *landing;     // of the caller's thread
     Store *store;         // likewise
     Warehouse *warehouse; // used by the write thread while the pipeline runs
+    Delta *lake;          // likewise; NULL = none
     uint64_t epoch;
     bool accept_deletes;
     const Forgotten *forgotten; // people who are left out; NULL = nobody

@@ -2,6 +2,7 @@
 
 #include "run/drivers.h"
 #include "run/forget_list.h"
+#include "run/lake.h"
 #include "run/views.h"
 #include "store/lease.h"
 
@@ -172,6 +173,7 @@ static bool load_again(Replay *replay, PipelineReport *ret_report, Error *err)
                                      .landing = parts->landing,
                                      .store = &parts->store,
                                      .warehouse = &parts->warehouse,
+                                     .lake = parts->lake,
                                      .epoch = replay->lease.epoch,
                                      .accept_deletes = true, // what was believed then is now
                                      .forgotten = replay->forget.forgotten,
@@ -301,8 +303,8 @@ bool replay_execute(const Job *job, const ReplayOptions *options, Env *env, cons
     *ret_report = (ReplayReport){0};
     const int64_t started_us = env->monotonic_us(env->state);
     bool ok = job_parts_open(job, STR(""), env, arena, findings, &replay.parts, err) &&
-              findings_check(findings, err) && log_book_new(&replay.log, err) &&
-              replay_all(&replay, ret_report, err);
+              findings_check(findings, err) && lake_open(&replay.parts, findings, err) &&
+              log_book_new(&replay.log, err) && replay_all(&replay, ret_report, err);
     ret_report->elapsed_us = env->monotonic_us(env->state) - started_us;
     lease_release(&replay.lease);
     log_book_free(replay.log);

@@ -2,6 +2,7 @@
 
 #include "base/kill.h"
 #include "run/drivers.h"
+#include "run/lake.h"
 #include "run/partition.h"
 #include "run/redacted_purge.h"
 #include "run/share.h"
@@ -415,6 +416,7 @@ static bool execute(Execution *execution, RunReport *report, Error *err)
                                      .landing = parts->landing,
                                      .store = &execution->parts.store,
                                      .warehouse = &execution->parts.warehouse,
+                                     .lake = parts->lake,
                                      .epoch = execution->lease.epoch,
                                      .accept_deletes = execution->options->accept_deletes,
                                      .forgotten = execution->forget.forgotten,
@@ -427,6 +429,7 @@ static bool execute(Execution *execution, RunReport *report, Error *err)
     fetch = NULL; // the pipeline closes it
     TRY(pipeline_run(&options, execution->env, execution->arena, &report->pipeline, err));
     expire_pages(execution);
+    lake_keep_after(&execution->parts, &execution->plan, execution->log);
     purge_redacted(execution);
     return end_run(execution, report, err);
 }
@@ -484,7 +487,7 @@ bool run_execute(const Job *job, const RunOptions *options, Env *env, const Even
     const int64_t started_us = env->monotonic_us(env->state);
     *ret_report = (RunReport){0};
     bool ok = job_parts_open(job, options->stream, env, arena, findings, &execution.parts, err) &&
-              findings_check(findings, err);
+              findings_check(findings, err) && lake_open(&execution.parts, findings, err);
     if (ok) {
         execution.plan = (Plan){.mode = options->mode,
                                 .streams = execution.parts.streams,

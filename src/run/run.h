@@ -36,6 +36,8 @@ typedef struct JobParts {
     Store store;
     Landing *landing;
     Warehouse warehouse;
+    Store lake_store;
+    Delta *lake; // opened by lake_open() only; NULL = none
     Connector *connector;
     PlanStream *streams; // bound to connector and contract, without partitions and slices
     size_t stream_count;

@@ -1,0 +1,133 @@
+#include "run/lake.h"
+
+#include "run/drivers.h"
+
+// Of limits.memory, for DuckDB while it writes a file; beside the warehouse's share (drivers.c).
+enum { LAKE_SHARE_PERCENT = 16 };
+
+bool job_open_lake(const Job *job, Env *env, Arena *arena, Findings *findings, Store *ret_store,
+                   Delta **ret_delta, Error *err)
+{
+    *ret_delta = NULL;
+    if (job->lake_store.size == 0)
+        return true;
+    Str place = {0};
+    const size_t before = findings->count;
+    TRY(arena_printf(arena, &place, err, STR_FMT ": /lake", STR_ARG(job->path)));
+    TRY(job_open_store(job, job->lake_store, job->lake_options, place, env, arena, findings,
+                       ret_store, err));
+    if (findings->count > before)
+        return true;
+    const Duration kept = job->lake_retention;
+    const DeltaOptions options = {.store = ret_store,
+                                  .env = env,
+                                  .scratch = job->lake_scratch,
+                                  .memory_bytes =
+                                      job->limits.memory_bytes / 100 * LAKE_SHARE_PERCENT,
+                                  // A month counts 31 days: nothing goes too early.
+                                  .retention_us = kept.us + (int64_t)kept.months * 31 * US_PER_DAY};
+    return delta_open(&options, arena, ret_delta, err);
+}
+
+static DeltaTableSpec table_spec(const PlanStream *stream)
+{
+    const ContractInfo *info = contract_info(stream->contract);
+    return (DeltaTableSpec){.schema = stream->table.schema,
+                            .name = stream->table.name,
+                            .columns = stream->table.columns,
+                            .column_count = stream->table.column_count,
+                            .key_columns = info->key_columns,
+                            .key_count = info->key_count,
+                            .window_column = info->window_column};
+}
+
+bool lake_open(JobParts *parts, Findings *findings, Error *err)
+{
+    TRY(job_open_lake(parts->job, parts->env, parts->arena, findings, &parts->lake_store,
+                      &parts->lake, err));
+    TRY(findings_check(findings, err));
+    for (size_t i = 0; parts->lake != NULL && i < parts->stream_count; i++) {
+        const DeltaTableSpec spec = table_spec(&parts->streams[i]);
+        TRY(delta_check(parts->lake, &spec, err));
+    }
+    return true;
+}
+
+static bool in_ledger(void *state, Str run, Str stream, uint32_t ordinal, bool *ret_is, Error *err)
+{
+    Warehouse *warehouse = state;
+    return warehouse->driver->has_load(warehouse->state, run, stream, ordinal, ret_is, err);
+}
+
+bool lake_write_load(LoadTask *task, const DeltaRows *rows, size_t count, const LoadSlice *slices,
+                     Warehouse *warehouse, Error *err)
+{
+    const SliceContext *context = task->context;
+    DeltaSlice *readings =
+        arena_alloc_array(task->arena, task->slice_count + 1, sizeof(*readings), err);
+    TRY(readings != NULL);
+    for (size_t i = 0; i < task->slice_count; i++) {
+        const LoadSlice *slice = &slices[i];
+        const PlanSlice *plan = &task->stream->slices[task->slices[i]->ordinal];
+        readings[i] = (DeltaSlice){.partition_key = slice->partition_key,
+                                   .from_us = slice->from_us,
+                                   .to_us = slice->to_us,
+                                   .fetched_us = slice->fetched_us,
+                                   .skipped = slice->skipped};
+        if (task->vanished == NULL)
+            continue;
+        readings[i].vanished = task->vanished[i].keys;
+        readings[i].vanished_count = task->vanished[i].count;
+        if (task->stream->cursor.exists)
+            plan_slice_bounds(task->stream, plan, &readings[i].vanished_from_us,
+                              &readings[i].vanished_to_us);
+    }
+    const DeltaLoad load = {.table = table_spec(task->stream),
+                            .job = context->job->name,
+                            .mode = str_from(plan_mode_name(context->plan)),
+                            .run = str_from(context->plan->run),
+                            .stream = stream_name(task->stream->stream),
+                            .ordinal = task->ordinal,
+                            .rewrites = context->plan->rewrites,
+                            .rows = rows,
+                            .rows_count = count,
+                            .slices = readings,
+                            .slice_count = task->slice_count,
+                            .in_ledger = in_ledger,
+                            .state = warehouse};
+    DeltaReport report = {0};
+    return delta_load(task->lake, &load, &report, err);
+}
+
+bool lake_keep(JobParts *parts, bool dry, DeltaKept *ret_kept, Error *err)
+{
+    for (size_t i = 0; parts->lake != NULL && i < parts->stream_count; i++)
+        TRY(delta_keep(parts->lake, parts->streams[i].table.schema, parts->streams[i].table.name,
+                       dry, ret_kept, err));
+    return true;
+}
+
+void lake_keep_after(JobParts *parts, const Plan *plan, LogBook *log)
+{
+    if (parts->lake == NULL)
+        return;
+    const int64_t now_us = parts->env->now_us(parts->env->state);
+    DeltaKept kept = {0};
+    Error why = {0};
+    const bool ok = lake_keep(parts, false, &kept, &why);
+    if (ok && kept.files_compacted + kept.files_removed + kept.log_files_removed == 0)
+        return;
+    EtlLogRow row = {.run = str_from(plan->run),
+                     .job = parts->job->name,
+                     .mode = str_from(plan_mode_name(plan)),
+                     .stage = STR("lake"),
+                     .status = ok ? STR("ok") : STR("failed"),
+                     ETL_LOG_NONE};
+    row.bytes = (int64_t)kept.bytes_removed;
+    row.started_us = now_us;
+    row.duration_us = parts->env->now_us(parts->env->state) - now_us;
+    Error ignored = {0};
+    if (!ok && !log_book_error_json(log, &why, &row.error_json, &ignored))
+        row.error_json = STR("{}");
+    log_book_add(log, &row);
+}

@@ -1,0 +1,26 @@
+// Lake: the Delta tables beside the warehouse ("lake" in the job file), as the run sees them.
+#pragma once
+
+#include "lake/delta.h"
+#include "run/load.h"
+#include "run/run.h"
+
+// Opens what the job's "lake" names; *ret_delta = NULL when it names none. What is wrong with the
+// options goes to `findings`.
+bool job_open_lake(const Job *job, Env *env, Arena *arena, Findings *findings, Store *ret_store,
+                   Delta **ret_delta, Error *err) MUST_USE;
+
+// Opens the lake of `parts` and looks whether every stream's table can take its loads, before
+// anything is fetched.
+bool lake_open(JobParts *parts, Findings *findings, Error *err) MUST_USE;
+
+// Writes the rows of a load, inside the warehouse's transaction and before anything else of it.
+// `rows` are those that no other row of the load stands for.
+bool lake_write_load(LoadTask *task, const DeltaRows *rows, size_t count, const LoadSlice *slices,
+                     Warehouse *warehouse, Error *err) MUST_USE;
+
+// Small files, checkpoints, what nobody needs any more. `dry` only counts.
+bool lake_keep(JobParts *parts, bool dry, DeltaKept *ret_kept, Error *err) MUST_USE;
+
+// The same after a run: on record, and no run's failure, for the next one does it.
+void lake_keep_after(JobParts *parts, const Plan *plan, LogBook *log);
