@@ -9,7 +9,10 @@
 #include <stdio.h>
 
 enum {
-    WORKERS = 2,
+    WORKERS = 2, // as many as there is work for the processor
+    // Where each page and manifest waits for somebody far away, more of them wait side by side.
+    REMOTE_WORKERS = 8,
+    REMOTE_SEALERS = 4,
     LOADS_AHEAD = 2, // loads handed to the writer and not finished
     NOTE_BYTES_MAX = 16 * 1024 * 1024,
     TICK_MS = 100,
@@ -68,12 +71,12 @@ typedef struct Pipeline {
     Queue *to_main;  // SliceTask* that ended
     Queue *to_write; // LoadTask*
     Queue *written;  // LoadTask* that ended
-    pthread_t workers[WORKERS];
+    pthread_t workers[REMOTE_WORKERS];
     pthread_t writer;
-    pthread_t sealer;
+    pthread_t sealers[REMOTE_SEALERS];
     int worker_count;
     bool writer_runs;
-    bool sealer_runs;
+    int sealer_count;
     size_t active;        // slices that were started and have not come back
     atomic_size_t sealed; // of those, the ones that nothing is asked for any more
     size_t active_max;    // of the others
@@ -1062,6 +1065,16 @@ static bool prepare_stream(Pipeline *pipeline, uint32_t s, Error *err)
 
 // --- start, loop, stop
 
+static bool start_some(Pipeline *pipeline, pthread_t *threads, int wanted, void *(*run)(void *),
+                       int *ret_count, Error *err)
+{
+    for (; *ret_count < wanted; (*ret_count)++) {
+        if (pthread_create(&threads[*ret_count], NULL, run, pipeline) != 0)
+            return error_set(err, ERROR_LIMIT, "cannot start a thread");
+    }
+    return true;
+}
+
 static bool start_threads(Pipeline *pipeline, Error *err)
 {
     const Job *job = pipeline->options->job;
@@ -1077,15 +1090,15 @@ static bool start_threads(Pipeline *pipeline, Error *err)
     TRY(pipeline->to_work != NULL && pipeline->to_seal != NULL && pipeline->to_main != NULL &&
         pipeline->to_write != NULL && pipeline->written != NULL);
     TRY(fetch_start(pipeline->options->fetch, pipeline->options->plan, pipeline->to_work, err));
-    for (; pipeline->worker_count < WORKERS; pipeline->worker_count++) {
-        if (pthread_create(&pipeline->workers[pipeline->worker_count], NULL, worker_main,
-                           pipeline) != 0)
-            return error_set(err, ERROR_LIMIT, "cannot start a thread");
-    }
-    pipeline->sealer_runs = pthread_create(&pipeline->sealer, NULL, sealer_main, pipeline) == 0;
-    pipeline->writer_runs = pipeline->sealer_runs &&
-                            pthread_create(&pipeline->writer, NULL, writer_main, pipeline) == 0;
-    return pipeline->writer_runs || error_set(err, ERROR_LIMIT, "cannot start a thread");
+    const bool remote = (pipeline->options->store->driver->features & STORE_REMOTE) != 0;
+    TRY(start_some(pipeline, pipeline->workers, remote ? REMOTE_WORKERS : WORKERS, worker_main,
+                   &pipeline->worker_count, err));
+    TRY(start_some(pipeline, pipeline->sealers, remote ? REMOTE_SEALERS : 1, sealer_main,
+                   &pipeline->sealer_count, err));
+    int writers = 0;
+    TRY(start_some(pipeline, &pipeline->writer, 1, writer_main, &writers, err));
+    pipeline->writer_runs = true;
+    return true;
 }
 
 static void stop_threads(Pipeline *pipeline)
@@ -1097,8 +1110,8 @@ static void stop_threads(Pipeline *pipeline)
         (void)pthread_join(pipeline->workers[i], NULL);
     if (pipeline->to_seal != NULL)
         queue_close(pipeline->to_seal);
-    if (pipeline->sealer_runs)
-        (void)pthread_join(pipeline->sealer, NULL);
+    for (int i = 0; i < pipeline->sealer_count; i++)
+        (void)pthread_join(pipeline->sealers[i], NULL);
     fetch_drain(pipeline->options->fetch);
     if (pipeline->to_write != NULL)
         queue_close(pipeline->to_write);
