@@ -160,6 +160,7 @@ static bool open_client(Identity *identity, Error *err)
         .connect_timeout_ms = managed ? METADATA_CONNECT_MS : 0,
         .allow_http = managed,
         .direct = managed,
+        .secret = true,
         .ca_file = identity->ca_file,
     };
     return http_client_new(&options, identity->env, &identity->client, err);

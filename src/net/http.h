@@ -72,6 +72,7 @@ typedef struct HttpOptions {
     int64_t connect_timeout_ms; // (30 s)
     int64_t stall_timeout_ms;   // no byte for so long = ERROR_IO (60 s)
     bool allow_http;            // plain http to a host that is not loopback
+    bool secret;                // bodies hold secrets: overwritten before their memory goes
     bool direct;                // never through a proxy (a machine's own metadata service)
     Str connect_to; // "127.0.0.1:PORT": every request goes there as plain HTTP with its own Host
                     // (tests); refused when it is not loopback

@@ -14,8 +14,19 @@ static size_t transfer_bytes(const Transfer *transfer)
     return transfer->body.capacity + transfer->encoded.capacity;
 }
 
+static void overwrite(Buf *buf)
+{
+    volatile char *bytes = buf->data; // or the compiler may drop writes to memory that goes next
+    for (size_t i = 0; i < buf->capacity; i++)
+        bytes[i] = 0;
+}
+
 void http_transfer_drop(Transfer *transfer)
 {
+    if (transfer->client->options.secret) {
+        overwrite(&transfer->body);
+        overwrite(&transfer->encoded);
+    }
     (void)atomic_fetch_sub(&transfer->client->held_bytes, transfer_bytes(transfer));
     buf_done(&transfer->body);
     buf_done(&transfer->encoded);

@@ -1,10 +1,17 @@
 #include "run/secret.h"
 
+#include "azure/key_vault.h"
 #include "base/file.h"
 
 #include <string.h>
 
-enum { DEPTH_MAX = 32, NAME_BYTES_MAX = 256 };
+enum { DEPTH_MAX = 32, NAME_BYTES_MAX = 256, VAULT_SECRETS_MAX = 100 };
+
+// A secret that a vault was asked for: the same reference is not asked for twice.
+typedef struct VaultSecret {
+    Str reference;
+    Str value;
+} VaultSecret;
 
 // What one walk over the job needs at every level.
 typedef struct Resolver {
@@ -13,9 +20,12 @@ typedef struct Resolver {
     Env *env;
     Arena *arena;
     Findings *findings;
-    Buf *value;    // the copy with secrets
-    Buf *shown;    // the copy for people
-    bool replaced; // the string in hand held a reference
+    Buf *value;         // the copy with secrets
+    Buf *shown;         // the copy for people
+    bool replaced;      // the string in hand held a reference
+    Identity *identity; // made for the first secret that a vault keeps
+    VaultSecret vault_secrets[VAULT_SECRETS_MAX];
+    size_t vault_secret_count;
 } Resolver;
 
 static void wipe_buf(Buf *buf)
@@ -60,6 +70,45 @@ static bool read_secret_file(Resolver *resolver, Str name, Str pointer, Str *ret
     return true;
 }
 
+// Asks the vault. What stands in the way is the job's or the vault's fault, and told as a finding.
+static bool ask_vault(Resolver *resolver, Str reference, Str *ret_text, Error *err)
+{
+    KeyVaultSecret secret = {0};
+    TRY(key_vault_parse(reference, resolver->arena, &secret, err));
+    const IdentityOptions options = {.kind = IDENTITY_DEFAULT};
+    if (resolver->identity == NULL)
+        TRY(identity_open(&options, resolver->env, &resolver->identity, err));
+    return key_vault_get(&secret, resolver->identity, resolver->env, resolver->arena, ret_text,
+                         err);
+}
+
+static bool read_vault_secret(Resolver *resolver, Str reference, Str pointer, Str *ret_text,
+                              Error *err)
+{
+    for (size_t i = 0; i < resolver->vault_secret_count; i++) {
+        *ret_text = resolver->vault_secrets[i].value;
+        if (str_equal(resolver->vault_secrets[i].reference, reference))
+            return true;
+    }
+    *ret_text = STR("");
+    if (resolver->vault_secret_count == VAULT_SECRETS_MAX)
+        return error_set(err, ERROR_LIMIT, STR_FMT ": more than %d secrets of key vaults",
+                         STR_ARG(pointer), VAULT_SECRETS_MAX);
+    Error problem = {0};
+    if (!ask_vault(resolver, reference, ret_text, &problem)) {
+        if (problem.code == ERROR_STOPPED) {
+            *err = problem;
+            return false;
+        }
+        findings_addf(resolver->findings, pointer,
+                      STR("see docs/adls.md for ${keyvault:VAULT/NAME} and its rights"), "%s",
+                      problem.message);
+    }
+    // What was not given is not asked for again either.
+    resolver->vault_secrets[resolver->vault_secret_count++] = (VaultSecret){reference, *ret_text};
+    return true;
+}
+
 static bool read_reference(Resolver *resolver, Str reference, Str pointer, Str *ret_text,
                            Error *err)
 {
@@ -69,7 +118,11 @@ static bool read_reference(Resolver *resolver, Str reference, Str pointer, Str *
     if (str_starts_with(reference, STR("file:")))
         return read_secret_file(resolver, str_slice(reference, 5, reference.size), pointer,
                                 ret_text, err);
-    findings_addf(resolver->findings, pointer, STR("write ${env:NAME} or ${file:PATH}"),
+    if (str_starts_with(reference, STR("keyvault:")))
+        return read_vault_secret(resolver, str_slice(reference, 9, reference.size), pointer,
+                                 ret_text, err);
+    findings_addf(resolver->findings, pointer,
+                  STR("write ${env:NAME}, ${file:PATH} or ${keyvault:VAULT/NAME}"),
                   "unknown reference ${" STR_FMT "}", STR_ARG(reference));
     *ret_text = STR("");
     return true;
@@ -163,11 +216,17 @@ static bool resolve_value(Resolver *resolver, yyjson_val *value, Str pointer, in
     return json_write(value, resolver->value, err) && json_write(value, resolver->shown, err);
 }
 
+static void resolver_done(Resolver *resolver)
+{
+    identity_close(resolver->identity);
+}
+
 bool secret_resolve(yyjson_val *value, Str place, Str folder, Env *env, Arena *arena,
                     Findings *findings, yyjson_val **ret_value, yyjson_val **ret_shown, Error *err)
 {
     CLEANUP(wipe_buf) Buf text = {0};
     CLEANUP(buf_done) Buf shown = {0};
+    CLEANUP(resolver_done)
     Resolver resolver = {.place = place,
                          .folder = folder,
                          .env = env,
@@ -192,9 +251,9 @@ bool secret_is_secret_name(Str name)
 {
     static const char *const whole[] = {"password", "passwd", "secret", "token",      "key",
                                         "api_key",  "apikey", "sas",    "credential", NULL};
-    static const char *const endings[] = {"_password",   "_secret",     "_token",
-                                          "_api_key",    "_access_key", "_private_key",
-                                          "_secret_key", "_sas",        NULL};
+    static const char *const endings[] = {
+        "_password",    "_secret",     "_token", "_api_key",     "_access_key",
+        "_private_key", "_secret_key", "_sas",   "_account_key", NULL};
     for (size_t i = 0; whole[i] != NULL; i++) {
         if (str_equal_ignoring_case(name, str_from(whole[i])))
             return true;
@@ -203,8 +262,8 @@ bool secret_is_secret_name(Str name)
         if (str_ends_with(name, str_from(endings[i])))
             return true;
     }
-    return str_equal(name, STR("access_key")) || str_equal(name, STR("secret_key")) ||
-           str_equal(name, STR("private_key"));
+    return str_equal(name, STR("access_key")) || str_equal(name, STR("account_key")) ||
+           str_equal(name, STR("secret_key")) || str_equal(name, STR("private_key"));
 }
 
 static void refuse_member(yyjson_val *name, yyjson_val *member, Str place, Str pointer,
@@ -222,8 +281,10 @@ static void refuse_member(yyjson_val *name, yyjson_val *member, Str place, Str p
         if (!arena_printf(findings->arena, &full, &ignored, STR_FMT ": " STR_FMT, STR_ARG(place),
                           STR_ARG(below)))
             full = below;
-        findings_add(findings, full, STR("a secret is written out in the job file"),
-                     STR("put it into the environment and write ${env:NAME}"));
+        findings_add(
+            findings, full, STR("a secret is written out in the job file"),
+            STR("put it into the environment and write ${env:NAME}, or into a key vault and "
+                "write ${keyvault:VAULT/NAME}"));
         return;
     }
     secret_refuse_plain(member, place, below, findings);

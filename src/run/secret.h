@@ -1,4 +1,5 @@
-// Secret: `${env:NAME}` and `${file:PATH}` in a job file, and the refusal of secrets written out.
+// Secret: `${env:NAME}`, `${file:PATH}` and `${keyvault:VAULT/NAME}` in a job file, and the refusal
+// of secrets written out.
 #pragma once
 
 #include "base/env.h"
@@ -8,8 +9,9 @@
 enum { SECRET_FILE_BYTES_MAX = 64 * 1024 };
 
 // Copies `value` with every reference replaced; `shown` gets the same with every replaced string as
-// "***". A variable that is not set and a file that cannot be read are findings. `folder` is where
-// relative files start.
+// "***". A variable that is not set, a file that cannot be read and a secret that a vault does not
+// give are findings. `folder` is where relative files start. A vault is asked once for each secret,
+// as the identity that the environment names (azure/identity.h).
 bool secret_resolve(yyjson_val *value, Str place, Str folder, Env *env, Arena *arena,
                     Findings *findings, yyjson_val **ret_value, yyjson_val **ret_shown,
                     Error *err) MUST_USE;

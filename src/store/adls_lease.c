@@ -301,11 +301,11 @@ bool adls_lease_take(void *state, Str path, Str holder, int64_t ttl_us, uint64_t
     AdlsLease taken = {0};
     adls_new_id(adls->env, taken.id);
     (void)snprintf(taken.path, sizeof(taken.path), STR_FMT, STR_ARG(path));
-    // Also after a failure: the service may have heard us all the same.
-    if (!acquire(adls, path, taken.id, ttl_us, err) ||
-        !raise_epoch(adls, path, holder, taken.id, &taken.epoch, err)) {
+    const bool acquired = acquire(adls, path, taken.id, ttl_us, err);
+    if (!acquired || !raise_epoch(adls, path, holder, taken.id, &taken.epoch, err)) {
+        // Whoever failed otherwise than by another's lease may have been heard all the same.
         Error ignored = {0};
-        if (err->code != ERROR_BUSY)
+        if (acquired || err->code != ERROR_BUSY)
             (void)give_back(adls, path, taken.id, &ignored);
         return false;
     }

@@ -68,7 +68,7 @@ class Site:
 
     def __init__(self, folder, world, warehouse):
         self.folder, self.world, self.job, self.warehouse = folder, world, folder / "job.json", warehouse
-        self.runs = 0
+        self.runs, self.env = 0, {}
 
     @property
     def now(self):
@@ -78,7 +78,7 @@ class Site:
 
     def command(self, *words, env=None):
         full = {**os.environ, "CTM_CLIENT_ID": "sim-client", "CTM_CLIENT_SECRET": "sim-client-secret",
-                "PAWL_TEST_NOW": self.now, **(env or {})}
+                "PAWL_TEST_NOW": self.now, **self.env, **(env or {})}
         return [str(BUILD / "pawl"), *words], full
 
     def pawl(self, *words, env=None, check=True, timeout=120):
