@@ -17,7 +17,8 @@ static bool copy_option(const Cli *cli, const char *name, Arena *arena, const ch
     return true;
 }
 
-bool cli_source_read(Cli *cli, Error *err)
+static bool run(Cli *cli, bool needs_config,
+                bool (*command)(const SourceReadOptions *options, Env *env, Error *err), Error *err)
 {
     CLEANUP(arena_freep) Arena *arena = arena_new(SOURCE_ARGS_BYTES, err);
     TRY(arena != NULL);
@@ -32,7 +33,28 @@ bool cli_source_read(Cli *cli, Error *err)
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         TRY(copy_option(cli, rows[i].name, arena, rows[i].value, err));
-    if (options.manifest == NULL || options.config == NULL)
-        return error_set(err, ERROR_JOB, "source read needs --manifest and --config");
-    return source_read(&options, cli->env, err);
+    if (options.manifest == NULL || (needs_config && options.config == NULL))
+        return error_set(err, ERROR_JOB, "%s needs --manifest%s", cli->command->name,
+                         needs_config ? " and --config" : "");
+    return command(&options, cli->env, err);
+}
+
+bool cli_source_read(Cli *cli, Error *err)
+{
+    return run(cli, true, source_read, err);
+}
+
+bool cli_source_check(Cli *cli, Error *err)
+{
+    return run(cli, true, source_check, err);
+}
+
+bool cli_source_discover(Cli *cli, Error *err)
+{
+    return run(cli, true, source_catalog, err);
+}
+
+bool cli_source_spec(Cli *cli, Error *err)
+{
+    return run(cli, false, source_spec, err);
 }

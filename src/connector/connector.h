@@ -36,6 +36,15 @@ Str stream_name(const Stream *stream);
 // what does not fit the config: that concerns only who uses the stream, so opening did not fail.
 bool stream_check(const Stream *stream, Error *err) MUST_USE;
 
+// What the manifest says of itself, as members of the Airbyte protocol's SPEC and CATALOG messages.
+// Needs no config; a manifest without a spec is ERROR_JOB.
+bool connector_write_spec(const char *manifest_path, Arena *arena, Findings *findings, Buf *out,
+                          Error *err) MUST_USE;
+bool stream_write_catalog(const Stream *stream, Arena *arena, Buf *out, Error *err) MUST_USE;
+// The streams that tell whether the connection works; in `arena`.
+bool connector_checked_streams(const Connector *connector, Arena *arena,
+                               const Stream ***ret_streams, size_t *ret_count, Error *err) MUST_USE;
+
 // Where a stream's partitions come from.
 const Stream *
 stream_parent(const Stream *stream);              // NULL = none: the stream has one partition, "{}"

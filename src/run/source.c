@@ -1,4 +1,4 @@
-#include "run/source.h"
+#include "run/source_parts.h"
 
 #include "base/file.h"
 #include "base/time.h"
@@ -16,23 +16,9 @@ enum {
     OUTPUT_BYTES = 256 * 1024, // written at once
 };
 
-typedef struct Source {
-    Env *env;  // the program's own: network, stop flag
-    Env clock; // what the manifest may see of the world
-    int64_t fixed_us;
-    bool is_fixed;
-    int fd;
-    Buf out;
-    Arena *arena;
-    HttpClient *client;
-    Connector *connector;
-    yyjson_val *catalog;
-    yyjson_val *state;
-} Source;
-
 // ------------------------------------------------------------------------ output
 
-static bool flush(Source *source, Error *err)
+bool source_flush(Source *source, Error *err)
 {
     size_t done = 0;
     while (done < source->out.size) {
@@ -47,10 +33,10 @@ static bool flush(Source *source, Error *err)
     return true;
 }
 
-static bool end_line(Source *source, Error *err)
+bool source_end_line(Source *source, Error *err)
 {
     TRY(buf_append_char(&source->out, '\n', err));
-    return source->out.size < OUTPUT_BYTES || flush(source, err);
+    return source->out.size < OUTPUT_BYTES || source_flush(source, err);
 }
 
 static int64_t now_ms(Source *source)
@@ -87,7 +73,7 @@ static bool put_record(void *state, const Stream *stream, yyjson_val *record, Er
     TRY(buf_append(out, STR(",\"data\":"), err));
     TRY(put_json(out, record, err));
     TRY(buf_printf(out, err, ",\"emitted_at\":%lld}}", (long long)now_ms(source)));
-    return end_line(source, err);
+    return source_end_line(source, err);
 }
 
 static bool put_state(void *state, const Stream *stream, Str json, Error *err)
@@ -102,18 +88,18 @@ static bool put_state(void *state, const Stream *stream, Str json, Error *err)
     TRY(buf_append(out, STR(",\"stream_state\":"), err));
     TRY(buf_append(out, json, err));
     TRY(buf_append(out, STR("}}}"), err));
-    TRY(end_line(source, err));
-    return flush(source, err); // a state is a promise: nothing before it may still lie here
+    TRY(source_end_line(source, err));
+    return source_flush(source, err); // a state is a promise: nothing before it may still lie here
 }
 
-static void put_log(void *state, const char *level, Str text)
+void source_put_log(void *state, const char *level, Str text)
 {
     Source *source = state;
     Error ignored = {0};
     bool ok = buf_printf(&source->out, &ignored,
                          "{\"type\":\"LOG\",\"log\":{\"level\":\"%s\",\"message\":", level) &&
               json_write_str(text, &source->out, &ignored) &&
-              buf_append(&source->out, STR("}}"), &ignored) && end_line(source, &ignored);
+              buf_append(&source->out, STR("}}"), &ignored) && source_end_line(source, &ignored);
     (void)ok; // a log line that cannot be written stops nothing; the next record will say so
 }
 
@@ -125,7 +111,7 @@ static bool put_status(Source *source, const Stream *stream, const char *status,
                    (long long)now_ms(source)));
     TRY(put_name(source, stream, err));
     TRY(buf_printf(&source->out, err, ",\"status\":\"%s\"}}}", status));
-    return end_line(source, err);
+    return source_end_line(source, err);
 }
 
 static const char *failure_type(ErrorCode code)
@@ -135,7 +121,7 @@ static const char *failure_type(ErrorCode code)
     return code == ERROR_JOB || code == ERROR_ACCESS ? "config_error" : "system_error";
 }
 
-static bool put_error(Source *source, const Error *why, Error *err)
+bool source_put_error(Source *source, const Error *why, Error *err)
 {
     TRY(buf_printf(&source->out, err,
                    "{\"type\":\"TRACE\",\"trace\":{\"type\":\"ERROR\",\"emitted_at\":%lld,"
@@ -143,24 +129,24 @@ static bool put_error(Source *source, const Error *why, Error *err)
                    (long long)now_ms(source), failure_type(why->code)));
     TRY(json_write_str(str_from(why->message), &source->out, err));
     TRY(buf_append(&source->out, STR("}}}"), err));
-    return end_line(source, err);
+    return source_end_line(source, err);
 }
 
 // ------------------------------------------------------------------------ the world
 
-static bool exchange(void *state, const HttpRequest *request, Arena *arena,
+bool source_exchange(void *state, const HttpRequest *request, Arena *arena,
                      HttpResponse *ret_response, Error *err)
 {
     Source *source = state;
     return http_client_fetch(source->client, request, arena, ret_response, err);
 }
 
-static bool wait_for(void *state, int64_t wait_us, Error *err)
+bool source_wait(void *state, int64_t wait_us, Error *err)
 {
     Source *source = state;
     if (source->is_fixed)
         return env_check_stop(source->env, err);
-    TRY(flush(source, err));
+    TRY(source_flush(source, err));
     return env_wait(source->env, wait_us, err);
 }
 
@@ -231,12 +217,12 @@ static bool open_connector(Source *source, const char *path, yyjson_val *config,
         CLEANUP(buf_done) Buf line = {0};
         TRY(buf_printf(&line, err, STR_FMT ": " STR_FMT "; " STR_FMT, STR_ARG(finding->place),
                        STR_ARG(finding->what), STR_ARG(finding->fix)));
-        put_log(source, "ERROR", buf_str(&line));
+        source_put_log(source, "ERROR", buf_str(&line));
     }
     return findings_check(&findings, err);
 }
 
-static bool open_source(Source *source, const SourceReadOptions *options, Error *err)
+bool source_open(Source *source, const SourceReadOptions *options, Error *err)
 {
     TRY(set_clock(source, options->now, err));
     source->arena = arena_new(SOURCE_BYTES_MAX, err);
@@ -254,7 +240,7 @@ static bool open_source(Source *source, const SourceReadOptions *options, Error 
     return open_connector(source, options->manifest, config, err);
 }
 
-static void close_source(Source *source)
+void source_close(Source *source)
 {
     http_client_free(source->client);
     buf_done(&source->out);
@@ -290,11 +276,11 @@ static yyjson_val *state_of(const Source *source, Str name)
 static bool read_stream(Source *source, const Stream *stream, Error *err)
 {
     const SyncHost host = {.state = source,
-                           .exchange = exchange,
-                           .wait = wait_for,
+                           .exchange = source_exchange,
+                           .wait = source_wait,
                            .record = put_record,
                            .checkpoint = put_state,
-                           .log = put_log,
+                           .log = source_put_log,
                            .env = &source->clock};
     Error why = {0};
     TRY(put_status(source, stream, "STARTED", err));
@@ -303,7 +289,7 @@ static bool read_stream(Source *source, const Stream *stream, Error *err)
     TRY(put_status(source, stream, ok ? "COMPLETE" : "INCOMPLETE", err));
     if (ok)
         return true;
-    TRY(put_error(source, &why, err));
+    TRY(source_put_error(source, &why, err));
     *err = why;
     return false;
 }
@@ -356,115 +342,15 @@ bool source_read(const SourceReadOptions *options, Env *env, Error *err)
 {
     Source source = {.env = env, .fd = options->output_fd};
     Error ignored = {0};
-    bool opened = open_source(&source, options, err);
+    bool opened = source_open(&source, options, err);
     bool ok = opened && read_all(&source, err);
-    if (!opened && !put_error(&source, err, &ignored))
-        put_log(&source, "ERROR", str_from(err->message));
+    if (!opened && !source_put_error(&source, err, &ignored))
+        source_put_log(&source, "ERROR", str_from(err->message));
     Error why = {0};
-    if (!flush(&source, &why) && ok) {
+    if (!source_flush(&source, &why) && ok) {
         *err = why;
         ok = false;
     }
-    close_source(&source);
-    return ok;
-}
-
-// ------------------------------------------------------------------------ sampling
-
-enum { SAMPLE_RECORDS = 1000 };
-
-typedef struct Sampler {
-    Source source;
-    Discovery *discovery;
-    size_t count;
-} Sampler;
-
-static bool sample_record(void *state, const Stream *stream, yyjson_val *record, Error *err)
-{
-    (void)stream;
-    Sampler *sampler = state;
-    TRY(discovery_add(sampler->discovery, record, err));
-    sampler->count++;
-    return sampler->count < SAMPLE_RECORDS || error_set(err, ERROR_STOPPED, "enough records");
-}
-
-static bool sample_exchange(void *state, const HttpRequest *request, Arena *arena,
-                            HttpResponse *ret_response, Error *err)
-{
-    Sampler *sampler = state;
-    return exchange(&sampler->source, request, arena, ret_response, err);
-}
-
-static bool sample_wait(void *state, int64_t wait_us, Error *err)
-{
-    Sampler *sampler = state;
-    return wait_for(&sampler->source, wait_us, err);
-}
-
-static bool ignore_state(void *state, const Stream *stream, Str json, Error *err)
-{
-    (void)state;
-    (void)stream;
-    (void)json;
-    (void)err;
-    return true;
-}
-
-static void ignore_log(void *state, const char *level, Str text)
-{
-    (void)state;
-    (void)level;
-    (void)text;
-}
-
-static bool sample_stream(Sampler *sampler, const Stream *stream, Error *err)
-{
-    const SyncHost host = {.state = sampler,
-                           .exchange = sample_exchange,
-                           .wait = sample_wait,
-                           .record = sample_record,
-                           .checkpoint = ignore_state,
-                           .log = ignore_log,
-                           .env = &sampler->source.clock};
-    Error why = {0};
-    if (!sync_stream(sampler->source.connector, stream, NULL, &host, &why) &&
-        sampler->count < SAMPLE_RECORDS) {
-        *err = why;
-        return false;
-    }
-    return sampler->count > 0 ||
-           error_set(err, ERROR_NOT_FOUND, "stream '" STR_FMT "' has no records to draft from",
-                     STR_ARG(stream_name(stream)));
-}
-
-static bool discover(Sampler *sampler, Str name, Arena *arena, Buf *out, SourceDraft *ret_draft,
-                     Error *err)
-{
-    const Connector *connector = sampler->source.connector;
-    if (connector_stream_count(connector) == 0)
-        return error_set(err, ERROR_JOB, "the manifest has no stream");
-    const Stream *stream = connector_stream(connector, 0);
-    if (name.size > 0)
-        TRY(connector_find_stream(connector, name, &stream, err));
-    TRY(stream_check(stream, err));
-    TRY(discovery_new(arena, &sampler->discovery, err));
-    TRY(sample_stream(sampler, stream, err));
-    const Str field = stream_partition_field(stream);
-    const DiscoverOptions options = {.stream = stream_name(stream),
-                                     .cursor_field = stream_cursor(stream).field,
-                                     .partition_fields = &field,
-                                     .partition_count = field.size > 0 ? 1 : 0};
-    ret_draft->records = sampler->count;
-    return arena_copy_str(arena, stream_name(stream), &ret_draft->stream, err) &&
-           discovery_write(sampler->discovery, &options, out, err);
-}
-
-bool source_discover(const SourceReadOptions *options, Str stream, Env *env, Arena *arena, Buf *out,
-                     SourceDraft *ret_draft, Error *err)
-{
-    Sampler sampler = {.source = {.env = env, .fd = options->output_fd}};
-    const bool ok = open_source(&sampler.source, options, err) &&
-                    discover(&sampler, stream, arena, out, ret_draft, err);
-    close_source(&sampler.source);
+    source_close(&source);
     return ok;
 }

@@ -1,5 +1,5 @@
 // Source: a manifest by itself, as `pawl source read` runs it: it speaks the Airbyte protocol, one
-// message a line (RECORD, STATE, LOG, TRACE).
+// message a line (RECORD, STATE, LOG, TRACE; SPEC, CONNECTION_STATUS, CATALOG).
 #pragma once
 
 #include "base/env.h"
@@ -18,6 +18,13 @@ typedef struct SourceReadOptions {
 // Reads the catalog's streams one after the other. A stream that fails does not stop the others;
 // the result is false with the first failure, after all messages went out.
 bool source_read(const SourceReadOptions *options, Env *env, Error *err) MUST_USE;
+
+// The other words of the protocol: SPEC (needs no config), CONNECTION_STATUS after one record of
+// the streams that the manifest names for it, CATALOG. The result is false where the status is
+// FAILED.
+bool source_spec(const SourceReadOptions *options, Env *env, Error *err) MUST_USE;
+bool source_check(const SourceReadOptions *options, Env *env, Error *err) MUST_USE;
+bool source_catalog(const SourceReadOptions *options, Env *env, Error *err) MUST_USE;
 
 typedef struct SourceDraft {
     Str stream;

@@ -81,6 +81,46 @@ class Source(unittest.TestCase):
             self.assertTrue(errors and "401" in errors[0], errors)
             self.assertNotIn("canary", json.dumps(messages))
 
+    def say(self, *words, check=True):
+        done = subprocess.run([BUILD / "pawl", "source", *words], capture_output=True, text=True, timeout=60)
+        if check and done.returncode != 0:
+            raise AssertionError(done.stdout[-2000:] + done.stderr)
+        return [json.loads(line) for line in done.stdout.splitlines()], done.returncode
+
+    def test_check_says_whether_the_source_answers(self):
+        with World(calls=10) as world:
+            words = ("check", "--manifest", MANIFEST, "--config")
+            succeeded = [{"type": "CONNECTION_STATUS", "connectionStatus": {"status": "SUCCEEDED"}}]
+            self.assertEqual(self.say(*words, write_config(world, "oauth")), (succeeded, 0))
+            self.assertLess(len(world.log()), 4)  # a token and a page
+            config = world.folder / "wrong.json"
+            config.write_text(json.dumps({"auth": "basic", "access_key": "canary-user", "secret_key": "canary-secret",
+                                          "base_url": world.url + "/api/v1"}))
+            messages, status = self.say(*words, config, check=False)
+            self.assertEqual((status, messages[-1]["type"]), (4, "CONNECTION_STATUS"))
+            self.assertEqual(messages[-1]["connectionStatus"]["status"], "FAILED")
+            self.assertIn("stream accounts is not available", messages[-1]["connectionStatus"]["message"])
+            self.assertIn("401", messages[-1]["connectionStatus"]["message"])
+            self.assertNotIn("canary", json.dumps(messages))
+            # A manifest that is not there is a status too, not only an exit code.
+            messages, status = self.say("check", "--manifest", world.folder / "none.yaml", "--config", config, check=False)
+            self.assertEqual((status, messages[-1]["connectionStatus"]["status"]), (5, "FAILED"))
+
+    def test_spec_and_catalog_are_what_the_cdk_says(self):
+        if not has_cdk():
+            self.skipTest(f"no Python with airbyte-cdk at {PYTHON}")
+        with World(calls=10) as world:
+            config = write_config(world, "basic")
+            done = subprocess.run([PYTHON, pathlib.Path(__file__).with_name("describe_with_cdk.py"), MANIFEST, config],
+                                  capture_output=True, text=True, timeout=120)
+            self.assertEqual(done.returncode, 0, done.stderr[-2000:])
+            spec, catalog = (json.loads(line) for line in done.stdout.splitlines())
+            for default in ("supportsNormalization", "supportsDBT"):  # withdrawn words, at their default
+                self.assertFalse(spec["spec"].pop(default, False))
+            self.assertEqual(self.say("spec", "--manifest", MANIFEST), ([spec], 0))
+            self.assertEqual(self.say("discover", "--manifest", MANIFEST, "--config", config), ([catalog], 0))
+            self.assertEqual([stream["name"] for stream in catalog["catalog"]["streams"]][:2], ["accounts", "calls"])
+
     def test_the_cdk_reads_the_same_records(self):
         if not has_cdk():
             self.skipTest(f"no Python with airbyte-cdk at {PYTHON}")

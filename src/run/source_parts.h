@@ -1,0 +1,35 @@
+// What the files behind source.h share: source.c (reading, the world, messages) and source_look.c
+// (what may be learnt without reading everything). Nobody else includes this.
+#pragma once
+
+#include "connector/sync.h"
+#include "net/http.h"
+#include "run/source.h"
+
+typedef struct Source {
+    Env *env;  // the program's own: network, stop flag
+    Env clock; // what the manifest may see of the world
+    int64_t fixed_us;
+    bool is_fixed;
+    int fd;
+    Buf out;
+    Arena *arena;
+    HttpClient *client;
+    Connector *connector;
+    yyjson_val *catalog;
+    yyjson_val *state;
+} Source;
+
+// Opens manifest, config, catalog and state; faults of the files go out as LOG messages.
+bool source_open(Source *source, const SourceReadOptions *options, Error *err) MUST_USE;
+void source_close(Source *source);
+
+bool source_flush(Source *source, Error *err) MUST_USE;
+bool source_end_line(Source *source, Error *err) MUST_USE; // of a message in source->out
+bool source_put_error(Source *source, const Error *why, Error *err) MUST_USE;
+void source_put_log(void *source, const char *level, Str text);
+
+// For a SyncHost whose state is the Source.
+bool source_exchange(void *source, const HttpRequest *request, Arena *arena,
+                     HttpResponse *ret_response, Error *err);
+bool source_wait(void *source, int64_t wait_us, Error *err);
