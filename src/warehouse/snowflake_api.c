@@ -1,0 +1,643 @@
+#include "warehouse/snowflake_api.h"
+
+#include "base/hash.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+// Snowflake takes tokens of an hour; ours are renewed before they end, with room for a clock that
+// is a little wrong.
+#define JWT_LIFE_US   (INT64_C(55) * 60 * 1000000)
+#define JWT_EARLY_US  (INT64_C(5) * 60 * 1000000)
+#define POLL_FIRST_US (INT64_C(20) * 1000)
+#define POLL_LAST_US  (INT64_C(2) * 1000000)
+
+enum {
+    ATTEMPTS = 8,
+    SCRATCH_BYTES_MAX = 512 * 1024 * 1024,
+    TOKEN_BYTES_MAX = 64 * 1024,
+    BODY_BYTES_MAX = 128 * 1024 * 1024, // of one partition
+    REQUEST_TIMEOUT_MS = 120 * 1000,    // Snowflake itself answers within 45 s
+    CANCEL_TIMEOUT_MS = 5 * 1000,
+    URL_BYTES = 600,
+    MESSAGE_SHOWN = 300,
+};
+
+struct SnowflakeApi {
+    const SnowflakeOptions *options;
+    Env *env;
+    HttpClient *client;
+    SnowflakeKey *keys[SNOWFLAKE_KEYS_MAX];
+    size_t key_count, key_index;
+    Arena *tokens; // the token in use, wiped when it is renewed
+    Str token;     // empty = to be made
+    int64_t token_until_us;
+    Arena *scratch; // of one exchange
+    SnowflakeUsage usage;
+};
+
+// --- tokens
+
+static bool make_token(SnowflakeApi *api, Error *err)
+{
+    const SnowflakeOptions *options = api->options;
+    const int64_t now_us = api->env->now_us(api->env->state);
+    if (options->auth != SNOWFLAKE_KEYPAIR) {
+        api->token = options->token;
+        return true;
+    }
+    if (api->token.size > 0 && now_us < api->token_until_us - JWT_EARLY_US)
+        return true;
+    arena_wipe(api->tokens);
+    api->token = (Str){0};
+    api->tokens = arena_new(TOKEN_BYTES_MAX, err);
+    TRY(api->tokens != NULL);
+    TRY(snowflake_jwt_make(api->keys[api->key_index], options->account, options->user, now_us,
+                           JWT_LIFE_US, api->tokens, &api->token, err));
+    api->token_until_us = now_us + JWT_LIFE_US;
+    return true;
+}
+
+// After a 401. While keys are being rotated the other one may be the one that Snowflake knows.
+static bool renew_token(SnowflakeApi *api, size_t *renewals)
+{
+    if (api->options->auth != SNOWFLAKE_KEYPAIR || *renewals > api->key_count)
+        return false;
+    if (*renewals > 0) // the same key with a new token first
+        api->key_index = (api->key_index + 1) % api->key_count;
+    api->token.size = 0;
+    ++*renewals;
+    return true;
+}
+
+static Str token_kind(const SnowflakeApi *api)
+{
+    switch (api->options->auth) {
+    case SNOWFLAKE_OAUTH:
+        return STR("OAUTH");
+    case SNOWFLAKE_PAT:
+        return STR("PROGRAMMATIC_ACCESS_TOKEN");
+    case SNOWFLAKE_KEYPAIR:
+        break;
+    }
+    return STR("KEYPAIR_JWT");
+}
+
+// --- errors
+
+// What Snowflake says of values stays out of our messages: it quotes them.
+static void append_without_values(Str text, bool hide, char *out, size_t room)
+{
+    size_t size = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < text.size && size + 4 < room; i++) {
+        const char c = text.data[i] == '\n' || text.data[i] == '\r' ? ' ' : text.data[i];
+        if (hide && c == '\'') {
+            quoted = !quoted;
+            if (quoted) {
+                memcpy(out + size, "'..", 3);
+                size += 3;
+                continue;
+            }
+        }
+        if (!quoted)
+            out[size++] = c;
+    }
+    out[size] = '\0';
+}
+
+static ErrorCode code_of(Str code, Str state)
+{
+    static const struct {
+        const char *code;
+        ErrorCode meaning;
+    } known[] = {
+        {"003001", ERROR_ACCESS}, // insufficient privileges
+        {"002003", ERROR_JOB},    // does not exist or not authorized
+        {"000606", ERROR_ACCESS}, // no active warehouse: not there, or no USAGE
+        {"100090", ERROR_DATA},   // duplicate row detected during DML action
+        {"000625", ERROR_BUSY},   // LOCK_TIMEOUT
+        {"000630", ERROR_LIMIT},  // STATEMENT_TIMEOUT
+        {"000604", ERROR_STOPPED},
+    };
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (str_equal(code, str_from(known[i].code)))
+            return known[i].meaning;
+    }
+    if (str_starts_with(code, STR("39")) || str_equal(state, STR("42501")))
+        return ERROR_ACCESS;
+    if (str_starts_with(state, STR("42")) || str_starts_with(state, STR("02")) ||
+        str_starts_with(state, STR("0A")))
+        return ERROR_JOB;
+    return str_starts_with(state, STR("22")) ? ERROR_DATA : ERROR_IO;
+}
+
+// The failure that an answer tells of.
+static bool tell_failure(SnowflakeApi *api, const HttpResponse *response, Error *err)
+{
+    Error unread = {0};
+    yyjson_doc *doc = NULL;
+    Str code = STR("");
+    Str message = STR("");
+    Str state = STR("");
+    if (json_parse(response->body, "snowflake", api->scratch, &doc, &unread)) {
+        yyjson_val *root = yyjson_doc_get_root(doc);
+        code = json_str(json_get(root, STR("code")));
+        message = json_str(json_get(root, STR("message")));
+        state = json_str(json_get(root, STR("sqlState")));
+    }
+    ErrorCode meaning = code_of(code, state);
+    if (response->status == 401 || response->status == 403)
+        meaning = ERROR_ACCESS;
+    else if (response->status == 408)
+        meaning = ERROR_LIMIT;
+    else if (response->status == 400 || response->status == 415)
+        meaning = ERROR_JOB;
+    char shown[MESSAGE_SHOWN];
+    append_without_values(message, meaning == ERROR_DATA, shown, sizeof(shown));
+    if (response->status == 408)
+        return error_set(err, meaning,
+                         "snowflake: the statement ran into its timeout and was cancelled; "
+                         "raise statement_timeout");
+    if (response->status == 401 && api->options->auth != SNOWFLAKE_KEYPAIR)
+        return error_set(err, meaning, "snowflake: the token is refused or has ended: %s", shown);
+    return error_set(err, meaning, "snowflake: " STR_FMT "%s%s (status %d)", STR_ARG(code),
+                     code.size > 0 ? ": " : "", shown, response->status);
+}
+
+// --- one exchange, tried until it is answered
+
+typedef struct Call {
+    Str method;
+    const char *path;  // behind the URL of the account
+    const char *again; // appended to it from the second attempt on
+    Str body;
+} Call;
+
+static bool send_once(SnowflakeApi *api, const Call *call, int attempt, HttpResponse *ret_response,
+                      Error *err)
+{
+    char url[URL_BYTES];
+    const int size = snprintf(url, sizeof(url), STR_FMT "%s%s", STR_ARG(api->options->url),
+                              call->path, attempt > 1 ? call->again : "");
+    if (size < 0 || (size_t)size >= sizeof(url))
+        return error_set(err, ERROR_JOB, "snowflake: the URL is too long");
+    TRY(make_token(api, err));
+    Str bearer = {0};
+    arena_reset(api->scratch);
+    TRY(arena_printf(api->scratch, &bearer, err, "Bearer " STR_FMT, STR_ARG(api->token)));
+    HttpRequest request = {.method = call->method,
+                           .url = str_from(url),
+                           .body = call->body,
+                           .body_bytes_max = BODY_BYTES_MAX,
+                           .timeout_ms = REQUEST_TIMEOUT_MS,
+                           .repeatable = true}; // its request id says so
+    TRY(http_request_add_header(&request, STR("Authorization"), bearer, err) &&
+        http_request_add_header(&request, STR("X-Snowflake-Authorization-Token-Type"),
+                                token_kind(api), err) &&
+        http_request_add_header(&request, STR("Accept"), STR("application/json"), err));
+    if (call->body.size > 0)
+        TRY(http_request_add_header(&request, STR("Content-Type"), STR("application/json"), err));
+    api->usage.requests++;
+    return http_client_fetch(api->client, &request, api->scratch, ret_response, err);
+}
+
+static bool passes(const HttpResponse *response)
+{
+    return response->status != 408 && retry_is_transient_status(response->status);
+}
+
+// Whatever the final answer's status is. It lives in scratch, until the next exchange.
+static bool exchange(SnowflakeApi *api, const Call *call, HttpResponse *ret_response, Error *err)
+{
+    static const RetryPolicy policy = {ATTEMPTS, 500 * 1000, 2.0, INT64_C(30) * 1000000};
+    size_t renewals = 0;
+    for (int attempt = 1;; attempt++) {
+        Error failed = {0};
+        HttpResponse response = {0};
+        const bool answered = send_once(api, call, attempt, &response, &failed);
+        if (!answered && failed.code != ERROR_IO) {
+            *err = failed;
+            return false;
+        }
+        if (answered && response.status == 401 && renew_token(api, &renewals))
+            continue;
+        if (answered && !passes(&response)) {
+            *ret_response = response;
+            return true;
+        }
+        if (attempt >= ATTEMPTS) {
+            if (answered)
+                return error_set(err, ERROR_IO, "snowflake: status %d, %d times", response.status,
+                                 attempt);
+            *err = failed;
+            return error_context(err, "snowflake, attempt %d", attempt);
+        }
+        int64_t wait_us = retry_backoff_us(&policy, attempt, api->env->random(api->env->state));
+        int64_t asked_us = 0;
+        if (answered && retry_after_us(&response, api->env->now_us(api->env->state), &asked_us) &&
+            asked_us > wait_us)
+            wait_us = asked_us;
+        TRY(env_wait(api->env, wait_us, err));
+    }
+}
+
+// --- statements
+
+static bool write_member(Buf *out, const char *name, Str value, Error *err)
+{
+    return value.size == 0 ||
+           (buf_printf(out, err, ",\"%s\":", name) && json_write_str(value, out, err));
+}
+
+static bool write_body(const SnowflakeApi *api, const SnowflakeStatement *statement, Buf *out,
+                       Error *err)
+{
+    const SnowflakeOptions *options = api->options;
+    TRY(buf_append(out, STR("{\"statement\":"), err) && json_write_str(statement->sql, out, err));
+    TRY(buf_printf(out, err, ",\"timeout\":%lld",
+                   (long long)(options->statement_timeout_us / 1000000)));
+    TRY(write_member(out, "database", options->database, err) &&
+        write_member(out, "schema", options->schema, err) &&
+        write_member(out, "warehouse", options->warehouse, err) &&
+        write_member(out, "role", options->role, err));
+    // Instants are shown and read in UTC, whatever the user's own zone is.
+    TRY(buf_append(out, STR(",\"parameters\":{\"TIMEZONE\":\"UTC\""), err) &&
+        write_member(out, "QUERY_TAG", statement->tag, err));
+    if (statement->count > 1)
+        TRY(buf_printf(out, err, ",\"MULTI_STATEMENT_COUNT\":\"%zu\"", statement->count));
+    return buf_append(out, STR("}}"), err);
+}
+
+// Best effort, on a client whose environment does not stop: whoever is stopped says goodbye.
+static void cancel(SnowflakeApi *api, Str handle)
+{
+    Error err = {0};
+    Env env;
+    env_init_system(&env);
+    char url[URL_BYTES];
+    const int size = snprintf(url, sizeof(url), STR_FMT "/api/v2/statements/" STR_FMT "/cancel",
+                              STR_ARG(api->options->url), STR_ARG(handle));
+    HttpClient *client = NULL;
+    CLEANUP(arena_freep) Arena *arena = arena_new(TOKEN_BYTES_MAX, &err);
+    const HttpOptions options = {.connections = 1, .ca_file = api->options->ca_file};
+    if (size < 0 || (size_t)size >= sizeof(url) || arena == NULL ||
+        !http_client_new(&options, &env, &client, &err))
+        return;
+    HttpRequest request = {
+        .method = STR("POST"), .url = str_from(url), .timeout_ms = CANCEL_TIMEOUT_MS};
+    HttpResponse response = {0};
+    Str bearer = {0};
+    if (make_token(api, &err) &&
+        arena_printf(arena, &bearer, &err, "Bearer " STR_FMT, STR_ARG(api->token)) &&
+        http_request_add_header(&request, STR("Authorization"), bearer, &err) &&
+        http_request_add_header(&request, STR("X-Snowflake-Authorization-Token-Type"),
+                                token_kind(api), &err) &&
+        http_request_add_header(&request, STR("Accept"), STR("application/json"), &err))
+        (void)!http_client_fetch(client, &request, arena, &response, &err);
+    http_client_free(client);
+}
+
+// Asks for `path` until it is no longer 202.
+static bool poll(SnowflakeApi *api, const char *path, HttpResponse *ret_response, Error *err)
+{
+    const Call call = {.method = STR("GET"), .path = path, .again = ""};
+    int64_t wait_us = POLL_FIRST_US;
+    for (;;) {
+        TRY(env_wait(api->env, wait_us, err));
+        TRY(exchange(api, &call, ret_response, err));
+        if (ret_response->status != 202)
+            return true;
+        wait_us = wait_us * 3 / 2 < POLL_LAST_US ? wait_us * 3 / 2 : POLL_LAST_US;
+    }
+}
+
+static bool handle_of(SnowflakeApi *api, const HttpResponse *response, Arena *arena,
+                      Str *ret_handle, Error *err)
+{
+    yyjson_doc *doc = NULL;
+    TRY(json_parse(response->body, "snowflake", api->scratch, &doc, err));
+    const Str handle = json_str(json_get(yyjson_doc_get_root(doc), STR("statementHandle")));
+    if (handle.size == 0 || handle.size > UUID_TEXT_BYTES)
+        return error_set(err, ERROR_DATA, "snowflake: an answer without a statement handle");
+    for (size_t i = 0; i < handle.size; i++) {
+        const char c = handle.data[i];
+        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') ||
+              c == '-'))
+            return error_set(err, ERROR_DATA, "snowflake: a statement handle that is no UUID");
+    }
+    return arena_copy_str(arena, handle, ret_handle, err);
+}
+
+// --- results
+
+static SnowflakeType type_of(Str name)
+{
+    static const struct {
+        const char *name;
+        SnowflakeType type;
+    } types[] = {
+        {"fixed", SNOWFLAKE_FIXED},
+        {"real", SNOWFLAKE_REAL},
+        {"boolean", SNOWFLAKE_BOOLEAN},
+        {"date", SNOWFLAKE_DATE},
+        {"timestamp_tz", SNOWFLAKE_TIMESTAMP},
+        {"timestamp_ltz", SNOWFLAKE_TIMESTAMP},
+        {"timestamp_ntz", SNOWFLAKE_TIMESTAMP},
+        {"binary", SNOWFLAKE_BINARY},
+    };
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        if (str_equal_ignoring_case(name, str_from(types[i].name)))
+            return types[i].type;
+    }
+    return SNOWFLAKE_TEXT;
+}
+
+static bool read_columns(yyjson_val *metadata, Arena *arena, SnowflakeResult *result, Error *err)
+{
+    yyjson_val *types = json_get(metadata, STR("rowType"));
+    const size_t count = yyjson_arr_size(types);
+    if (count > SNOWFLAKE_COLUMNS_MAX)
+        return error_set(err, ERROR_LIMIT, "snowflake: a result of %zu columns", count);
+    SnowflakeColumn *columns = arena_alloc_array(arena, count + 1, sizeof(*columns), err);
+    TRY(columns != NULL);
+    size_t i = 0;
+    size_t n = 0;
+    yyjson_val *type = NULL;
+    yyjson_arr_foreach(types, i, n, type)
+    {
+        columns[i].name = json_str(json_get(type, STR("name")));
+        columns[i].type = type_of(json_str(json_get(type, STR("type"))));
+    }
+    const size_t partitions = yyjson_arr_size(json_get(metadata, STR("partitionInfo")));
+    result->columns = columns;
+    result->column_count = count;
+    result->partition_count = partitions == 0 ? 1 : partitions;
+    return true;
+}
+
+static bool read_result(const HttpResponse *response, Arena *arena, SnowflakeResult *ret_result,
+                        Error *err)
+{
+    yyjson_doc *doc = NULL;
+    TRY(json_parse(response->body, "snowflake", arena, &doc, err));
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    SnowflakeResult result = {.handle = json_str(json_get(root, STR("statementHandle"))),
+                              .rows = json_get(root, STR("data"))};
+    TRY(read_columns(json_get(root, STR("resultSetMetaData")), arena, &result, err));
+    yyjson_val *handles = json_get(root, STR("statementHandles"));
+    const size_t count = yyjson_arr_size(handles);
+    Str *children = arena_alloc_array(arena, count + 1, sizeof(*children), err);
+    TRY(children != NULL);
+    size_t i = 0;
+    size_t n = 0;
+    yyjson_val *handle = NULL;
+    yyjson_arr_foreach(handles, i, n, handle) children[i] = json_str(handle);
+    result.children = children;
+    result.child_count = count;
+    *ret_result = result;
+    return true;
+}
+
+static void status_path(Str handle, size_t partition, char path[URL_BYTES])
+{
+    if (partition > 0)
+        (void)snprintf(path, URL_BYTES, "/api/v2/statements/" STR_FMT "?partition=%zu",
+                       STR_ARG(handle), partition);
+    else
+        (void)snprintf(path, URL_BYTES, "/api/v2/statements/" STR_FMT, STR_ARG(handle));
+}
+
+// Waits for a statement that Snowflake has taken; cancels it where we are stopped.
+static bool await_end(SnowflakeApi *api, Str handle, HttpResponse *ret_response, Error *err)
+{
+    char path[URL_BYTES];
+    status_path(handle, 0, path);
+    const bool ok = poll(api, path, ret_response, err);
+    if (!ok && err->code == ERROR_STOPPED)
+        cancel(api, handle);
+    return ok;
+}
+
+static bool run_statement(SnowflakeApi *api, const SnowflakeStatement *statement, Arena *arena,
+                          HttpResponse *ret_response, Error *err)
+{
+    char id[UUID_TEXT_BYTES + 1];
+    char path[URL_BYTES];
+    uuid_new(api->env, id);
+    // What may take long is not waited for within the request: its handle comes at once, so that it
+    // can be cancelled.
+    (void)snprintf(path, sizeof(path), "/api/v2/statements?requestId=%s&async=%s", id,
+                   statement->light ? "false" : "true");
+    CLEANUP(buf_done) Buf body = {0};
+    TRY(write_body(api, statement, &body, err));
+    const Call call = {
+        .method = STR("POST"), .path = path, .again = "&retry=true", .body = buf_str(&body)};
+    TRY(exchange(api, &call, ret_response, err));
+    if (ret_response->status == 202) {
+        Str handle = {0};
+        TRY(handle_of(api, ret_response, arena, &handle, err) &&
+            await_end(api, handle, ret_response, err));
+    }
+    return ret_response->status == 200 || tell_failure(api, ret_response, err);
+}
+
+bool snowflake_run(SnowflakeApi *api, const SnowflakeStatement *statement, Arena *arena,
+                   SnowflakeResult *ret_result, Error *err)
+{
+    assert(statement->count >= 1 && statement->count <= SNOWFLAKE_STATEMENTS_MAX);
+    const int64_t started_us = api->env->monotonic_us(api->env->state);
+    HttpResponse response = {0};
+    const bool ok = run_statement(api, statement, arena, &response, err);
+    if (!statement->light) {
+        api->usage.statements += (int64_t)statement->count;
+        api->usage.warehouse_us += api->env->monotonic_us(api->env->state) - started_us;
+    }
+    return ok && read_result(&response, arena, ret_result, err);
+}
+
+bool snowflake_child(SnowflakeApi *api, const SnowflakeResult *result, size_t index, Arena *arena,
+                     SnowflakeResult *ret_child, Error *err)
+{
+    if (index >= result->child_count)
+        return error_set(err, ERROR_DATA, "snowflake: statement %zu of a request has no handle",
+                         index + 1);
+    char path[URL_BYTES];
+    HttpResponse response = {0};
+    status_path(result->children[index], 0, path);
+    const Call call = {.method = STR("GET"), .path = path, .again = ""};
+    TRY(exchange(api, &call, &response, err));
+    if (response.status == 202)
+        TRY(poll(api, path, &response, err));
+    if (response.status != 200)
+        return tell_failure(api, &response, err);
+    return read_result(&response, arena, ret_child, err);
+}
+
+// *ret_more = false: the visitor has seen enough.
+static bool visit_rows(yyjson_val *rows, const SnowflakeResult *result, Str *cells,
+                       SnowflakeVisit *visit, void *visitor, bool *ret_more, Error *err)
+{
+    size_t i = 0;
+    size_t count = 0;
+    yyjson_val *row = NULL;
+    yyjson_arr_foreach(rows, i, count, row)
+    {
+        size_t k = 0;
+        size_t cell_count = 0;
+        yyjson_val *cell = NULL;
+        if (yyjson_arr_size(row) != result->column_count)
+            return error_set(err, ERROR_DATA, "snowflake: a row of %zu cells, expected %zu",
+                             yyjson_arr_size(row), result->column_count);
+        yyjson_arr_foreach(row, k, cell_count, cell) cells[k] = json_str(cell);
+        if (!visit(visitor, cells, cell_count, err)) {
+            *ret_more = false;
+            return err->code == ERROR_NONE;
+        }
+    }
+    return true;
+}
+
+static bool read_partition(SnowflakeApi *api, const SnowflakeResult *result, size_t partition,
+                           Arena *arena, yyjson_val **ret_rows, Error *err)
+{
+    char path[URL_BYTES];
+    HttpResponse response = {0};
+    yyjson_doc *doc = NULL;
+    status_path(result->handle, partition, path);
+    const Call call = {.method = STR("GET"), .path = path, .again = ""};
+    TRY(exchange(api, &call, &response, err));
+    if (response.status != 200)
+        return tell_failure(api, &response, err);
+    TRY(json_parse(response.body, "snowflake", arena, &doc, err));
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    *ret_rows = yyjson_is_arr(root) ? root : json_get(root, STR("data"));
+    return yyjson_is_arr(*ret_rows) ||
+           error_set(err, ERROR_DATA, "snowflake: partition %zu holds no rows", partition);
+}
+
+bool snowflake_rows(SnowflakeApi *api, const SnowflakeResult *result, SnowflakeVisit *visit,
+                    void *visitor, Error *err)
+{
+    CLEANUP(arena_freep) Arena *arena = arena_new(SCRATCH_BYTES_MAX, err);
+    TRY(arena != NULL);
+    Str *cells = arena_alloc_array(arena, result->column_count + 1, sizeof(*cells), err);
+    TRY(cells != NULL);
+    CLEANUP(arena_freep) Arena *page = arena_new(SCRATCH_BYTES_MAX, err);
+    TRY(page != NULL);
+    bool more = true;
+    yyjson_val *rows = result->rows;
+    for (size_t i = 0; i < result->partition_count && more; i++) {
+        arena_reset(page);
+        if (i > 0)
+            TRY(read_partition(api, result, i, page, &rows, err));
+        TRY(visit_rows(rows, result, cells, visit, visitor, &more, err));
+    }
+    return true;
+}
+
+bool snowflake_changed(const SnowflakeResult *result, int64_t *ret_rows, Error *err)
+{
+    int64_t sum = 0;
+    yyjson_val *row = yyjson_arr_get_first(result->rows);
+    for (size_t i = 0; i < result->column_count; i++) {
+        int64_t rows = 0;
+        if (!str_starts_with(result->columns[i].name, STR("number of rows ")))
+            continue; // "number of multi-joined rows updated" are counted already
+        if (!str_to_int64(json_str(yyjson_arr_get(row, i)), &rows))
+            return error_set(err, ERROR_DATA, "snowflake: a count of rows that is no number");
+        sum += rows;
+    }
+    *ret_rows = sum;
+    return true;
+}
+
+bool snowflake_time_us(Str cell, int64_t *ret_us)
+{
+    Str rest = cell;
+    Str number = str_split_next(&rest, ' '); // the offset behind it changes no instant
+    const size_t point = str_find_char(number, '.');
+    int64_t seconds = 0;
+    if (!str_to_int64(str_slice(number, 0, point), &seconds))
+        return false;
+    if (point == number.size) { // nanoseconds, as the manual's own example has them
+        enum { SECONDS_DIGITS_MAX = 12 };
+        *ret_us = number.size > SECONDS_DIGITS_MAX ? seconds / 1000 : seconds * 1000000;
+        return true;
+    }
+    const Str fraction = str_slice(number, point + 1, number.size);
+    int64_t micros = 0;
+    for (size_t i = 0; i < 6; i++) {
+        const char c = i < fraction.size ? fraction.data[i] : '0';
+        if (c < '0' || c > '9')
+            return false;
+        micros = micros * 10 + (c - '0');
+    }
+    const bool negative = number.data[0] == '-';
+    *ret_us = seconds * 1000000 + (negative ? -micros : micros);
+    return true;
+}
+
+// --- the api
+
+static bool open_keys(SnowflakeApi *api, Error *err)
+{
+    const SnowflakeOptions *options = api->options;
+    if (options->auth != SNOWFLAKE_KEYPAIR)
+        return options->token.size > 0 ||
+               error_set(err, ERROR_JOB, "snowflake: this auth needs a token");
+    for (size_t i = 0; i < SNOWFLAKE_KEYS_MAX; i++) {
+        if (options->private_keys[i].size == 0)
+            continue;
+        TRY(snowflake_key_new(options->private_keys[i], options->passphrase,
+                              &api->keys[api->key_count], err));
+        api->key_count++;
+    }
+    return api->key_count > 0 ||
+           error_set(err, ERROR_JOB, "snowflake: auth keypair needs a private_key");
+}
+
+static bool open_api(SnowflakeApi *api, Error *err)
+{
+    TRY(open_keys(api, err));
+    api->tokens = arena_new(TOKEN_BYTES_MAX, err);
+    TRY(api->tokens != NULL);
+    api->scratch = arena_new(SCRATCH_BYTES_MAX, err);
+    TRY(api->scratch != NULL);
+    const HttpOptions options = {.connections = 2, .ca_file = api->options->ca_file};
+    return http_client_new(&options, api->env, &api->client, err);
+}
+
+bool snowflake_api_new(const SnowflakeOptions *options, Env *env, SnowflakeApi **ret_api,
+                       Error *err)
+{
+    // calloc: it owns a client and keys, and outlives the arenas of single calls.
+    SnowflakeApi *api = calloc(1, sizeof(*api));
+    if (api == NULL)
+        return error_set(err, ERROR_LIMIT, "snowflake: out of memory");
+    api->options = options;
+    api->env = env;
+    if (!open_api(api, err)) {
+        snowflake_api_free(api);
+        return false;
+    }
+    *ret_api = api;
+    return true;
+}
+
+void snowflake_api_free(SnowflakeApi *api)
+{
+    if (api == NULL)
+        return;
+    http_client_free(api->client);
+    for (size_t i = 0; i < api->key_count; i++)
+        snowflake_key_free(api->keys[i]);
+    arena_wipe(api->tokens);
+    arena_wipe(api->scratch); // held the token in a header
+    free(api);
+}
+
+SnowflakeUsage snowflake_usage(const SnowflakeApi *api)
+{
+    return api->usage;
+}

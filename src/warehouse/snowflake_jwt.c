@@ -1,0 +1,176 @@
+#include "warehouse/snowflake_jwt.h"
+
+#include "base/buf.h"
+#include "base/fault.h"
+#include "base/hash.h"
+#include "base/json.h"
+
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <stdlib.h>
+
+enum {
+    RSA_BITS_MIN = 2048,
+    SIGNATURE_BYTES_MAX = 2048, // of a key of 16,384 bits
+    FINGERPRINT_BYTES = 7 + 44 + 1,
+    PEM_BYTES_MAX = 64 * 1024,
+};
+
+struct SnowflakeKey {
+    EVP_PKEY *pkey;
+    char fingerprint[FINGERPRINT_BYTES];
+};
+
+// OpenSSL would ask the terminal for a passphrase that is not there.
+static int give_passphrase(char *out, int room, int writing, void *passphrase)
+{
+    (void)writing;
+    const Str *text = passphrase;
+    if (text->size == 0 || text->size > (size_t)room)
+        return -1;
+    memcpy(out, text->data, text->size);
+    return (int)text->size;
+}
+
+static bool fill_fingerprint(SnowflakeKey *key, Error *err)
+{
+    unsigned char *der = NULL;
+    const int size = fault_here() ? -1 : i2d_PUBKEY(key->pkey, &der);
+    if (size <= 0)
+        return error_set(err, ERROR_LIMIT, "snowflake key: out of memory");
+    const Sha256 hash = sha256((Str){(const char *)der, (size_t)size});
+    OPENSSL_free(der);
+    memcpy(key->fingerprint, "SHA256:", 7);
+    (void)EVP_EncodeBlock((unsigned char *)key->fingerprint + 7, hash.bytes, SHA256_BYTES);
+    return true;
+}
+
+bool snowflake_key_new(Str pem, Str passphrase, SnowflakeKey **ret_key, Error *err)
+{
+    if (pem.size > PEM_BYTES_MAX)
+        return error_set(err, ERROR_LIMIT, "snowflake key: longer than %d bytes", PEM_BYTES_MAX);
+    BIO *bio = BIO_new_mem_buf(pem.data, (int)pem.size);
+    EVP_PKEY *pkey = bio == NULL || fault_here()
+                         ? NULL
+                         : PEM_read_bio_PrivateKey(bio, NULL, give_passphrase, &passphrase);
+    BIO_free(bio);
+    if (pkey == NULL)
+        return error_set(err, ERROR_ACCESS, "snowflake key: no private key in PEM that %s opens",
+                         passphrase.size > 0 ? "this passphrase" : "without a passphrase");
+    // OpenSSL owns the key; calloc, since it must outlive every arena of the driver's calls.
+    SnowflakeKey *key = fault_here() ? NULL : calloc(1, sizeof(*key));
+    if (key == NULL) {
+        EVP_PKEY_free(pkey);
+        return error_set(err, ERROR_LIMIT, "snowflake key: out of memory");
+    }
+    key->pkey = pkey;
+    if (EVP_PKEY_get_base_id(pkey) != EVP_PKEY_RSA || EVP_PKEY_get_bits(pkey) < RSA_BITS_MIN) {
+        snowflake_key_free(key);
+        return error_set(err, ERROR_ACCESS, "snowflake key: not RSA of %d bits or more",
+                         RSA_BITS_MIN);
+    }
+    if (!fill_fingerprint(key, err)) {
+        snowflake_key_free(key);
+        return false;
+    }
+    *ret_key = key;
+    return true;
+}
+
+void snowflake_key_free(SnowflakeKey *key)
+{
+    if (key == NULL)
+        return;
+    EVP_PKEY_free(key->pkey);
+    free(key);
+}
+
+const char *snowflake_key_fingerprint(const SnowflakeKey *key)
+{
+    return key->fingerprint;
+}
+
+static bool copy_upper(Str text, Arena *arena, Str *ret_copy, Error *err)
+{
+    char *upper = arena_alloc(arena, text.size + 1, err);
+    TRY(upper != NULL);
+    for (size_t i = 0; i < text.size; i++) {
+        const char c = text.data[i];
+        upper[i] = c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+    }
+    *ret_copy = (Str){upper, text.size};
+    return true;
+}
+
+bool snowflake_account_name(Str account, Arena *arena, Str *ret_name, Error *err)
+{
+    // "xy12345.eu-central-1.azure" -> XY12345; "org-account" stays; "xy12345-code.global" -> the
+    // part before the hyphen.
+    const size_t global = str_find(account, STR(".global"));
+    const size_t end = str_find_char(account, global < account.size ? '-' : '.');
+    return copy_upper(str_slice(account, 0, end), arena, ret_name, err);
+}
+
+// RFC 7515: base64 of RFC 4648 section 5 without padding.
+static bool append_base64url(Buf *out, Str bytes, Error *err)
+{
+    TRY(buf_reserve(out, bytes.size / 3 * 4 + 5, err));
+    unsigned char *at = (unsigned char *)out->data + out->size;
+    const int size = EVP_EncodeBlock(at, (const unsigned char *)bytes.data, (int)bytes.size);
+    for (int i = 0; i < size && at[i] != '='; i++) {
+        if (at[i] == '+')
+            at[i] = '-';
+        else if (at[i] == '/')
+            at[i] = '_';
+        out->size++;
+    }
+    return true;
+}
+
+static bool append_claims(const SnowflakeKey *key, Str account, Str user, int64_t now_us,
+                          int64_t life_us, Buf *token, Error *err)
+{
+    CLEANUP(buf_done) Buf subject = {0};
+    CLEANUP(buf_done) Buf claims = {0};
+    TRY(buf_printf(&subject, err, STR_FMT "." STR_FMT, STR_ARG(account), STR_ARG(user)));
+    TRY(buf_append(&claims, STR("{\"sub\":"), err) &&
+        json_write_str(buf_str(&subject), &claims, err));
+    TRY(buf_printf(&subject, err, ".%s", key->fingerprint));
+    TRY(buf_append(&claims, STR(",\"iss\":"), err) &&
+        json_write_str(buf_str(&subject), &claims, err));
+    TRY(buf_printf(&claims, err, ",\"iat\":%lld,\"exp\":%lld}", (long long)(now_us / 1000000),
+                   (long long)((now_us + life_us) / 1000000)));
+    TRY(append_base64url(token, STR("{\"alg\":\"RS256\",\"typ\":\"JWT\"}"), err));
+    TRY(buf_append_char(token, '.', err));
+    return append_base64url(token, buf_str(&claims), err);
+}
+
+static bool append_signature(const SnowflakeKey *key, Buf *token, Error *err)
+{
+    unsigned char signature[SIGNATURE_BYTES_MAX];
+    size_t size = sizeof(signature);
+    EVP_MD_CTX *context = fault_here() ? NULL : EVP_MD_CTX_new();
+    const bool ok = context != NULL &&
+                    EVP_DigestSignInit(context, NULL, EVP_sha256(), NULL, key->pkey) == 1 &&
+                    EVP_DigestSign(context, signature, &size, (const unsigned char *)token->data,
+                                   token->size) == 1;
+    EVP_MD_CTX_free(context);
+    if (!ok)
+        return error_set(err, ERROR_LIMIT, "snowflake key: cannot sign");
+    TRY(buf_append_char(token, '.', err));
+    return append_base64url(token, (Str){(const char *)signature, size}, err);
+}
+
+bool snowflake_jwt_make(const SnowflakeKey *key, Str account, Str user, int64_t now_us,
+                        int64_t life_us, Arena *arena, Str *ret_token, Error *err)
+{
+    CLEANUP(buf_done) Buf token = {0};
+    Str account_name = {0};
+    Str user_name = {0};
+    TRY(snowflake_account_name(account, arena, &account_name, err) &&
+        copy_upper(user, arena, &user_name, err));
+    TRY(append_claims(key, account_name, user_name, now_us, life_us, &token, err));
+    TRY(append_signature(key, &token, err));
+    return arena_copy_str(arena, buf_str(&token), ret_token, err);
+}

@@ -1,0 +1,25 @@
+// SnowflakeKey: the private key of a Snowflake user, and the tokens (JWT, RS256) that it signs.
+//
+// Snowflake knows the key by its fingerprint: SHA-256 over the DER of the public part. Nothing here
+// is ever logged: errors name neither key, passphrase nor token.
+#pragma once
+
+#include "base/arena.h"
+
+typedef struct SnowflakeKey SnowflakeKey;
+
+// From PEM: PKCS#8, encrypted ("ENCRYPTED PRIVATE KEY", with `passphrase`) or not, or PKCS#1.
+// ERROR_ACCESS for a wrong passphrase, anything but RSA, or less than 2048 bits.
+bool snowflake_key_new(Str pem, Str passphrase, SnowflakeKey **ret_key, Error *err) MUST_USE;
+void snowflake_key_free(SnowflakeKey *key); // NULL is fine
+
+// "SHA256:<base64>", as DESC USER shows it (RSA_PUBLIC_KEY_FP).
+const char *snowflake_key_fingerprint(const SnowflakeKey *key);
+
+// The name that a token knows an account by: upper case, without the region of a locator.
+bool snowflake_account_name(Str account, Arena *arena, Str *ret_name, Error *err) MUST_USE;
+
+// A token for `user` of `account`, valid from `now_us` for `life_us` (Snowflake takes an hour at
+// most).
+bool snowflake_jwt_make(const SnowflakeKey *key, Str account, Str user, int64_t now_us,
+                        int64_t life_us, Arena *arena, Str *ret_token, Error *err) MUST_USE;
