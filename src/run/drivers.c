@@ -1,6 +1,7 @@
 #include "run/drivers.h"
 
 #include "base/file.h"
+#include "run/stage.h"
 
 #include <string.h>
 
@@ -9,7 +10,8 @@
 enum { WAREHOUSE_SHARE_PERCENT = 20, NAMES_MAX = 16 };
 
 static const StoreDriver *const stores[] = {&store_local, &store_adls, &store_memory, NULL};
-static const WarehouseDriver *const warehouses[] = {&warehouse_duckdb, &warehouse_postgres, NULL};
+static const WarehouseDriver *const warehouses[] = {&warehouse_duckdb, &warehouse_postgres,
+                                                    &warehouse_snowflake, NULL};
 
 const StoreDriver *const *drivers_stores(void)
 {
@@ -70,10 +72,15 @@ bool job_open_warehouse(const Job *job, Env *env, Arena *arena, Findings *findin
     size_t count = 0;
     for (; warehouses[count] != NULL; count++) {
         names[count] = str_from(warehouses[count]->name);
-        if (str_equal(names[count], job->warehouse_driver))
-            return warehouse_open(
-                ret_warehouse, warehouses[count], job->warehouse_options, place, job->folder, env,
-                job->limits.memory_bytes / 100 * WAREHOUSE_SHARE_PERCENT, arena, findings, err);
+        if (!str_equal(names[count], job->warehouse_driver))
+            continue;
+        TRY(warehouse_open(
+            ret_warehouse, warehouses[count], job->warehouse_options, place, job->folder, env,
+            job->limits.memory_bytes / 100 * WAREHOUSE_SHARE_PERCENT, arena, findings, err));
+        yyjson_val *stage = json_get(job->warehouse_options, STR("stage"));
+        return ret_warehouse->driver->use_stage == NULL || stage == NULL ||
+               stage_open(job, stores, json_get(stage, STR("files")), env, arena, findings,
+                          ret_warehouse, err);
     }
     unknown_driver(job->warehouse_driver, names, count, place, "warehouse", findings);
     return true;

@@ -487,11 +487,15 @@ static void refuse_secrets(yyjson_val *root, Str path, Findings *findings)
     yyjson_val *landing = json_get(root, STR("landing"));
     yyjson_val *warehouse = json_get(root, STR("warehouse"));
     yyjson_val *lake = json_get(root, STR("lake"));
+    yyjson_val *staged = json_get(json_get(warehouse, STR("stage")), STR("files"));
     for (const StoreDriver *const *driver = drivers_stores(); *driver != NULL; driver++) {
         if (str_equal(json_str(json_get(landing, STR("store"))), str_from((*driver)->name)))
             refuse_of_fields((*driver)->fields, landing, path, STR("/landing"), findings);
         if (str_equal(json_str(json_get(lake, STR("store"))), str_from((*driver)->name)))
             refuse_of_fields((*driver)->fields, lake, path, STR("/lake"), findings);
+        if (str_equal(json_str(json_get(staged, STR("store"))), str_from((*driver)->name)))
+            refuse_of_fields((*driver)->fields, staged, path, STR("/warehouse/stage/files"),
+                             findings);
     }
     for (const WarehouseDriver *const *driver = drivers_warehouses(); *driver != NULL; driver++) {
         if (str_equal(json_str(json_get(warehouse, STR("driver"))), str_from((*driver)->name)))

@@ -29,5 +29,14 @@ void warehouse_close(Warehouse *warehouse)
 {
     if (warehouse->driver != NULL)
         warehouse->driver->close(warehouse->state);
+    if (warehouse->stage.close != NULL)
+        warehouse->stage.close(warehouse->stage.state);
     *warehouse = (Warehouse){0};
+}
+
+bool warehouse_use_stage(Warehouse *warehouse, const StageFiles *files, Error *err)
+{
+    assert(warehouse->stage.state == NULL);
+    warehouse->stage = *files;
+    return warehouse->driver->use_stage(warehouse->state, &warehouse->stage, err);
 }

@@ -8,6 +8,7 @@
 #include "base/field.h"
 #include "batch/batch.h"
 #include "warehouse/dialect.h"
+#include "warehouse/stage.h"
 
 typedef struct Warehouse Warehouse;
 
@@ -170,6 +171,10 @@ typedef struct WarehouseDriver {
     bool (*set_watermark)(void *state, Str job, Str mode, const TableSpec *table,
                           const Watermark *mark, uint64_t epoch, Error *err);
 
+    // For drivers with an option "stage", between open() and the first other call: `files` stay until
+    // close(). Otherwise NULL.
+    bool (*use_stage)(void *state, const StageFiles *files, Error *err);
+
     bool (*append_log)(void *state, const EtlLogRow *rows, size_t count, Error *err);
 
     // Any read-only SQL as text rows, for reports, status and tests: calls `visit` for each row
@@ -194,13 +199,17 @@ typedef struct WarehouseDriver {
 struct Warehouse {
     const WarehouseDriver *driver;
     void *state;
+    StageFiles stage; // closed with it
 };
 
 extern const WarehouseDriver warehouse_duckdb;
 extern const WarehouseDriver warehouse_postgres;
+extern const WarehouseDriver warehouse_snowflake;
 
 // Opens `driver` with the job file's "warehouse" object.
 bool warehouse_open(Warehouse *warehouse, const WarehouseDriver *driver, yyjson_val *options,
                     Str place, Str base_folder, Env *env, uint64_t memory_bytes, Arena *arena,
                     Findings *findings, Error *err) MUST_USE;
+// Hands the stage's files over, which are closed with the warehouse, also after a failure.
+bool warehouse_use_stage(Warehouse *warehouse, const StageFiles *files, Error *err) MUST_USE;
 void warehouse_close(Warehouse *warehouse); // for CLEANUP()

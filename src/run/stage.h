@@ -1,0 +1,12 @@
+// Stage: the store behind a warehouse's stage, as the files that its driver is handed. So warehouse
+// and store never meet.
+#pragma once
+
+#include "run/job.h"
+#include "store/store.h"
+#include "warehouse/warehouse.h"
+
+// Opens what `files` ({"store": "adls", ...}) names among `stores` and hands it to the warehouse,
+// which closes it.
+bool stage_open(const Job *job, const StoreDriver *const *stores, yyjson_val *files, Env *env,
+                Arena *arena, Findings *findings, Warehouse *warehouse, Error *err) MUST_USE;

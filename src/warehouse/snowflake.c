@@ -1,0 +1,378 @@
+// The Snowflake driver: statements over the SQL API, rows by way of an external stage.
+#include "warehouse/snowflake_state.h"
+
+#include "base/time.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+// clang-format off
+static const char *const auths[] = {"keypair", "oauth", "pat", NULL};
+
+static const Field stage_fields[] = {
+    {"name",  FIELD_STR(SnowflakeStage, name),   .required = true, .help = "the external stage, as SQL names it: CTM.LAND"},
+    {"files", FIELD_JSON(SnowflakeStage, files), .required = true, .help = "the store behind it, as landing names one: {\"store\": \"adls\", ...}"},
+    {0},
+};
+static const Field snowflake_fields[] = {
+    {"account",       FIELD_STR(SnowflakeWarehouse, options.account),      .required = true, .help = "account identifier: ORGANISATION-ACCOUNT"},
+    {"url",           FIELD_STR(SnowflakeWarehouse, options.url),          .help = "where the account answers, if not at <account>.snowflakecomputing.com (private link)"},
+    {"user",          FIELD_STR(SnowflakeWarehouse, options.user),         .required = true, .help = "user that pawl logs in as"},
+    {"auth",          FIELD_CHOICE(SnowflakeWarehouse, auth, auths),       .fallback = "keypair", .help = "key pair, OAuth token or programmatic access token"},
+    {"private_key",   FIELD_SECRET(SnowflakeWarehouse, private_key),       .help = "PEM (PKCS#8, encrypted or not): \"${file:...}\""},
+    {"private_key_2", FIELD_SECRET(SnowflakeWarehouse, private_key_2),     .help = "the other key while they are being rotated"},
+    {"passphrase",    FIELD_SECRET(SnowflakeWarehouse, options.passphrase), .help = "of encrypted keys"},
+    {"token",         FIELD_SECRET(SnowflakeWarehouse, options.token),     .help = "for auth oauth and pat"},
+    {"database",      FIELD_STR(SnowflakeWarehouse, options.database),     .required = true, .help = "database of all tables"},
+    {"schema",        FIELD_STR(SnowflakeWarehouse, options.schema),       .fallback = "PAWL", .help = "where the ledger, ETL_LOG and PIPELINE_HEALTH live"},
+    {"warehouse",     FIELD_STR(SnowflakeWarehouse, options.warehouse),    .required = true, .help = "virtual warehouse that runs the loads"},
+    {"role",          FIELD_STR(SnowflakeWarehouse, options.role),         .required = true, .help = "role that pawl acts as"},
+    {"stage",         FIELD_STRUCT(SnowflakeWarehouse, stage, stage_fields), .help = "external stage that loads come from"},
+    {"statement_timeout", FIELD_DURATION(SnowflakeWarehouse, options.statement_timeout_us), .fallback = "PT1H", .help = "longest time one statement may take"},
+    {"lock_timeout",  FIELD_DURATION(SnowflakeWarehouse, lock_timeout_us), .fallback = "PT10M", .help = "how long to wait for a table that another load holds"},
+    {"ca_file",       FIELD_STR(SnowflakeWarehouse, options.ca_file),      .help = "certificates to trust instead of the system's"},
+    {0},
+};
+// clang-format on
+
+// --- texts
+
+bool snowflake_name(Buf *out, Str name, Error *err)
+{
+    const size_t start = out->size;
+    TRY(sql_name(out, name, err));
+    for (size_t i = start; i < out->size; i++) {
+        if (out->data[i] >= 'a' && out->data[i] <= 'z')
+            out->data[i] = (char)(out->data[i] - 'a' + 'A');
+    }
+    return true;
+}
+
+bool snowflake_table(Buf *out, const TableSpec *table, const char *suffix, Error *err)
+{
+    TRY(snowflake_name(out, table->schema, err));
+    TRY(buf_append_char(out, '.', err));
+    TRY(snowflake_name(out, table->name, err));
+    out->size--; // the suffix belongs within the quotes
+    return buf_printf(out, err, "%s\"", suffix);
+}
+
+bool snowflake_literal(Buf *out, Str text, Error *err)
+{
+    TRY(buf_append_char(out, '\'', err));
+    for (size_t i = 0; i < text.size; i++) {
+        const char c = text.data[i];
+        if (c == '\'' || c == '\\')
+            TRY(buf_append_char(out, c == '\'' ? '\'' : '\\', err));
+        TRY(buf_append_char(out, c, err));
+    }
+    return buf_append_char(out, '\'', err);
+}
+
+bool snowflake_literal_time(Buf *out, int64_t us, Error *err)
+{
+    const Civil at = civil_from_us(us);
+    return buf_printf(out, err, "'%04d-%02d-%02d %02d:%02d:%02d.%06d +00:00'::TIMESTAMP_TZ",
+                      at.year, at.month, at.day, at.hour, at.minute, at.second,
+                      (int)at.microsecond);
+}
+
+void snowflake_type_name(const Column *column, char *text, size_t room)
+{
+    const char *name = "";
+    switch (column->type) {
+    case COLUMN_STRING:
+        name = "VARCHAR";
+        break;
+    case COLUMN_INT64:
+        name = "NUMBER(19,0)";
+        break;
+    case COLUMN_DOUBLE:
+        name = "FLOAT";
+        break;
+    case COLUMN_DECIMAL:
+        (void)snprintf(text, room, "NUMBER(%d,%d)", column->precision, column->scale);
+        return;
+    case COLUMN_BOOLEAN:
+        name = "BOOLEAN";
+        break;
+    case COLUMN_TIMESTAMP:
+        name = "TIMESTAMP_TZ(6)";
+        break;
+    case COLUMN_DATE:
+        name = "DATE";
+        break;
+    case COLUMN_JSON:
+        name = "VARIANT";
+        break;
+    case COLUMN_KEY:
+        name = "BINARY(16)";
+        break;
+    }
+    (void)snprintf(text, room, "%s", name);
+}
+
+bool snowflake_own(SnowflakeWarehouse *db, Buf *out, const char *text, Error *err)
+{
+    for (const char *c = text; *c != '\0'; c++) {
+        if (*c == '@')
+            TRY(snowflake_name(out, db->options.schema, err) && buf_append_char(out, '.', err));
+        else if (*c == '^')
+            TRY(snowflake_literal(out, db->load.id, err));
+        else
+            TRY(buf_append_char(out, *c, err));
+    }
+    return true;
+}
+
+// --- opening
+
+static bool open_texts(SnowflakeWarehouse *db, Str base_folder, Error *err)
+{
+    SnowflakeOptions *options = &db->options;
+    options->auth = (SnowflakeAuth)db->auth;
+    options->private_keys[0] = db->private_key;
+    options->private_keys[1] = db->private_key_2;
+    if (options->url.size == 0)
+        TRY(arena_printf(db->lasting, &options->url, err,
+                         "https://" STR_FMT ".snowflakecomputing.com", STR_ARG(options->account)));
+    if (options->ca_file.size > 0 && options->ca_file.data[0] != '/')
+        TRY(arena_printf(db->lasting, &options->ca_file, err, STR_FMT "/" STR_FMT,
+                         STR_ARG(base_folder), STR_ARG(options->ca_file)));
+    // A stage's name stands in SQL as it is.
+    for (size_t i = 0; i < db->stage.name.size; i++) {
+        const char c = db->stage.name.data[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              c == '_' || c == '$' || c == '.'))
+            return error_set(err, ERROR_JOB, "stage: '" STR_FMT "' is no name such as CTM.LAND",
+                             STR_ARG(db->stage.name));
+    }
+    return true;
+}
+
+static bool snowflake_open(void *state, Env *env, Str base_folder, uint64_t memory_bytes,
+                           Error *err)
+{
+    SnowflakeWarehouse *db = state;
+    db->env = env;
+    db->memory_bytes = memory_bytes;
+    db->lasting = arena_new(SNOWFLAKE_SCRATCH_BYTES_MAX, err);
+    TRY(db->lasting != NULL);
+    db->loading = arena_new(SNOWFLAKE_SCRATCH_BYTES_MAX, err);
+    TRY(db->loading != NULL);
+    db->scratch = arena_new(SNOWFLAKE_SCRATCH_BYTES_MAX, err);
+    TRY(db->scratch != NULL);
+    db->tag = STR("pawl");
+    return open_texts(db, base_folder, err);
+}
+
+static void snowflake_close(void *state)
+{
+    SnowflakeWarehouse *db = state;
+    if (db->load.spec != NULL)
+        snowflake_load_abort(db);
+    snowflake_api_free(db->api);
+    arena_free(db->scratch);
+    arena_free(db->loading);
+    arena_free(db->lasting);
+    db->api = NULL;
+    db->scratch = NULL;
+    db->loading = NULL;
+    db->lasting = NULL;
+}
+
+static bool snowflake_use_stage(void *state, const StageFiles *files, Error *err)
+{
+    (void)err;
+    SnowflakeWarehouse *db = state;
+    db->files = files;
+    return true;
+}
+
+// There is no connection: every statement stands for itself.
+static bool snowflake_idle(void *state, Error *err)
+{
+    (void)state;
+    (void)err;
+    return true;
+}
+
+bool snowflake_begin_call(SnowflakeWarehouse *db, Error *err)
+{
+    arena_reset(db->scratch);
+    return db->api != NULL || snowflake_api_new(&db->options, db->env, &db->api, err);
+}
+
+// --- statements
+
+bool snowflake_query(SnowflakeWarehouse *db, const Buf *sql, SnowflakeVisit *visit, void *visitor,
+                     Error *err)
+{
+    const SnowflakeStatement statement = {.sql = buf_str(sql), .count = 1, .tag = db->tag};
+    CLEANUP(arena_freep) Arena *arena = arena_new(SNOWFLAKE_SCRATCH_BYTES_MAX, err);
+    TRY(arena != NULL);
+    SnowflakeResult result = {0};
+    TRY(snowflake_run(db->api, &statement, arena, &result, err));
+    return visit == NULL || snowflake_rows(db->api, &result, visit, visitor, err);
+}
+
+void snowflake_batch_done(SnowflakeBatch *batch)
+{
+    buf_done(&batch->sql);
+}
+
+bool snowflake_batch_end(SnowflakeBatch *batch, Error *err)
+{
+    batch->count++;
+    return buf_append(&batch->sql, STR(";\n"), err);
+}
+
+bool snowflake_batch_run(SnowflakeWarehouse *db, const SnowflakeBatch *batch, bool light,
+                         SnowflakeResult *ret_result, Error *err)
+{
+    if (batch->count == 0)
+        return true;
+    const SnowflakeStatement statement = {
+        .sql = buf_str(&batch->sql), .count = batch->count, .light = light, .tag = db->tag};
+    return snowflake_run(db->api, &statement, db->scratch, ret_result, err);
+}
+
+// --- queries by hand, and of the reports
+
+// A cell as the other warehouses write it.
+static bool show_cell(SnowflakeType type, Str cell, Arena *arena, Str *ret_text, Error *err)
+{
+    int64_t us = 0;
+    int64_t day = 0;
+    char text[UUID_TEXT_BYTES + 1];
+    unsigned char bytes[KEY_BYTES];
+    *ret_text = cell;
+    if (cell.data == NULL)
+        return true;
+    if (type == SNOWFLAKE_DATE && str_to_int64(cell, &day)) {
+        char date[TIME_TEXT_BYTES];
+        date_format((int32_t)day, date);
+        return arena_copy_str(arena, str_from(date), ret_text, err);
+    }
+    // A key is the UUID that it is elsewhere.
+    if (type == SNOWFLAKE_BINARY && hex_decode(cell, bytes, KEY_BYTES)) {
+        uuid_format(bytes, text);
+        return arena_copy_str(arena, str_from(text), ret_text, err);
+    }
+    if (type != SNOWFLAKE_TIMESTAMP || !snowflake_time_us(cell, &us))
+        return true;
+    const Civil at = civil_from_us(us);
+    char fraction[16] = "";
+    if (at.microsecond != 0) {
+        int size = snprintf(fraction, sizeof(fraction), ".%06d", (int)at.microsecond);
+        while (fraction[size - 1] == '0')
+            fraction[--size] = '\0';
+    }
+    return arena_printf(arena, ret_text, err, "%04d-%02d-%02d %02d:%02d:%02d%s+00", at.year,
+                        at.month, at.day, at.hour, at.minute, at.second, fraction);
+}
+
+typedef struct Showing {
+    const SnowflakeResult *result;
+    bool (*visit)(void *visitor, const Str *cells, size_t columns);
+    void *visitor;
+    Arena *arena;
+} Showing;
+
+static bool show_row(void *visitor, const Str *cells, size_t count, Error *err)
+{
+    Showing *showing = visitor;
+    arena_reset(showing->arena);
+    Str *shown = arena_alloc_array(showing->arena, count + 1, sizeof(*shown), err);
+    TRY(shown != NULL);
+    for (size_t i = 0; i < count; i++)
+        TRY(show_cell(showing->result->columns[i].type, cells[i], showing->arena, &shown[i], err));
+    return showing->visit(showing->visitor, shown, count);
+}
+
+// Only what begins like a query: Snowflake runs one statement for a request, so nothing can follow
+// it, and none of these can change anything.
+static bool is_query(Str sql)
+{
+    static const char *const words[] = {"SELECT", "WITH",    "SHOW", "DESCRIBE",
+                                        "DESC",   "EXPLAIN", "FROM"};
+    sql = str_trim(sql);
+    size_t size = 0;
+    while (size < sql.size && ((sql.data[size] | 0x20) >= 'a' && (sql.data[size] | 0x20) <= 'z'))
+        size++;
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (str_equal_ignoring_case(str_slice(sql, 0, size), str_from(words[i])))
+            return true;
+    }
+    return false;
+}
+
+static bool snowflake_query_text(void *state, Str sql,
+                                 bool (*visit)(void *visitor, const Str *cells, size_t columns),
+                                 void *visitor, Error *err)
+{
+    SnowflakeWarehouse *db = state;
+    TRY(snowflake_begin_call(db, err));
+    if (!is_query(sql))
+        return error_set(err, ERROR_JOB, "only queries are run here: SELECT, WITH, SHOW, DESCRIBE");
+    const SnowflakeStatement statement = {.sql = sql, .count = 1, .tag = db->tag};
+    SnowflakeResult result = {0};
+    TRY(snowflake_run(db->api, &statement, db->scratch, &result, err));
+    CLEANUP(arena_freep) Arena *arena = arena_new(SNOWFLAKE_SCRATCH_BYTES_MAX, err);
+    TRY(arena != NULL);
+    Showing showing = {&result, visit, visitor, arena};
+    return snowflake_rows(db->api, &result, show_row, &showing, err);
+}
+
+// Several statements as one transaction of one request. DDL among them commits what is before it.
+static bool snowflake_execute(void *state, const char *what, const Str *statements, size_t count,
+                              int64_t *ret_changed, Error *err)
+{
+    SnowflakeWarehouse *db = state;
+    TRY(snowflake_begin_call(db, err));
+    CLEANUP(snowflake_batch_done) SnowflakeBatch batch = {0};
+    TRY(buf_append(&batch.sql, STR("BEGIN"), err) && snowflake_batch_end(&batch, err));
+    for (size_t i = 0; i < count; i++)
+        TRY(buf_append(&batch.sql, statements[i], err) && snowflake_batch_end(&batch, err));
+    TRY(buf_append(&batch.sql, STR("COMMIT"), err) && snowflake_batch_end(&batch, err));
+    kill_point("execute, %s", what);
+    SnowflakeResult result = {0};
+    TRY(snowflake_batch_run(db, &batch, false, &result, err));
+    kill_point("executed, %s", what);
+    for (size_t i = 0; ret_changed != NULL && i < count; i++) {
+        SnowflakeResult child = {0};
+        TRY(snowflake_child(db->api, &result, i + 1, db->scratch, &child, err) &&
+            snowflake_changed(&child, &ret_changed[i], err));
+    }
+    return true;
+}
+
+const WarehouseDriver warehouse_snowflake = {
+    .name = "snowflake",
+    .summary = "Snowflake, over its SQL API and an external stage",
+    .fields = snowflake_fields,
+    .state_size = sizeof(SnowflakeWarehouse),
+    .open = snowflake_open,
+    .close = snowflake_close,
+    .idle = snowflake_idle,
+    .prepare = snowflake_prepare,
+    .create_views = snowflake_create_views,
+    .promote = snowflake_promote,
+    .load_begin = snowflake_load_begin,
+    .load_match = snowflake_load_match,
+    .load_write = snowflake_load_write,
+    .load_write_quarantine = snowflake_load_write_quarantine,
+    .load_mark_deleted = snowflake_load_mark_deleted,
+    .load_commit = snowflake_load_commit,
+    .load_abort = snowflake_load_abort,
+    .window_keys = snowflake_window_keys,
+    .read_watermarks = snowflake_read_watermarks,
+    .read_slices = snowflake_read_slices,
+    .has_load = snowflake_has_load,
+    .set_watermark = snowflake_set_watermark,
+    .use_stage = snowflake_use_stage,
+    .append_log = snowflake_append_log,
+    .query = snowflake_query_text,
+    .dialect = &sql_dialect_snowflake,
+    .execute = snowflake_execute,
+};

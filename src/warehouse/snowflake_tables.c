@@ -1,0 +1,358 @@
+// DDL: the ledger, the tables of the contracts, and views. None of it wakes a warehouse.
+#include "warehouse/snowflake_state.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+enum { TYPE_BYTES = 64, TABLES_A_REQUEST = 16 };
+
+// As the other warehouses have them (sql.c), with Snowflake's types. PAWL_STATE only grows: rows
+// are inserted, never updated, since an UPDATE would lock the micro-partitions of other jobs' rows;
+// the newest counts. TABLE_VERSION is the count of loads that the table had seen (its __PAWL
+// table).
+static const char *const ledger[] = {
+    "CREATE TABLE IF NOT EXISTS @\"PAWL_LOAD\" (\"RUN_ID\" VARCHAR, \"STREAM\" VARCHAR,"
+    " \"LOAD_ORDINAL\" NUMBER(19,0), \"LOAD_ID\" VARCHAR, \"JOB\" VARCHAR, \"MODE\" VARCHAR,"
+    " \"TARGET\" VARCHAR, \"CHECKSUM\" VARCHAR, \"EPOCH\" NUMBER(19,0),"
+    " \"ROWS_INSERTED\" NUMBER(19,0), \"ROWS_UPDATED\" NUMBER(19,0),"
+    " \"ROWS_UNCHANGED\" NUMBER(19,0), \"ROWS_DELETED\" NUMBER(19,0),"
+    " \"ROWS_QUARANTINED\" NUMBER(19,0), \"LOADED_AT\" TIMESTAMP_TZ(6),"
+    " \"TABLE_VERSION\" NUMBER(19,0))",
+    "CREATE TABLE IF NOT EXISTS @\"PAWL_SLICE\" (\"TARGET\" VARCHAR, \"STREAM\" VARCHAR,"
+    " \"PARTITION_KEY\" VARCHAR, \"WINDOW_FROM\" TIMESTAMP_TZ(6), \"WINDOW_TO\" TIMESTAMP_TZ(6),"
+    " \"FETCHED_AT\" TIMESTAMP_TZ(6), \"TOTAL_ROWS\" NUMBER(19,0), \"LANDED_ROWS\" NUMBER(19,0),"
+    " \"SKIPPED\" BOOLEAN, \"LOAD_ID\" VARCHAR, \"LOADED_AT\" TIMESTAMP_TZ(6))",
+    "CREATE TABLE IF NOT EXISTS @\"PAWL_STATE\" (\"KIND\" VARCHAR, \"JOB\" VARCHAR,"
+    " \"MODE\" VARCHAR, \"TARGET\" VARCHAR, \"STREAM\" VARCHAR, \"PARTITION_KEY\" VARCHAR,"
+    " \"EPOCH\" NUMBER(19,0), \"WATERMARK\" TIMESTAMP_TZ(6), \"UPDATED_AT\" TIMESTAMP_TZ(6),"
+    " \"SEQUENCE\" NUMBER(19,0))",
+    "CREATE TABLE IF NOT EXISTS @\"ETL_LOG\" (\"RUN_ID\" VARCHAR, \"JOB\" VARCHAR,"
+    " \"MODE\" VARCHAR, \"STAGE\" VARCHAR, \"STREAM\" VARCHAR, \"PARTITION_KEY\" VARCHAR,"
+    " \"SLICE_ORDINAL\" NUMBER(19,0), \"LOAD_ORDINAL\" NUMBER(19,0), \"STATUS\" VARCHAR,"
+    " \"ROWS_IN\" NUMBER(19,0), \"ROWS_LANDED\" NUMBER(19,0), \"ROWS_INSERTED\" NUMBER(19,0),"
+    " \"ROWS_UPDATED\" NUMBER(19,0), \"ROWS_UNCHANGED\" NUMBER(19,0),"
+    " \"ROWS_DELETED\" NUMBER(19,0), \"ROWS_QUARANTINED\" NUMBER(19,0),"
+    " \"ROWS_OVERFLOWED\" NUMBER(19,0), \"BYTES\" NUMBER(19,0), \"REQUESTS\" NUMBER(19,0),"
+    " \"ATTEMPTS\" NUMBER(19,0), \"WAIT_US\" NUMBER(19,0), \"STARTED_AT\" TIMESTAMP_TZ(6),"
+    " \"DURATION_US\" NUMBER(19,0), \"ERROR\" VARIANT, \"LOGGED_AT\" TIMESTAMP_TZ(6))",
+    // The watermarks that stand: the greatest since each was last set by hand.
+    "CREATE OR REPLACE VIEW @\"PAWL_WATERMARK\" AS SELECT \"JOB\", \"TARGET\", \"STREAM\","
+    " \"PARTITION_KEY\", MAX(\"WATERMARK\") AS \"WATERMARK\" FROM (SELECT s.*, MAX(CASE WHEN"
+    " \"KIND\" = 'rewind' THEN \"SEQUENCE\" ELSE 0 END) OVER (PARTITION BY \"JOB\", \"TARGET\","
+    " \"STREAM\", \"PARTITION_KEY\") AS \"REWOUND\" FROM @\"PAWL_STATE\" AS s"
+    " WHERE \"KIND\" IN ('watermark', 'rewind')) AS m WHERE \"SEQUENCE\" >= \"REWOUND\""
+    " GROUP BY \"JOB\", \"TARGET\", \"STREAM\", \"PARTITION_KEY\"",
+    "CREATE OR REPLACE VIEW @\"PIPELINE_HEALTH\" AS"
+    " WITH loads AS (SELECT job, stream, target, MAX(loaded_at) AS last_loaded_at"
+    " FROM @\"PAWL_LOAD\" GROUP BY job, stream, target),"
+    " marks AS (SELECT job, stream, target, MIN(watermark) AS fresh_until,"
+    " COUNT(*) AS partitions FROM @\"PAWL_WATERMARK\" GROUP BY job, stream, target),"
+    " runs AS (SELECT job, run_id, mode, status, started_at,"
+    " ROW_NUMBER() OVER (PARTITION BY job ORDER BY started_at DESC, logged_at DESC) AS age"
+    " FROM @\"ETL_LOG\" WHERE stage = 'run'),"
+    " rates AS (SELECT job, COUNT(*) AS runs_90d,"
+    " SUM(CASE WHEN status = 'ok' THEN 1 ELSE 0 END) AS runs_ok_90d"
+    " FROM runs WHERE started_at > DATEADD('day', -90, CURRENT_TIMESTAMP()) GROUP BY job)"
+    " SELECT COALESCE(loads.job, marks.job) AS job, COALESCE(loads.stream, marks.stream) AS stream,"
+    " COALESCE(loads.target, marks.target) AS target, marks.partitions, marks.fresh_until,"
+    " DATEDIFF('minute', marks.fresh_until, CURRENT_TIMESTAMP()) AS minutes_behind,"
+    " loads.last_loaded_at, rates.runs_90d, rates.runs_ok_90d,"
+    " CAST(100.0 * rates.runs_ok_90d / rates.runs_90d AS NUMBER(5,2)) AS success_percent_90d,"
+    " last_run.run_id AS last_run_id, last_run.mode AS last_run_mode,"
+    " last_run.status AS last_run_status, last_run.started_at AS last_run_started_at"
+    " FROM loads FULL OUTER JOIN marks ON marks.job = loads.job AND marks.stream = loads.stream"
+    " AND marks.target = loads.target"
+    " LEFT JOIN rates ON rates.job = COALESCE(loads.job, marks.job)"
+    " LEFT JOIN runs AS last_run ON last_run.job = COALESCE(loads.job, marks.job)"
+    " AND last_run.age = 1",
+};
+enum { LEDGER_STATEMENTS = sizeof(ledger) / sizeof(ledger[0]) };
+
+static bool append_column(Buf *out, const Column *column, Error *err)
+{
+    char type[TYPE_BYTES];
+    snowflake_type_name(column, type, sizeof(type));
+    TRY(snowflake_name(out, column->name, err) && buf_printf(out, err, " %s", type));
+    if (column->comment.size == 0)
+        return true;
+    return buf_append(out, STR(" COMMENT "), err) && snowflake_literal(out, column->comment, err);
+}
+
+static bool append_table(SnowflakeBatch *batch, const TableSpec *table, const char *suffix,
+                         const Column *columns, size_t count, size_t driver_count, Error *err)
+{
+    Buf *sql = &batch->sql;
+    TRY(buf_append(sql, STR("CREATE TABLE IF NOT EXISTS "), err) &&
+        snowflake_table(sql, table, suffix, err) && buf_append(sql, STR(" ("), err));
+    for (size_t i = 0; i < count + driver_count; i++) {
+        TRY(append_column(sql, i < count ? &columns[i] : &sql_driver_columns[i - count], err));
+        TRY(buf_append(sql, i + 1 < count + driver_count ? STR(", ") : STR(")"), err));
+    }
+    return snowflake_batch_end(batch, err);
+}
+
+// The tables, and one row for each that a load takes hold of first: who changes it, alone, may go
+// on. It is a table of its own, so that loads of other tables are not held up.
+static bool append_tables(SnowflakeBatch *batch, const TableSpec *table, Error *err)
+{
+    TRY(append_table(batch, table, "", table->columns, table->column_count, SQL_DRIVER_COLUMNS,
+                     err));
+    if (table->quarantine_count > 0)
+        TRY(append_table(batch, table, "__QUARANTINE", table->quarantine_columns,
+                         table->quarantine_count, SQL_DRIVER_COLUMNS - 1, err));
+    TRY(buf_append(&batch->sql, STR("CREATE TABLE IF NOT EXISTS "), err) &&
+        snowflake_table(&batch->sql, table, "__PAWL", err) &&
+        buf_append(&batch->sql,
+                   STR(" AS SELECT 0::NUMBER(19,0) AS \"VERSION\", ''::VARCHAR AS \"HOLDER\","
+                       " CURRENT_TIMESTAMP()::TIMESTAMP_TZ(6) AS \"UPDATED_AT\""),
+                   err));
+    return snowflake_batch_end(batch, err);
+}
+
+// --- columns that stand
+
+typedef struct Standing {
+    const TableSpec *table;
+    const SnowflakeResult *result; // of SHOW COLUMNS
+    Arena *arena;
+    bool *there; // [column_count + SQL_DRIVER_COLUMNS]
+} Standing;
+
+static const Column *column_at(const TableSpec *table, size_t i)
+{
+    return i < table->column_count ? &table->columns[i]
+                                   : &sql_driver_columns[i - table->column_count];
+}
+
+// What SHOW COLUMNS calls the type.
+static const char *kind_of(ColumnType type)
+{
+    switch (type) {
+    case COLUMN_STRING:
+        return "TEXT";
+    case COLUMN_INT64:
+    case COLUMN_DECIMAL:
+        return "FIXED";
+    case COLUMN_DOUBLE:
+        return "REAL";
+    case COLUMN_BOOLEAN:
+        return "BOOLEAN";
+    case COLUMN_TIMESTAMP:
+        return "TIMESTAMP_TZ";
+    case COLUMN_DATE:
+        return "DATE";
+    case COLUMN_JSON:
+        return "VARIANT";
+    case COLUMN_KEY:
+        return "BINARY";
+    }
+    return "";
+}
+
+// {"type":"FIXED","precision":19,"scale":0,...}
+static bool check_type(const Standing *standing, const Column *column, Str shown, Error *err)
+{
+    yyjson_doc *doc = NULL;
+    char wanted[TYPE_BYTES];
+    TRY(json_parse(shown, "SHOW COLUMNS", standing->arena, &doc, err));
+    yyjson_val *type = yyjson_doc_get_root(doc);
+    const Str kind = json_str(json_get(type, STR("type")));
+    const bool fixed = str_equal(kind, STR("FIXED"));
+    const int precision = column->type == COLUMN_INT64 ? 19 : column->precision;
+    if (str_equal(kind, str_from(kind_of(column->type))) &&
+        (!fixed || (yyjson_get_int(json_get(type, STR("precision"))) == precision &&
+                    yyjson_get_int(json_get(type, STR("scale"))) == column->scale)))
+        return true;
+    snowflake_type_name(column, wanted, sizeof(wanted));
+    return error_set(err, ERROR_JOB,
+                     "table " STR_FMT "." STR_FMT ": its column '" STR_FMT "' is " STR_FMT
+                     ", the contract says %s",
+                     STR_ARG(standing->table->schema), STR_ARG(standing->table->name),
+                     STR_ARG(column->name), STR_ARG(shown), wanted);
+}
+
+static bool note_column(void *visitor, const Str *cells, size_t count, Error *err)
+{
+    Standing *standing = visitor;
+    const TableSpec *table = standing->table;
+    Str name = {0};
+    Str type = {0};
+    for (size_t c = 0; c < count; c++) {
+        if (str_equal(standing->result->columns[c].name, STR("column_name")))
+            name = cells[c];
+        else if (str_equal(standing->result->columns[c].name, STR("data_type")))
+            type = cells[c];
+    }
+    for (size_t i = 0; i < table->column_count + SQL_DRIVER_COLUMNS; i++) {
+        if (!str_equal_ignoring_case(column_at(table, i)->name, name))
+            continue;
+        TRY(check_type(standing, column_at(table, i), type, err));
+        standing->there[i] = true;
+    }
+    return true;
+}
+
+static bool append_missing(SnowflakeBatch *batch, const Standing *standing, Error *err)
+{
+    const TableSpec *table = standing->table;
+    for (size_t i = 0; i < table->column_count + SQL_DRIVER_COLUMNS; i++) {
+        if (standing->there[i])
+            continue;
+        const Column *column = column_at(table, i);
+        if (!table->evolve)
+            return error_set(err, ERROR_JOB,
+                             "table " STR_FMT "." STR_FMT ": it stands without column '" STR_FMT
+                             "' of the contract, whose evolution adds none",
+                             STR_ARG(table->schema), STR_ARG(table->name), STR_ARG(column->name));
+        TRY(buf_append(&batch->sql, STR("ALTER TABLE "), err) &&
+            snowflake_table(&batch->sql, table, "", err) &&
+            buf_append(&batch->sql, STR(" ADD COLUMN IF NOT EXISTS "), err) &&
+            append_column(&batch->sql, column, err) && snowflake_batch_end(batch, err));
+    }
+    return true;
+}
+
+// Creates up to TABLES_A_REQUEST tables in one request, and looks what columns they have.
+static bool prepare_some(SnowflakeWarehouse *db, const TableSpec *tables, size_t count, Error *err)
+{
+    CLEANUP(snowflake_batch_done) SnowflakeBatch batch = {0};
+    for (size_t i = 0; i < count; i++)
+        TRY(append_tables(&batch, &tables[i], err));
+    const size_t created = batch.count;
+    for (size_t i = 0; i < count; i++) {
+        TRY(buf_append(&batch.sql, STR("SHOW COLUMNS IN TABLE "), err) &&
+            snowflake_table(&batch.sql, &tables[i], "", err) && snowflake_batch_end(&batch, err));
+    }
+    SnowflakeResult result = {0};
+    TRY(snowflake_batch_run(db, &batch, true, &result, err));
+    CLEANUP(snowflake_batch_done) SnowflakeBatch missing = {0};
+    for (size_t i = 0; i < count; i++) {
+        SnowflakeResult columns = {0};
+        TRY(snowflake_child(db->api, &result, created + i, db->scratch, &columns, err));
+        Standing standing = {.table = &tables[i], .result = &columns, .arena = db->scratch};
+        standing.there = arena_alloc_array(db->scratch, tables[i].column_count + SQL_DRIVER_COLUMNS,
+                                           sizeof(bool), err);
+        TRY(standing.there != NULL);
+        TRY(snowflake_rows(db->api, &columns, note_column, &standing, err));
+        TRY(append_missing(&missing, &standing, err));
+    }
+    return snowflake_batch_run(db, &missing, true, &result, err);
+}
+
+bool snowflake_prepare(void *state, const TableSpec *tables, size_t count, Error *err)
+{
+    SnowflakeWarehouse *db = state;
+    TRY(snowflake_begin_call(db, err));
+    kill_point("warehouse prepare");
+    CLEANUP(snowflake_batch_done) SnowflakeBatch batch = {0};
+    for (size_t i = 0; i < LEDGER_STATEMENTS; i++)
+        TRY(snowflake_own(db, &batch.sql, ledger[i], err) && snowflake_batch_end(&batch, err));
+    SnowflakeResult result = {0};
+    TRY(snowflake_batch_run(db, &batch, true, &result, err));
+    for (size_t i = 0; i < count; i += TABLES_A_REQUEST)
+        TRY(prepare_some(db, tables + i,
+                         count - i < TABLES_A_REQUEST ? count - i : TABLES_A_REQUEST, err));
+    kill_point("warehouse prepared");
+    return true;
+}
+
+// --- views
+
+// Views name their tables without a schema: Snowflake looks them up in the view's own. Each text is
+// tried first under another name's shadow (EXPLAIN), since DDL cannot be rolled back: a text that
+// does not fit takes none of its fellows along.
+bool snowflake_create_views(void *state, const ViewSpec *views, size_t count, Error *err)
+{
+    SnowflakeWarehouse *db = state;
+    TRY(snowflake_begin_call(db, err));
+    const Str own_schema = db->options.schema;
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < count; i++) {
+            CLEANUP(snowflake_batch_done) SnowflakeBatch batch = {0};
+            TRY(buf_append(&batch.sql,
+                           pass == 0 ? STR("EXPLAIN USING TEXT ") : STR("CREATE OR REPLACE VIEW "),
+                           err));
+            if (pass == 1)
+                TRY(snowflake_name(&batch.sql, views[i].schema, err) &&
+                    buf_append_char(&batch.sql, '.', err) &&
+                    snowflake_name(&batch.sql, views[i].name, err) &&
+                    buf_append(&batch.sql, STR(" AS "), err));
+            TRY(buf_append(&batch.sql, views[i].select, err) && snowflake_batch_end(&batch, err));
+            CLEANUP(buf_done) Buf schema = {0};
+            TRY(snowflake_name(&schema, views[i].schema, err));
+            db->options.schema = str_slice(buf_str(&schema), 1, schema.size - 2);
+            SnowflakeResult result = {0};
+            const bool ok = snowflake_batch_run(db, &batch, true, &result, err);
+            db->options.schema = own_schema;
+            if (!ok)
+                return error_context(err, "view " STR_FMT "." STR_FMT, STR_ARG(views[i].schema),
+                                     STR_ARG(views[i].name));
+        }
+    }
+    return true;
+}
+
+// --- a path of _overflow becomes a column
+
+// ["a"]["b"] for "/a/b", as a path behind a VARIANT.
+static bool append_path(Buf *out, Str path, Error *err)
+{
+    Str rest = str_slice(path, 1, path.size);
+    while (rest.data != NULL) {
+        const Str part = str_split_next(&rest, '/');
+        CLEANUP(buf_done) Buf name = {0};
+        for (size_t i = 0; i < part.size; i++) {
+            const bool escaped = part.data[i] == '~' && i + 1 < part.size;
+            const char c = !escaped ? part.data[i] : part.data[i + 1] == '1' ? '/' : '~';
+            TRY(buf_append_char(&name, c, err));
+            i += escaped ? 1 : 0;
+        }
+        TRY(buf_append_char(out, '[', err) && snowflake_literal(out, buf_str(&name), err) &&
+            buf_append_char(out, ']', err));
+    }
+    return true;
+}
+
+// TRY_CAST() takes text only, so everything but JSON goes by its text.
+static bool append_cast(Buf *out, const Column *column, Str path, Error *err)
+{
+    char type[TYPE_BYTES];
+    snowflake_type_name(column, type, sizeof(type));
+    if (column->type == COLUMN_JSON)
+        return buf_append(out, STR("\"_OVERFLOW\""), err) && append_path(out, path, err);
+    return buf_append(out, STR("TRY_CAST(\"_OVERFLOW\""), err) && append_path(out, path, err) &&
+           buf_printf(out, err, "::VARCHAR AS %s)", type);
+}
+
+bool snowflake_promote(void *state, const TableSpec *table, const Column *column, Str path,
+                       int64_t *ret_rows, Error *err)
+{
+    SnowflakeWarehouse *db = state;
+    assert(db->load.spec == NULL);
+    if (path.size < 2 || path.data[0] != '/' ||
+        str_find_char(str_slice(path, 1, path.size), '/') + 1 < path.size)
+        return error_set(err, ERROR_JOB,
+                         "'" STR_FMT "' is no path such as /foo: deeper ones stay in _overflow"
+                         " here (OBJECT_DELETE takes members of the top level only)",
+                         STR_ARG(path));
+    TRY(snowflake_begin_call(db, err));
+    CLEANUP(snowflake_batch_done) SnowflakeBatch add = {0};
+    TRY(buf_append(&add.sql, STR("ALTER TABLE "), err) &&
+        snowflake_table(&add.sql, table, "", err) &&
+        buf_append(&add.sql, STR(" ADD COLUMN IF NOT EXISTS "), err) &&
+        append_column(&add.sql, column, err) && snowflake_batch_end(&add, err));
+    SnowflakeResult result = {0};
+    TRY(snowflake_batch_run(db, &add, true, &result, err));
+    CLEANUP(snowflake_batch_done) SnowflakeBatch update = {0};
+    Buf *sql = &update.sql;
+    TRY(buf_append(sql, STR("UPDATE "), err) && snowflake_table(sql, table, "", err) &&
+        buf_append(sql, STR(" SET "), err) && snowflake_name(sql, column->name, err) &&
+        buf_append(sql, STR(" = "), err) && append_cast(sql, column, path, err) &&
+        buf_append(sql, STR(", \"_OVERFLOW\" = NULLIF(OBJECT_DELETE(\"_OVERFLOW\", "), err) &&
+        snowflake_literal(sql, str_slice(path, 1, path.size), err) &&
+        buf_append(sql, STR("), OBJECT_CONSTRUCT()) WHERE \"_OVERFLOW\" IS NOT NULL AND "), err) &&
+        append_cast(sql, column, path, err) && buf_append(sql, STR(" IS NOT NULL"), err) &&
+        snowflake_batch_end(&update, err));
+    TRY(snowflake_batch_run(db, &update, false, &result, err));
+    return snowflake_changed(&result, ret_rows, err);
+}

@@ -1,0 +1,331 @@
+"""What Snowflake does with SQL, on DuckDB by way of fakesnow: the part of the fixture that knows no HTTP.
+
+fakesnow translates; here is what it lacks or has otherwise than Snowflake: transactions that DDL commits, MERGE by DuckDB's own
+(fakesnow's fails inside a transaction) that refuses a source with two rows for one target row, COPY INTO and queries of staged
+Parquet files, a VARIANT that stays a string until PARSE_JSON has read it, key constraints that nobody enforces.
+"""
+import datetime, decimal, json, os, re, warnings
+
+warnings.filterwarnings("ignore")
+import duckdb, pyarrow as pa, pyarrow.parquet as pq
+import logging
+
+logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
+import fakesnow.instance, fakesnow.conn, fakesnow.fakes, fakesnow.transforms  # noqa: F401, E402  (fakes ties the two)
+import snowflake.connector.errors  # noqa: E402
+import sqlglot  # noqa: E402
+from sqlglot import exp  # noqa: E402
+
+# fakesnow sums text by way of DOUBLE; NUMBERs stay exact in Snowflake, and we sum nothing else.
+fakesnow.transforms.numeric_agg_implicit_cast = lambda expression: expression
+
+
+class SqlError(Exception):
+    def __init__(self, code, state, message):
+        super().__init__(message)
+        self.code, self.state, self.message = code, state, message
+
+
+def split_statements(text):
+    """Statements parted by ';' outside of strings, names and comments."""
+    pattern = r"'(?:[^'\\]|\\.|'')*'|\"(?:[^\"]|\"\")*\"|\$\$.*?\$\$|--[^\n]*|/\*.*?\*/|;|[^;'\"$/-]+|."
+    parts, now = [], ""
+    for token in re.findall(pattern, text, re.DOTALL):
+        if token == ";":
+            parts.append(now)
+            now = ""
+        elif not token.startswith(("--", "/*")):
+            now += token
+    parts.append(now)
+    return [part.strip() for part in parts if part.strip()]
+
+
+DDL = re.compile(r"(CREATE|DROP|ALTER\s+(?!SESSION)|COMMENT|GRANT|REVOKE|TRUNCATE)\b", re.IGNORECASE)
+SESSION = re.compile(r"ALTER\s+SESSION\s+SET\s+(\w+)\s*=\s*(\S+)", re.IGNORECASE)
+SESSION_SETTINGS = {"LOCK_TIMEOUT", "ERROR_ON_NONDETERMINISTIC_MERGE", "TIMEZONE", "QUERY_TAG"}
+STAGED = re.compile(r"@((?:\"[^\"]+\"|\w+)(?:\.(?:\"[^\"]+\"|\w+))*)/([^\s()']+)")
+
+
+def bare(name):
+    return [quoted.replace('""', '"') or plain.upper() for quoted, plain in re.findall(r'"((?:[^"]|"")+)"|(\w+)', name)]
+
+
+class Database:
+    """An account's databases, and the folder that its external stage stands for."""
+
+    def __init__(self, stage_folder):
+        self.fake = fakesnow.instance.FakeSnow()
+        self.stage_folder = stage_folder
+        self.connections = {}
+        self.loaded_files = set()
+        self.version = 0
+
+    def connect(self, database, schema):
+        key = (database, schema)
+        if key not in self.connections:
+            self.connections[key] = self.fake.connect(database, schema)
+            if database.upper().startswith("RIG_") and schema.upper() != "SHOP":  # what the shared suite works on
+                self.connect(database, "SHOP")
+        return self.connections[key]
+
+
+class Session:
+    """One request to the SQL API: its transaction ends with it."""
+
+    def __init__(self, base, database, schema):
+        self.base = base
+        self.connection = base.connect(database, schema or "PUBLIC")
+        self.duck = self.connection._duck_conn
+        self.database, self.schema = database, schema
+        self.in_transaction = False
+        self.settings = {}
+
+    def close(self):
+        if self.in_transaction:
+            self.duck.execute("ROLLBACK")
+            self.in_transaction = False
+
+    def execute(self, sql):
+        """A pyarrow table."""
+        try:
+            return self._execute(sql)
+        except snowflake.connector.errors.Error as e:
+            # The code of a name that is not there is 2003 wherever fakesnow says "binder error".
+            code, state = f"{e.errno or 0:06d}", e.sqlstate or "XX000"
+            if code == "002043":
+                code, state = "000904", "42000"
+            raise SqlError(code, state, "SQL compilation error: " + str(e.raw_msg or e.msg)) from None
+        except duckdb.ConversionException as e:
+            raise SqlError("100038", "22018", str(e).split("\n")[0]) from None
+        except (duckdb.BinderException, duckdb.ParserException, duckdb.CatalogException) as e:
+            raise SqlError("000904", "42000", "SQL compilation error: " + str(e).split("\n")[0]) from None
+        except duckdb.Error as e:
+            raise SqlError("100132", "P0000", str(e).split("\n")[0]) from None
+
+    def _execute(self, sql):
+        word = sql.split(None, 1)[0].upper()
+        if word in ("BEGIN", "START"):
+            if not self.in_transaction:  # within one a BEGIN says nothing
+                self.duck.execute("BEGIN")
+                self.in_transaction = True
+            return done()
+        if word in ("COMMIT", "ROLLBACK"):
+            if self.in_transaction:
+                self.duck.execute(word)
+                self.in_transaction = False
+            return done()
+        if setting := SESSION.match(sql):
+            if setting[1].upper() not in SESSION_SETTINGS:
+                raise SqlError("001007", "22023", f"invalid session parameter {setting[1]}")
+            self.settings[setting[1].upper()] = setting[2]
+            return done()
+        if DDL.match(sql) and self.in_transaction:  # DDL commits what is open
+            self.duck.execute("COMMIT")
+            self.in_transaction = False
+        if word == "COPY":
+            return self.copy(sql)
+        sql = self.staged(sql)
+        if word == "MERGE":
+            return self.merge(sql)
+        return self.fakesnow(sql)
+
+    # Types that fakesnow does not take, and functions of Snowflake that it lacks.
+    @staticmethod
+    def plain(sql):
+        sql = re.sub(r"\b(BINARY|TIMESTAMP_TZ|TIMESTAMP_NTZ|TIMESTAMP_LTZ)\s*\(\d+\)", r"\1", sql)
+        sql = re.sub(r"TRY_PARSE_JSON\(([^()]+?), 'd'\)", r"TRY_PARSE_JSON(\1)", sql)
+        sql = re.sub(r"TO_TIMESTAMP_TZ\(((?:[^()]|\([^()]*\))+), 6\)", r"MAKE_TIMESTAMPTZ((\1)::BIGINT)", sql)
+        return sql
+
+    def fakesnow(self, sql):
+        sql = self.plain(sql)
+        if re.match(r"SHOW\s+COLUMNS\s+IN\s+TABLE", sql, re.IGNORECASE):
+            return self.show_columns(sql)
+        if explained := re.match(r"EXPLAIN\s+USING\s+TEXT\s+(.*)$", sql, re.IGNORECASE | re.DOTALL):
+            self.connection.cursor().execute(f"SELECT * FROM ({explained[1]}) LIMIT 0")
+            return pa.table({"content": ["GlobalStats:"]})
+        if re.match(r"CREATE\s+(OR\s+REPLACE\s+)?(TRANSIENT\s+)?TABLE", sql, re.IGNORECASE):
+            sql = re.sub(r"\s+DATA_RETENTION_TIME_IN_DAYS\s*=\s*\d+", "", sql)
+        cursor = self.connection.cursor()
+        cursor.execute(sql)
+        table = cursor._arrow_table
+        return table if table is not None else done()
+
+    def show_columns(self, sql):
+        parts = bare(sql.split(None, 4)[4])
+        schema, name = parts[-2:]
+        rows = self.duck.execute(
+            "SELECT table_name, schema_name, column_name, data_type, coalesce(comment, '') FROM duckdb_columns()"
+            " WHERE upper(database_name) = ? AND upper(schema_name) = upper(?) AND upper(table_name) = upper(?)"
+            " ORDER BY column_index", [self.database.upper(), schema, name]).fetchall()
+        if not rows:
+            raise SqlError("002003", "42S02", f"SQL compilation error: Table '{schema}.{name}' does not exist or not"
+                           " authorized.")
+        names = ["table_name", "schema_name", "column_name", "data_type", "comment"]
+        rows = [(*row[:3], shown_type(row[3]), row[4]) for row in rows]
+        return pa.table({n: [row[i] for row in rows] for i, n in enumerate(names)})
+
+    # ---- staged files
+
+    def path_of(self, stage, path):
+        full = os.path.normpath(os.path.join(self.base.stage_folder, path))
+        if not full.startswith(os.path.normpath(self.base.stage_folder)):
+            raise SqlError("091016", "22000", "a path outside of the stage")
+        return full
+
+    def staged(self, sql):
+        """FROM @stage/file, $1:"NAME" -> a view of the file."""
+        if "@" not in sql:
+            return sql
+
+        def view(match):
+            path = self.path_of(match[1], match[2])
+            if not os.path.exists(path):
+                raise SqlError("091016", "22000", f"Remote file '{match[2]}' was not found.")
+            self.base.version += 1
+            name = f"_STAGED_{self.base.version}"
+            self.duck.execute(f"CREATE TEMP VIEW {name} AS SELECT * FROM read_parquet('{path}')")
+            return name
+
+        return re.sub(r"\$1:(\"[^\"]+\")", r"\1", STAGED.sub(view, sql))
+
+    def copy(self, sql):
+        match = re.match(r"COPY\s+INTO\s+((?:\"(?:[^\"]|\"\")+\"\.?)+)\s+FROM\s+@([\w.\"]+)/(\S*)\s+FILES\s*=\s*\(([^)]*)\)(.*)$", sql,
+                         re.IGNORECASE | re.DOTALL)
+        if not match:
+            raise SqlError("001003", "42000", "the fixture does not know this COPY: " + sql[:200])
+        table, stage, folder, files, options = match.groups()
+        options = options.upper().replace(" ", "")
+        if "MATCH_BY_COLUMN_NAME=CASE_SENSITIVE" not in options or "TYPE=PARQUET" not in options:
+            raise SqlError("001003", "42000", "the fixture loads Parquet by column name only")
+        schema, name = bare(table)[-2:]
+        columns = {c: t for c, t in self.duck.execute(
+            "SELECT column_name, data_type FROM duckdb_columns() WHERE upper(database_name) = ? AND schema_name = ?"
+            " AND table_name = ?", [self.database.upper(), schema, name]).fetchall()}
+        if not columns:
+            raise SqlError("002003", "42S02", f"Table '{schema}.{name}' does not exist or not authorized.")
+        rows = []
+        for file in re.findall(r"'([^']*)'", files):
+            rows.append(self.copy_file(table, columns, stage, folder.rstrip("/") + "/" + file, options))
+        names = ["file", "status", "rows_parsed", "rows_loaded", "errors_seen"]
+        return pa.table({n: [row[i] for row in rows] for i, n in enumerate(names)})
+
+    def copy_file(self, table, columns, stage, file, options):
+        path = self.path_of(stage, file)
+        if not os.path.exists(path):
+            raise SqlError("091016", "22000", f"Remote file '{file}' was not found.")
+        # The load history knows a file by its content, for as long as the table stands.
+        oid = self.duck.execute("SELECT table_oid FROM duckdb_tables() WHERE upper(database_name) = ? AND table_name = ?",
+                                [self.database.upper(), bare(table)[-1]]).fetchone()
+        key = (table, oid, file, os.stat(path).st_mtime_ns)
+        if key in self.base.loaded_files and "FORCE=TRUE" not in options:
+            return file, "SKIPPED", 0, 0, 0
+        wanted, exprs = [], []
+        for field in pq.read_schema(path):
+            if field.name not in columns:
+                continue
+            quoted = '"' + field.name.replace('"', '""') + '"'
+            wanted.append(quoted)
+            exprs.append(self.as_loaded(field, quoted, columns[field.name], options))
+        self.duck.execute(f"INSERT INTO {table} ({', '.join(wanted)}) SELECT {', '.join(exprs)} FROM read_parquet('{path}')")
+        count = self.duck.fetchone()[0]
+        self.base.loaded_files.add(key)
+        return file, "LOADED", count, count, 0
+
+    @staticmethod
+    def as_loaded(field, quoted, type_, options):
+        if pa.types.is_timestamp(field.type) and "USE_LOGICAL_TYPE=TRUE" not in options:
+            return f"epoch_us({quoted})"  # a number: whatever the column is, it is not that
+        if pa.types.is_binary(field.type) and "BINARY_AS_TEXT=FALSE" not in options:
+            return f"CAST({quoted} AS VARCHAR)"
+        if type_ == "JSON":  # a string lands as a VARIANT string, whatever it holds
+            return f"CAST(to_json({quoted}) AS JSON)"
+        return quoted
+
+    # ---- merge
+
+    def merge(self, sql):
+        tree = sqlglot.parse_one(self.plain(sql), read="snowflake")
+        tree = self.connection.cursor()._transform(tree, None)
+        target, source, on = tree.this, tree.args["using"], tree.args["on"]
+        doubled = (f"SELECT 1 FROM (SELECT {target.alias_or_name}.rowid AS r FROM {target.sql('duckdb')} JOIN"
+                   f" {source.sql('duckdb')} ON {on.sql('duckdb')}) GROUP BY r HAVING count(*) > 1 LIMIT 1")
+        clauses = tree.args["whens"].expressions
+        updates = any(when.args.get("matched") and not isinstance(when.args["then"], exp.Insert) for when in clauses)
+        if updates and self.duck.execute(doubled).fetchone():
+            raise SqlError("100090", "42P18", "Duplicate row detected during DML action Row Values: ['..']")
+        counts = {"INSERT": 0, "UPDATE": 0, "DELETE": 0}
+        for (action,) in self.duck.execute(tree.sql("duckdb") + " RETURNING merge_action").fetchall():
+            counts[action] += 1
+        names = {"INSERT": "inserted", "UPDATE": "updated", "DELETE": "deleted"}
+        return pa.table({f"number of rows {names[k]}": [v] for k, v in counts.items()})
+
+
+def shown_type(duck):
+    """A type as SHOW COLUMNS shows it."""
+    if match := re.match(r"DECIMAL\((\d+),(\d+)\)", duck):
+        return json.dumps({"type": "FIXED", "precision": int(match[1]), "scale": int(match[2]), "nullable": True})
+    names = {"VARCHAR": "TEXT", "DOUBLE": "REAL", "JSON": "VARIANT", "BLOB": "BINARY", "TIMESTAMP WITH TIME ZONE":
+             "TIMESTAMP_TZ", "BIGINT": "FIXED"}
+    return json.dumps({"type": names.get(duck, duck), "nullable": True})
+
+
+def done():
+    return pa.table({"status": ["Statement executed successfully."]})
+
+
+# ---- results as the SQL API shows them
+
+def type_of(field):
+    t = field.type
+    if isinstance(t, pa.ExtensionType) or "json" in str(t).lower():
+        return {"type": "variant"}
+    if pa.types.is_decimal(t):
+        return {"type": "fixed", "precision": t.precision, "scale": t.scale}
+    if pa.types.is_integer(t):
+        return {"type": "fixed", "precision": 38, "scale": 0}
+    if pa.types.is_floating(t):
+        return {"type": "real"}
+    if pa.types.is_boolean(t):
+        return {"type": "boolean"}
+    if pa.types.is_date(t):
+        return {"type": "date"}
+    if pa.types.is_timestamp(t):
+        return {"type": "timestamp_tz" if t.tz else "timestamp_ntz", "scale": 9}
+    if pa.types.is_binary(t) or pa.types.is_large_binary(t) or pa.types.is_fixed_size_binary(t):
+        return {"type": "binary"}
+    return {"type": "text"}
+
+
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+
+
+def cell(value, kind):
+    if value is None:
+        return None
+    if kind == "boolean":
+        return "true" if value else "false"
+    if kind == "date":
+        return str((value - datetime.date(1970, 1, 1)).days)
+    if kind.startswith("timestamp"):
+        if value.tzinfo is None:
+            value = value.replace(tzinfo=datetime.timezone.utc)
+        span = value - EPOCH
+        micros = (span.days * 86400 + span.seconds) * 1000000 + span.microseconds
+        sign, micros = ("-", -micros) if micros < 0 else ("", micros)
+        text = f"{sign}{micros // 1000000}.{micros % 1000000:06d}000"
+        return text + " 1440" if kind == "timestamp_tz" else text
+    if kind == "binary":
+        return bytes(value).hex().upper()
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, decimal.Decimal):
+        return format(value, "f")
+    return str(value)
+
+
+def as_rows(table):
+    """rowType and data of a pyarrow table."""
+    types = [{"name": f.name, "nullable": True, **type_of(f)} for f in table.schema]
+    columns = [[cell(v, t["type"]) for v in column.to_pylist()] for column, t in zip(table.columns, types)]
+    return types, [list(row) for row in zip(*columns)]
