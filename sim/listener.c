@@ -208,12 +208,14 @@ static enum MHD_Result send_answer(Exchange *exchange)
 static enum MHD_Result answer_request(Exchange *exchange, const char *method)
 {
     Service *service = exchange->listener->service;
-    const Request request = {.method = str_from(method),
-                             .target = exchange->target,
-                             .host = header_of(exchange->connection, "Host"),
-                             .authorization = header_of(exchange->connection, "Authorization"),
-                             .body = buf_str(&exchange->request_body),
-                             .to_stranger = exchange->to_stranger};
+    const Request request = {
+        .method = str_from(method),
+        .target = exchange->target,
+        .host = header_of(exchange->connection, "Host"),
+        .is_secure = str_equal(header_of(exchange->connection, "X-Forwarded-Proto"), STR("https")),
+        .authorization = header_of(exchange->connection, "Authorization"),
+        .body = buf_str(&exchange->request_body),
+        .to_stranger = exchange->to_stranger};
     if (exchange->answered) // and held back since
         return send_answer(exchange);
     const int64_t delay_us = exchange->waited ? 0 : service_delay_us(service, &request);

@@ -453,7 +453,8 @@ bool service_answer(Service *service, const Request *request, Answer *answer, Er
     answer->trouble = (Trouble){.kind = TROUBLE_NONE};
     buf_clear(&answer->body);
     TRY(query_parse(request->target, answer->arena, &visit.query, err));
-    TRY(arena_printf(answer->arena, &visit.origin, err, "http://" STR_FMT, STR_ARG(request->host)));
+    TRY(arena_printf(answer->arena, &visit.origin, err, "%s://" STR_FMT,
+                     request->is_secure ? "https" : "http", STR_ARG(request->host)));
     const bool ok = answer_by_path(&visit, err);
     if (is_control(&visit.query) && !request->to_stranger)
         return ok;

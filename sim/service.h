@@ -46,6 +46,7 @@ typedef struct Service {
 typedef struct Request {
     Str method, target; // "GET", "/api/v1/accounts?page=2"
     Str host, authorization;
+    bool is_secure; // it came by https, to a proxy that says so
     Str body;
     bool to_stranger; // came in at the other origin
 } Request;

@@ -148,7 +148,8 @@ class World(Site):
             if self.sim.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError("the simulator did not start: " + (self.folder / "sim.log").read_text())
             select_wait()
-        self.url = f"http://127.0.0.1:{port_file.read_text().strip()}"
+        self.port = port_file.read_text().strip()
+        self.url = f"http://127.0.0.1:{self.port}"
         self.write_job(streams, job or {})
 
     def write_job(self, streams, changes):
