@@ -61,7 +61,8 @@ static bool append_path(Buf *sql, Str path, Error *err)
             TRY(buf_append_char(&name, c, err));
             i += escaped ? 1 : 0;
         }
-        TRY((steps == 0 || buf_append_char(sql, ',', err)) && pg_literal(sql, buf_str(&name), err));
+        TRY((steps == 0 || buf_append_char(sql, ',', err)) &&
+            sql_literal(&sql_dialect_postgres, sql, buf_str(&name), err));
     }
     return buf_append(sql, STR("]"), err);
 }
