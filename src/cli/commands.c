@@ -59,6 +59,21 @@ const Command commands[] = {
       {"rewrite", NULL, "write rows again although their content is the same: the contract reads them anew"},
       OPTION_ENV, OPTION_STATE, {NULL, NULL, NULL}},
      "  pawl replay jobs/ctm.json --from 2026-03-14", cli_replay},
+    {"audit", "JOB --table TABLE", "compare any table with the API: missing, doubled, stale and vanished rows, with ids",
+     "TABLE is schema.table in the job's warehouse, whoever fills it (pawl, or an Airbyte, Fivetran, dlt or Singer feed), or a\n"
+     ".csv file. Reads only, unless --repair. Exit status 3: it differs.",
+     1, 1,
+     {{"table", "TABLE", "schema.table, or a file that ends in .csv"},
+      {"stream", "NAME", "which stream is in it (default: the one whose target or name fits)"},
+      {"from", "DAY", "first day"}, {"to", "DAY", "last day (default yesterday)"},
+      {"account", "VALUE", "only this value of the outermost partition field"},
+      {"key", "COLUMNS", "the table's columns of the key, with commas"},
+      {"map", "PAIRS", "COLUMN=NAME of a contract column or a /path, with commas, where the guess is wrong"},
+      {"out", "FILE", "the rows that differ, .csv or .json"},
+      {"repair", NULL, "insert what is missing and update what is stale"},
+      OPTION_ENV, OPTION_STATE, OPTION_CONNECT, {NULL, NULL, NULL}},
+     "  pawl audit jobs/ctm.json --table airbyte.calls --from 2026-03-01 --to 2026-03-31 --out differences.csv\n"
+     "  pawl audit jobs/ctm.json --table export.csv --stream calls --key account,call_id", cli_audit},
     {"forget", "JOB --phone|--email|--id VALUE", "erase a person from landed pages and the warehouse, and keep the person out",
      "Records that are about the person (\"person\" in the contracts) go as a whole, from every landed page, table and\n"
      "quarantine; no later run or replay brings them back. The receipt says what is gone and what still waits for the\n"

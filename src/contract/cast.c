@@ -299,6 +299,11 @@ static Fit cast_time(const Caster *caster, const ColumnPlan *plan, yyjson_val *v
         cell->resolution_us = plan->formats[i].resolution_us;
         return FIT_YES;
     }
+    int64_t us = 0;
+    if (caster->of_table && unsafe_yyjson_is_str(value) && table_time_parse(text, &us)) {
+        cell->integer = plan->type == COLUMN_DATE ? zone_date_at(NULL, us) : us;
+        return FIT_YES;
+    }
     return FIT_NO;
 }
 

@@ -22,6 +22,7 @@ typedef struct Caster {
     const Zone *zone; // of timestamps that name none
     const Sourced *sources;
     const Contract *contract;
+    bool of_table; // times may be as databases write them
 } Caster;
 
 // *ret_fit says whether `ret_cell` holds the value; an empty string is null to every type but

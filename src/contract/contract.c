@@ -276,6 +276,18 @@ const Column *contract_quarantine_columns(size_t *ret_count)
     return quarantine_columns;
 }
 
+bool contract_column_path(const Contract *contract, size_t column, size_t index, Str *ret_path)
+{
+    for (size_t i = 0; i < contract->plan_count; i++) {
+        const ColumnPlan *plan = &contract->plans[i];
+        if (plan->index != column || index >= plan->source_count)
+            continue;
+        *ret_path = contract->sources[plan->sources[index]].path;
+        return true;
+    }
+    return false;
+}
+
 const ContractInfo *contract_info(const Contract *contract)
 {
     return &contract->info;

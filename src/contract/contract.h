@@ -45,6 +45,9 @@ typedef struct ContractInfo {
 } ContractInfo;
 const ContractInfo *contract_info(const Contract *contract);
 
+// Path number `index` (from 0) that column `column` is read from; false when it has not as many.
+bool contract_column_path(const Contract *contract, size_t column, size_t index, Str *ret_path);
+
 // The JSON Schema of a contract file (draft 2020-12), as schemas/contract.schema.json holds it.
 bool contract_write_schema(Buf *out, Error *err) MUST_USE;
 
@@ -83,6 +86,14 @@ void shaper_freep(Shaper **shaper); // for CLEANUP()
 
 // From now on: slices of another account have another zone.
 void shaper_set_zone(Shaper *shaper, const Zone *zone);
+
+// Records made of a table's rows: times may also be written as databases write them
+// ("2026-03-05 10:20:30.5+00"; without a zone they are UTC). `hashes` = false: the rows hold not
+// all that their source had, so that _row_hash is unknown: zero, and different from any other.
+void shaper_set_table(Shaper *shaper, bool hashes);
+
+// Such a time, or an ISO one.
+bool table_time_parse(Str text, int64_t *ret_us);
 
 // Makes "privacy": "hash" an HMAC-SHA-256 under `key`; without it a plain SHA-256, which anybody
 // can try all telephone numbers against. The same key must be used for ever: joins and _row_hash

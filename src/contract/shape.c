@@ -19,6 +19,7 @@ struct Shaper {
     Buf key;
     Buf overflow;
     Hasher hasher;
+    bool no_hashes;
     size_t page_rows_max; // records of the largest page so far
     ShapeCounts counts;
 };
@@ -84,6 +85,12 @@ void shaper_freep(Shaper **shaper)
 void shaper_set_zone(Shaper *shaper, const Zone *zone)
 {
     shaper->caster.zone = zone;
+}
+
+void shaper_set_table(Shaper *shaper, bool hashes)
+{
+    shaper->caster.of_table = true;
+    shaper->no_hashes = !hashes;
 }
 
 void shaper_set_privacy_key(Shaper *shaper, Str key)
@@ -303,7 +310,7 @@ static bool set_system(Shaper *shaper, int64_t fetched_us, Error *err)
     // Text and notes together tell any two records apart.
     Buf *out = &shaper->record.text.out;
     TRY(record_write_notes(&shaper->record, out, err));
-    const Key128 hash = hash_text(shaper, buf_str(out));
+    const Key128 hash = shaper->no_hashes ? (Key128){0} : hash_text(shaper, buf_str(out));
     TRY(batch_set_key(shaper->rows, first + SYSTEM_ROW_KEY, &key, err));
     TRY(batch_set_key(shaper->rows, first + SYSTEM_ROW_HASH, &hash, err));
     return batch_set_int64(shaper->rows, first + SYSTEM_FETCHED_AT, fetched_us, err);

@@ -9,11 +9,37 @@ static const char *const snowflake_remains[] = {
     "Time Travel for DATA_RETENTION_TIME_IN_DAYS of the table", "Fail-safe for 7 days after that",
     "clones, shares and copies of the external stage's files", NULL};
 
+static bool duckdb_json_text(Buf *out, Str expression, Str pointer, Error *err)
+{
+    return buf_printf(out, err, "json_extract_string(CAST(" STR_FMT " AS JSON), '" STR_FMT "')",
+                      STR_ARG(expression), STR_ARG(pointer));
+}
+
+static bool postgres_json_text(Buf *out, Str expression, Str pointer, Error *err)
+{
+    TRY(buf_printf(out, err, "jsonb_extract_path_text(CAST(" STR_FMT " AS JSONB)",
+                   STR_ARG(expression)));
+    for (Str rest = str_slice(pointer, 1, pointer.size); rest.data != NULL;)
+        TRY(buf_printf(out, err, ", '" STR_FMT "'", STR_ARG(str_split_next(&rest, '/'))));
+    return buf_append_char(out, ')', err);
+}
+
+static bool snowflake_json_text(Buf *out, Str expression, Str pointer, Error *err)
+{
+    TRY(buf_printf(out, err, "CAST(GET_PATH(" STR_FMT ", '", STR_ARG(expression)));
+    Str rest = str_slice(pointer, 1, pointer.size);
+    for (bool first = true; rest.data != NULL; first = false)
+        TRY(buf_printf(out, err, "%s" STR_FMT, first ? "" : ".",
+                       STR_ARG(str_split_next(&rest, '/'))));
+    return buf_append(out, STR("') AS VARCHAR)"), err);
+}
+
 const SqlDialect sql_dialect_duckdb = {
     .text_type = "VARCHAR",
     .key_before = "CAST('",
     .key_after = "' AS UUID)",
     .only_digits = "regexp_replace(%s, '[^0-9]', '', 'g')",
+    .json_text = duckdb_json_text,
     .remains = duckdb_remains,
 };
 const SqlDialect sql_dialect_postgres = {
@@ -21,6 +47,7 @@ const SqlDialect sql_dialect_postgres = {
     .key_before = "CAST('",
     .key_after = "' AS UUID)",
     .only_digits = "regexp_replace(%s, '[^0-9]', '', 'g')",
+    .json_text = postgres_json_text,
     .remains = postgres_remains,
 };
 const SqlDialect sql_dialect_snowflake = {
@@ -31,6 +58,7 @@ const SqlDialect sql_dialect_snowflake = {
     .backslash_escapes = true,
     .upper_names = true,
     .only_digits = "REGEXP_REPLACE(%s, '[^0-9]', '')",
+    .json_text = snowflake_json_text,
     .remains = snowflake_remains,
 };
 

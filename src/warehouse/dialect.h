@@ -9,10 +9,13 @@ typedef struct SqlDialect {
     const char *text_type;  // what anything can be cast to
     const char *key_before; // a _row_key as a literal: these two around it,
     const char *key_after;
-    bool key_is_hex;            // and as plain digits, not as a UUID
-    bool backslash_escapes;     // within '...'
-    bool upper_names;           // names without quotes mean upper-case ones
-    const char *only_digits;    // an expression with %s in it: its digits
+    bool key_is_hex;         // and as plain digits, not as a UUID
+    bool backslash_escapes;  // within '...'
+    bool upper_names;        // names without quotes mean upper-case ones
+    const char *only_digits; // an expression with %s in it: its digits
+    // Appends the text of what lies at a JSON pointer of steps without special characters in a JSON
+    // expression.
+    bool (*json_text)(Buf *out, Str expression, Str pointer, Error *err);
     const char *const *remains; // what the system keeps of erased rows by itself; ends with NULL
 } SqlDialect;
 

@@ -1,0 +1,248 @@
+#include "run/audit_repair.h"
+
+#include "batch/cells.h"
+#include "warehouse/sql.h"
+
+enum { FIRST_STATEMENTS = 16 };
+
+static bool add(AuditRepair *repair, const Buf *sql, Error *err)
+{
+    if (repair->count == repair->room) {
+        const size_t room = repair->room == 0 ? FIRST_STATEMENTS : 2 * repair->room;
+        Str *statements = arena_alloc_array(repair->arena, room, sizeof(Str), err);
+        TRY(statements != NULL);
+        if (repair->count > 0)
+            memcpy(statements, repair->statements, repair->count * sizeof(Str));
+        repair->statements = statements;
+        repair->room = room;
+    }
+    TRY(arena_copy_str(repair->arena, buf_str(sql), &repair->statements[repair->count], err));
+    repair->count++;
+    return true;
+}
+
+static bool is_number(const ForeignColumn *column)
+{
+    static const char *const types[] = {"INT",  "NUMERIC", "DECIMAL", "DOUBLE",
+                                        "REAL", "FLOAT",   "NUMBER"};
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        if (str_find(column->type, str_from(types[i])) < column->type.size)
+            return true;
+    }
+    return false;
+}
+
+// The API's value as the column takes it: a text, which every system casts; a time in a column of
+// numbers as seconds.
+static bool append_value(const AuditRepair *repair, const ForeignColumn *column,
+                         const ShapedBatch *batch, size_t row, Buf *sql, Error *err)
+{
+    const Column *columns = repair->foreign->stream->table.columns;
+    const struct ArrowArray *child = batch->array.children[column->column];
+    const SqlDialect *dialect = repair->foreign->warehouse->driver->dialect;
+    CLEANUP(buf_done) Buf text = {0};
+    int64_t us = 0;
+    if (cell_is_null(child, row))
+        return buf_append(sql, STR("NULL"), err);
+    if (columns[column->column].type == COLUMN_TIMESTAMP && is_number(column)) {
+        (void)!cell_time(&columns[column->column], child, row, &us);
+        return buf_printf(sql, err, "%lld", (long long)(us / 1000000));
+    }
+    TRY(cell_write(&columns[column->column], child, row, &text, err));
+    return sql_literal(dialect, sql, text.size == 0 ? STR("") : buf_str(&text), err);
+}
+
+// Columns that hold one column of the contract; what lies inside a JSON column cannot be put there.
+static bool is_writable(const Foreign *foreign, const ForeignColumn *column)
+{
+    return column->path.size > 0 && column->column < foreign->stream->table.column_count;
+}
+
+// Of a new row the object that a JSON column holds, as far as the contract's columns know it.
+static bool append_object(const AuditRepair *repair, const ForeignColumn *column,
+                          const ShapedBatch *batch, size_t row, Buf *sql, bool *ret_any, Error *err)
+{
+    const TableSpec *table = &repair->foreign->stream->table;
+    CLEANUP(buf_done) Buf object = {0};
+    *ret_any = false;
+    for (size_t i = 0; i < table->column_count; i++) {
+        const struct ArrowArray *child = batch->array.children[i];
+        Str path = {0};
+        bool inside = false;
+        for (size_t k = 0;
+             !inside && contract_column_path(repair->foreign->stream->contract, i, k, &path); k++)
+            inside = str_starts_with(path, column->path) && path.data[column->path.size] == '/';
+        if (!inside || cell_is_null(child, row))
+            continue;
+        const Str name = str_slice(path, column->path.size + 1, path.size);
+        if (str_find_char(name, '/') < name.size)
+            continue;
+        CLEANUP(buf_done) Buf text = {0};
+        TRY(cell_write(&table->columns[i], child, row, &text, err) &&
+            buf_append_char(&object, *ret_any ? ',' : '{', err) &&
+            json_write_str(name, &object, err) && buf_append_char(&object, ':', err) &&
+            json_write_str(buf_str(&text), &object, err));
+        *ret_any = true;
+    }
+    return !*ret_any ||
+           (buf_append_char(&object, '}', err) &&
+            sql_literal(repair->foreign->warehouse->driver->dialect, sql, buf_str(&object), err));
+}
+
+// What a feed's own columns get in a row that the feed did not write.
+static bool append_own(const AuditRepair *repair, const ForeignColumn *column, const Key128 *key,
+                       Buf *sql, bool *ret_own, Error *err)
+{
+    enum { TIME, ID, OBJECT, NAME, NO };
+    static const struct {
+        const char *name;
+        int kind;
+    } known[] = {
+        {"_airbyte_raw_id", ID},       {"_airbyte_ab_id", ID},      {"_airbyte_extracted_at", TIME},
+        {"_airbyte_emitted_at", TIME}, {"_airbyte_meta", OBJECT},   {"_airbyte_generation_id", NO},
+        {"_fivetran_synced", TIME},    {"_fivetran_id", ID},        {"_dlt_id", ID},
+        {"_dlt_load_id", NAME},        {"_sdc_extracted_at", TIME}, {"_sdc_received_at", TIME},
+        {"_sdc_batched_at", TIME},     {"_fivetran_deleted", NO}};
+    char text[TIME_TEXT_BYTES + UUID_TEXT_BYTES] = "pawl";
+    *ret_own = true;
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (!str_equal_ignoring_case(column->name, str_from(known[i].name)))
+            continue;
+        if (known[i].kind == TIME)
+            time_format_iso(repair->env->now_us(repair->env->state), text);
+        else if (known[i].kind == ID)
+            uuid_format(key->bytes, text);
+        else if (known[i].kind == OBJECT)
+            memcpy(text, "{}", 3);
+        else if (known[i].kind == NO)
+            memcpy(text, "0", 2);
+        return sql_literal(repair->foreign->warehouse->driver->dialect, sql, str_from(text), err);
+    }
+    *ret_own = false;
+    return true;
+}
+
+static bool is_foreign(const AuditRepair *repair)
+{
+    return repair->wanted && repair->foreign->kind == FOREIGN_COLUMNS;
+}
+
+bool audit_repair_insert(AuditRepair *repair, const ShapedBatch *batch, size_t row, Error *err)
+{
+    const Foreign *foreign = repair->foreign;
+    if (!is_foreign(repair))
+        return true;
+    CLEANUP(buf_done) Buf sql = {0};
+    CLEANUP(buf_done) Buf values = {0};
+    TRY(buf_printf(&sql, err, "INSERT INTO " STR_FMT " (", STR_ARG(foreign->from)));
+    bool comma = false;
+    for (size_t i = 0; i < foreign->column_count; i++) {
+        const ForeignColumn *column = &foreign->columns[i];
+        bool given = is_writable(foreign, column);
+        CLEANUP(buf_done) Buf value = {0};
+        if (given)
+            TRY(append_value(repair, column, batch, row, &value, err));
+        else if (column->path.size > 0 && column->is_json)
+            TRY(append_object(repair, column, batch, row, &value, &given, err));
+        else
+            TRY(append_own(repair, column, &batch->keys[row], &value, &given, err));
+        if (!given)
+            continue;
+        TRY((!comma || (buf_append(&sql, STR(", "), err) && buf_append(&values, STR(", "), err))) &&
+            sql_name(&sql, column->name, err) && buf_append(&values, buf_str(&value), err));
+        comma = true;
+    }
+    repair->inserted++;
+    return buf_append(&sql, STR(") VALUES ("), err) && buf_append(&sql, buf_str(&values), err) &&
+           buf_append_char(&sql, ')', err) && add(repair, &sql, err);
+}
+
+static bool is_key(const Foreign *foreign, const ForeignColumn *column)
+{
+    const ContractInfo *info = contract_info(foreign->stream->contract);
+    for (size_t i = 0; i < info->key_count; i++) {
+        if (str_equal(foreign->stream->table.columns[column->column].name, info->key_columns[i]))
+            return true;
+    }
+    return false;
+}
+
+static bool differs(const AuditRepair *repair, Str name)
+{
+    Str rest = buf_str(repair->differs);
+    while (rest.data != NULL) {
+        if (str_equal(str_split_next(&rest, ','), name))
+            return true;
+    }
+    return false;
+}
+
+bool audit_repair_update(AuditRepair *repair, const ShapedBatch *batch, size_t row,
+                         const ForeignRow *old, Error *err)
+{
+    const Foreign *foreign = repair->foreign;
+    const SqlDialect *dialect = foreign->warehouse->driver->dialect;
+    if (!is_foreign(repair))
+        return true;
+    CLEANUP(buf_done) Buf sql = {0};
+    CLEANUP(buf_done) Buf where = {0};
+    bool comma = false;
+    bool bound = false;
+    TRY(buf_printf(&sql, err, "UPDATE " STR_FMT " SET ", STR_ARG(foreign->from)));
+    if (old->deleted && foreign->deleted != NULL) {
+        TRY(sql_name(&sql, foreign->deleted->name, err) &&
+            buf_append(&sql,
+                       str_find(foreign->deleted->type, STR("BOOL")) < foreign->deleted->type.size
+                           ? STR(" = false")
+                           : STR(" = NULL"),
+                       err));
+        comma = true;
+    }
+    for (size_t i = 0; i < foreign->column_count; i++) {
+        const ForeignColumn *column = &foreign->columns[i];
+        if (!is_writable(foreign, column))
+            continue;
+        if (is_key(foreign, column)) {
+            CLEANUP(buf_done) Buf text = {0};
+            TRY(cell_write(&foreign->stream->table.columns[column->column],
+                           batch->array.children[column->column], row, &text, err) &&
+                buf_append(&where, bound ? STR(" AND CAST(") : STR("CAST("), err) &&
+                sql_name(&where, column->name, err) &&
+                buf_printf(&where, err, " AS %s) = ", dialect->text_type) &&
+                sql_literal(dialect, &where, buf_str(&text), err));
+            bound = true;
+        } else if (differs(repair, foreign->stream->table.columns[column->column].name)) {
+            TRY((!comma || buf_append(&sql, STR(", "), err)) && sql_name(&sql, column->name, err) &&
+                buf_append(&sql, STR(" = "), err) &&
+                append_value(repair, column, batch, row, &sql, err));
+            comma = true;
+        }
+    }
+    // What differs lies inside a JSON column: not ours to compose.
+    if (!comma || !bound)
+        return true;
+    repair->updated++;
+    return buf_append(&sql, STR(" WHERE "), err) && buf_append(&sql, buf_str(&where), err) &&
+           add(repair, &sql, err);
+}
+
+bool audit_repair_doubled(AuditRepair *repair, const Key128 *key, Error *err)
+{
+    const Foreign *foreign = repair->foreign;
+    if (!repair->wanted || foreign->kind != FOREIGN_OWN)
+        return true;
+    CLEANUP(buf_done) Buf sql = {0};
+    repair->removed++;
+    return buf_printf(&sql, err,
+                      "DELETE FROM " STR_FMT " WHERE _row_key = ", STR_ARG(foreign->from)) &&
+           sql_key(foreign->warehouse->driver->dialect, &sql, key, err) && add(repair, &sql, err);
+}
+
+bool audit_repair_commit(AuditRepair *repair, Error *err)
+{
+    const Warehouse *warehouse = repair->foreign->warehouse;
+    if (repair->count == 0)
+        return true;
+    return warehouse->driver->execute(warehouse->state, "audit repair", repair->statements,
+                                      repair->count, NULL, err);
+}

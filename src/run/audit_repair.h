@@ -1,0 +1,24 @@
+// AuditRepair: the statements that mend one slice of a foreign table, or take surplus copies of
+// rows out of one of pawl's own.
+#pragma once
+
+#include "run/foreign.h"
+
+typedef struct AuditRepair {
+    const Foreign *foreign;
+    Env *env;
+    Arena *arena;       // of the slice
+    bool wanted;        // else nothing is done
+    const Buf *differs; // names of the columns in which the row in hand differs
+    Str *statements;
+    size_t count, room;
+    int64_t inserted, updated, removed;
+} AuditRepair;
+
+bool audit_repair_insert(AuditRepair *repair, const ShapedBatch *batch, size_t row,
+                         Error *err) MUST_USE;
+bool audit_repair_update(AuditRepair *repair, const ShapedBatch *batch, size_t row,
+                         const ForeignRow *old, Error *err) MUST_USE;
+// Of pawl's own tables: all copies go, a reading of their day brings the row back.
+bool audit_repair_doubled(AuditRepair *repair, const Key128 *key, Error *err) MUST_USE;
+bool audit_repair_commit(AuditRepair *repair, Error *err) MUST_USE;

@@ -1,0 +1,80 @@
+// Foreign: a table that somebody else fills (an Airbyte, Fivetran, dlt or Singer feed, a CSV
+// export), read as if its rows were records: what a contract makes of the API's records it makes of
+// these, and both can be compared cell by cell.
+#pragma once
+
+#include "run/run.h"
+#include "run/slice_read.h"
+
+enum { FOREIGN_COLUMNS_MAX = 1000 };
+
+typedef struct ForeignColumn {
+    Str name;
+    Str type;      // as the system calls it, upper case
+    Str path;      // of a record: where its value belongs; empty = nobody asks for it
+    bool is_json;  // the cell is JSON text, and what lies in it belongs there
+    size_t column; // of the contract, which it fills; SIZE_MAX = several, by what lies in it
+    size_t cell;   // in the query; SIZE_MAX = not asked for
+} ForeignColumn;
+
+typedef enum ForeignKind {
+    FOREIGN_OWN,     // pawl's: has _row_key and _row_hash
+    FOREIGN_COLUMNS, // a column a field
+    FOREIGN_RECORDS, // one column holds the record as it was sent
+} ForeignKind;
+
+typedef struct Foreign {
+    Warehouse *warehouse;
+    const PlanStream *stream;
+    const char *feed; // "Airbyte"; "" = none that is known
+    ForeignKind kind;
+    Str schema, name;
+    Str from; // quoted, for SQL
+    ForeignColumn *columns;
+    size_t column_count;
+    ForeignColumn *record;     // FOREIGN_RECORDS: where the record is
+    ForeignColumn *key, *hash; // FOREIGN_OWN
+    ForeignColumn **order;     // those with a path, by their paths
+    size_t order_count;
+    ForeignColumn *synced;  // when the feed wrote the row; NULL = unknown
+    ForeignColumn *deleted; // a time or true when the feed believes the row gone; NULL = unknown
+    ForeignColumn *window;  // NULL = the stream has none, or nobody knows
+    ForeignColumn *partition[16]; // of each partition column; NULL = the table has none
+    bool *compared;               // of the contract's columns: the table has it
+    size_t compared_count;
+} Foreign;
+
+typedef struct ForeignOptions {
+    Str table; // "schema.table"
+    Str key;   // "account,call_id": columns of the contract's key, in its order; empty = guess
+    Str map;   // "caller=/caller_number,agent=agent_name"; empty = guess
+} ForeignOptions;
+
+// Looks at the table. ERROR_NOT_FOUND: it is not there; ERROR_JOB: what cannot be guessed, by name.
+bool foreign_open(const ForeignOptions *options, Warehouse *warehouse, const PlanStream *stream,
+                  Arena *arena, Foreign *ret_foreign, Error *err) MUST_USE;
+
+// What a row is besides its cells.
+typedef struct ForeignRow {
+    Key128 key, hash;
+    bool deleted;
+    bool inside;       // its own time lies in the window; so do all where there is none
+    int64_t synced_us; // INT64_MIN = unknown
+    ShapedBatch *batch;
+    size_t row; // in the batch
+} ForeignRow;
+
+typedef struct ForeignRows {
+    ForeignRow *items; // of one slice
+    size_t count, room;
+    SliceRows rows;     // what they point to
+    int64_t unreadable; // rows without a usable key
+} ForeignRows;
+
+// The rows of one partition whose time lies in [from_us, to_us), and some around it.
+bool foreign_read(const Foreign *foreign, const PlanSlice *slice, int64_t from_us, int64_t to_us,
+                  Shaper *shaper, Arena *arena, ForeignRows *ret_rows, Error *err) MUST_USE;
+void foreign_rows_done(ForeignRows *rows); // for CLEANUP()
+
+// "schema"."table".
+bool foreign_name(Buf *out, Str schema, Str name, Error *err) MUST_USE;

@@ -1,0 +1,375 @@
+// The rows of one window of a foreign table.
+#include "run/foreign.h"
+
+#include "batch/cells.h"
+#include "warehouse/sql.h"
+
+enum { FIRST_ROWS = 256, DEPTH_MAX = 32, EXPRESSION_BYTES = 4000 };
+
+#define DAY_US (INT64_C(86400) * 1000000)
+
+void foreign_rows_done(ForeignRows *rows)
+{
+    slice_rows_done(&rows->rows);
+    rows->count = 0;
+}
+
+// --- SQL
+
+typedef enum TimeClass { TIME_STAMP, TIME_NUMBER, TIME_TEXT } TimeClass;
+
+static TimeClass class_of(const ForeignColumn *column)
+{
+    static const char *const numbers[] = {"INT",  "BIGINT", "NUMERIC", "DECIMAL", "DOUBLE",
+                                          "REAL", "FLOAT",  "NUMBER",  "HUGEINT"};
+    const Str type = column->type;
+    if (str_starts_with(type, STR("TIMESTAMP")) || str_starts_with(type, STR("DATE")))
+        return TIME_STAMP;
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        if (str_find(type, str_from(numbers[i])) < type.size)
+            return TIME_NUMBER;
+    }
+    return TIME_TEXT;
+}
+
+// The window and a day more on both sides: which rows lie inside is decided when their times are
+// read, whatever zone the feed took them for.
+static bool append_window(Buf *sql, Str expression, TimeClass class, int64_t from_us, int64_t to_us,
+                          Error *err)
+{
+    char from[TIME_TEXT_BYTES];
+    char to[TIME_TEXT_BYTES];
+    const long long low_s = (from_us - DAY_US) / 1000000;
+    const long long high_s = (to_us + DAY_US) / 1000000;
+    date_format(date_from_us(from_us) - 1, from);
+    date_format(date_from_us(to_us) + 2, to);
+    if (class == TIME_STAMP)
+        return buf_printf(sql, err, STR_FMT " >= '%s' AND " STR_FMT " < '%s'", STR_ARG(expression),
+                          from, STR_ARG(expression), to);
+    if (class == TIME_NUMBER)
+        return buf_printf(sql, err,
+                          "(" STR_FMT " BETWEEN %lld AND %lld OR " STR_FMT
+                          " BETWEEN %lld000 AND %lld000)",
+                          STR_ARG(expression), low_s, high_s, STR_ARG(expression), low_s, high_s);
+    return buf_printf(sql, err,
+                      "(substr(" STR_FMT ", 1, 10) BETWEEN '%s' AND '%s' OR " STR_FMT
+                      " BETWEEN '%lld' AND '%lld')",
+                      STR_ARG(expression), from, to, STR_ARG(expression), low_s, high_s);
+}
+
+// The text of a contract's column within the record: its first path that has one.
+static bool record_text(const Foreign *foreign, Str column, Buf *out, Error *err)
+{
+    const Column *columns = foreign->stream->table.columns;
+    const SqlDialect *dialect = foreign->warehouse->driver->dialect;
+    CLEANUP(buf_done) Buf name = {0};
+    size_t index = 0;
+    while (!str_equal(columns[index].name, column))
+        index++;
+    TRY(sql_name(&name, foreign->record->name, err) && buf_append(out, STR("coalesce("), err));
+    Str path = {0};
+    for (size_t i = 0; contract_column_path(foreign->stream->contract, index, i, &path); i++)
+        TRY((i == 0 || buf_append(out, STR(", "), err)) &&
+            dialect->json_text(out, buf_str(&name), path, err));
+    return buf_append(out, STR(", NULL)"), err);
+}
+
+static bool append_time(const Foreign *foreign, int64_t from_us, int64_t to_us, Buf *sql,
+                        Error *err)
+{
+    const ContractInfo *info = contract_info(foreign->stream->contract);
+    CLEANUP(buf_done) Buf expression = {.limit_bytes = EXPRESSION_BYTES};
+    if (from_us == to_us || info->window_column.size == 0)
+        return true;
+    TRY(buf_append(sql, STR(" AND "), err));
+    if (foreign->kind == FOREIGN_RECORDS)
+        return record_text(foreign, info->window_column, &expression, err) &&
+               append_window(sql, buf_str(&expression), TIME_TEXT, from_us, to_us, err);
+    return sql_name(&expression, foreign->window->name, err) &&
+           append_window(sql, buf_str(&expression), class_of(foreign->window), from_us, to_us, err);
+}
+
+static bool append_partition(const Foreign *foreign, const PlanSlice *slice, Buf *sql, Error *err)
+{
+    const ContractInfo *info = contract_info(foreign->stream->contract);
+    const SqlDialect *dialect = foreign->warehouse->driver->dialect;
+    yyjson_val *fields = foreign->stream->partitions[slice->partition].partition.fields;
+    for (size_t i = 0; i < info->partition_count; i++) {
+        const Str place = info->partition_fields[i];
+        yyjson_val *value =
+            place.data[0] == '/' ? json_pointer(fields, place) : json_get(fields, place);
+        if (value == NULL || (foreign->kind != FOREIGN_RECORDS && foreign->partition[i] == NULL))
+            continue;
+        CLEANUP(buf_done) Buf text = {0};
+        TRY(buf_append(sql, STR(" AND "), err));
+        if (foreign->kind == FOREIGN_RECORDS)
+            TRY(record_text(foreign, info->partition_columns[i], sql, err));
+        else
+            TRY(buf_append(sql, STR("CAST("), err) &&
+                sql_name(sql, foreign->partition[i]->name, err) &&
+                buf_printf(sql, err, " AS %s)", dialect->text_type));
+        TRY(buf_append(sql, STR(" = "), err));
+        if (yyjson_is_str(value))
+            TRY(buf_append(&text, json_str(value), err));
+        else
+            TRY(json_write(value, &text, err));
+        TRY(sql_literal(dialect, sql, buf_str(&text), err));
+    }
+    return true;
+}
+
+static bool select_cell(ForeignColumn *column, const SqlDialect *dialect, size_t *cells, Buf *sql,
+                        Error *err)
+{
+    if (column == NULL || column->cell != SIZE_MAX)
+        return true;
+    column->cell = (*cells)++;
+    return buf_append(sql, column->cell == 0 ? STR("CAST(") : STR(", CAST("), err) &&
+           sql_name(sql, column->name, err) && buf_printf(sql, err, " AS %s)", dialect->text_type);
+}
+
+static bool write_query(const Foreign *foreign, const PlanSlice *slice, int64_t from_us,
+                        int64_t to_us, Buf *sql, Error *err)
+{
+    const SqlDialect *dialect = foreign->warehouse->driver->dialect;
+    ForeignColumn *const special[] = {foreign->key,    foreign->hash,    foreign->record,
+                                      foreign->synced, foreign->deleted, foreign->window};
+    size_t cells = 0;
+    for (size_t i = 0; i < foreign->column_count; i++)
+        foreign->columns[i].cell = SIZE_MAX;
+    TRY(buf_append(sql, STR("SELECT "), err));
+    for (size_t i = 0; i < sizeof(special) / sizeof(special[0]); i++)
+        TRY(select_cell(special[i], dialect, &cells, sql, err));
+    for (size_t i = 0; i < foreign->order_count; i++)
+        TRY(select_cell(foreign->order[i], dialect, &cells, sql, err));
+    return buf_printf(sql, err, " FROM " STR_FMT " WHERE 1 = 1", STR_ARG(foreign->from)) &&
+           append_partition(foreign, slice, sql, err) &&
+           append_time(foreign, from_us, to_us, sql, err);
+}
+
+// --- a row as a record
+
+typedef struct Reading {
+    const Foreign *foreign;
+    yyjson_val *partition;
+    Shaper *shaper;
+    Arena *arena;     // of the rows
+    Arena *row_arena; // of one
+    ForeignRows *rows;
+    size_t waiting; // rows that the shaper holds
+    Buf text;
+    Error *err;
+    bool failed;
+} Reading;
+
+static bool write_step(Str step, Buf *out, Error *err)
+{
+    char name[256];
+    size_t size = 0;
+    for (size_t i = 0; i < step.size && size < sizeof(name); i++) {
+        char c = step.data[i];
+        if (c == '~' && i + 1 < step.size)
+            c = step.data[++i] == '1' ? '/' : '~';
+        name[size++] = c;
+    }
+    return json_write_str((Str){name, size}, out, err) && buf_append_char(out, ':', err);
+}
+
+static size_t split_path(Str path, Str steps[DEPTH_MAX])
+{
+    size_t count = 0;
+    Str rest = str_slice(path, 1, path.size);
+    while (rest.data != NULL && count < DEPTH_MAX)
+        steps[count++] = str_split_next(&rest, '/');
+    return count;
+}
+
+static bool write_cell(Reading *reading, const ForeignColumn *column, Str cell, Error *err)
+{
+    yyjson_doc *doc = NULL;
+    Error no_json = {0};
+    if (column->is_json && cell.size > 0 &&
+        json_parse_lenient(cell, "cell", reading->row_arena, &doc, &no_json))
+        return buf_append(&reading->text, cell, err);
+    return json_write_str(cell, &reading->text, err);
+}
+
+// Columns come in the order of their paths: what shares a beginning shares an object.
+static bool write_record(Reading *reading, const Str *cells, Error *err)
+{
+    const Foreign *foreign = reading->foreign;
+    Buf *out = &reading->text;
+    Str open[DEPTH_MAX];
+    size_t depth = 0;
+    bool comma = false;
+    buf_clear(out);
+    TRY(buf_append_char(out, '{', err));
+    for (size_t i = 0; i < foreign->order_count; i++) {
+        const ForeignColumn *column = foreign->order[i];
+        const Str cell = cells[column->cell];
+        if (cell.data == NULL)
+            continue;
+        Str steps[DEPTH_MAX];
+        const size_t count = split_path(column->path, steps);
+        size_t same = 0;
+        while (same < depth && same + 1 < count && str_equal(open[same], steps[same]))
+            same++;
+        for (; depth > same; depth--)
+            TRY(buf_append_char(out, '}', err));
+        for (; depth + 1 < count; depth++) {
+            TRY((!comma || buf_append_char(out, ',', err)) && write_step(steps[depth], out, err) &&
+                buf_append_char(out, '{', err));
+            open[depth] = steps[depth];
+            comma = false;
+        }
+        TRY((!comma || buf_append_char(out, ',', err)) && write_step(steps[count - 1], out, err) &&
+            write_cell(reading, column, cell, err));
+        comma = true;
+    }
+    for (; depth > 0; depth--)
+        TRY(buf_append_char(out, '}', err));
+    return buf_append_char(out, '}', err);
+}
+
+// --- rows
+
+static bool add_row(ForeignRows *rows, const ForeignRow *row, Arena *arena, Error *err)
+{
+    if (rows->count == rows->room) {
+        const size_t room = rows->room == 0 ? FIRST_ROWS : 2 * rows->room;
+        ForeignRow *items = arena_alloc_array(arena, room, sizeof(*items), err);
+        TRY(items != NULL);
+        if (rows->count > 0)
+            memcpy(items, rows->items, rows->count * sizeof(*items));
+        rows->items = items;
+        rows->room = room;
+    }
+    rows->items[rows->count++] = *row;
+    return true;
+}
+
+// Gives the rows that waited their places in the batch.
+static bool take_batch(Reading *reading, Error *err)
+{
+    ForeignRows *rows = reading->rows;
+    if (reading->waiting == 0)
+        return true;
+    TRY(slice_rows_take(&rows->rows, reading->shaper, reading->arena, err));
+    ShapedBatch *batch = rows->rows.batches[rows->rows.batch_count - 1];
+    for (size_t i = 0; i < reading->waiting; i++) {
+        ForeignRow *row = &rows->items[rows->count - reading->waiting + i];
+        row->batch = batch;
+        row->row = i;
+        row->key = reading->foreign->kind == FOREIGN_OWN ? row->key : batch->keys[i];
+        row->hash = reading->foreign->kind == FOREIGN_OWN ? row->hash : batch->hashes[i];
+    }
+    reading->waiting = 0;
+    return true;
+}
+
+static Str cell_of(const ForeignColumn *column, const Str *cells)
+{
+    return column == NULL ? (Str){NULL, 0} : cells[column->cell];
+}
+
+static bool is_deleted(Str cell)
+{
+    return cell.size > 0 && !str_equal_ignoring_case(cell, STR("false")) &&
+           !str_equal_ignoring_case(cell, STR("f")) && !str_equal(cell, STR("0"));
+}
+
+static bool take_row(Reading *reading, const Str *cells, Error *err)
+{
+    const Foreign *foreign = reading->foreign;
+    ForeignRow row = {.deleted = is_deleted(cell_of(foreign->deleted, cells)),
+                      .synced_us = INT64_MIN};
+    arena_reset(reading->row_arena);
+    if (foreign->kind == FOREIGN_RECORDS) {
+        buf_clear(&reading->text);
+        TRY(buf_append(&reading->text, cell_of(foreign->record, cells), err));
+    } else {
+        TRY(write_record(reading, cells, err));
+    }
+    yyjson_doc *doc = NULL;
+    Error no_json = {0};
+    if (!json_parse_lenient(buf_str(&reading->text), "row", reading->row_arena, &doc, &no_json) ||
+        (foreign->kind == FOREIGN_OWN &&
+         (!sql_read_key(cell_of(foreign->key, cells), &row.key) ||
+          !sql_read_key(cell_of(foreign->hash, cells), &row.hash)))) {
+        reading->rows->unreadable++;
+        return true;
+    }
+    int64_t synced_us = 0;
+    if (foreign->synced != NULL && table_time_parse(cell_of(foreign->synced, cells), &synced_us))
+        row.synced_us = synced_us;
+    yyjson_val *record = yyjson_doc_get_root(doc);
+    const int64_t before = shaper_counts(reading->shaper)->rows;
+    TRY(shaper_add(reading->shaper, &record, 1, reading->partition, 0, err));
+    if (shaper_counts(reading->shaper)->rows == before) {
+        reading->rows->unreadable++;
+        return true;
+    }
+    TRY(add_row(reading->rows, &row, reading->arena, err));
+    reading->waiting++;
+    return !shaper_is_full(reading->shaper) || take_batch(reading, err);
+}
+
+static bool visit_row(void *visitor, const Str *cells, size_t columns)
+{
+    (void)columns;
+    Reading *reading = visitor;
+    reading->failed = !take_row(reading, cells, reading->err);
+    return !reading->failed;
+}
+
+static void reading_done(Reading *reading)
+{
+    buf_done(&reading->text);
+    arena_free(reading->row_arena);
+}
+
+// Whose own time lies in the window.
+static void find_inside(const Foreign *foreign, int64_t from_us, int64_t to_us, ForeignRows *rows)
+{
+    const ContractInfo *info = contract_info(foreign->stream->contract);
+    const Column *columns = foreign->stream->table.columns;
+    size_t index = 0;
+    while (index < foreign->stream->table.column_count &&
+           !str_equal(columns[index].name, info->window_column))
+        index++;
+    for (size_t i = 0; i < rows->count; i++) {
+        ForeignRow *row = &rows->items[i];
+        int64_t us = 0;
+        row->inside =
+            from_us == to_us || info->window_column.size == 0 ||
+            (cell_time(&columns[index], row->batch->array.children[index], row->row, &us) &&
+             us >= from_us && us < to_us);
+    }
+}
+
+bool foreign_read(const Foreign *foreign, const PlanSlice *slice, int64_t from_us, int64_t to_us,
+                  Shaper *shaper, Arena *arena, ForeignRows *ret_rows, Error *err)
+{
+    const PlanPartition *partition = &foreign->stream->partitions[slice->partition];
+    *ret_rows = (ForeignRows){0};
+    CLEANUP(buf_done) Buf sql = {0};
+    TRY(write_query(foreign, slice, from_us, to_us, &sql, err));
+    CLEANUP(reading_done)
+    Reading reading = {.foreign = foreign,
+                       .partition = partition->partition.fields,
+                       .shaper = shaper,
+                       .arena = arena,
+                       .rows = ret_rows,
+                       .err = err};
+    reading.row_arena = arena_new(SLICE_ARENA_BYTES, err);
+    TRY(reading.row_arena != NULL);
+    shaper_set_zone(shaper, partition->zone);
+    const Warehouse *warehouse = foreign->warehouse;
+    if (warehouse->driver->query(warehouse->state, buf_str(&sql), visit_row, &reading, err) &&
+        !reading.failed && take_batch(&reading, err)) {
+        find_inside(foreign, from_us, to_us, ret_rows);
+        return true;
+    }
+    foreign_rows_done(ret_rows);
+    return error_context(err, "table " STR_FMT, STR_ARG(foreign->from));
+}

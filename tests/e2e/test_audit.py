@@ -1,0 +1,160 @@
+"""Any table against the API: what somebody else's feed lost, doubled, left stale or kept, and how it is mended."""
+import csv, json, os, subprocess, unittest
+from world import World
+
+PYTHON = os.environ.get("PAWL_CDK_PYTHON")
+RUN = """import duckdb, json, sys
+connection = duckdb.connect()
+connection.execute(f"ATTACH '{sys.argv[1]}' AS pawl_file; USE pawl_file")
+for statement in json.load(sys.stdin):
+    connection.execute(statement)
+"""
+DAYS = ("--from", "2026-03-03", "--to", "2026-03-06")
+KEPT = "direction, duration, caller_number, agent_email, notes, tag_list, is_new_caller, sale_value"
+# How each feed writes the rows that pawl has: its own columns, and times as it has them.
+FEEDS = {
+    "airbyte": f"gen_random_uuid()::VARCHAR AS _airbyte_raw_id, now() AS _airbyte_extracted_at, '{{}}'::JSON AS "
+               f"_airbyte_meta, id, account_id, epoch(called_at)::BIGINT AS unix_time, direction, duration, caller_number, "
+               f"json_object('id', agent_id, 'name', agent_name, 'email', agent_email) AS agent, notes, tag_list",
+    "fivetran": f"id, account_id, called_at, {KEPT}, false AS _fivetran_deleted, now() AS _fivetran_synced",
+    "dlt": f"id, account_id, called_at, direction, duration, agent_email AS agent__email, notes, '1' AS _dlt_load_id, "
+           f"gen_random_uuid()::VARCHAR AS _dlt_id",
+    "singer": f"id::VARCHAR AS id, account_id::VARCHAR AS account_id, (called_at AT TIME ZONE 'UTC') AS called_at, "
+              f"{KEPT}, now() AS _sdc_extracted_at, NULL::TIMESTAMP AS _sdc_deleted_at",
+}
+
+
+@unittest.skipUnless(PYTHON, "PAWL_CDK_PYTHON names no Python that has duckdb")
+class Audit(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.world = World(calls=200)
+        cls.world.run("historic", *DAYS)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.world.close()
+
+    def sql(self, *statements, site=None):
+        path = (site or self.world).folder / "ctm.duckdb"
+        done = subprocess.run([PYTHON, "-c", RUN, str(path)], input=json.dumps(statements), capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr[-600:])
+
+    def audit(self, table, *words, site=None, expected=0):
+        site = site or self.world
+        done = site.pawl("audit", str(site.job), "--table", table, *DAYS, "--json", *words, check=False)
+        self.assertEqual(done.returncode, expected, done.stdout + done.stderr)
+        return json.loads(done.stdout.splitlines()[-1]) if done.stdout else done
+
+    def found(self, report):
+        return {name: report[name] for name in ("missing", "doubled", "stale", "vanished")}
+
+    def clean(self):
+        return {"missing": 0, "doubled": 0, "stale": 0, "vanished": 0}
+
+    def ids(self, order, count, offset, table="ctm.calls"):
+        return [int(row[0]) for row in self.world.rows(
+            f"SELECT id FROM {table} ORDER BY {order}, id LIMIT {count} OFFSET {offset}")]
+
+    def damage(self, table, text_ids=False):
+        lost, twice, old = self.ids("id", 3, 0), self.ids("id", 2, 10), self.ids("id", 2, 20)
+        listed = lambda ids: ", ".join(f"'{i}'" if text_ids else str(i) for i in ids)
+        ghost = "'77'" if text_ids else "77"
+        self.sql(f"INSERT INTO {table} SELECT * FROM {table} WHERE id IN ({listed(twice)})",
+                 f"INSERT INTO {table} SELECT * REPLACE ({ghost} AS id) FROM {table} WHERE id = {listed(lost[:1])}",
+                 f"DELETE FROM {table} WHERE id IN ({listed(lost)})",
+                 f"UPDATE {table} SET notes = 'long ago', duration = 99999 WHERE id IN ({listed(old)})")
+        return {"missing": lost, "doubled": twice, "stale": old, "vanished": [77]}
+
+    def listed(self, path):
+        rows = {"missing": [], "doubled": [], "stale": [], "vanished": []}
+        for row in csv.DictReader(path.read_text().splitlines()) if path.suffix == ".csv" else json.loads(path.read_text()):
+            rows[row["problem"]].append(int(row["id"] if "id" in row else row["key"]["id"]))
+        return {name: sorted(ids) for name, ids in rows.items()}
+
+    def test_every_feed_is_understood_and_its_faults_are_found_by_id(self):
+        for feed, columns in FEEDS.items():
+            with self.subTest(feed=feed):
+                table = f"{feed}.calls"
+                self.sql(f"CREATE SCHEMA IF NOT EXISTS {feed}", f"CREATE OR REPLACE TABLE {table} AS SELECT {columns} FROM ctm.calls")
+                report = self.audit(table)
+                self.assertEqual(self.found(report), self.clean(), feed)
+                self.assertEqual(report["feed"].lower(), feed)
+                self.assertGreater(report["columns_compared"], 5)
+                self.assertEqual(report["api_rows"], int(self.world.value("SELECT count(*) FROM ctm.calls")))
+                wanted = self.damage(table, text_ids=feed == "singer")
+                out = self.world.folder / f"{feed}.csv"
+                report = self.audit(table, "--out", str(out), expected=3)
+                self.assertEqual(self.found(report), {name: len(ids) for name, ids in wanted.items()}, feed)
+                self.assertEqual(self.listed(out), wanted)
+                self.assertEqual({row["columns"] for row in csv.DictReader(out.read_text().splitlines()) if row["problem"] == "stale"},
+                                 {"duration,notes"})
+
+                # What can be mended is: doubled and vanished rows of others are theirs.
+                again = self.audit(table, "--repair", expected=3)
+                self.assertEqual((again["inserted"], again["updated"]), (3, 2))
+                self.assertEqual(self.found(self.audit(table, expected=3)),
+                                 {"missing": 0, "stale": 0, "doubled": 2, "vanished": 1})
+
+    def test_a_row_that_the_feed_believes_deleted_is_stale(self):
+        self.sql("CREATE SCHEMA IF NOT EXISTS f", f"CREATE OR REPLACE TABLE f.calls AS SELECT {FEEDS['fivetran']} FROM ctm.calls",
+                 f"UPDATE f.calls SET _fivetran_deleted = true WHERE id = {self.ids('id', 1, 5)[0]}")
+        self.assertEqual(self.found(self.audit("f.calls", expected=3)), {**self.clean(), "stale": 1})
+        self.audit("f.calls", "--repair")
+        self.assertEqual(self.found(self.audit("f.calls")), self.clean())
+
+    def test_raw_records_are_compared_as_they_were_sent(self):
+        records = []
+        for account in (1001, 1002):
+            for day in range(3, 7):
+                page = self.world.get(f"/accounts/{account}/calls?start_date=2026-03-0{day}&end_date=2026-03-0{day}&per_page=150")
+                records += page["calls"]
+        values = ", ".join("(gen_random_uuid()::VARCHAR, now(), '" + json.dumps(record).replace("'", "''") + "')" for record in records)
+        self.sql("CREATE SCHEMA IF NOT EXISTS raw", "CREATE OR REPLACE TABLE raw.calls "
+                 "(_airbyte_raw_id VARCHAR, _airbyte_extracted_at TIMESTAMPTZ, _airbyte_data JSON)",
+                 f"INSERT INTO raw.calls VALUES {values}")
+        self.assertEqual(self.found(self.audit("raw.calls")), self.clean())
+        lost = self.ids("id", 1, 3)[0]
+        self.sql(f"DELETE FROM raw.calls WHERE json_extract_string(_airbyte_data, '/id') = '{lost}'")
+        self.assertEqual(self.found(self.audit("raw.calls", expected=3)), {**self.clean(), "missing": 1})
+
+    def test_a_csv_export_with_names_of_its_own(self):
+        export = self.world.folder / "export.csv"
+        self.sql(f"COPY (SELECT id AS call_no, account_id AS account, strftime(called_at AT TIME ZONE 'UTC', '%Y-%m-%d %H:%M:%S') AS began, "
+                 f"duration AS secs, notes FROM ctm.calls WHERE id <> {self.ids('id', 1, 7)[0]}) TO '{export}' (HEADER)")
+        done = self.world.pawl("audit", str(self.world.job), "--table", str(export), "--stream", "calls", check=False)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("call_no", done.stderr)
+        out = self.world.folder / "differences.json"
+        report = self.audit(str(export), "--stream", "calls", "--key", "account,call_no", "--map", "began=called_at,secs=duration",
+                            "--out", str(out), expected=3)
+        self.assertEqual(self.found(report), {**self.clean(), "missing": 1})
+        self.assertEqual(self.listed(out)["missing"], self.ids("id", 1, 7))
+
+    def test_a_table_of_ours_is_compared_by_hash_and_repaired_through_the_ledger(self):
+        site = self.world.copy("own")
+        before = site.digest()
+        self.assertEqual(self.found(self.audit("ctm.calls", site=site)), self.clean())
+        ids = self.ids("id", 6, 0)
+        self.sql(f"INSERT INTO ctm.calls SELECT * FROM ctm.calls WHERE id = {ids[0]}",
+                 f"DELETE FROM ctm.calls WHERE id IN ({ids[1]}, {ids[2]})",
+                 f"UPDATE ctm.calls SET notes = 'tampered', _row_hash = gen_random_uuid() WHERE id = {ids[3]}",
+                 f"UPDATE ctm.calls SET _deleted_at = now() WHERE id = {ids[4]}", site=site)
+        report = self.audit("ctm.calls", site=site, expected=3)
+        self.assertEqual(self.found(report), {"missing": 2, "doubled": 1, "stale": 2, "vanished": 0})
+        self.audit("ctm.calls", "--repair", site=site)
+        self.assertEqual(self.found(self.audit("ctm.calls", site=site)), self.clean())
+        self.assertEqual(site.digest(), before)
+        site.remove()
+
+    def test_what_must_be_said_is_asked_for_by_name(self):
+        self.sql("CREATE SCHEMA IF NOT EXISTS odd", "CREATE OR REPLACE TABLE odd.things AS SELECT id FROM ctm.calls",
+                 "CREATE OR REPLACE TABLE odd.calls AS SELECT id FROM ctm.calls")
+        for table, said in (("odd.things", "--stream"), ("odd.calls", "account_id"), ("odd.callsx", "there is no table")):
+            done = self.world.pawl("audit", str(self.world.job), "--table", table, check=False)
+            self.assertIn(done.returncode, (2, 5), table)
+            self.assertIn(said, done.stderr, table)
+
+
+if __name__ == "__main__":
+    unittest.main()
