@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "net/rate.h"
+#include "run/cron.h"
 #include "run/drivers.h"
 #include "run/secret.h"
 
@@ -261,6 +262,11 @@ static bool read_mode(Reader *reader, RunMode which, yyjson_val *object, Error *
     mode->to = raw.to;
     mode->priority = raw.priority;
     mode->schedule = raw.schedule;
+    Cron cron = {0};
+    Error problem = {0};
+    if (raw.schedule.size > 0 && !cron_parse(raw.schedule, &cron, &problem))
+        findings_addf(reader->findings, place_of(reader, pointer), STR(""), "schedule: %s",
+                      problem.message);
     check_day(reader, raw.from, pointer);
     check_day(reader, raw.to, pointer);
     Duration lookback = {.us = INT64_C(2) * 86400 * 1000000};
@@ -564,8 +570,8 @@ bool job_open(const char *path, const JobOptions *options, Env *env, Arena *aren
     yyjson_val *root = NULL;
     TRY(lay_environment(&reader, yyjson_doc_get_root(doc), &root, err));
     yyjson_val *resolved = NULL;
-    TRY(secret_resolve(root, job->path, job->folder, env, arena, findings, &resolved, &job->shown,
-                       err));
+    TRY(secret_resolve(root, job->path, job->folder, options->notes, env, arena, findings,
+                       &resolved, &job->shown, err));
     TRY(read_job(&reader, resolved, err));
     *ret_job = job;
     return true;

@@ -9,6 +9,7 @@
 #include "base/field.h"
 #include "base/time.h"
 #include "net/retry.h"
+#include "run/secret.h"
 
 typedef enum RunMode { MODE_HISTORIC, MODE_INCREMENTAL, MODE_REHYDRATION, MODE_COUNT } RunMode;
 const char *run_mode_name(RunMode mode); // "historic"
@@ -96,7 +97,8 @@ typedef struct Job {
 } Job;
 
 typedef struct JobOptions {
-    Str environment; // --env; empty = none
+    Str environment;          // --env; empty = none
+    const SecretNotes *notes; // NULL = look up what the job refers to (run/secret.h)
 } JobOptions;
 
 // Everything wrong is in `findings` (place = "<path>: <pointer>"); the job is usable only when

@@ -17,6 +17,7 @@ typedef struct VaultSecret {
 typedef struct Resolver {
     Str place;
     Str folder;
+    const SecretNotes *notes;
     Env *env;
     Arena *arena;
     Findings *findings;
@@ -112,6 +113,10 @@ static bool read_vault_secret(Resolver *resolver, Str reference, Str pointer, St
 static bool read_reference(Resolver *resolver, Str reference, Str pointer, Str *ret_text,
                            Error *err)
 {
+    if (resolver->notes != NULL) {
+        *ret_text = SECRET_PLACEHOLDER;
+        return resolver->notes->note(resolver->notes->state, reference, err);
+    }
     if (str_starts_with(reference, STR("env:")))
         return read_variable(resolver, str_slice(reference, 4, reference.size), pointer, ret_text,
                              err);
@@ -221,14 +226,16 @@ static void resolver_done(Resolver *resolver)
     identity_close(resolver->identity);
 }
 
-bool secret_resolve(yyjson_val *value, Str place, Str folder, Env *env, Arena *arena,
-                    Findings *findings, yyjson_val **ret_value, yyjson_val **ret_shown, Error *err)
+bool secret_resolve(yyjson_val *value, Str place, Str folder, const SecretNotes *notes, Env *env,
+                    Arena *arena, Findings *findings, yyjson_val **ret_value,
+                    yyjson_val **ret_shown, Error *err)
 {
     CLEANUP(wipe_buf) Buf text = {0};
     CLEANUP(buf_done) Buf shown = {0};
     CLEANUP(resolver_done)
     Resolver resolver = {.place = place,
                          .folder = folder,
+                         .notes = notes,
                          .env = env,
                          .arena = arena,
                          .findings = findings,

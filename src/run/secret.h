@@ -8,13 +8,22 @@
 
 enum { SECRET_FILE_BYTES_MAX = 64 * 1024 };
 
+// Who wants to know what a job refers to, not what that is: gets each reference ("env:NAME"), which
+// then stands as SECRET_PLACEHOLDER. Nothing is looked up.
+typedef struct SecretNotes {
+    bool (*note)(void *state, Str reference, Error *err);
+    void *state;
+} SecretNotes;
+
+#define SECRET_PLACEHOLDER STR("placeholder")
+
 // Copies `value` with every reference replaced; `shown` gets the same with every replaced string as
 // "***". A variable that is not set, a file that cannot be read and a secret that a vault does not
 // give are findings. `folder` is where relative files start. A vault is asked once for each secret,
-// as the identity that the environment names (azure/identity.h).
-bool secret_resolve(yyjson_val *value, Str place, Str folder, Env *env, Arena *arena,
-                    Findings *findings, yyjson_val **ret_value, yyjson_val **ret_shown,
-                    Error *err) MUST_USE;
+// as the identity that the environment names (azure/identity.h). `notes`: NULL = look them up.
+bool secret_resolve(yyjson_val *value, Str place, Str folder, const SecretNotes *notes, Env *env,
+                    Arena *arena, Findings *findings, yyjson_val **ret_value,
+                    yyjson_val **ret_shown, Error *err) MUST_USE;
 
 // Adds a finding for each string below `value` whose member name says that it is a secret
 // (password, secret, token, key...) and that is written out instead of referred to.

@@ -58,7 +58,7 @@ TEST(references_are_replaced_in_place)
                      buf_append(&json, STR("}]}"), &err) &&
                      json_parse(buf_str(&json), "test", arena, &doc, &err),
                  &err);
-        CHECK_OK(secret_resolve(yyjson_doc_get_root(doc), STR("f"), STR("."), &env, arena,
+        CHECK_OK(secret_resolve(yyjson_doc_get_root(doc), STR("f"), STR("."), NULL, &env, arena,
                                 &findings, &value, &shown, &err),
                  &err);
         CHECK_INT((int64_t)findings.count, rows[i].finding == NULL ? 0 : 1);
@@ -70,4 +70,32 @@ TEST(references_are_replaced_in_place)
         CHECK_STR(json_str(json_pointer(value, STR("/m/0/n"))), str_from(rows[i].value));
         CHECK_STR(json_str(json_pointer(shown, STR("/m/0/n"))), str_from(rows[i].shown));
     }
+}
+
+static bool note(void *state, Str reference, Error *err)
+{
+    return buf_printf(state, err, STR_FMT ";", STR_ARG(reference));
+}
+
+TEST(who_only_wants_to_know_the_references_gets_them_and_nothing_is_looked_up)
+{
+    Error err = {0};
+    CLEANUP(arena_freep) Arena *arena = arena_new(ARENA_BYTES, &err);
+    CLEANUP(buf_done) Buf noted = {0};
+    const SecretNotes notes = {.note = note, .state = &noted};
+    Findings findings = {.arena = arena};
+    yyjson_doc *doc = NULL;
+    yyjson_val *value = NULL;
+    yyjson_val *shown = NULL;
+    CHECK_OK(json_parse(STR("[\"a${env:NONE}b\", \"${file:/none}${keyvault:v/n}\"]"), "f", arena,
+                        &doc, &err),
+             &err);
+    // No Env: whoever looked something up would fall over it.
+    CHECK_OK(secret_resolve(yyjson_doc_get_root(doc), STR("f"), STR("."), &notes, NULL, arena,
+                            &findings, &value, &shown, &err),
+             &err);
+    CHECK_STR(buf_str(&noted), STR("env:NONE;file:/none;keyvault:v/n;"));
+    CHECK_STR(json_str(yyjson_arr_get(value, 0)), STR("aplaceholderb"));
+    CHECK_STR(json_str(yyjson_arr_get(shown, 1)), STR("***"));
+    CHECK_INT((int64_t)findings.count, 0);
 }
