@@ -4,6 +4,7 @@
 // clang-format off
 #define OPTION_ENV {"env", "NAME", "lay environments/NAME.json over the job"}
 #define OPTION_STATE {"state", "DIR", "where events are kept (default: .pawl beside the job file)"}
+#define OPTION_RENDER_CHECK {"check", NULL, "write nothing; fail where a file is not what would be written"}
 #define OPTION_CONNECT {"test-connect-to", "HOST:PORT", "tests only: send every request there as plain HTTP"}
 
 const Command commands[] = {
@@ -129,6 +130,22 @@ const Command commands[] = {
      0, 0,
      {{"manifest", "FILE", "the connector, YAML"}, {NULL, NULL, NULL}},
      "  pawl source spec --manifest connectors/ctm/manifest.yaml", cli_source_spec},
+    {"render databricks", "JOB", "write a Databricks bundle made from the job and its environments",
+     "databricks.yml and the jobs of the three modes; the same input gives the same bytes. No variable of the job\n"
+     "needs to be set. docs/databricks.md tells how the bundle is deployed.",
+     1, 1,
+     {{"env", "NAMES", "environments in the order of promotion (default dev,staging,prod)"},
+      {"out", "DIR", "where to write (default deploy/databricks)"}, OPTION_RENDER_CHECK, {NULL, NULL, NULL}},
+     "  pawl render databricks jobs/ctm.json", cli_render_databricks},
+    {"render azure", "JOB", "write azure-pipelines.yml: build, test, promote one artefact", NULL, 1, 1,
+     {{"env", "NAMES", "environments in the order of promotion (default dev,staging,prod)"},
+      {"out", "DIR", "where to write (default: this folder)"}, OPTION_RENDER_CHECK, {NULL, NULL, NULL}},
+     "  pawl render azure jobs/ctm.json", cli_render_azure},
+    {"render cron", "JOB", "write a crontab and systemd units for one machine", NULL, 1, 1,
+     {{"env", "NAME", "environment that the runs use (default: none)"},
+      {"out", "DIR", "where to write (default deploy/cron)"},
+      {"folder", "DIR", "where the release lies on that machine (default /opt/pawl)"}, OPTION_RENDER_CHECK, {NULL, NULL, NULL}},
+     "  pawl render cron jobs/ctm.json --env prod", cli_render_cron},
     {"help drivers", "", "the warehouses that are built in, and their options", NULL, 0, 0, {{NULL, NULL, NULL}}, NULL, cli_help_drivers},
     {"help stores", "", "the landing stores that are built in, and their options", NULL, 0, 0, {{NULL, NULL, NULL}}, NULL, cli_help_stores},
     {"completion", "bash", "a script that completes commands and options", NULL, 1, 1, {{NULL, NULL, NULL}},
