@@ -2,6 +2,7 @@
 #include "net/http_parts.h"
 
 #include "base/fault.h"
+#include "base/file.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -428,12 +429,33 @@ static bool init_connect_to(HttpClient *client, Error *err)
     return true;
 }
 
+// curl knows one place of the certificates that a machine trusts: that of the machine it was built
+// on. Others keep them elsewhere.
+static Str system_ca_file(const Env *env)
+{
+    static const char *const places[] = {
+        "/etc/ssl/certs/ca-certificates.crt", // Debian, Ubuntu
+        "/etc/pki/tls/certs/ca-bundle.crt",   // RHEL, Fedora
+        "/etc/ssl/ca-bundle.pem",             // SUSE
+        "/etc/ssl/cert.pem",                  // Alpine
+    };
+    const char *given = env->variable(env->state, "SSL_CERT_FILE");
+    if (given != NULL && given[0] != '\0')
+        return str_from(given);
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        if (file_exists(places[i]))
+            return str_from(places[i]);
+    }
+    return STR("");
+}
+
 static bool init_options(HttpClient *client, const HttpOptions *options, Error *err)
 {
     client->options = *options;
     fill_defaults(&client->options);
     HttpOptions *own = &client->options;
-    TRY(arena_copy_str(client->arena, own->ca_file, &own->ca_file, err));
+    const Str ca_file = own->ca_file.size > 0 ? own->ca_file : system_ca_file(client->env);
+    TRY(arena_copy_str(client->arena, ca_file, &own->ca_file, err));
     TRY(arena_copy_str(client->arena, own->user_agent, &own->user_agent, err));
     TRY(arena_copy_str(client->arena, own->connect_to, &own->connect_to, err));
     if (!http_text_is_line(own->user_agent))

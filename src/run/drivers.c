@@ -149,3 +149,19 @@ bool job_to_look(const Job *job, Arena *arena, const Job **ret_job, Error *err)
     *ret_job = copy;
     return true;
 }
+
+// What names the limit that all runs with this connector and config share; secrets are *** in it.
+bool job_open_share(const Job *job, RunMode mode, Str who, Store *store, Arena *arena,
+                    Share *ret_share, Error *err)
+{
+    CLEANUP(buf_done) Buf api = {0};
+    TRY(buf_append(&api, job->connector_path, err));
+    yyjson_val *config = json_get(job->shown, STR("config"));
+    if (config != NULL)
+        TRY(json_write_canonical(config, &api, err));
+    Str name = {0};
+    TRY(arena_printf(arena, &name, err, "%s%s" STR_FMT, run_mode_name(mode),
+                     who.size > 0 ? "-" : "", STR_ARG(who)));
+    return share_open(ret_share, store, buf_str(&api), job->name, name,
+                      (RatePriority)job->modes[mode].priority, arena, err);
+}

@@ -3,6 +3,7 @@
 
 #include "lake/landing.h"
 #include "run/job.h"
+#include "run/share.h"
 #include "warehouse/warehouse.h"
 
 const StoreDriver *const *drivers_stores(void);         // NULL-terminated
@@ -19,6 +20,11 @@ bool job_open_landing(const Job *job, Env *env, Arena *arena, Findings *findings
 // Opens the warehouse that the job names, with its share of limits.memory.
 bool job_open_warehouse(const Job *job, Env *env, Arena *arena, Findings *findings,
                         Warehouse *ret_warehouse, Error *err) MUST_USE;
+
+// Joins those who share the rate budget of the job's API (share.h). `who` tells apart several
+// members of one run; empty = the run itself.
+bool job_open_share(const Job *job, RunMode mode, Str who, Store *store, Arena *arena,
+                    Share *ret_share, Error *err) MUST_USE;
 
 // False when the warehouse is a file that no run has made yet: asking it would make one.
 bool job_has_warehouse(const Job *job);

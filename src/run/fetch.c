@@ -1,7 +1,8 @@
 #include "run/fetch.h"
 
+#include "base/thread.h"
+
 #include <assert.h>
-#include <pthread.h>
 
 enum { STEP_MS = 200, LANES_MAX = FETCH_LANES_MAX };
 
@@ -229,8 +230,8 @@ bool fetch_start(Fetch *fetch, const Plan *plan, Queue *answered, Error *err)
     // Lanes are made before the thread runs, since it alone may make them afterwards.
     for (size_t i = 0; i < plan->stream_count; i++)
         TRY(find_lane(fetch, plan->streams[i].stream, &ignored, err));
-    fetch->runs = pthread_create(&fetch->thread, NULL, fetch_main, fetch) == 0;
-    return fetch->runs || error_set(err, ERROR_LIMIT, "cannot start a thread");
+    fetch->runs = thread_start(&fetch->thread, fetch_main, fetch, err);
+    return fetch->runs;
 }
 
 bool fetch_check(Fetch *fetch, Error *err)

@@ -1,6 +1,8 @@
 #include "run/load.h"
 
 #include "run/lake.h"
+#include "run/match.h"
+#include "run/slice_rows.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -346,52 +348,16 @@ static bool subtract(LoadTask *task, const SliceTask *slice, Key128 *keys, size_
     return true;
 }
 
-// Only a slice with one total on all pages and as many keys can show that something is gone. One
-// that two attempts read between them raises the question, and only readings in one go answer it.
-static bool shows_all(const SliceTask *slice)
-{
-    const SliceManifest *manifest = &slice->manifest;
-    const bool tells_totals = contract_info(slice->stream->contract)->total_pointer.size > 0;
-    return slice->err.code == ERROR_NONE && !manifest->totals_moved &&
-           (!tells_totals || manifest->last_total == manifest->distinct_keys);
-}
-
-// The text of each partition column's value, in the contract's order; NULL where the partition
-// lacks one, for then the slice's rows cannot be told from others'.
-static bool partition_values(LoadTask *task, const PlanSlice *slice, Str **ret_values, Error *err)
-{
-    const ContractInfo *info = contract_info(task->stream->contract);
-    yyjson_val *fields = task->stream->partitions[slice->partition].partition.fields;
-    Str *values = arena_alloc_array(task->arena, info->partition_count + 1, sizeof(Str), err);
-    TRY(values != NULL);
-    *ret_values = NULL;
-    for (size_t i = 0; i < info->partition_count; i++) {
-        const Str place = info->partition_fields[i];
-        yyjson_val *value =
-            place.data[0] == '/' ? json_pointer(fields, place) : json_get(fields, place);
-        if (value == NULL || yyjson_is_null(value))
-            return true;
-        values[i] = json_str(value);
-        if (yyjson_is_str(value))
-            continue;
-        CLEANUP(buf_done) Buf text = {0};
-        TRY(json_write(value, &text, err));
-        TRY(arena_copy_str(task->arena, buf_str(&text), &values[i], err));
-    }
-    *ret_values = values;
-    return true;
-}
-
 static bool find_vanished(LoadTask *task, size_t index, Warehouse *warehouse, Error *err)
 {
     SliceTask *slice = task->slices[index];
     const PlanSlice *plan = &task->stream->slices[slice->ordinal];
     const ContractInfo *info = contract_info(task->stream->contract);
     Vanished *vanished = &task->vanished[index];
-    if (!shows_all(slice) || (task->stream->cursor.exists && info->window_column.size == 0))
+    if (!match_shows_all(slice) || (task->stream->cursor.exists && info->window_column.size == 0))
         return true;
     Str *values = NULL;
-    TRY(partition_values(task, plan, &values, err));
+    TRY(slice_partition_values(task->stream, plan, task->arena, &values, err));
     if (values == NULL)
         return true;
     int64_t from_us = 0;
@@ -444,7 +410,7 @@ static bool confirm_vanished(LoadTask *task, size_t index, const SliceTask *agai
     if (again->err.code == ERROR_NONE && !again->manifest.in_one_go)
         return true;
     *wants = false;
-    if (!shows_all(again)) {
+    if (!match_shows_all(again)) {
         note_unconfirmed(task, vanished, again);
         return true;
     }

@@ -78,20 +78,10 @@ size_t log_book_count(const LogBook *book)
     return book->count;
 }
 
-static const char *code_name(ErrorCode code)
-{
-    static const char *const names[] = {
-#define X(name, exit_status, retry, advice) #name,
-        ERROR_CODES(X)
-#undef X
-    };
-    return names[code];
-}
-
 bool log_book_error_json(LogBook *book, const Error *why, Str *ret_json, Error *err)
 {
     CLEANUP(buf_done) Buf text = {0};
-    TRY(buf_printf(&text, err, "{\"code\":\"%s\",\"message\":", code_name(why->code)));
+    TRY(buf_printf(&text, err, "{\"code\":\"%s\",\"message\":", error_code_name(why->code)));
     TRY(json_write_str(str_from(why->message), &text, err));
     TRY(buf_append_char(&text, '}', err));
     return arena_copy_str(book->arena, buf_str(&text), ret_json, err);

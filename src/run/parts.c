@@ -87,6 +87,8 @@ void job_parts_close(JobParts *parts)
 bool run_read_knowledge(const JobParts *parts, RunMode mode, const PlanStream *stream,
                         PlanKnowledge *ret_knowledge, Error *err)
 {
+    if (!job_has_warehouse(parts->job))
+        return true;
     const Warehouse *warehouse = &parts->warehouse;
     Watermark *marks = NULL;
     LoadSlice *slices = NULL;

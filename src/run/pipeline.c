@@ -2,10 +2,11 @@
 
 #include "base/kill.h"
 #include "base/queue.h"
+#include "base/thread.h"
 #include "run/fetch.h"
+#include "run/match.h"
 
 #include <assert.h>
-#include <pthread.h>
 #include <stdio.h>
 
 enum {
@@ -261,28 +262,6 @@ static Event slice_event(EventKind kind, const SliceTask *task)
     event.partition = task->stream->partitions[slice->partition].value;
     event.slice = task->ordinal;
     return event;
-}
-
-// A slice as people name it: "calls of 1001, slice 4, 2026-03-05".
-enum { SLICE_TEXT_BYTES = 200 };
-
-static void name_slice(const SliceTask *task, char text[SLICE_TEXT_BYTES])
-{
-    const PlanSlice *slice = &task->stream->slices[task->ordinal];
-    const Str partition = task->stream->partitions[slice->partition].value;
-    const int size = snprintf(text, SLICE_TEXT_BYTES, STR_FMT "%s" STR_FMT ", slice %u",
-                              STR_ARG(stream_name(task->stream->stream)),
-                              partition.size > 0 ? " of " : "", STR_ARG(partition), task->ordinal);
-    if (!task->stream->cursor.exists || size < 0 || size >= SLICE_TEXT_BYTES)
-        return;
-    const int64_t day_us = INT64_C(86400) * 1000000;
-    char from[TIME_TEXT_BYTES];
-    char to[TIME_TEXT_BYTES];
-    date_format((int32_t)(slice->from_us / day_us), from);
-    date_format((int32_t)(slice->to_us / day_us), to);
-    const bool one_day = strcmp(from, to) == 0;
-    (void)snprintf(text + size, SLICE_TEXT_BYTES - (size_t)size, ", %s%s%s", from,
-                   one_day ? "" : " to ", one_day ? "" : to);
 }
 
 static void emit_progress(Pipeline *pipeline, bool now)
@@ -633,7 +612,7 @@ static void partition_failed(Pipeline *pipeline, SliceTask *task)
         emit(pipeline, event);
         Error ignored = {0};
         char name[SLICE_TEXT_BYTES];
-        name_slice(task, name);
+        match_name_slice(task, name);
         if (pipeline->report.failure == ERROR_NONE) {
             pipeline->report.failure = task->err.code;
             (void)!arena_printf(pipeline->arena, &pipeline->report.first_failure, &ignored,
@@ -644,30 +623,6 @@ static void partition_failed(Pipeline *pipeline, SliceTask *task)
     pipeline->streams[task->stream_index].states[task->ordinal] = STATE_FAILED;
     pipeline->report.slices_failed++;
     pipeline->unsettled--;
-}
-
-// What concerns one partition stays there; what concerns the disk, the job or the person stops the
-// run.
-static bool concerns_partition_only(const SliceTask *task)
-{
-    if (task->ours)
-        return false;
-    switch (task->err.code) {
-    case ERROR_ACCESS:
-        return task->denied;
-    case ERROR_NOT_FOUND:
-    case ERROR_DATA:
-    case ERROR_IO:
-    case ERROR_LIMIT: // a page too large, too many pages
-        return true;
-    case ERROR_NONE:
-    case ERROR_JOB:
-    case ERROR_CONFLICT:
-    case ERROR_BUSY:
-    case ERROR_STOPPED:
-        break;
-    }
-    return false;
 }
 
 static bool is_new_drift(const StreamState *state, Str path)
@@ -706,38 +661,6 @@ static void tell_drift(Pipeline *pipeline, const SliceTask *task)
     emit(pipeline, event);
 }
 
-typedef enum Match { MATCHES, READ_AGAIN, MATCH_OPEN, MATCH_NEVER } Match;
-
-// Reconciliation of one slice with the source's own total (design.md, "Reconciled").
-static Match match_total(const Pipeline *pipeline, const SliceTask *task)
-{
-    const SliceManifest *manifest = &task->manifest;
-    const PlanSlice *slice = &task->stream->slices[task->ordinal];
-    // Pages before and after the kill speak of different sets.
-    if (!manifest->in_one_go && manifest->totals_moved)
-        return READ_AGAIN;
-    const bool has_total =
-        contract_info(task->stream->contract)->total_pointer.size == 0 || manifest->last_total >= 0;
-    if (has_total && (manifest->last_total < 0 || manifest->distinct_keys == manifest->last_total))
-        return MATCHES;
-    // The run itself was judged when it read them.
-    if (plan_is_replay(pipeline->options->plan))
-        return MATCHES;
-    const int64_t low =
-        manifest->first_total < manifest->last_total ? manifest->first_total : manifest->last_total;
-    const int64_t high =
-        manifest->first_total < manifest->last_total ? manifest->last_total : manifest->first_total;
-    const bool between =
-        has_total && manifest->distinct_keys >= low && manifest->distinct_keys <= high;
-    const int64_t now_us = pipeline->env->now_us(pipeline->env->state);
-    if (!plan_slice_is_closed(task->stream, slice, now_us))
-        return between ? MATCHES : MATCH_OPEN;
-    // What an earlier attempt landed was true then: this one judges by what it has asked itself.
-    // Totals that move while a day is read are not held against it as soon.
-    const uint32_t most = manifest->totals_moved ? SLICE_LOOKS_MAX : 2;
-    return task->resumed || task->looks + 1 < most ? READ_AGAIN : MATCH_NEVER;
-}
-
 static bool read_again(Pipeline *pipeline, SliceTask *task, Error *err)
 {
     Event event = slice_event(EVENT_SLICE_READ_AGAIN, task);
@@ -746,20 +669,6 @@ static bool read_again(Pipeline *pipeline, SliceTask *task, Error *err)
     emit(pipeline, event);
     return start_slice(pipeline, task->stream_index, task->ordinal, task->reading + 1,
                        task->looks + (task->resumed ? 0 : 1), task->confirms, err);
-}
-
-static void fail_match(const SliceTask *task, const char *name, Error *err)
-{
-    const SliceManifest *manifest = &task->manifest;
-    if (manifest->last_total < 0)
-        (void)error_set(err, ERROR_DATA, "%s: no total at " STR_FMT " of the answer, twice", name,
-                        STR_ARG(contract_info(task->stream->contract)->total_pointer));
-    else
-        (void)error_set(err, ERROR_DATA, "%s: the source says %lld rows and shows %lld, twice%s",
-                        name, (long long)manifest->last_total, (long long)manifest->distinct_keys,
-                        manifest->last_total > manifest->distinct_keys
-                            ? " (does it cap the rows of one question?)"
-                            : "");
 }
 
 static bool settle_confirmation(Pipeline *pipeline, SliceTask *task, Error *err)
@@ -790,15 +699,15 @@ static bool settle_whole(Pipeline *pipeline, SliceTask *task, Error *err)
 {
     StreamState *state = &pipeline->streams[task->stream_index];
     char name[SLICE_TEXT_BYTES];
-    switch (match_total(pipeline, task)) {
-    case READ_AGAIN: {
+    switch (match_slice(task, pipeline->env->now_us(pipeline->env->state))) {
+    case MATCH_READ_AGAIN: {
         const bool ok = read_again(pipeline, task, err);
         slice_free(task);
         return ok;
     }
     case MATCH_NEVER:
-        name_slice(task, name);
-        fail_match(task, name, err);
+        match_name_slice(task, name);
+        (void)match_fail(task, name, err);
         slice_free(task);
         return false;
     case MATCH_OPEN: {
@@ -808,7 +717,7 @@ static bool settle_whole(Pipeline *pipeline, SliceTask *task, Error *err)
         emit(pipeline, open);
         break;
     }
-    case MATCHES:
+    case MATCH_AGREES:
         break;
     }
     tell_drift(pipeline, task);
@@ -837,14 +746,14 @@ static bool settle_slice(Pipeline *pipeline, SliceTask *task, Error *err)
         return settle_confirmation(pipeline, task, err);
     if (task->err.code == ERROR_NONE)
         return settle_whole(pipeline, task, err);
-    if (concerns_partition_only(task)) {
+    if (match_fails_alone(task)) {
         partition_failed(pipeline, task);
         slice_free(task);
         return true;
     }
     *err = task->err;
     char name[SLICE_TEXT_BYTES];
-    name_slice(task, name);
+    match_name_slice(task, name);
     (void)error_context(err, "%s", name);
     slice_free(task);
     return false;
@@ -1000,30 +909,6 @@ static bool read_fixed_load(Pipeline *pipeline, uint32_t s, uint32_t ordinal, bo
     return true;
 }
 
-// Readings of a slice that was read again but is in no load yet: the latest one counts.
-static bool find_reading(Pipeline *pipeline, uint32_t s, uint32_t ordinal, Error *err)
-{
-    const PlanStream *stream = &pipeline->options->plan->streams[s];
-    const PlanSlice *slice = &stream->slices[ordinal];
-    for (uint32_t reading = 2; reading < UINT32_MAX; reading++) {
-        const SliceName name = {.run = str_from(pipeline->options->plan->run),
-                                .stream = stream_name(stream->stream),
-                                .partition_key = stream->partitions[slice->partition].partition.key,
-                                .slice = ordinal,
-                                .reading = reading};
-        SliceManifest manifest = {0};
-        Error missing = {0};
-        if (landing_get_slice(pipeline->options->landing, &name, pipeline->arena, &manifest,
-                              &missing))
-            pipeline->streams[s].readings[ordinal] = reading;
-        else if (missing.code != ERROR_NOT_FOUND)
-            return error_set(err, missing.code, "%s", missing.message);
-        else
-            break;
-    }
-    return true;
-}
-
 // Of a replay: what is not to be loaded again is settled.
 static void choose_replayed(Pipeline *pipeline, const PlanStream *stream, StreamState *state)
 {
@@ -1035,6 +920,22 @@ static void choose_replayed(Pipeline *pipeline, const PlanStream *stream, Stream
         pipeline->unsettled--;
         pipeline->report.slices--;
     }
+}
+
+// A slice that was read again but is in no load yet: its latest reading counts.
+static bool find_reading(Pipeline *pipeline, uint32_t s, uint32_t ordinal, Error *err)
+{
+    const PlanStream *stream = &pipeline->options->plan->streams[s];
+    const PlanSlice *slice = &stream->slices[ordinal];
+    const SliceName name = {.run = str_from(pipeline->options->plan->run),
+                            .stream = stream_name(stream->stream),
+                            .partition_key = stream->partitions[slice->partition].partition.key,
+                            .slice = ordinal};
+    uint32_t last = 1;
+    TRY(match_last_reading(pipeline->options->landing, &name, pipeline->arena, &last, err));
+    if (last > 1)
+        pipeline->streams[s].readings[ordinal] = last;
+    return true;
 }
 
 static bool prepare_stream(Pipeline *pipeline, uint32_t s, Error *err)
@@ -1068,10 +969,8 @@ static bool prepare_stream(Pipeline *pipeline, uint32_t s, Error *err)
 static bool start_some(Pipeline *pipeline, pthread_t *threads, int wanted, void *(*run)(void *),
                        int *ret_count, Error *err)
 {
-    for (; *ret_count < wanted; (*ret_count)++) {
-        if (pthread_create(&threads[*ret_count], NULL, run, pipeline) != 0)
-            return error_set(err, ERROR_LIMIT, "cannot start a thread");
-    }
+    for (; *ret_count < wanted; (*ret_count)++)
+        TRY(thread_start(&threads[*ret_count], run, pipeline, err));
     return true;
 }
 

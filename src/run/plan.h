@@ -39,6 +39,7 @@ typedef struct PlanStream {
     size_t partition_count;
     PlanSlice *slices;
     size_t slice_count;
+    uint32_t *numbers;  // of slices in the run's plan, where this is a part of it; else NULL
     uint32_t *replayed; // replay: which reading of each slice to load again, 0 = none; else NULL
 } PlanStream;
 
@@ -66,6 +67,12 @@ typedef struct Plan {
 static inline bool plan_is_replay(const Plan *plan)
 {
     return plan->landed_run[0] != '\0';
+}
+
+// The number of a slice in its run's own plan, under which it is landed.
+static inline uint32_t plan_slice_number(const PlanStream *stream, uint32_t ordinal)
+{
+    return stream->numbers == NULL ? ordinal : stream->numbers[ordinal];
 }
 
 // As ETL_LOG, events and the ledger call it: that of the run, or "replay".

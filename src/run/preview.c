@@ -101,6 +101,34 @@ static bool preview_stream(const DiscoverOptions *discover, Plan *plan, JobParts
     return true;
 }
 
+bool run_plan_dry(JobParts *parts, const RunOptions *options, const EventSink *sink, Plan *plan,
+                  Error *err)
+{
+    const FetchOptions fetch_options = {.job = parts->job,
+                                        .mode = options->mode,
+                                        .connector = parts->connector,
+                                        .env = parts->env,
+                                        .connect_to = options->connect_to,
+                                        .arena = parts->arena};
+    CLEANUP(fetch_closep) Fetch *fetch = NULL;
+    TRY(fetch_open(&fetch_options, &fetch, err));
+    for (size_t i = 0; i < plan->stream_count; i++) {
+        PlanStream *stream = &plan->streams[i];
+        const DiscoverOptions discover = {.job = parts->job,
+                                          .plan = plan,
+                                          .fetch = fetch,
+                                          .env = parts->env,
+                                          .arena = parts->arena,
+                                          .only_value = options->account,
+                                          .sink = sink};
+        TRY(partition_discover(&discover, stream, err));
+        PlanKnowledge knowledge = {0};
+        TRY(run_read_knowledge(parts, plan->mode, stream, &knowledge, err));
+        TRY(plan_slices(parts->job, plan, stream, &knowledge, plan->created_us, parts->arena, err));
+    }
+    return parts->warehouse.driver->idle(parts->warehouse.state, err);
+}
+
 bool run_preview(const Job *job, const RunOptions *options, Env *env, const EventSink *sink,
                  Arena *arena, RunPreview **ret_previews, size_t *ret_count, Error *err)
 {

@@ -9,10 +9,11 @@
 #include "run/views.h"
 #include "store/lease.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 // What one execution holds besides the job's parts.
-typedef struct Execution {
+typedef struct Run {
     const Job *job;
     const RunOptions *options;
     Env *env;
@@ -24,8 +25,11 @@ typedef struct Execution {
     LogBook *log;
     ForgetList forget;
     Share share;
-    Fetch *fetch;     // while the pipeline runs
+    Fetch *fetch;     // until the pipeline has closed it
     Str planned_with; // a resumed run: the options that it keeps
+    RunReport report;
+    int64_t started_us;
+    bool ended;
 } Execution;
 
 static void emit(Execution *execution, Event event)
@@ -64,21 +68,6 @@ static bool take_lease(Execution *execution, Error *err)
         *err = (Error){0};
         TRY(env_wait(execution->env, 500000, err));
     }
-}
-
-// What names the limit that all runs with this connector and config share; secrets are *** in it.
-static bool open_share(Execution *execution, Error *err)
-{
-    const Job *job = execution->job;
-    CLEANUP(buf_done) Buf api = {0};
-    TRY(buf_append(&api, job->connector_path, err));
-    yyjson_val *config = json_get(job->shown, STR("config"));
-    if (config != NULL)
-        TRY(json_write_canonical(config, &api, err));
-    const RunMode mode = execution->options->mode;
-    return share_open(&execution->share, &execution->parts.store, buf_str(&api), job->name,
-                      str_from(run_mode_name(mode)), (RatePriority)job->modes[mode].priority,
-                      execution->arena, err);
 }
 
 static bool renew(void *state, Error *err)
@@ -391,32 +380,36 @@ static void purge_redacted(Execution *execution)
     log_book_add(execution->log, &row);
 }
 
-static bool execute(Execution *execution, RunReport *report, Error *err)
+static bool begin(Execution *execution, Error *err)
 {
     const JobParts *parts = &execution->parts;
-    TRY(take_lease(execution, err) && open_share(execution, err));
+    const RunOptions *options = execution->options;
+    TRY(take_lease(execution, err));
+    TRY(job_open_share(execution->job, options->mode, STR(""), &execution->parts.store,
+                       execution->arena, &execution->share, err));
     TRY(forget_list_read(execution->job, &execution->parts.store, execution->arena,
                          &execution->forget, err));
-
     const FetchOptions fetch_options = {.job = execution->job,
-                                        .mode = execution->options->mode,
+                                        .mode = options->mode,
                                         .connector = parts->connector,
                                         .env = execution->env,
-                                        .connect_to = execution->options->connect_to,
+                                        .connect_to = options->connect_to,
                                         .arena = execution->arena};
-    CLEANUP(fetch_closep) Fetch *fetch = NULL;
-    TRY(fetch_open(&fetch_options, &fetch, err));
-    TRY(plan_or_resume(execution, fetch, report, err));
-    memcpy(report->run, execution->plan.run, sizeof(report->run));
-    TRY(parts->warehouse.driver->idle(parts->warehouse.state, err));
+    TRY(fetch_open(&fetch_options, &execution->fetch, err));
+    TRY(plan_or_resume(execution, execution->fetch, &execution->report, err));
+    memcpy(execution->report.run, execution->plan.run, sizeof(execution->report.run));
+    return parts->warehouse.driver->idle(parts->warehouse.state, err);
+}
 
+static bool load(Execution *execution, Error *err)
+{
     const PipelineOptions options = {.job = execution->job,
                                      .plan = &execution->plan,
-                                     .fetch = fetch,
-                                     .landing = parts->landing,
+                                     .fetch = execution->fetch,
+                                     .landing = execution->parts.landing,
                                      .store = &execution->parts.store,
                                      .warehouse = &execution->parts.warehouse,
-                                     .lake = parts->lake,
+                                     .lake = execution->parts.lake,
                                      .epoch = execution->lease.epoch,
                                      .accept_deletes = execution->options->accept_deletes,
                                      .forgotten = execution->forget.forgotten,
@@ -425,13 +418,14 @@ static bool execute(Execution *execution, RunReport *report, Error *err)
                                      .open_landing = open_worker_landing,
                                      .tick = renew,
                                      .state = execution};
-    execution->fetch = fetch;
-    fetch = NULL; // the pipeline closes it
-    TRY(pipeline_run(&options, execution->env, execution->arena, &report->pipeline, err));
+    const bool ok =
+        pipeline_run(&options, execution->env, execution->arena, &execution->report.pipeline, err);
+    execution->fetch = NULL; // the pipeline has closed it
+    TRY(ok);
     expire_pages(execution);
     lake_keep_after(&execution->parts, &execution->plan, execution->log);
     purge_redacted(execution);
-    return end_run(execution, report, err);
+    return end_run(execution, &execution->report, err);
 }
 
 // The row of the run as a whole, and every row that no load took along. A warehouse that cannot be
@@ -474,35 +468,112 @@ static void close_log(Execution *execution, const RunReport *report, const Error
                              execution->env, &ignored);
 }
 
-bool run_execute(const Job *job, const RunOptions *options, Env *env, const EventSink *sink,
-                 Arena *arena, RunReport *ret_report, Error *err)
+// --- in one go, and in steps
+
+static bool open_parts(Execution *execution, Error *err)
 {
-    Execution execution = {
-        .job = job, .options = options, .env = env, .sink = sink, .arena = arena};
     CLEANUP(arena_freep) Arena *finding_arena = arena_new(1024 * 1024, err);
     TRY(finding_arena != NULL);
     Findings *findings = arena_alloc(finding_arena, sizeof(*findings), err);
     TRY(findings != NULL);
     findings->arena = finding_arena;
-    const int64_t started_us = env->monotonic_us(env->state);
-    *ret_report = (RunReport){0};
-    bool ok = job_parts_open(job, options->stream, env, arena, findings, &execution.parts, err) &&
-              findings_check(findings, err) && lake_open(&execution.parts, findings, err);
-    if (ok) {
-        execution.plan = (Plan){.mode = options->mode,
-                                .streams = execution.parts.streams,
-                                .stream_count = execution.parts.stream_count};
-        ok = log_book_new(&execution.log, err) && execute(&execution, ret_report, err);
-        ret_report->elapsed_us = env->monotonic_us(env->state) - started_us;
-        close_log(&execution, ret_report, err);
-        share_close(&execution.share);
-        lease_release(&execution.lease);
-        Event event = {.kind = EVENT_RUN_ENDED, EVENT_NONE};
-        event.duration_us = ret_report->elapsed_us;
-        event.text = ok ? STR("done") : str_from(err->message);
-        emit(&execution, event);
+    TRY(job_parts_open(execution->job, execution->options->stream, execution->env, execution->arena,
+                       findings, &execution->parts, err));
+    TRY(findings_check(findings, err) && lake_open(&execution->parts, findings, err) &&
+        log_book_new(&execution->log, err));
+    execution->plan = (Plan){.mode = execution->options->mode,
+                             .streams = execution->parts.streams,
+                             .stream_count = execution->parts.stream_count};
+    return true;
+}
+
+static void end(Execution *execution, bool ok, const Error *why)
+{
+    RunReport *report = &execution->report;
+    execution->ended = true;
+    report->elapsed_us =
+        execution->env->monotonic_us(execution->env->state) - execution->started_us;
+    if (execution->log == NULL)
+        return; // it never began
+    fetch_closep(&execution->fetch);
+    execution->fetch = NULL;
+    close_log(execution, report, why);
+    share_close(&execution->share);
+    lease_release(&execution->lease);
+    Event event = {.kind = EVENT_RUN_ENDED, EVENT_NONE};
+    event.duration_us = report->elapsed_us;
+    event.text = ok ? STR("done") : str_from(why->message);
+    emit(execution, event);
+}
+
+bool run_begin(const Job *job, const RunOptions *options, Env *env, const EventSink *sink,
+               Arena *arena, Run **ret_run, Error *err)
+{
+    Execution *execution = arena_alloc(arena, sizeof(*execution), err);
+    TRY(execution != NULL);
+    *execution =
+        (Execution){.job = job, .options = options, .env = env, .sink = sink, .arena = arena};
+    execution->started_us = env->monotonic_us(env->state);
+    if (open_parts(execution, err) && begin(execution, err)) {
+        *ret_run = execution;
+        return true;
     }
-    log_book_free(execution.log);
-    job_parts_close(&execution.parts);
+    end(execution, false, err);
+    run_close(execution);
+    return false;
+}
+
+const Plan *run_plan(const Run *run)
+{
+    return &run->plan;
+}
+
+bool run_keep(Run *run, Error *err)
+{
+    return lease_renew(&run->lease, err);
+}
+
+void run_log(Run *run, const EtlLogRow *row)
+{
+    EtlLogRow own = *row;
+    own.run = str_from(run->plan.run);
+    own.job = run->job->name;
+    own.mode = str_from(run_mode_name(run->plan.mode));
+    log_book_add(run->log, &own);
+}
+
+bool run_finish(Run *run, RunReport *ret_report, Error *err)
+{
+    assert(!run->ended);
+
+    // Others have landed slices meanwhile.
+    run->plan.resumed = true;
+    const bool ok = load(run, err);
+    end(run, ok, err);
+    *ret_report = run->report;
+    return ok;
+}
+
+void run_close(Run *run)
+{
+    if (run == NULL)
+        return;
+    Error left = {0};
+    if (!run->ended)
+        end(run, error_set(&left, ERROR_STOPPED, "left before its end"), &left);
+    log_book_free(run->log);
+    job_parts_close(&run->parts);
+}
+
+bool run_execute(const Job *job, const RunOptions *options, Env *env, const EventSink *sink,
+                 Arena *arena, RunReport *ret_report, Error *err)
+{
+    Execution execution = {
+        .job = job, .options = options, .env = env, .sink = sink, .arena = arena};
+    execution.started_us = env->monotonic_us(env->state);
+    const bool ok = open_parts(&execution, err) && begin(&execution, err) && load(&execution, err);
+    end(&execution, ok, err);
+    *ret_report = execution.report;
+    run_close(&execution);
     return ok;
 }

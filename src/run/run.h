@@ -27,6 +27,22 @@ typedef struct RunReport {
 bool run_execute(const Job *job, const RunOptions *options, Env *env, const EventSink *sink,
                  Arena *arena, RunReport *ret_report, Error *err) MUST_USE;
 
+// The same in steps, for an engine that reads the slices elsewhere: begin, land them (reader.h),
+// finish, which finds them landed and only asks for what is missing.
+typedef struct Run Run;
+
+// Takes the lease and plans, or goes on with an unfinished run. `options`, `sink` and `arena`
+// outlive the run.
+bool run_begin(const Job *job, const RunOptions *options, Env *env, const EventSink *sink,
+               Arena *arena, Run **ret_run, Error *err) MUST_USE;
+const Plan *run_plan(const Run *run); // of all streams, as it was noted
+// At least every ten seconds until run_finish(): keeps the lease. ERROR_CONFLICT: it was lost.
+bool run_keep(Run *run, Error *err) MUST_USE;
+// A row for ETL_LOG; run, job and mode are filled in.
+void run_log(Run *run, const EtlLogRow *row);
+bool run_finish(Run *run, RunReport *ret_report, Error *err) MUST_USE;
+void run_close(Run *run); // one that is not finished stays open for the next; NULL is fine
+
 // The parts that check, plan and run share. Everything lives in `arena`; closed by
 // job_parts_close().
 typedef struct JobParts {
@@ -56,6 +72,11 @@ void job_parts_close(JobParts *parts); // for CLEANUP()
 // nothing.
 bool run_read_knowledge(const JobParts *parts, RunMode mode, const PlanStream *stream,
                         PlanKnowledge *ret_knowledge, Error *err) MUST_USE;
+
+// Makes the plan of a run that does not happen: asks for partitions, reads the ledger, writes
+// nothing. `plan` has the mode, its range and the streams of `parts`.
+bool run_plan_dry(JobParts *parts, const RunOptions *options, const EventSink *sink, Plan *plan,
+                  Error *err) MUST_USE;
 
 // What `pawl plan` shows of one stream of a run that does not happen.
 typedef struct RunPreview {

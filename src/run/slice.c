@@ -35,6 +35,16 @@ void slice_drop_batches(SliceTask *task)
     task->batch_count = 0;
 }
 
+bool slice_take_batches(SliceTask *task, Buf *ret_batches, Error *err)
+{
+    const Str taken = {(const char *)task->batches, task->batch_count * sizeof(ShapedBatch *)};
+    TRY(buf_append(ret_batches, taken, err));
+    for (size_t i = 0; i < task->batch_count; i++)
+        atomic_fetch_sub(&task->context->counters->batch_bytes, (long long)task->batches[i]->bytes);
+    task->batch_count = 0;
+    return true;
+}
+
 void slice_free(SliceTask *task)
 {
     if (task == NULL)
@@ -53,7 +63,7 @@ SliceName slice_name(const SliceTask *task)
     return (SliceName){.run = str_from(plan_is_replay(plan) ? plan->landed_run : plan->run),
                        .stream = stream_name(task->stream->stream),
                        .partition_key = task->stream->partitions[slice->partition].partition.key,
-                       .slice = task->ordinal,
+                       .slice = plan_slice_number(task->stream, task->ordinal),
                        .reading = task->reading};
 }
 
@@ -213,9 +223,11 @@ static bool land_page(SliceTask *task, SliceWorker *worker, const HttpResponse *
     PageInfo info = {.fetched_us = response->sent_at_us,
                      .total = page_total(task, outcome),
                      .records = (int64_t)outcome->record_count};
-    TRY(landing_put_page(
-        worker->landing, &name, (uint32_t)task->pages.count, as_it_came ? response->body : without,
-        as_it_came ? response->encoded : (Str){0}, response->encoding, &info, err));
+    if (worker->landing != NULL)
+        TRY(landing_put_page(worker->landing, &name, (uint32_t)task->pages.count,
+                             as_it_came ? response->body : without,
+                             as_it_came ? response->encoded : (Str){0}, response->encoding, &info,
+                             err));
     RunCounters *counters = task->context->counters;
     atomic_fetch_add(&counters->pages, 1);
     atomic_fetch_add(&counters->bytes, (long long)response->body.size);
@@ -282,7 +294,7 @@ static bool finish_slice(SliceTask *task, SliceWorker *worker, Error *err)
     atomic_fetch_add(&task->context->counters->rows, task->counts.rows);
     task->ended_us = task->context->env->now_us(task->context->env->state);
     const SliceName name = slice_name(task);
-    if (!plan_is_replay(task->context->plan) && task->redacted.count > 0)
+    if (!plan_is_replay(task->context->plan) && worker->landing != NULL && task->redacted.count > 0)
         return redacted_keep(&task->redacted, worker->store, task->context->job->name, &name,
                              manifest, err);
     return true;
@@ -291,7 +303,8 @@ static bool finish_slice(SliceTask *task, SliceWorker *worker, Error *err)
 static SliceWant finish(SliceTask *task, SliceWorker *worker)
 {
     if (finish_slice(task, worker, &task->err))
-        return plan_is_replay(task->context->plan) ? SLICE_IS_DONE : SLICE_WANTS_SEAL;
+        return plan_is_replay(task->context->plan) || worker->landing == NULL ? SLICE_IS_DONE
+                                                                              : SLICE_WANTS_SEAL;
     task->ours = true;
     return fail(task);
 }

@@ -38,7 +38,7 @@ typedef struct SliceContext {
 
 // What a worker thread owns and lends to the task in hand.
 typedef struct SliceWorker {
-    Landing *landing;
+    Landing *landing;  // NULL: pages are shaped and forgotten
     Store *store;      // the landing's
     Arena *page_arena; // reset for every page
     Shaper **shapers;  // of each stream of the plan; made when first used
@@ -115,5 +115,8 @@ void slice_seal(SliceTask **tasks, size_t count, Landing *landing);
 // Gives the shaped rows back to the budget and frees them: after the load, or when the reading is
 // void.
 void slice_drop_batches(SliceTask *task);
+
+// Moves the rows shaped so far out as ShapedBatch * behind one another; the receiver frees them.
+bool slice_take_batches(SliceTask *task, Buf *ret_batches, Error *err) MUST_USE;
 
 SliceName slice_name(const SliceTask *task);

@@ -1,0 +1,16 @@
+#include "base/thread.h"
+
+#include <signal.h>
+#include <string.h>
+
+bool thread_start(pthread_t *ret_thread, void *(*body)(void *state), void *state, Error *err)
+{
+    // A new thread has the mask of the one that starts it.
+    sigset_t all;
+    sigset_t before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    const int code = pthread_create(ret_thread, NULL, body, state);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return code == 0 || error_set(err, ERROR_LIMIT, "cannot start a thread: %s", strerror(code));
+}

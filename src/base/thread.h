@@ -1,0 +1,10 @@
+// Thread: starts one, deaf to signals: they are for the threads of whoever owns the process.
+#pragma once
+
+#include "base/error.h"
+
+#include <pthread.h>
+
+// Joined by the caller with pthread_join().
+bool thread_start(pthread_t *ret_thread, void *(*body)(void *state), void *state,
+                  Error *err) MUST_USE;

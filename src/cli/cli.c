@@ -1,0 +1,112 @@
+// The command line: finds the command, lets it run, says how it ended.
+#include "base/json.h"
+#include "base/kill.h"
+#include "base/time.h"
+#include "cli/command.h"
+#include "pawl/pawl.h"
+
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static Env env;
+static int64_t (*real_now_us)(void *state);
+static int64_t test_shift_us; // what PAWL_TEST_NOW adds to the clock
+
+static int64_t shifted_now_us(void *state)
+{
+    return real_now_us(state) + test_shift_us;
+}
+
+// Tests set the time at which the program starts; it then goes on as usual.
+static void shift_clock(const char *text)
+{
+    int64_t now_us = 0;
+    if (text == NULL || !time_parse_iso(str_from(text), &now_us))
+        return;
+    real_now_us = env.now_us;
+    test_shift_us = now_us - real_now_us(env.state);
+    env.now_us = shifted_now_us;
+}
+
+// First time: stop at the next safe moment. Second time: at once; kill -9 is safe too, so this is.
+static void on_signal(int number)
+{
+    if (atomic_load(&env.stop))
+        _exit(128 + number);
+    atomic_store(&env.stop, true);
+}
+
+static void listen_to_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    (void)sigemptyset(&action.sa_mask);
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    (void)sigaction(SIGPIPE, &ignore, NULL);
+}
+
+// Batches are filled by one thread and freed by another, all day long: what is given back to the
+// system comes again a moment later, page fault by page fault. Kept instead, it is bounded all the
+// same, by limits.memory.
+static void keep_memory(void)
+{
+    enum { TRIM_BYTES = 512 * 1024 * 1024, GROW_BYTES = 1024 * 1024 };
+    (void)mallopt(M_TRIM_THRESHOLD, TRIM_BYTES);
+    (void)mallopt(M_TOP_PAD, GROW_BYTES);
+}
+
+static int report_error(const Cli *cli, const Error *err)
+{
+    if (cli->json) {
+        CLEANUP(buf_done) Buf text = {0};
+        Error ignored = {0};
+        if (json_write_str(str_from(err->message), &text, &ignored))
+            (void)fprintf(stderr, "{\"error\":" STR_FMT ",\"exit\":%d,\"next\":\"%s\"}\n",
+                          STR_ARG(buf_str(&text)), error_code_exit(err->code),
+                          error_code_advice(err->code));
+    } else {
+        (void)fprintf(stderr, "pawl: %s\n  next: %s\n", err->message, error_code_advice(err->code));
+    }
+    return error_code_exit(err->code);
+}
+
+static int print_help(const Command *command)
+{
+    CLEANUP(buf_done) Buf text = {0};
+    Error err = {0};
+    if (!(command == NULL ? help_write_general(&text, &err)
+                          : help_write_command(command, &text, &err)))
+        return EXIT_FAILURE;
+    (void)fwrite(text.data, 1, text.size, stdout);
+    return EXIT_SUCCESS;
+}
+
+int pawl_main(int argc, char **argv)
+{
+    env_init_system(&env);
+    if (argc == 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0)) {
+        (void)puts("pawl " PAWL_VERSION);
+        return EXIT_SUCCESS;
+    }
+    kill_init(getenv("PAWL_TEST_KILL_AT"), getenv("PAWL_TEST_KILL_LIST"));
+    shift_clock(getenv("PAWL_TEST_NOW"));
+    keep_memory();
+    listen_to_signals();
+
+    Cli cli = {.env = &env};
+    Error err = {0};
+    bool help = false;
+    if (!args_parse(argc, argv, &cli.command, &cli.args, &help, &err))
+        return report_error(&cli, &err);
+    if (help)
+        return print_help(cli.command);
+    cli.json = args_has(&cli.args, "json");
+    if (!cli.command->run(&cli, &err))
+        return report_error(&cli, &err);
+    return EXIT_SUCCESS;
+}
