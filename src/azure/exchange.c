@@ -91,7 +91,7 @@ static bool judge(const AzureSender *sender, AzureCall *call, HttpExchange *exch
 }
 
 // Starts what is due. *ret_wait_us = until the next one is; INT64_MAX when all are under way.
-static bool start_due(const AzureSender *sender, AzureCall *calls, size_t count,
+static bool start_due(const AzureSender *sender, AzureCall *calls, size_t count, size_t *under_way,
                       int64_t *ret_wait_us, Error *err)
 {
     const int64_t now = now_us(sender);
@@ -107,6 +107,7 @@ static bool start_due(const AzureSender *sender, AzureCall *calls, size_t count,
         if (!http_client_has_room(sender->client))
             break;
         TRY(start(sender, call, err));
+        (*under_way)++;
     }
     *ret_wait_us = wait_us;
     return true;
@@ -117,10 +118,11 @@ static bool send_all(const AzureSender *sender, AzureCall *calls, size_t count, 
     const int64_t end_us =
         sender->retry_within_us > 0 ? now_us(sender) + sender->retry_within_us : INT64_MAX;
     size_t left = count;
+    size_t under_way = 0; // or finished, and not fetched from the client yet
     while (left > 0) {
         int64_t wait_us = 0;
-        TRY(start_due(sender, calls, count, &wait_us, err));
-        if (http_client_under_way(sender->client) == 0) {
+        TRY(start_due(sender, calls, count, &under_way, &wait_us, err));
+        if (under_way == 0) {
             TRY(env_wait(sender->env, wait_us, err));
             continue;
         }
@@ -128,6 +130,7 @@ static bool send_all(const AzureSender *sender, AzureCall *calls, size_t count, 
         TRY(http_client_wait_us(sender->client, wait_us, &exchange, err));
         if (exchange == NULL)
             continue;
+        under_way--;
         AzureCall *call = exchange->tag;
         TRY(judge(sender, call, exchange, end_us, err));
         left -= call->done ? 1 : 0;

@@ -5,6 +5,7 @@
 #include "lake/slice_file.h"
 
 #include "base/file.h"
+#include "harness/azurite.h"
 #include "harness/check.h"
 
 #include <fcntl.h>
@@ -26,6 +27,14 @@ typedef struct World {
     Landing *landing;
 } World;
 
+static Env azurite_env; // the tests' own, but for numbers that never repeat
+
+// Runs its block on each kind of store; Azurite where it is there.
+static const StoreDriver *const stores[] = {&store_memory, &store_local, &store_adls, NULL};
+#define EACH_STORE                                                       \
+    for (const StoreDriver *const *each = stores; *each != NULL; each++) \
+        if (*each != &store_adls || azurite_is_there())
+
 static bool open_world(World *world, const StoreDriver *driver)
 {
     Error *err = &world->err;
@@ -36,8 +45,13 @@ static bool open_world(World *world, const StoreDriver *driver)
     if (driver == &store_local)
         TRY(arena_printf(world->arena, &json, err, "{\"path\":\"%s/lake\"}", test_folder()) &&
             json_parse(json, "options", world->arena, &doc, err));
-    TRY(store_open(&world->store, driver, yyjson_doc_get_root(doc), STR("options"), &test_env,
-                   world->arena, NULL, err));
+    if (driver == &store_adls) {
+        azurite_env = test_env;
+        azurite_env.random = azurite_random;
+        TRY(azurite_open_store(&world->store, "", &azurite_env, world->arena, NULL, err));
+    } else
+        TRY(store_open(&world->store, driver, yyjson_doc_get_root(doc), STR("options"), &test_env,
+                       world->arena, NULL, err));
     const LandingOptions options = {.store = &world->store, .job = STR("ctm"), .compression = -3};
     return landing_open(&options, world->arena, &world->landing, err);
 }
@@ -143,9 +157,9 @@ static SliceManifest manifest_of(PageInfo *pages, uint32_t count)
 
 TEST(pages_are_read_back_as_they_came)
 {
-    static const StoreDriver *const drivers[] = {&store_memory, &store_local};
-    for (size_t d = 0; d < 2; d++) {
-        WORLD(drivers[d]);
+    EACH_STORE
+    {
+        WORLD(*each);
         const Str body = make_body(world.arena, 7);
         const Str two_members[] = {str_slice(body, 0, 1000), str_slice(body, 1000, BODY_BYTES)};
         Str packed[2];
@@ -236,60 +250,66 @@ TEST(received_bytes_are_stored_unchanged)
 
 TEST(a_landed_page_stays)
 {
-    WORLD(&store_local);
-    const SliceName name = slice_name(0);
-    const PageInfo info = land(&world, &name, 0);
-    const Str other = make_body(world.arena, 99);
-    const Str packed = compress_gzip(world.arena, other);
-    for (int i = 0; i < 2; i++) {
-        PageInfo second = some_info;
-        CHECK(!landing_put_page(landing, &name, 0, other, i == 0 ? STR("") : packed,
-                                i == 0 ? HTTP_ENCODING_IDENTITY : HTTP_ENCODING_GZIP, &second,
-                                &err));
-        CHECK_INT(err.code, ERROR_CONFLICT);
-        CHECK_INT((int64_t)second.stored_bytes, 0);
-        err = (Error){0};
+    EACH_STORE
+    {
+        WORLD(*each);
+        const SliceName name = slice_name(0);
+        const PageInfo info = land(&world, &name, 0);
+        const Str other = make_body(world.arena, 99);
+        const Str packed = compress_gzip(world.arena, other);
+        for (int i = 0; i < 2; i++) {
+            PageInfo second = some_info;
+            CHECK(!landing_put_page(landing, &name, 0, other, i == 0 ? STR("") : packed,
+                                    i == 0 ? HTTP_ENCODING_IDENTITY : HTTP_ENCODING_GZIP, &second,
+                                    &err));
+            CHECK_INT(err.code, ERROR_CONFLICT);
+            CHECK_INT((int64_t)second.stored_bytes, 0);
+            err = (Error){0};
+        }
+        Str body = {NULL, 0};
+        PageInfo got = {0};
+        CHECK_OK(landing_get_page(landing, &name, 0, world.arena, &body, &got, &err), &err);
+        check_info(&got, &info);
     }
-    Str body = {NULL, 0};
-    PageInfo got = {0};
-    CHECK_OK(landing_get_page(landing, &name, 0, world.arena, &body, &got, &err), &err);
-    check_info(&got, &info);
 }
 
 TEST(a_page_that_was_not_landed_is_not_found)
 {
-    WORLD(&store_local);
-    SliceName name = slice_name(0);
-    (void)land(&world, &name, 0);
-    Str body = STR("untouched");
-    PageInfo info = {.total = 5};
-    const SliceName others[] = {
-        slice_name(0),
-        slice_name(1),
-        {.run = name.run,
-         .stream = STR("users"),
-         .partition_key = name.partition_key,
-         .reading = 1},
-        {.run = name.run, .stream = name.stream, .partition_key = STR("other"), .reading = 1},
-        {.run = name.run,
-         .stream = name.stream,
-         .partition_key = name.partition_key,
-         .reading = 2}};
-    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
-        CHECK(!landing_get_page(landing, &others[i], i == 0 ? 1 : 0, world.arena, &body, &info,
-                                &err));
-        CHECK_INT(err.code, ERROR_NOT_FOUND);
-        CHECK_STR(body, STR("untouched"));
-        CHECK_INT(info.total, 5);
-        err = (Error){0};
+    EACH_STORE
+    {
+        WORLD(*each);
+        SliceName name = slice_name(0);
+        (void)land(&world, &name, 0);
+        Str body = STR("untouched");
+        PageInfo info = {.total = 5};
+        const SliceName others[] = {
+            slice_name(0),
+            slice_name(1),
+            {.run = name.run,
+             .stream = STR("users"),
+             .partition_key = name.partition_key,
+             .reading = 1},
+            {.run = name.run, .stream = name.stream, .partition_key = STR("other"), .reading = 1},
+            {.run = name.run,
+             .stream = name.stream,
+             .partition_key = name.partition_key,
+             .reading = 2}};
+        for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+            CHECK(!landing_get_page(landing, &others[i], i == 0 ? 1 : 0, world.arena, &body, &info,
+                                    &err));
+            CHECK_INT(err.code, ERROR_NOT_FOUND);
+            CHECK_STR(body, STR("untouched"));
+            CHECK_INT(info.total, 5);
+            err = (Error){0};
+        }
     }
 }
 
 TEST(a_manifest_is_read_back)
 {
-    static const StoreDriver *const drivers[] = {&store_memory, &store_local};
-    for (size_t d = 0; d < 2; d++) {
-        WORLD(drivers[d]);
+    EACH_STORE
+    {
+        WORLD(*each);
         const SliceName name = slice_name(12);
         PageInfo pages[] = {land(&world, &name, 0), land(&world, &name, 1)};
         const SliceManifest put = manifest_of(pages, 2);
@@ -317,59 +337,68 @@ TEST(a_manifest_is_read_back)
 
 TEST(a_slice_without_pages_can_be_whole)
 {
-    WORLD(&store_local);
-    const SliceName name = slice_name(0);
-    const SliceManifest put = {.first_total = 0, .last_total = 0};
-    SliceManifest got = {.page_count = 9};
-    CHECK_OK(landing_finish_slice(landing, &name, &put, &err), &err);
-    CHECK_OK(landing_get_slice(landing, &name, world.arena, &got, &err), &err);
-    CHECK_INT(got.page_count, 0);
+    EACH_STORE
+    {
+        WORLD(*each);
+        const SliceName name = slice_name(0);
+        const SliceManifest put = {.first_total = 0, .last_total = 0};
+        SliceManifest got = {.page_count = 9};
+        CHECK_OK(landing_finish_slice(landing, &name, &put, &err), &err);
+        CHECK_OK(landing_get_slice(landing, &name, world.arena, &got, &err), &err);
+        CHECK_INT(got.page_count, 0);
+    }
 }
 
 TEST(a_slice_that_lacks_a_page_is_not_finished)
 {
-    WORLD(&store_local);
-    const SliceName name = slice_name(0);
-    PageInfo pages[] = {land(&world, &name, 0), some_info};
-    const SliceManifest lacking = manifest_of(pages, 2);
-    CHECK(!landing_finish_slice(landing, &name, &lacking, &err));
-    CHECK_INT(err.code, ERROR_NOT_FOUND);
-    CHECK_CONTAINS(str_from(err.message), STR("page 1 is not landed"));
-    pages[0].stored_bytes++;
-    const SliceManifest other_size = manifest_of(pages, 1);
-    CHECK(!landing_finish_slice(landing, &name, &other_size, &err));
-    CHECK_INT(err.code, ERROR_DATA);
-    SliceManifest got = {0};
-    CHECK(!landing_get_slice(landing, &name, world.arena, &got, &err));
-    CHECK_INT(err.code, ERROR_NOT_FOUND);
+    EACH_STORE
+    {
+        WORLD(*each);
+        const SliceName name = slice_name(0);
+        PageInfo pages[] = {land(&world, &name, 0), some_info};
+        const SliceManifest lacking = manifest_of(pages, 2);
+        CHECK(!landing_finish_slice(landing, &name, &lacking, &err));
+        CHECK_INT(err.code, ERROR_NOT_FOUND);
+        CHECK_CONTAINS(str_from(err.message), STR("page 1 is not landed"));
+        pages[0].stored_bytes++;
+        const SliceManifest other_size = manifest_of(pages, 1);
+        CHECK(!landing_finish_slice(landing, &name, &other_size, &err));
+        CHECK_INT(err.code, ERROR_DATA);
+        SliceManifest got = {0};
+        CHECK(!landing_get_slice(landing, &name, world.arena, &got, &err));
+        CHECK_INT(err.code, ERROR_NOT_FOUND);
+    }
 }
 
 TEST(many_slices_are_finished_at_once)
 {
-    WORLD(&store_local);
-    enum { SLICES = 20, PAGES = 3 };
-    SliceName names[SLICES];
-    SliceManifest manifests[SLICES];
-    PageInfo pages[SLICES][PAGES];
-    for (uint32_t i = 0; i < SLICES; i++) {
-        names[i] = slice_name(i);
-        for (uint32_t k = 0; k < PAGES; k++)
-            pages[i][k] = land(&world, &names[i], k);
-        manifests[i] = manifest_of(pages[i], PAGES);
-    }
-    CHECK_OK(landing_finish_slices(landing, names, manifests, SLICES, &err), &err);
-    for (uint32_t i = 0; i < SLICES; i++) {
-        SliceManifest got = {0};
-        CHECK_OK(landing_get_slice(landing, &names[i], world.arena, &got, &err), &err);
-        CHECK_INT(got.page_count, PAGES);
+    EACH_STORE
+    {
+        WORLD(*each);
+        enum { SLICES = 20, PAGES = 3 };
+        SliceName names[SLICES];
+        SliceManifest manifests[SLICES];
+        PageInfo pages[SLICES][PAGES];
+        for (uint32_t i = 0; i < SLICES; i++) {
+            names[i] = slice_name(i);
+            for (uint32_t k = 0; k < PAGES; k++)
+                pages[i][k] = land(&world, &names[i], k);
+            manifests[i] = manifest_of(pages[i], PAGES);
+        }
+        CHECK_OK(landing_finish_slices(landing, names, manifests, SLICES, &err), &err);
+        for (uint32_t i = 0; i < SLICES; i++) {
+            SliceManifest got = {0};
+            CHECK_OK(landing_get_slice(landing, &names[i], world.arena, &got, &err), &err);
+            CHECK_INT(got.page_count, PAGES);
+        }
     }
 }
 
 TEST(notes_are_read_back_byte_for_byte)
 {
-    static const StoreDriver *const drivers[] = {&store_memory, &store_local};
-    for (size_t d = 0; d < 2; d++) {
-        WORLD(drivers[d]);
+    EACH_STORE
+    {
+        WORLD(*each);
         const Str run = STR(RUN_ID);
         const Str first = STR("{ \"plan\" : [1, 2.50] }\n");
         Str got = {NULL, 0};
@@ -766,9 +795,9 @@ static void check_visit(Landing *landing, const char *stream, const char *expect
 
 TEST(slices_are_visited_in_order)
 {
-    static const StoreDriver *const drivers[] = {&store_memory, &store_local};
-    for (size_t d = 0; d < 2; d++) {
-        WORLD(drivers[d]);
+    EACH_STORE
+    {
+        WORLD(*each);
         check_visit(landing, "", "");
         SliceName names[] = {slice_name(10), slice_name(9), slice_name(9), slice_name(0)};
         names[2].reading = 2;
@@ -860,9 +889,9 @@ static const char *const runs[] = {
 
 TEST(runs_are_listed_oldest_first)
 {
-    static const StoreDriver *const drivers[] = {&store_memory, &store_local};
-    for (size_t d = 0; d < 2; d++) {
-        WORLD(drivers[d]);
+    EACH_STORE
+    {
+        WORLD(*each);
         Str *found = NULL;
         size_t count = 9;
         CHECK_OK(landing_list_runs(landing, world.arena, &found, &count, &err), &err);
