@@ -137,6 +137,24 @@ static bool stop(Pg *pg, Error *err)
     return error_set(err, ERROR_STOPPED, "stopped");
 }
 
+// Of bad data the server quotes the value, which an error must not hold.
+static void copy_message(Str message, const char *state,
+                         char text[sizeof(((Error *)NULL)->message)])
+{
+    enum { ROOM = sizeof(((Error *)NULL)->message) - 1 };
+    const bool hides = strncmp(state, "22", 2) == 0;
+    bool quoted = false;
+    size_t size = 0;
+    for (size_t i = 0; i < message.size && size < ROOM; i++) {
+        const char c = message.data[i];
+        if (c == '"')
+            quoted = !quoted;
+        if (!hides || !quoted || c == '"')
+            text[size++] = c;
+    }
+    text[size] = '\0';
+}
+
 static bool refuse(Pg *pg, const PGresult *result, Error *err)
 {
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
@@ -145,8 +163,9 @@ static bool refuse(Pg *pg, const PGresult *result, Error *err)
         return lost(pg, err);
     if (state == NULL)
         return error_set(err, ERROR_IO, STR_FMT, STR_ARG(first_line(PQresultErrorMessage(result))));
-    const Str line = first_line(message == NULL ? "" : message);
-    return error_set(err, pg_error_code(state), STR_FMT " (%s)", STR_ARG(line), state);
+    char text[sizeof(err->message)];
+    copy_message(first_line(message == NULL ? "" : message), state, text);
+    return error_set(err, pg_error_code(state), "%s (%s)", text, state);
 }
 
 // --- waiting
@@ -158,6 +177,7 @@ static bool wait_once(Pg *pg, short events, short *ret_events, Error *err)
     if (atomic_load(&pg->env->stop))
         return stop(pg, err);
     struct pollfd poll_one = {.fd = PQsocket(pg->connection), .events = events};
+    errno = EIO;
     const int ready = fault_here() ? -1 : poll(&poll_one, 1, LOOK_MS);
     if (ready < 0 && errno != EINTR) {
         pg_close(pg);
@@ -276,28 +296,30 @@ static bool find_state(Str line, char state[SQLSTATE_SIZE + 1], Str *ret_text)
     return false;
 }
 
-// Of several hosts, or of a first try with TLS and a second without, the last one's reason counts.
+// Where the server itself refused, its last word counts (of several hosts, or of a first try with
+// TLS and a second without); else libpq's lines, which may end in advice.
 static bool refuse_connection(Pg *pg, Error *err)
 {
-    const char *message = PQerrorMessage(pg->connection);
-    Str rest = str_trim(str_from(message));
-    Str line = {0};
+    Str rest = str_trim(str_from(PQerrorMessage(pg->connection)));
     Str text = {0};
     char state[SQLSTATE_SIZE + 1] = "";
+    char lines[sizeof(err->message)] = "";
+    size_t size = 0;
     bool found = false;
     while (rest.data != NULL) {
-        const Str next = str_trim(str_split_next(&rest, '\n'));
-        if (!str_starts_with(next, STR("LOCATION:")) &&
-            !str_starts_with(next, STR("Is the server")) && next.size > 0)
-            line = next;
-        found = find_state(next, state, &text) || found;
+        const Str line = str_trim(str_split_next(&rest, '\n'));
+        found = find_state(line, state, &text) || found;
+        const int added = snprintf(lines + size, sizeof(lines) - size, "%s" STR_FMT,
+                                   size > 0 ? "; " : "", STR_ARG(line));
+        if (added > 0 && (size_t)added < sizeof(lines) - size)
+            size += (size_t)added;
     }
     if (found)
         (void)error_set(err, pg_error_code(state), STR_FMT " (%s)", STR_ARG(text), state);
     else if (PQconnectionNeedsPassword(pg->connection) == 1)
         (void)error_set(err, ERROR_ACCESS, "the server wants a password: give \"password\"");
     else
-        (void)error_set(err, ERROR_IO, STR_FMT, STR_ARG(line));
+        (void)error_set(err, ERROR_IO, "%s", lines);
     pg_close(pg);
     return false;
 }

@@ -290,17 +290,6 @@ bool pg_warehouse_lock(PgWarehouse *db, Str what, Error *err)
            error_context(err, "waiting for who else writes " STR_FMT, STR_ARG(what));
 }
 
-bool pg_literal(Buf *out, Str text, Error *err)
-{
-    TRY(buf_append_char(out, '\'', err));
-    for (size_t i = 0; i < text.size; i++) {
-        if (text.data[i] == '\'')
-            TRY(buf_append_char(out, '\'', err));
-        TRY(buf_append_char(out, text.data[i], err));
-    }
-    return buf_append_char(out, '\'', err);
-}
-
 // --- queries of people
 
 typedef struct TextVisit {

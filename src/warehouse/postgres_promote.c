@@ -5,31 +5,30 @@
 
 enum { PATH_STEPS_MAX = 64 };
 
-// PostgreSQL 15 has no cast that may fail, so a function of this transaction tries: its body reads
-// `value` and returns what fits, or null. Stricter than a cast where a cast would change the value,
-// or reads words such as 'now'.
-static const char *body_of(ColumnType type)
+// PostgreSQL 15 has no cast that may fail, so a function of this transaction tries: `fits` gets
+// what of `value` fits the column's type, or null. Stricter than a cast where a cast would change
+// the value, or reads words such as 'now'.
+static const char *cast_of(ColumnType type)
 {
     switch (type) {
-    case COLUMN_STRING:
-    case COLUMN_KEY:
-        return "RETURN value;";
-    case COLUMN_JSON:
-        return "RETURN value;"; // not called: JSON stays JSON
     case COLUMN_INT64:
-        return "RETURN CASE WHEN value ~ '^-?[0-9]+$' THEN value END;";
+        return "IF value ~ '^-?[0-9]+$' THEN fits := value; END IF;";
     case COLUMN_DOUBLE:
-        return "RETURN CASE WHEN value ~ '^-?[0-9]' THEN value END;";
+        return "IF value ~ '^-?[0-9]' THEN fits := value; END IF;";
     case COLUMN_DECIMAL:
-        return "fits := CASE WHEN value ~ '^-?[0-9]' THEN value END;"
-               " RETURN CASE WHEN fits = CAST(value AS numeric) THEN fits END;";
+        return "IF value ~ '^-?[0-9]' THEN fits := value; END IF;"
+               " IF fits <> CAST(value AS numeric) THEN RETURN NULL; END IF;";
     case COLUMN_BOOLEAN:
-        return "RETURN CASE WHEN value IN ('true', 'false') THEN value END;";
+        return "IF value IN ('true', 'false') THEN fits := value; END IF;";
     case COLUMN_TIMESTAMP:
     case COLUMN_DATE:
+        return "IF value ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}' THEN fits := value; END IF;";
+    case COLUMN_STRING:
+    case COLUMN_KEY:
+    case COLUMN_JSON: // not called: JSON stays JSON
         break;
     }
-    return "RETURN CASE WHEN value ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}' THEN value END;";
+    return "fits := value;";
 }
 
 static bool create_cast(PgWarehouse *db, const Column *column, Error *err)
@@ -37,11 +36,12 @@ static bool create_cast(PgWarehouse *db, const Column *column, Error *err)
     char type[PG_TYPE_BYTES];
     pg_type_name(column, type);
     CLEANUP(buf_done) Buf sql = {0};
-    TRY(buf_printf(&sql, err,
-                   "CREATE FUNCTION pg_temp.pawl_fits(value text) RETURNS %s LANGUAGE plpgsql"
-                   " STABLE AS $pawl$ DECLARE fits %s; BEGIN %s EXCEPTION WHEN data_exception"
-                   " THEN RETURN NULL; END $pawl$",
-                   type, type, body_of(column->type)));
+    TRY(buf_printf(
+        &sql, err,
+        "CREATE FUNCTION pg_temp.pawl_fits(value text) RETURNS %s LANGUAGE plpgsql"
+        " STABLE AS $pawl$ DECLARE fits %s; BEGIN %s RETURN fits; EXCEPTION WHEN data_exception"
+        " THEN RETURN NULL; END $pawl$",
+        type, type, cast_of(column->type)));
     return pg_warehouse_run_buf(db, &sql, err);
 }
 
@@ -61,7 +61,8 @@ static bool append_path(Buf *sql, Str path, Error *err)
             TRY(buf_append_char(&name, c, err));
             i += escaped ? 1 : 0;
         }
-        TRY((steps == 0 || buf_append_char(sql, ',', err)) && pg_literal(sql, buf_str(&name), err));
+        TRY((steps == 0 || buf_append_char(sql, ',', err)) &&
+            sql_literal(&sql_dialect_postgres, sql, buf_str(&name), err));
     }
     return buf_append(sql, STR("]"), err);
 }

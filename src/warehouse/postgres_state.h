@@ -69,8 +69,6 @@ bool pg_warehouse_lock(PgWarehouse *db, Str what, Error *err) MUST_USE;
 
 // "numeric(18,4)", as format_type() writes it.
 void pg_type_name(const Column *column, char text[PG_TYPE_BYTES]);
-// A literal in single quotes.
-bool pg_literal(Buf *out, Str text, Error *err) MUST_USE;
 
 // The rest of the driver.
 bool pg_warehouse_prepare(void *state, const TableSpec *tables, size_t count, Error *err);

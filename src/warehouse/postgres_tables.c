@@ -130,7 +130,8 @@ static bool comment_on(PgWarehouse *db, const TableSpec *table, const Column *co
     CLEANUP(buf_done) Buf sql = {0};
     TRY(buf_append(&sql, STR("COMMENT ON COLUMN "), err) && sql_table(&sql, table, "", err) &&
         buf_append_char(&sql, '.', err) && sql_name(&sql, column->name, err) &&
-        buf_append(&sql, STR(" IS "), err) && pg_literal(&sql, column->comment, err));
+        buf_append(&sql, STR(" IS "), err) &&
+        sql_literal(&sql_dialect_postgres, &sql, column->comment, err));
     return pg_warehouse_run_buf(db, &sql, err);
 }
 

@@ -1,5 +1,5 @@
 """PostgreSQL as the warehouse of whole runs: the tables that DuckDB gets, and what only a server can do to a run."""
-import decimal, json, os, shutil, signal, subprocess, unittest
+import decimal, json, os, pathlib, shutil, signal, subprocess, tempfile, unittest
 from test_contention import held_run
 from world import ROOT, Postgres, World
 
@@ -200,6 +200,47 @@ class Server(unittest.TestCase):
             self.assertEqual(world.rows("SELECT _row_key, cnam FROM ctm.calls WHERE cnam IS NOT NULL ORDER BY 1"), kept)
             self.assertEqual(world.value("SELECT count(*) FROM ctm.calls WHERE _overflow ? 'cnam'"), "0")
             self.assertEqual(world.rows("SELECT _row_key, _row_hash FROM ctm.calls ORDER BY 1"), hashes)
+
+
+class Pooler(unittest.TestCase):
+    """PgBouncer in transaction mode: each transaction may meet another session, and settings of a session are nobody's."""
+
+    def start(self, cluster, database):
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="pawl-bouncer-", dir="/tmp"))
+        self.addCleanup(shutil.rmtree, folder, True)
+        (folder / "pgbouncer.ini").write_text(
+            f"[databases]\n{database} = host={cluster.folder} port={cluster.port} user=owner dbname={database}\n[pgbouncer]\n"
+            f"listen_addr =\nlisten_port = {cluster.port}\nunix_socket_dir = {folder}\nauth_type = any\n"
+            f"pool_mode = transaction\ndefault_pool_size = 3\nserver_reset_query =\nserver_round_robin = 1\n"
+            f"logfile = {folder}/log\n")
+        command = ["pgbouncer", str(folder / "pgbouncer.ini")]
+        if os.getuid() == 0:  # it refuses to run as root, as the server does
+            subprocess.run(["chown", "-R", "postgres", folder], check=True)
+            folder.chmod(0o755)
+            command = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *command]
+        bouncer = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(lambda: (bouncer.kill(), bouncer.wait()))
+        while not (folder / f".s.PGSQL.{cluster.port}").exists():
+            self.assertIsNone(bouncer.poll(), (folder / "log").read_text() if (folder / "log").exists() else "")
+        return folder
+
+    def test_every_mode_and_a_writer_beside_it_behind_pgbouncer(self):
+        with World(calls=300, warehouse="postgres") as world:
+            calm = world.copy("calm")
+            folder = self.start(world.warehouse.cluster, world.warehouse.database)
+            job = json.loads(world.job.read_text())
+            job["warehouse"]["host"] = str(folder)
+            world.job.write_text(json.dumps(job))
+            for site in (calm, world):
+                site.run("historic", "--to", "2026-03-06")
+            with held_run(world, "historic", "--from", "2026-03-07", "--to", "2026-03-08", point="commit, calls load 0"):
+                world.pawl("status", str(world.job))  # another session, while one is in the middle of a transaction
+            calm.run("historic", "--from", "2026-03-07", "--to", "2026-03-08")
+            for mode in ("incremental", "rehydration"):
+                for site in (calm, world):
+                    site.run(mode)
+            self.assertEqual(world.digest(), calm.digest())
+            self.assertEqual(world.rows("SELECT now() IS NOT NULL, current_setting('TimeZone')"), [["true", "UTC"]])
 
 
 if __name__ == "__main__":
