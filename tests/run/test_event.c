@@ -192,3 +192,30 @@ TEST(a_folder_that_cannot_be_made_costs_the_log_not_the_run)
     CHECK_INT(seen, 2);
     CHECK(log.err.code != ERROR_NONE);
 }
+
+// What cannot be kept is known, and costs the run nothing: the next sink hears everything.
+TEST(an_event_log_survives_every_fault)
+{
+    FAULTS() {
+        const int nth = fault_nth;
+        char folder[256];
+        (void)snprintf(folder, sizeof(folder), "%s/fault-%d", test_folder(), nth);
+        int seen = 0;
+        CLEANUP(event_log_close) EventLog log;
+        event_log_init(&log, str_from(folder), (EventSink){.emit = count, .state = &seen});
+        const EventSink sink = event_log_sink(&log);
+        Event event = {.kind = EVENT_RUN_STARTED, EVENT_NONE};
+        event.run = STR(RUN);
+        sink.emit(sink.state, &event);
+        event.kind = EVENT_RUN_ENDED;
+        sink.emit(sink.state, &event);
+        CHECK((log.err.code == ERROR_NONE) == !fault_disarm());
+        CHECK_INT(seen, 2);
+        Error err = {0};
+        CLEANUP(arena_freep) Arena *arena = arena_new(ARENA_BYTES, &err);
+        Str last = {0};
+        CHECK_OK(event_log_last(str_from(folder), arena, &last, &err), &err);
+        if (log.err.code == ERROR_NONE)
+            CHECK_CONTAINS(last, STR("run_ended"));
+    }
+}

@@ -407,3 +407,33 @@ TEST(a_damaged_plan_is_refused)
     CHECK_CONTAINS(str_from(err.message), STR("another version"));
     done(&planning);
 }
+
+TEST(a_plan_survives_every_fault)
+{
+    FAULTS() {
+        const int nth = fault_nth;
+        fault_arm(0);
+        Planning planning;
+        Error err = {0};
+        begin(&planning, CURSOR("P1D", "P1D"), "UTC", MODE_REHYDRATION);
+        planning.plan.asked.from = STR("2026-03-01");
+        planning.plan.asked.to = STR("2026-03-03");
+        planning.mark = (Watermark){STR("s"), STR("{}"), 0};
+        planning.knowledge =
+            (PlanKnowledge){.watermarks = &planning.mark, .watermark_count = MARKS};
+        PlanStream stream = {.stream = planning.stream.stream, .cursor = planning.stream.cursor};
+        Plan plan = {.streams = &stream, .stream_count = 1};
+        CLEANUP(buf_done) Buf text = {0};
+        yyjson_val *streams = NULL;
+        fault_arm(nth);
+        const bool ok = cut(&planning, "2026-03-10T12:00:00Z", &err) &&
+                        plan_write(&planning.plan, &text, &err) &&
+                        plan_read_request(buf_str(&text), &plan, planning.arena, &streams, &err) &&
+                        plan_read_streams(streams, &planning.job, &plan, planning.arena, &err);
+        CHECK(ok == !fault_disarm());
+        CHECK(ok == (err.code == ERROR_NONE));
+        CHECK(plan.resumed == ok);
+        CHECK(!ok || stream.slice_count == 3);
+        done(&planning);
+    }
+}

@@ -99,3 +99,32 @@ TEST(who_only_wants_to_know_the_references_gets_them_and_nothing_is_looked_up)
     CHECK_STR(json_str(yyjson_arr_get(shown, 1)), STR("***"));
     CHECK_INT((int64_t)findings.count, 0);
 }
+
+TEST(references_survive_every_fault)
+{
+    FAULTS() {
+        const int nth = fault_nth;
+        fault_arm(0);
+        Env env = {.variable = variable};
+        Error err = {0};
+        CLEANUP(arena_freep) Arena *arena = arena_new(ARENA_BYTES, &err);
+        Findings *findings = arena_alloc(arena, sizeof(*findings), &err);
+        CHECK(findings != NULL);
+        findings->arena = arena;
+        yyjson_doc *doc = NULL;
+        CHECK_OK(
+            json_parse(
+                STR("{\"a\":[\"x-${env:A}\",1,{\"b\":\"${env:NONE}\"}],\"password\":\"plain\"}"),
+                "test", arena, &doc, &err),
+            &err);
+        yyjson_val *value = NULL;
+        yyjson_val *shown = NULL;
+        fault_arm(nth);
+        const bool ok = secret_resolve(yyjson_doc_get_root(doc), STR("job"), STR("."), NULL, &env,
+                                       arena, findings, &value, &shown, &err);
+        CHECK(ok == !fault_disarm());
+        CHECK(ok == (err.code == ERROR_NONE));
+        CHECK((value != NULL) == ok);
+        CHECK(!ok || findings->count == 1);
+    }
+}

@@ -63,3 +63,39 @@ TEST(runs_share_the_rate_by_priority)
     share_close(&daily);
     share_close(&elsewhere);
 }
+
+// Not to know who else is there costs the run nothing but that.
+TEST(a_share_survives_every_fault)
+{
+    FAULTS() {
+        const int nth = fault_nth;
+        fault_arm(0);
+        Error err = {0};
+        CLEANUP(arena_freep) Arena *arena = arena_new(1024 * 1024, &err);
+        Findings *findings = arena_alloc(arena, sizeof(*findings), &err);
+        CHECK(findings != NULL);
+        findings->arena = arena;
+        CLEANUP(store_close) Store store = {0};
+        CHECK_OK(
+            store_open(&store, &store_memory, NULL, STR("test"), &test_env, arena, findings, &err),
+            &err);
+        Share daily = {0};
+        Share backfill = {0};
+        CHECK_OK(share_open(&daily, &store, STR("api"), STR("ctm"), STR("incremental"), RATE_HIGH,
+                            arena, &err) &&
+                     share_refresh(&daily, &err),
+                 &err);
+        fault_arm(nth);
+        const bool ok = share_open(&backfill, &store, STR("api"), STR("ctm"), STR("historic"),
+                                   RATE_LOW, arena, &err) &&
+                        share_refresh(&backfill, &err);
+        const bool fired = fault_disarm();
+        CHECK(ok || fired);
+        CHECK(ok == (err.code == ERROR_NONE));
+        // A note that could not be read counted as nobody.
+        const int64_t part = (int64_t)(backfill.part * 100 + 0.5);
+        CHECK(!ok || part == 20 || (fired && part == 100));
+        share_close(&backfill);
+        share_close(&daily);
+    }
+}
