@@ -149,12 +149,24 @@ int64_t error_rules_attempts(const ErrorRules *rules);
 
 // ------------------------------------------------------------------------ selector
 
-typedef enum DecoderKind { DECODE_JSON, DECODE_JSONL, DECODE_ITERABLE } DecoderKind;
+// How the bytes of an answer are read.
+typedef enum BodyKind { BODY_JSON, BODY_LINES_OF_JSON, BODY_LINES, BODY_CSV } BodyKind;
+
+typedef struct BodyFormat {
+    BodyKind kind;
+    bool gzip;         // the body itself is packed, beside what was done for the way
+    bool is_latin;     // ISO 8859-1; else UTF-8
+    bool skips_mark;   // a byte order mark is no part of it
+    char delimiter;    // BODY_CSV
+    const Node *nones; // likewise: cells that mean null
+} BodyFormat;
+
+bool body_bind(const Binder *binder, const Node *node, BodyFormat *ret_format, Error *err) MUST_USE;
 
 typedef struct Transform Transform;
 
 typedef struct Selector {
-    DecoderKind decoder;
+    BodyFormat format;
     Str path[PATH_PARTS_MAX];
     size_t path_count;
     bool has_glob;
@@ -176,9 +188,9 @@ typedef struct Decoded {
     size_t body_count;
 } Decoded;
 
-// *ret_ok = false: the body is not what the decoder reads; `ret_why` says so.
-bool selector_decode(const Selector *selector, Str body, Arena *arena, Decoded *ret_decoded,
-                     bool *ret_ok, Str *ret_why, Error *err) MUST_USE;
+// *ret_ok = false: the body is not of this format; `ret_why` says so.
+bool body_decode(const BodyFormat *format, Str body, Arena *arena, Decoded *ret_decoded,
+                 bool *ret_ok, Str *ret_why, Error *err) MUST_USE;
 
 typedef struct RecordList {
     yyjson_val **items;

@@ -1,22 +1,8 @@
 #include "connector/engine.h"
 
-enum { RECORDS_FIRST = 64, LINES_MAX = 1024 * 1024 };
+enum { RECORDS_FIRST = 64 };
 
 // ------------------------------------------------------------------------ binding
-
-static bool bind_decoder(const Binder *binder, const Node *node, DecoderKind *ret_kind, Error *err)
-{
-    *ret_kind = DECODE_JSON;
-    if (node_is_null(node) || bind_is(node, "JsonDecoder"))
-        return true;
-    if (bind_is(node, "JsonlDecoder"))
-        *ret_kind = DECODE_JSONL;
-    else if (bind_is(node, "IterableDecoder"))
-        *ret_kind = DECODE_ITERABLE;
-    else
-        return bind_unsupported(binder, node, err);
-    return true;
-}
 
 static bool bind_path(const Binder *binder, const Node *extractor, Selector *selector, Error *err)
 {
@@ -76,7 +62,7 @@ bool selector_bind(const Binder *binder, const Node *stream, const Node *retriev
         return bind_unsupported(binder, node_get(extractor, STR("record_expander")), err);
 
     Selector selector = {0};
-    TRY(bind_decoder(binder, node_get(retriever, STR("decoder")), &selector.decoder, err));
+    TRY(body_bind(binder, node_get(retriever, STR("decoder")), &selector.format, err));
     TRY(bind_path(binder, extractor, &selector, err));
     const Node *filter = node_get(node, STR("record_filter"));
     if (!node_is_null(filter) && !bind_is(filter, "RecordFilter"))
@@ -97,96 +83,6 @@ bool selector_bind(const Binder *binder, const Node *stream, const Node *retriev
     (void)bind_schema(node_get(stream, STR("schema_loader")), &selector);
     *ret_selector = selector;
     return true;
-}
-
-// ------------------------------------------------------------------------ decoding
-
-static bool add_body(Decoded *decoded, size_t *room, yyjson_val *body, Arena *arena, Error *err)
-{
-    if (decoded->body_count == *room) {
-        size_t more = *room == 0 ? RECORDS_FIRST : *room * 2;
-        yyjson_val **bodies = arena_alloc_array(arena, more, sizeof(yyjson_val *), err);
-        TRY(bodies != NULL);
-        if (decoded->body_count > 0)
-            memcpy(bodies, decoded->bodies, decoded->body_count * sizeof *bodies);
-        decoded->bodies = bodies;
-        *room = more;
-    }
-    decoded->bodies[decoded->body_count++] = body;
-    return true;
-}
-
-static bool decode_json(Str body, Arena *arena, Decoded *decoded, bool *ret_ok, Str *ret_why,
-                        Error *err)
-{
-    // An answer without a body means an empty object, as in the reference. Any other text that is
-    // no JSON is not taken for "no records": that would lose rows.
-    Str text = str_trim(body).size == 0 ? STR("{}") : body;
-    Error why = {0};
-    if (!json_parse_lenient(text, "body", arena, &decoded->doc, &why)) {
-        if (why.code == ERROR_LIMIT) {
-            *err = why;
-            return false;
-        }
-        *ret_ok = false;
-        return arena_printf(arena, ret_why, err, "%s", why.message);
-    }
-    decoded->root = yyjson_doc_get_root(decoded->doc);
-    size_t room = 0;
-    if (!yyjson_is_arr(decoded->root))
-        return add_body(decoded, &room, decoded->root, arena, err);
-    size_t index, count;
-    yyjson_val *item;
-    room = yyjson_arr_size(decoded->root);
-    decoded->bodies = arena_alloc_array(arena, room + 1, sizeof(yyjson_val *), err);
-    TRY(decoded->bodies != NULL);
-    yyjson_arr_foreach(decoded->root, index, count, item)
-    {
-        decoded->bodies[decoded->body_count++] = item;
-    }
-    return true;
-}
-
-static bool decode_lines(DecoderKind kind, Str body, Arena *arena, Decoded *decoded, bool *ret_ok,
-                         Str *ret_why, Error *err)
-{
-    size_t room = 0, number = 0;
-    Str rest = body;
-    CLEANUP(buf_done) Buf text = {0};
-    while (rest.data != NULL) {
-        Str line = str_split_next(&rest, '\n');
-        if (line.size > 0 && line.data[line.size - 1] == '\r')
-            line.size--;
-        number++;
-        if (line.size == 0)
-            continue;
-        buf_clear(&text);
-        if (kind == DECODE_ITERABLE) {
-            TRY(buf_append(&text, STR("{\"record\":"), err));
-            TRY(json_write_str(line, &text, err));
-            TRY(buf_append_char(&text, '}', err));
-            line = buf_str(&text);
-        }
-        Error why = {0};
-        yyjson_doc *doc = NULL;
-        if (!json_parse(line, "line", arena, &doc, &why)) {
-            *ret_ok = false;
-            return arena_printf(arena, ret_why, err, "line %zu: %s", number, why.message);
-        }
-        TRY(add_body(decoded, &room, yyjson_doc_get_root(doc), arena, err));
-        decoded->doc = doc;
-    }
-    return true;
-}
-
-bool selector_decode(const Selector *selector, Str body, Arena *arena, Decoded *ret_decoded,
-                     bool *ret_ok, Str *ret_why, Error *err)
-{
-    *ret_decoded = (Decoded){0};
-    *ret_ok = true;
-    if (selector->decoder == DECODE_JSON)
-        return decode_json(body, arena, ret_decoded, ret_ok, ret_why, err);
-    return decode_lines(selector->decoder, body, arena, ret_decoded, ret_ok, ret_why, err);
 }
 
 // ------------------------------------------------------------------------ extracting

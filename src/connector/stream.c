@@ -615,8 +615,8 @@ bool page_reader_answer(PageReader *reader, const HttpResponse *response, Arena 
     Decoded decoded = {0};
     bool readable = false;
     Str why = {NULL, 0};
-    TRY(selector_decode(&reader->stream->selector, response->body, page_arena, &decoded, &readable,
-                        &why, err));
+    TRY(body_decode(&reader->stream->selector.format, response->body, page_arena, &decoded,
+                    &readable, &why, err));
     Frame frame;
     ErrorVerdict verdict = {0};
     TRY(judge(reader, response, decoded.root, &frame, page_arena, &verdict, err));
