@@ -297,6 +297,76 @@ TEST(records_are_filtered_and_transformed)
          "    transformations:\n      - type: RemoveFields\n        condition: \"{{ property is "
          "none }}\"\n        field_pointers: [[\"**\"]]\n",
          "{\"a\":null,\"b\":{\"c\":null,\"d\":1}}", "[{\"b\":{\"d\":1}}]"},
+        // From here to the next line: as the reference's own classes have it.
+        {"snake",
+         "    transformations: ["
+         "{type: KeysToSnakeCase}"
+         "]\n",
+         "{\"NextPage\":1,\"pageURL2\":2,\"HTTPCode\":{\"innerKey\":3},\"a-b "
+         "c\":4,\"_x_\":5,\"2nd\":6,\"a--2\":[{\"Kept\":7}],\"\":8,\"-\":9,\"A1b\":10}",
+         "[{\"next_page\":1,\"page_url_2\":2,\"httpcode\":{\"inner_key\":3},\"a_b_c\":4,\"_x_\":5,"
+         "\"_2_nd\":6,\"a_2\":[{\"Kept\":7}],\"\":9,\"a_1_b\":10}]"},
+        {"flatten",
+         "    transformations: ["
+         "{type: FlattenFields}"
+         "]\n",
+         "{\"a\":{\"b\":1,\"c\":{\"d\":2}},\"e\":[3,{\"f\":4}],\"g\":null}",
+         "[{\"g\":null,\"e.1.f\":4,\"e.0\":3,\"a.c.d\":2,\"a.b\":1}]"},
+        {"flatten without lists",
+         "    transformations: ["
+         "{type: FlattenFields, flatten_lists: false}"
+         "]\n",
+         "{\"a\":{\"b\":1},\"e\":[3,{\"f\":4}]}", "[{\"e\":[3,{\"f\":4}],\"b\":1}]"},
+        {"flatten equal names",
+         "    transformations: ["
+         "{type: FlattenFields}"
+         "]\n",
+         "{\"id\":1,\"a\":{\"id\":2,\"b\":{\"id\":3}},\"c\":{\"id\":4}}",
+         "[{\"id\":1,\"b.id\":3,\"a.id\":2}]"},
+        {"flatten at a path",
+         "    transformations: ["
+         "{type: DpathFlattenFields, field_path: [a, b]}"
+         "]\n",
+         "{\"a\":{\"b\":{\"x\":1,\"y\":[2]},\"k\":3}}",
+         "[{\"a\":{\"b\":{\"x\":1,\"y\":[2]},\"k\":3},\"x\":1,\"y\":[2]}]"},
+        {"flatten at a path, origin goes",
+         "    transformations: ["
+         "{type: DpathFlattenFields, field_path: [a], delete_origin_value: true}"
+         "]\n",
+         "{\"a\":{\"x\":1},\"k\":3}", "[{\"k\":3,\"x\":1}]"},
+        {"flatten at a path, the record goes",
+         "    transformations: ["
+         "{type: DpathFlattenFields, field_path: [a], replace_record: true}"
+         "]\n",
+         "{\"a\":{\"x\":1},\"k\":3}", "[{\"x\":1}]"},
+        {"flatten at a path, a name is taken",
+         "    transformations: ["
+         "{type: DpathFlattenFields, field_path: [a], delete_origin_value: true}"
+         "]\n",
+         "{\"a\":{\"k\":1},\"k\":3}", "[{\"a\":{\"k\":1},\"k\":3}]"},
+        {"flatten at a path, under other names",
+         "    transformations: ["
+         "{type: DpathFlattenFields, field_path: [a], key_transformation: {type: "
+         "KeyTransformation, prefix: \"p_\", suffix: \"_s\"}}"
+         "]\n",
+         "{\"a\":{\"k\":1},\"k\":3}", "[{\"a\":{\"k\":1},\"k\":3,\"p_k_s\":1}]"},
+        {"flatten at a glob",
+         "    transformations: ["
+         "{type: DpathFlattenFields, field_path: [a, \"*\", b]}"
+         "]\n",
+         "{\"a\":{\"x\":{\"c\":0},\"y\":{\"b\":{\"z\":1}}}}",
+         "[{\"a\":{\"x\":{\"c\":0},\"y\":{\"b\":{\"z\":1}}},\"z\":1}]"},
+        {"flatten at no path",
+         "    transformations: ["
+         "{type: DpathFlattenFields, field_path: [none]}"
+         "]\n",
+         "{\"a\":1}", "[{\"a\":1}]"},
+        {"flatten what is no object",
+         "    transformations: ["
+         "{type: DpathFlattenFields, field_path: [a]}"
+         "]\n",
+         "{\"a\":[1]}", "[{\"a\":[1]}]"},
+        // ---
         {"lower", "    transformations:\n      - type: KeysToLower\n", "{\"Ab\":1}",
          "[{\"ab\":1}]"},
         {"replace", "    transformations:\n      - {type: KeysReplace, old: \" \", new: _}\n",
