@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "run/drivers.h"
+#include "run/lake.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -196,6 +197,32 @@ static bool check_warehouse(Checker *checker, Error *err)
     return fault(checker, what, &why, err);
 }
 
+// --- the lake
+
+// Whether the tables of the streams can take loads; those whose files have faults were told.
+static bool check_lake(Checker *checker, Error *err)
+{
+    const Str what = STR("lake");
+    const size_t before = checker->findings->count;
+    CLEANUP(job_parts_close)
+    JobParts parts = {.job = checker->job, .env = checker->env, .arena = checker->arena};
+    Error why = {0};
+    if (checker->job->lake_store.size == 0)
+        return true;
+    const bool ok = job_open_lake(checker->job, checker->env, checker->arena, checker->findings,
+                                  &parts.lake_store, &parts.lake, &why);
+    if (checker->findings->count > before)
+        return true;
+    if (!ok || !probe_store(checker, &parts.lake_store, &why))
+        return fault(checker, what, &why, err);
+    for (size_t i = 0; i < checker->job->stream_count; i++) {
+        if (checker->job->streams[i].enabled &&
+            !lake_check_stream(&parts, &checker->job->streams[i], &why))
+            return fault(checker, what, &why, err);
+    }
+    return good(checker, what, STR("is writable, and its tables can take loads"), err);
+}
+
 // --- the API
 
 static bool check_clock(Checker *checker, const HttpResponse *response, Error *err)
@@ -322,6 +349,7 @@ bool check_job(const Job *job, const CheckOptions *options, Env *env, Arena *are
     TRY(check_files(&checker, err));
     TRY(check_landing(&checker, err));
     TRY(check_warehouse(&checker, err));
+    TRY(check_lake(&checker, err));
     if (options->offline)
         return add(&checker, CHECK_NOTE, ERROR_NONE, STR("API"),
                    STR("not asked, because of --offline"), err);

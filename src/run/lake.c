@@ -53,6 +53,21 @@ bool lake_open(JobParts *parts, Findings *findings, Error *err)
     return true;
 }
 
+bool lake_check_stream(JobParts *parts, const JobStream *target, Error *err)
+{
+    Findings findings = {.arena = parts->arena};
+    Contract *contract = NULL;
+    PlanStream stream = {.target = target};
+    TRY(contract_open(target->contract_path.data, parts->arena, &findings, &contract, err));
+    if (findings.count > 0)
+        return true; // told before, with all that is wrong
+    stream.contract = contract;
+    stream.table = (TableSpec){.schema = target->schema, .name = target->table};
+    stream.table.columns = contract_columns(contract, &stream.table.column_count);
+    const DeltaTableSpec spec = table_spec(&stream);
+    return delta_check(parts->lake, &spec, err);
+}
+
 static bool in_ledger(void *state, Str run, Str stream, uint32_t ordinal, bool *ret_is, Error *err)
 {
     Warehouse *warehouse = state;

@@ -14,6 +14,9 @@ bool job_open_lake(const Job *job, Env *env, Arena *arena, Findings *findings, S
 // anything is fetched.
 bool lake_open(JobParts *parts, Findings *findings, Error *err) MUST_USE;
 
+// Whether the table of one stream can take loads: for `pawl check`, whose streams are not bound.
+bool lake_check_stream(JobParts *parts, const JobStream *target, Error *err) MUST_USE;
+
 // Writes the rows of a load, inside the warehouse's transaction and before anything else of it.
 // `rows` are those that no other row of the load stands for.
 bool lake_write_load(LoadTask *task, const DeltaRows *rows, size_t count, const LoadSlice *slices,
