@@ -1,73 +1,218 @@
-"""The lake beside the warehouse: Delta tables that others read, equal row for row in all three modes.
+"""The lake beside the warehouse: Delta tables that others read, equal row for row in all three modes, whoever is killed.
 
-Readers nobody here wrote: DuckDB's delta extension and delta-rs (PAWL_CDK_PYTHON has both).
+Readers and writers nobody here wrote: DuckDB's delta extension and delta-rs (PAWL_CDK_PYTHON has both), Spark with Delta Lake
+(PAWL_SPARK_PYTHON).
 """
-import json, os, pathlib, subprocess, unittest
+import json, os, pathlib, signal, subprocess, unittest
+from azure import KEY, Azurite, needs_azurite
 from world import ROOT, World
 
 PYTHON = os.environ.get("PAWL_CDK_PYTHON", str(ROOT / "build/venv/bin/python"))
-READ = str(pathlib.Path(__file__).with_name("read_delta.py"))
+SPARK = os.environ.get("PAWL_SPARK_PYTHON", "")
+HERE = pathlib.Path(__file__).parent
 LAKE = {"lake": {"format": "delta", "path": "./delta"}}
+# Kill points of the lake that are taken in each mode; 0 = all (PAWL_KILLS=0, as ./dev kill has it).
+KILLS = min(int(os.environ.get("PAWL_KILLS", "70")), 12)
+HISTORIC = ("--from", "2026-03-04", "--to", "2026-03-09")
 
 
-def compare(site, reader, table="calls"):
-    done = subprocess.run([PYTHON, READ, reader, str(site.folder / "delta/ctm" / table), str(site.folder / "ctm.duckdb"),
-                           f"ctm.{table}"], capture_output=True, text=True, timeout=120)
+def question(site, reader="duckdb", table="calls"):
+    return [str(reader), str(site.folder / "delta/ctm" / table), str(site.folder / "ctm.duckdb"), f"ctm.{table}"]
+
+
+def ask(questions):
+    done = subprocess.run([PYTHON, HERE / "read_delta.py"], input=json.dumps(questions), capture_output=True, text=True,
+                          timeout=300)
     if done.returncode != 0:
         raise AssertionError(done.stderr[-2000:])
     return json.loads(done.stdout)
 
 
-@unittest.skipUnless(pathlib.Path(PYTHON).exists(), "no Python with deltalake at PAWL_CDK_PYTHON")
-class Lake(unittest.TestCase):
-    def same(self, site, readers=("duckdb", "deltalake"), tables=("calls", "accounts")):
-        seen = None
-        for reader in readers:
-            for table in tables:
-                seen = compare(site, reader, table)
-                self.assertEqual((seen["only_warehouse"], seen["only_lake"]), (0, 0), f"{table} by {reader}: {seen}")
-                self.assertGreater(seen["lake"], 0)
-                self.assertEqual(seen["keys"], seen["lake"], f"{table}: a key has two rows")
-        return seen
+def differences(seen):
+    return (seen["only_warehouse"], seen["only_lake"], seen["lake"] - seen["keys"], seen["loads_twice"])
 
+
+def copy_site(site, name):
+    target = site.copy(name)
+    if (site.folder / "delta").exists():
+        subprocess.run(["cp", "-r", site.folder / "delta", target.folder / "delta"], check=True)
+    return target
+
+
+def make_trouble(world):
+    """Something for a rehydration to find: rows that are gone in both accounts, and some that changed."""
+    for account in (1001, 1002):
+        world.control("mutate", {"account": account, "start_date": "2026-03-05", "end_date": "2026-03-06", "every": 5,
+                                 "limit": 4, "do": "delete"})
+    world.control("mutate", {"account": 1001, "start_date": "2026-03-07", "end_date": "2026-03-07", "every": 3,
+                             "do": "edit", "set": {"notes": "late"}})
+
+
+class LakeCase:
+    def setUp(self):
+        if not pathlib.Path(PYTHON).exists():
+            self.skipTest("no Python with deltalake at PAWL_CDK_PYTHON")
+
+    def same(self, questions):
+        answers = ask(questions)
+        for asked, seen in zip(questions, answers):
+            self.assertEqual(differences(seen), (0, 0, 0, 0), f"{asked}: {seen}")
+            self.assertGreater(seen["lake"], 0)
+        return answers
+
+
+class Lake(LakeCase, unittest.TestCase):
     def test_three_modes_give_the_warehouse_s_rows(self):
         with World(calls=600, job=LAKE) as world:
+            moments = []
             world.run("historic", "--to", "2026-03-09")
-            self.same(world)
+            moments.append(copy_site(world, "historic"))
             world.advance("2026-03-12T18:00:00Z")
             world.run("incremental")
-            self.same(world)
-            for account in (1001, 1002):
-                world.control("mutate", {"account": account, "start_date": "2026-03-05", "end_date": "2026-03-06",
-                                         "every": 5, "limit": 4, "do": "delete"})
-            world.control("mutate", {"account": 1001, "start_date": "2026-03-07", "end_date": "2026-03-07", "every": 3,
-                                     "do": "edit", "set": {"notes": "late"}})
+            moments.append(copy_site(world, "incremental"))
+            make_trouble(world)
             done = world.report(world.run("rehydration"))
             self.assertEqual(done["deleted"], 8)
             self.assertGreater(done["updated"], 0)
-            self.same(world)
+            moments.append(world)
+            self.same([question(site, reader, table) for site in moments for reader in ("duckdb", "deltalake")
+                       for table in ("calls", "accounts")])
+            # The temporary folder went with the run.
+            self.assertEqual([path.name for path in pathlib.Path(os.environ.get("TMPDIR", "/tmp")).glob(
+                f"pawl-lake-{done['run']}*")], [])
 
     def test_a_lake_that_comes_later_is_filled_by_a_replay(self):
         with World(calls=200) as world:
             world.run("historic")
             world.write_job(["accounts", "calls"], LAKE)
             world.pawl("replay", str(world.job))
-            # Only the warehouse's rows name their first run: the lake's were written by the replay.
-            for table in ("calls", "accounts"):
-                seen = compare(world, "duckdb", table)
+            # Rows of the warehouse name the run that wrote them first: those of the lake, the replay.
+            for seen in ask([question(world, table=table) for table in ("calls", "accounts")]):
                 self.assertEqual((seen["lake"], seen["keys"]), (seen["warehouse"], seen["warehouse"]))
 
-    def test_checkpoints_compaction_and_vacuum(self):
+    def test_two_writers_lose_nothing(self):
+        commits = 15
+        with World(calls=400, job={**LAKE, "limits": {"load_rows": 20}}) as world:
+            world.run("historic", "--from", "2026-03-01", "--to", "2026-03-01")
+            other = subprocess.Popen([PYTHON, HERE / "append_delta.py", world.folder / "delta/ctm/calls", str(commits)],
+                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            self.assertEqual(other.stdout.readline(), "ready\n")
+            other.stdin.write("go\n")
+            other.stdin.flush()
+            done = world.report(world.run("historic", "--from", "2026-03-02"))
+            said, complaint = other.communicate(timeout=120)
+            self.assertEqual(said.strip(), str(commits), complaint[-2000:])
+            self.assertGreater(done["loads"], 10)
+            seen = ask([question(world)])[0]
+            self.assertEqual((seen["only_warehouse"], seen["only_lake"]), (0, commits), seen)
+            self.assertEqual(seen["keys"], seen["lake"])
+
+    def test_a_table_with_a_feature_that_pawl_does_not_know_is_refused_before_anything_is_read(self):
+        with World(calls=100, job=LAKE) as world:
+            world.run("historic", "--to", "2026-03-02")
+            log = world.folder / "delta/ctm/calls/_delta_log"
+            (log / f"{1:020}.json").write_text(json.dumps({"protocol": {
+                "minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": ["deletionVectors"],
+                "writerFeatures": ["deletionVectors"]}}) + "\n")
+            asked = len(world.log())
+            done = world.run("historic", check=False)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("deletionVectors", done.stderr)
+            self.assertEqual(len(world.log()), asked)
+            checked = world.pawl("check", str(world.job), "--offline", check=False)
+            self.assertIn("deletionVectors", checked.stdout + checked.stderr)
+
+
+class LakeKill(LakeCase, unittest.TestCase):
+    def sweep(self, world, mode, words, sites):
+        calm = copy_site(world, f"calm-{mode}")
+        names = calm.folder / "points"
+        calm.run(mode, *words, env={"PAWL_TEST_KILL_LIST": str(names)})
+        points = [point for point in dict.fromkeys(names.read_text().splitlines())
+                  if point.startswith(("lake", "commit"))]
+        self.assertGreater(len(points), 8, points)
+        if KILLS:
+            points = [points[i * len(points) // min(KILLS, len(points))] for i in range(min(KILLS, len(points)))]
+        sites.append(calm)
+        for number, point in enumerate(points):
+            site = copy_site(world, f"kill-{mode}-{number}")
+            killed = site.run(mode, *words, env={"PAWL_TEST_KILL_AT": point}, check=False)
+            self.assertIn(killed.returncode, (0, -signal.SIGKILL), f"{point}: {killed.stderr[-500:]}")
+            site.run(mode, *words)
+            sites.append(site)
+
+    def test_every_mode_survives_kills(self):
+        with World(calls=200, job=LAKE) as world:
+            sites = []
+            self.sweep(world, "historic", HISTORIC, sites)
+            world.run("historic", *HISTORIC)
+            world.advance("2026-03-12T18:00:00Z")
+            self.sweep(world, "incremental", (), sites)
+            world.run("incremental")
+            make_trouble(world)
+            self.sweep(world, "rehydration", HISTORIC, sites)
+            print(f"{len(sites)} moments of a lake", flush=True)
+            self.same([question(site) for site in sites])
+
+
+@needs_azurite
+class LakeAzure(LakeCase, unittest.TestCase):
+    def test_a_container_gets_the_same_tables(self):
+        os.environ["TEST_ACCOUNT_KEY"] = KEY
+        with Azurite() as azurite, World(calls=200) as world:
+            place = azurite.landing(azurite.make_container("delta"))
+            world.write_job(["accounts", "calls"], {"lake": {"format": "delta", **place}})
+            world.run("historic", "--to", "2026-03-09")
+            world.advance("2026-03-12T18:00:00Z")
+            world.run("incremental")
+            make_trouble(world)
+            self.assertGreater(world.report(world.run("rehydration"))["deleted"], 0)
+            for name in azurite.names("delta", "lake/ctm/"):
+                copy = world.folder / "delta" / name.removeprefix("lake/")
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(azurite.read("delta", name))
+            self.same([question(world, table=table) for table in ("calls", "accounts")])
+
+
+class LakeSpark(LakeCase, unittest.TestCase):
+    def test_checkpoints_and_another_engine(self):
         with World(calls=200, job=LAKE) as world:
             world.run("historic", "--to", "2026-03-09")
-            for day in range(12, 25):
+            for day in range(12, 24):
                 world.advance(f"2026-03-{day}T18:00:00Z")
                 world.run("incremental")
-            seen = self.same(world)
-            log = sorted(path.name for path in (world.folder / "delta/ctm/calls/_delta_log").iterdir())
+            table = world.folder / "delta/ctm/calls"
+            log = sorted(path.name for path in (table / "_delta_log").iterdir())
             self.assertIn("_last_checkpoint", log)
             self.assertTrue(any(name.endswith(".checkpoint.parquet") for name in log), log)
+            seen = self.same([question(world, reader) for reader in ("duckdb", "deltalake")])[0]
             self.assertLess(seen["files"], 8, "small files were not put together")
+            if not pathlib.Path(SPARK).exists() or not SPARK:
+                self.skipTest("no Python with Spark at PAWL_SPARK_PYTHON")
+            self.spark(world, table)
+
+    def spark(self, world, table):
+        out = world.folder / "spark"
+        out.mkdir()
+        done = subprocess.run([SPARK, HERE / "spark_delta.py", table, out], capture_output=True, text=True, timeout=600,
+                              env={**os.environ, "PYSPARK_PYTHON": SPARK, "SPARK_LOCAL_IP": "127.0.0.1",
+                                   "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"})
+        self.assertEqual(done.returncode, 0, done.stderr[-3000:])
+        said = json.loads(done.stdout.splitlines()[-1])
+        self.assertGreater(said["kept"], 0)
+        self.assertEqual([version for version, *_ in said["history"]], list(range(len(said["history"]))))
+        # What it read, before it wrote anything: our rows.
+        before = ask([question(world, out / "before")])[0]
+        self.assertEqual((before["only_warehouse"], before["only_lake"]), (0, 0), before)
+        # Its three rows and its change stay while we write the files anew in which they lie.
+        world.control("mutate", {"account": 1001, "start_date": "2026-03-02", "end_date": "2026-03-08", "every": 2,
+                                 "do": "edit", "set": {"city": "Springfield"}})
+        done = world.report(world.run("historic", "--from", "2026-03-02", "--to", "2026-03-09"))
+        self.assertGreater(done["updated"], 0)
+        for reader, seen in zip(("duckdb", "deltalake"), ask([question(world, r) for r in ("duckdb", "deltalake")])):
+            self.assertEqual(seen["lake"], seen["warehouse"] + 3, reader)
+            self.assertLessEqual(seen["only_warehouse"], 1, reader)
+            self.assertLessEqual(seen["only_lake"], 4, reader)
 
 
 if __name__ == "__main__":
