@@ -297,3 +297,29 @@ TEST(signing_survives_every_fault)
         auth_free(auth);
     }
 }
+
+TEST(a_token_of_ours_survives_every_fault)
+{
+    static const char manifest[] =
+        ONE_STREAM("        authenticator: {type: JwtAuthenticator, secret_key: \"{{ config['key'] "
+                   "}}\", algorithm: "
+                   "HS256, header_prefix: Bearer, jwt_payload: {iss: me}}\n",
+                   "", "");
+    FAULTS() {
+        Error err = {0};
+        CLEANUP(script_done) Script script = {0};
+        Auth *auth = NULL;
+        Str line = {0};
+        HttpRequest token = {0};
+        AuthStep step = AUTH_READY;
+        const bool ok =
+            script_open(&script, manifest, config, &err) &&
+            script_begin(&script, "s", NULL, NULL, &err) &&
+            connector_auth(script.connector, script.stream, script.arena, &auth, &err) &&
+            script_ask(&script, &line, &err) &&
+            auth_apply(auth, &script.request, script.page, &token, &step, &err);
+        CHECK(ok == (err.code == ERROR_NONE));
+        CHECK(str_starts_with(header_of(&script.request, "Authorization"), STR("Bearer ey")) == ok);
+        auth_free(auth);
+    }
+}
