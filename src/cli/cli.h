@@ -19,6 +19,7 @@ bool cli_status(Cli *cli, Error *err);
 bool cli_state_show(Cli *cli, Error *err);
 bool cli_state_rewind(Cli *cli, Error *err);
 bool cli_replay(Cli *cli, Error *err);
+bool cli_adopt(Cli *cli, Error *err);
 bool cli_audit(Cli *cli, Error *err);
 bool cli_forget(Cli *cli, Error *err);
 bool cli_discover(Cli *cli, Error *err);

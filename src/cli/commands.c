@@ -75,6 +75,18 @@ const Command commands[] = {
       OPTION_ENV, OPTION_STATE, OPTION_CONNECT, {NULL, NULL, NULL}},
      "  pawl audit jobs/ctm.json --table airbyte.calls --from 2026-03-01 --to 2026-03-31 --out differences.csv\n"
      "  pawl audit jobs/ctm.json --table export.csv --stream calls --key account,call_id", cli_audit},
+    {"adopt", "JOB --table TABLE", "take over a table that another tool's feed has filled",
+     "Its rows become pawl's, with keys, watermarks and readings in the ledger; the old table stays as TABLE__before_pawl and\n"
+     "a view under its name. Stop the feed first. Kill it at any time and run it again.",
+     1, 1,
+     {{"table", "TABLE", "schema.table in the job's warehouse"},
+      {"stream", "NAME", "which stream is in it (default: the one whose target or name fits)"},
+      {"key", "COLUMNS", "the table's columns of the key, with commas"},
+      {"map", "PAIRS", "COLUMN=NAME of a contract column or a /path, with commas, where the guess is wrong"},
+      {"state", "FILE", "state of Airbyte or Singer: watermarks by it, not by the rows' times"},
+      {"wait", "SECONDS", "how long to wait for runs of this job (default 0)"},
+      OPTION_ENV, OPTION_CONNECT, {NULL, NULL, NULL}},
+     "  pawl adopt jobs/ctm.json --table airbyte.calls --state state.json", cli_adopt},
     {"forget", "JOB --phone|--email|--id VALUE", "erase a person from landed pages and the warehouse, and keep the person out",
      "Records that are about the person (\"person\" in the contracts) go as a whole, from every landed page, table and\n"
      "quarantine; no later run or replay brings them back. The receipt says what is gone and what still waits for the\n"

@@ -67,37 +67,6 @@ static bool is_csv(Str table)
     return str_ends_with(table, STR(".csv"));
 }
 
-// The stream whose target the table is, whose name stands in the table's, or the only one.
-static bool choose_stream(const Job *job, const AuditOptions *options, Str *ret_stream, Error *err)
-{
-    const Str table = options->table.table;
-    size_t named = 0;
-    *ret_stream = options->stream;
-    if (options->stream.size > 0)
-        return true;
-    for (size_t i = 0; i < job->stream_count; i++) {
-        const JobStream *stream = &job->streams[i];
-        char target[512];
-        (void)snprintf(target, sizeof(target), STR_FMT "." STR_FMT, STR_ARG(stream->schema),
-                       STR_ARG(stream->table));
-        if (str_equal_ignoring_case(table, str_from(target))) {
-            *ret_stream = stream->name;
-            return true;
-        }
-        if (str_find(table, stream->name) == table.size)
-            continue;
-        named++;
-        // Of two names that fit the longer one is meant: contact_lists, not contacts.
-        if (stream->name.size > ret_stream->size)
-            *ret_stream = stream->name;
-    }
-    if (named == 0 && job->stream_count == 1)
-        *ret_stream = job->streams[0].name;
-    return ret_stream->size > 0 ||
-           error_set(err, ERROR_JOB, "which stream is in '" STR_FMT "'? give --stream",
-                     STR_ARG(table));
-}
-
 // The file's rows as a table of texts, on disk: a file may be larger than the memory.
 static bool open_csv(Audit *audit, ForeignOptions *table, Error *err)
 {
@@ -504,7 +473,7 @@ bool audit_execute(const Job *job, const AuditOptions *options, Env *env, Arena 
     if (is_csv(table.table) && options->repair)
         return error_set(err, ERROR_JOB,
                          "a file cannot be repaired: take the .csv of the findings");
-    TRY(choose_stream(job, options, &ret_report->stream, err) &&
+    TRY(foreign_choose_stream(job, table.table, options->stream, &ret_report->stream, err) &&
         open_parts(&audit, ret_report->stream, err) &&
         (!is_csv(table.table) || open_csv(&audit, &table, err)) && cut_slices(&audit, err) &&
         foreign_open(&table, audit.warehouse, audit.stream, arena, &audit.foreign, err) &&

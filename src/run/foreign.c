@@ -3,9 +3,39 @@
 
 #include "warehouse/sql.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { NAMES_TOLD = 30 };
+
+bool foreign_choose_stream(const Job *job, Str table, Str given, Str *ret_stream, Error *err)
+{
+    size_t named = 0;
+    *ret_stream = given;
+    if (given.size > 0)
+        return true;
+    for (size_t i = 0; i < job->stream_count; i++) {
+        const JobStream *stream = &job->streams[i];
+        char target[512];
+        (void)snprintf(target, sizeof(target), STR_FMT "." STR_FMT, STR_ARG(stream->schema),
+                       STR_ARG(stream->table));
+        if (str_equal_ignoring_case(table, str_from(target))) {
+            *ret_stream = stream->name;
+            return true;
+        }
+        if (str_find(table, stream->name) == table.size)
+            continue;
+        named++;
+        // Of two names that fit the longer one is meant: contact_lists, not contacts.
+        if (stream->name.size > ret_stream->size)
+            *ret_stream = stream->name;
+    }
+    if (named == 0 && job->stream_count == 1)
+        *ret_stream = job->streams[0].name;
+    return ret_stream->size > 0 ||
+           error_set(err, ERROR_JOB, "which stream is in '" STR_FMT "'? give --stream",
+                     STR_ARG(table));
+}
 
 bool foreign_name(Buf *out, Str schema, Str name, Error *err)
 {
@@ -428,4 +458,12 @@ bool foreign_open(const ForeignOptions *options, Warehouse *warehouse, const Pla
         TRY(take_map(foreign, options->map, arena, err) && take_key(foreign, options->key, err) &&
             guess_all(foreign, arena, err));
     return check_columns(foreign, err) && order_columns(foreign, arena, err);
+}
+
+bool foreign_move(Foreign *foreign, Str name, Arena *arena, Error *err)
+{
+    CLEANUP(buf_done) Buf from = {0};
+    foreign->name = name;
+    return foreign_name(&from, foreign->schema, name, err) &&
+           arena_copy_str(arena, buf_str(&from), &foreign->from, err);
 }

@@ -26,7 +26,8 @@ typedef enum ForeignKind {
 typedef struct Foreign {
     Warehouse *warehouse;
     const PlanStream *stream;
-    const char *feed; // "Airbyte"; "" = none that is known
+    const Forgotten *forgotten; // whose rows are passed over; NULL = nobody's
+    const char *feed;           // "Airbyte"; "" = none that is known
     ForeignKind kind;
     Str schema, name;
     Str from; // quoted, for SQL
@@ -50,9 +51,17 @@ typedef struct ForeignOptions {
     Str map;   // "caller=/caller_number,agent=agent_name"; empty = guess
 } ForeignOptions;
 
+// Which stream a table holds where nobody says it (`given` empty): by target, by name, or the only
+// one.
+bool foreign_choose_stream(const Job *job, Str table, Str given, Str *ret_stream,
+                           Error *err) MUST_USE;
+
 // Looks at the table. ERROR_NOT_FOUND: it is not there; ERROR_JOB: what cannot be guessed, by name.
 bool foreign_open(const ForeignOptions *options, Warehouse *warehouse, const PlanStream *stream,
                   Arena *arena, Foreign *ret_foreign, Error *err) MUST_USE;
+
+// The table was given another name.
+bool foreign_move(Foreign *foreign, Str name, Arena *arena, Error *err) MUST_USE;
 
 // What a row is besides its cells.
 typedef struct ForeignRow {
@@ -69,12 +78,24 @@ typedef struct ForeignRows {
     size_t count, room;
     SliceRows rows;     // what they point to
     int64_t unreadable; // rows without a usable key
+    int64_t forgotten;  // rows of forgotten people
 } ForeignRows;
 
 // The rows of one partition whose time lies in [from_us, to_us), and some around it.
 bool foreign_read(const Foreign *foreign, const PlanSlice *slice, int64_t from_us, int64_t to_us,
                   Shaper *shaper, Arena *arena, ForeignRows *ret_rows, Error *err) MUST_USE;
 void foreign_rows_done(ForeignRows *rows); // for CLEANUP()
+
+// The first and the last time in the table, of one partition (NULL = of all). *ret_any = false
+// where it has none that can be read.
+bool foreign_range(const Foreign *foreign, const PlanSlice *slice, int64_t *ret_first_us,
+                   int64_t *ret_last_us, bool *ret_any, Error *err) MUST_USE;
+
+bool foreign_count(const Foreign *foreign, int64_t *ret_rows, Error *err) MUST_USE;
+
+// What stands under a name: "" = nothing, else "BASE TABLE", "VIEW"...
+bool foreign_stands(Warehouse *warehouse, Str schema, Str name, Arena *arena, Str *ret_type,
+                    Error *err) MUST_USE;
 
 // "schema"."table".
 bool foreign_name(Buf *out, Str schema, Str name, Error *err) MUST_USE;

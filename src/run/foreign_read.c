@@ -4,6 +4,8 @@
 #include "batch/cells.h"
 #include "warehouse/sql.h"
 
+#include <stdio.h>
+
 enum { FIRST_ROWS = 256, DEPTH_MAX = 32, EXPRESSION_BYTES = 4000 };
 
 #define DAY_US (INT64_C(86400) * 1000000)
@@ -303,8 +305,14 @@ static bool take_row(Reading *reading, const Str *cells, Error *err)
     if (foreign->synced != NULL && table_time_parse(cell_of(foreign->synced, cells), &synced_us))
         row.synced_us = synced_us;
     yyjson_val *record = yyjson_doc_get_root(doc);
+    if (foreign->forgotten != NULL &&
+        forgotten_matches(foreign->forgotten, foreign->stream->contract, record)) {
+        reading->rows->forgotten++;
+        return true;
+    }
     const int64_t before = shaper_counts(reading->shaper)->rows;
-    TRY(shaper_add(reading->shaper, &record, 1, reading->partition, 0, err));
+    TRY(shaper_add(reading->shaper, &record, 1, reading->partition,
+                   row.synced_us == INT64_MIN ? 0 : row.synced_us, err));
     if (shaper_counts(reading->shaper)->rows == before) {
         reading->rows->unreadable++;
         return true;
@@ -372,4 +380,93 @@ bool foreign_read(const Foreign *foreign, const PlanSlice *slice, int64_t from_u
     }
     foreign_rows_done(ret_rows);
     return error_context(err, "table " STR_FMT, STR_ARG(foreign->from));
+}
+
+// --- the table as a whole
+
+typedef struct Texts {
+    char items[2][256];
+    bool there[2];
+} Texts;
+
+static bool visit_texts(void *visitor, const Str *cells, size_t columns)
+{
+    Texts *texts = visitor;
+    for (size_t i = 0; i < 2 && i < columns; i++) {
+        texts->there[i] = cells[i].data != NULL && cells[i].size < sizeof(texts->items[i]);
+        if (texts->there[i])
+            (void)snprintf(texts->items[i], sizeof(texts->items[i]), STR_FMT, STR_ARG(cells[i]));
+    }
+    return false;
+}
+
+static bool time_of(const char *text, int64_t *ret_us)
+{
+    double number = 0;
+    int32_t date = 0;
+    if (str_to_double(str_from(text), &number)) {
+        *ret_us = (int64_t)(number > 1e11 ? number * 1e3 : number * 1e6);
+        return true;
+    }
+    if (table_time_parse(str_from(text), ret_us))
+        return true;
+    // Whatever follows the day: a day more or less does not matter to who asks for a range.
+    if (!date_parse(str_slice(str_from(text), 0, 10), &date))
+        return false;
+    *ret_us = date * DAY_US;
+    return true;
+}
+
+bool foreign_range(const Foreign *foreign, const PlanSlice *slice, int64_t *ret_first_us,
+                   int64_t *ret_last_us, bool *ret_any, Error *err)
+{
+    const ContractInfo *info = contract_info(foreign->stream->contract);
+    const SqlDialect *dialect = foreign->warehouse->driver->dialect;
+    CLEANUP(buf_done) Buf time = {0};
+    CLEANUP(buf_done) Buf sql = {0};
+    *ret_any = false;
+    if (foreign->kind == FOREIGN_RECORDS)
+        TRY(record_text(foreign, info->window_column, &time, err));
+    else
+        TRY(sql_name(&time, foreign->window->name, err));
+    TRY(buf_printf(&sql, err,
+                   "SELECT CAST(min(" STR_FMT ") AS %s), CAST(max(" STR_FMT ") AS %s) FROM " STR_FMT
+                   " WHERE 1 = 1",
+                   STR_ARG(buf_str(&time)), dialect->text_type, STR_ARG(buf_str(&time)),
+                   dialect->text_type, STR_ARG(foreign->from)) &&
+        (slice == NULL || append_partition(foreign, slice, &sql, err)));
+    Texts texts = {0};
+    TRY(foreign->warehouse->driver->query(foreign->warehouse->state, buf_str(&sql), visit_texts,
+                                          &texts, err));
+    *ret_any = texts.there[0] && texts.there[1] && time_of(texts.items[0], ret_first_us) &&
+               time_of(texts.items[1], ret_last_us);
+    return true;
+}
+
+bool foreign_count(const Foreign *foreign, int64_t *ret_rows, Error *err)
+{
+    CLEANUP(buf_done) Buf sql = {0};
+    Texts texts = {0};
+    TRY(buf_printf(&sql, err, "SELECT count(*) FROM " STR_FMT, STR_ARG(foreign->from)) &&
+        foreign->warehouse->driver->query(foreign->warehouse->state, buf_str(&sql), visit_texts,
+                                          &texts, err));
+    return (texts.there[0] && str_to_int64(str_from(texts.items[0]), ret_rows)) ||
+           error_set(err, ERROR_DATA, "the table's rows cannot be counted");
+}
+
+bool foreign_stands(Warehouse *warehouse, Str schema, Str name, Arena *arena, Str *ret_type,
+                    Error *err)
+{
+    const SqlDialect *dialect = warehouse->driver->dialect;
+    CLEANUP(buf_done) Buf sql = {0};
+    Texts texts = {0};
+    TRY(buf_append(&sql,
+                   STR("SELECT table_type FROM information_schema.tables WHERE lower(table_schema)"
+                       " = lower("),
+                   err) &&
+        sql_literal(dialect, &sql, schema, err) &&
+        buf_append(&sql, STR(") AND lower(table_name) = lower("), err) &&
+        sql_literal(dialect, &sql, name, err) && buf_append_char(&sql, ')', err) &&
+        warehouse->driver->query(warehouse->state, buf_str(&sql), visit_texts, &texts, err));
+    return arena_copy_str(arena, str_from(texts.there[0] ? texts.items[0] : ""), ret_type, err);
 }

@@ -56,6 +56,7 @@ const SqlDialect sql_dialect_snowflake = {
     .key_after = "', 'HEX')",
     .key_is_hex = true,
     .backslash_escapes = true,
+    .renames_whole = true,
     .upper_names = true,
     .only_digits = "REGEXP_REPLACE(%s, '[^0-9]', '')",
     .json_text = snowflake_json_text,

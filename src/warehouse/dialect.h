@@ -11,6 +11,7 @@ typedef struct SqlDialect {
     const char *key_after;
     bool key_is_hex;         // and as plain digits, not as a UUID
     bool backslash_escapes;  // within '...'
+    bool renames_whole;      // RENAME TO wants the schema, too
     bool upper_names;        // names without quotes mean upper-case ones
     const char *only_digits; // an expression with %s in it: its digits
     // Appends the text of what lies at a JSON pointer of steps without special characters in a JSON

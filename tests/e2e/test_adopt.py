@@ -1,0 +1,152 @@
+"""A table of another tool's feed becomes pawl's: its rows, its state, its name; and pawl goes on from there."""
+import json, os, signal, subprocess, unittest
+from world import World
+
+PYTHON = os.environ.get("PAWL_CDK_PYTHON")
+KILLS = int(os.environ.get("PAWL_KILLS", "8"))
+RUN = """import duckdb, json, sys
+connection = duckdb.connect()
+connection.execute(f"ATTACH '{sys.argv[1]}' AS pawl_file; USE pawl_file")
+for statement in json.load(sys.stdin):
+    connection.execute(statement)
+"""
+DAYS = ("--from", "2026-03-03", "--to", "2026-03-06")
+FIVETRAN = ("CREATE SCHEMA five; CREATE TABLE five.calls AS SELECT id, account_id, called_at, direction, duration, caller_number, "
+            "agent_email, notes, false AS _fivetran_deleted, TIMESTAMPTZ '2026-03-08 00:00:00+00' AS _fivetran_synced FROM ctm.calls")
+
+
+@unittest.skipUnless(PYTHON, "PAWL_CDK_PYTHON names no Python that has duckdb")
+class Adopt(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.world = World(calls=200)
+        cls.world.run("historic", *DAYS)
+        cls.rows = int(cls.world.value("SELECT count(*) FROM ctm.calls"))
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.world.close()
+
+    def sql(self, site, *statements):
+        done = subprocess.run([PYTHON, "-c", RUN, str(site.folder / "ctm.duckdb")], input=json.dumps(statements),
+                              capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr[-600:])
+
+    def site(self, name, *statements):
+        """A warehouse that only the other tool has ever filled; the landing store is empty."""
+        site = self.world.copy(name)
+        self.sql(site, *statements, "DROP VIEW IF EXISTS main.pipeline_health", "DELETE FROM main.pawl_load", "DELETE FROM main.pawl_slice",
+                 "DELETE FROM main.pawl_state", "DROP SCHEMA IF EXISTS ctm CASCADE" if "ctm.calls_feed" not in str(statements) else
+                 "ALTER TABLE ctm.calls RENAME TO old_calls")
+        subprocess.run(["rm", "-rf", str(site.folder / "lake")], check=True)
+        return site
+
+    def adopt(self, site, table, *words, **options):
+        site.runs += 1
+        done = site.pawl("adopt", str(site.job), "--table", table, "--json", *words, **options)
+        return json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else done
+
+    def marks(self, site):
+        return site.rows("SELECT partition_key, watermark FROM pawl_state WHERE kind = 'watermark' AND stream = 'calls' ORDER BY ALL")
+
+    def shown(self, site):
+        return site.rows("SELECT count(*), sum(hash(id, notes, duration)) FROM five.calls")
+
+    def same_as_pawl(self, site):
+        site.run("rehydration", *DAYS)
+        self.assertEqual(site.digest(), self.world.digest())
+
+    def test_rows_watermarks_and_the_old_name(self):
+        site = self.site("five", FIVETRAN, "INSERT INTO five.calls SELECT * REPLACE (TIMESTAMPTZ '2026-03-07 00:00:00+00' AS _fivetran_synced, "
+                         "'older' AS notes) FROM five.calls LIMIT 5")
+        report = self.adopt(site, "five.calls")
+        self.assertEqual((report["adopted"], report["doubled"], report["left_out"]), (self.rows, 5, 0))
+        self.assertEqual(site.value("SELECT count(*) FROM ctm.calls WHERE notes = 'older'"), "0")
+        # The old name shows the same rows; the old table is there.
+        self.assertEqual(site.value("SELECT count(*) FROM five.calls"), str(self.rows))
+        self.assertEqual(site.value("SELECT count(*) FROM five.calls__before_pawl"), str(self.rows + 5))
+        self.assertEqual(site.value("SELECT count(*) FROM five.calls v JOIN ctm.calls c USING (id) WHERE v.duration IS DISTINCT FROM c.duration"), "0")
+        latest = site.value("SELECT max(called_at) FROM ctm.calls WHERE account_id = 1001")
+        self.assertIn(latest, [mark[1] for mark in self.marks(site)])
+        # Nothing is done twice.
+        digest = site.digest()
+        again = self.adopt(site, "five.calls")
+        self.assertTrue(again["already"])
+        self.assertEqual(site.digest(), digest)
+        # Content hashes are not known: each day's next reading writes the rows once, then no more.
+        self.assertEqual(site.value("SELECT count(*) FROM ctm.calls WHERE _row_hash = '00000000-0000-0000-0000-000000000000'"), str(self.rows))
+        report = site.report(site.run("rehydration", *DAYS))
+        self.assertEqual(report["updated"], self.rows)
+        self.assertEqual(site.digest(), self.world.digest())
+        self.assertEqual(site.report(site.run("rehydration", *DAYS))["updated"], 0)
+        site.remove()
+
+    def test_a_table_that_bears_the_target_s_own_name(self):
+        site = self.site("same", "CREATE TABLE ctm.calls_feed AS SELECT id, account_id, called_at, direction, duration, agent_email AS agent__email, "
+                         "notes, '1' AS _dlt_load_id FROM ctm.calls")
+        self.sql(site, "DROP TABLE ctm.old_calls", "DROP TABLE ctm.calls__quarantine", "ALTER TABLE ctm.calls_feed RENAME TO calls")
+        report = self.adopt(site, "ctm.calls")
+        self.assertEqual((report["adopted"], report["view"], report["feed"]), (self.rows, False, "dlt"))
+        self.assertEqual(site.value("SELECT count(*) FROM ctm.calls__before_pawl"), str(self.rows))
+        self.assertTrue(self.adopt(site, "ctm.calls")["already"])
+        self.same_as_pawl(site)
+        site.remove()
+
+    def test_raw_records_keep_their_hashes(self):
+        records = []
+        for account in (1001, 1002):
+            for day in range(3, 7):
+                records += self.world.get(f"/accounts/{account}/calls?start_date=2026-03-0{day}&end_date=2026-03-0{day}&per_page=150"
+                                          "&exclude_fields=transcription_text,chat_messages")["calls"]
+        values = ", ".join("(TIMESTAMPTZ '2026-03-08 00:00:00+00', '" + json.dumps(record).replace("'", "''") + "')" for record in records)
+        site = self.site("raw", "CREATE SCHEMA raw; CREATE TABLE raw.calls (_airbyte_extracted_at TIMESTAMPTZ, _airbyte_data JSON)",
+                         f"INSERT INTO raw.calls VALUES {values}")
+        report = self.adopt(site, "raw.calls")
+        self.assertEqual((report["adopted"], report["hashes_exact"], report["view"]), (self.rows, True, False))
+        self.assertEqual(site.digest(), self.world.digest())
+        self.assertEqual(site.report(site.run("rehydration", *DAYS))["updated"], 0)
+        site.remove()
+
+    def test_the_other_tool_s_state_sets_the_watermarks(self):
+        states = {
+            "airbyte": {"type": "STREAM", "stream": {"stream_descriptor": {"name": "calls"}, "stream_state": {"states": [
+                {"partition": {"account_id": 1001, "parent_slice": {}}, "cursor": {"called_at": "2026-03-04"}},
+                {"partition": {"account_id": 1002, "parent_slice": {}}, "cursor": {"called_at": "2026-03-05"}}]}}},
+            "singer": {"type": "STATE", "value": {"bookmarks": {"users": {"at": "2020-01-01T00:00:00Z"}, "calls": {"partitions": [
+                {"context": {"account_id": "1001"}, "replication_key_value": "2026-03-04T05:00:00Z"},
+                {"context": {"account_id": "1002"}, "replication_key_value": "2026-03-05T05:00:00Z"}]}}}},
+        }
+        for tool, state in states.items():
+            with self.subTest(tool=tool):
+                site = self.site(tool, FIVETRAN)
+                (site.folder / "state.json").write_text(json.dumps(state) + "\n")
+                self.adopt(site, "five.calls", "--state", str(site.folder / "state.json"))
+                self.assertEqual([mark[1][:10] for mark in self.marks(site)], ["2026-03-04", "2026-03-05"])
+                site.remove()
+        site = self.site("nothing", FIVETRAN)
+        (site.folder / "state.json").write_text('{"bookmarks": {"users": {"at": "2020-01-01T00:00:00Z"}}}')
+        self.assertEqual(self.adopt(site, "five.calls", "--state", str(site.folder / "state.json"), check=False).returncode, 3)
+        self.assertEqual(site.value("SELECT count(*) FROM five.calls"), str(self.rows))
+
+    def test_a_kill_anywhere_is_gone_on_from(self):
+        calm = self.site("calm", FIVETRAN)
+        site = self.site("saved", FIVETRAN)
+        self.adopt(calm, "five.calls", env={"PAWL_TEST_KILL_LIST": str(calm.folder / "points")})
+        points = list(dict.fromkeys((calm.folder / "points").read_text().splitlines()))
+        chosen = [points[i * len(points) // KILLS] for i in range(min(KILLS, len(points)))] if KILLS else points
+        chosen += [point for point in points if "adopt" in point or "commit" in point]
+        wanted = calm.digest(), self.shown(calm), len(self.marks(calm))
+        saved = (site.folder / "ctm.duckdb").read_bytes()
+        for number, point in enumerate(dict.fromkeys(chosen)):
+            with self.subTest(point=point):
+                (site.folder / "ctm.duckdb").write_bytes(saved)
+                subprocess.run(["rm", "-rf", str(site.folder / "lake"), str(site.folder / "ctm.duckdb.wal")], check=True)
+                killed = self.adopt(site, "five.calls", env={"PAWL_TEST_KILL_AT": point}, check=False)
+                self.assertEqual(getattr(killed, "returncode", 0), -signal.SIGKILL, point)
+                self.adopt(site, "five.calls")
+                self.assertEqual((site.digest(), self.shown(site), len(self.marks(site))), wanted)
+                self.assertEqual(site.value("SELECT count(*) - count(DISTINCT (run_id, load_ordinal)) FROM pawl_load"), "0")
+
+
+if __name__ == "__main__":
+    unittest.main()
