@@ -65,6 +65,14 @@ static void out_waits(JsonOut *out, const ForgetReport *report)
         out_str(out, "what", str_from(*what));
         out_close(out, '}');
     }
+    if (report->has_lake) {
+        out_open(out, NULL, '{');
+        out_str(out, "where", STR("lake"));
+        out_str(out, "what",
+                STR("files of older versions, until lake.retention is over and a run has removed "
+                    "them"));
+        out_close(out, '}');
+    }
     for (size_t i = 0; i < report->left_count; i++) {
         out_open(out, NULL, '{');
         out_str(out, "where", report->left_tables[i]);
@@ -114,6 +122,7 @@ static void write_receipt(JsonOut *out, const Job *job, const ForgetOptions *opt
     }
     out_close(out, ']');
     out_bool(out, "warehouse_rewritten", report->compacted);
+    out_int(out, "lake_rows", report->lake_rows);
     out_waits(out, report);
     out_close(out, '}');
 }
@@ -138,6 +147,10 @@ static void print_people(const Job *job, const ForgetOptions *options, const For
     }
     for (const char *const *what = report->remains; what != NULL && *what != NULL; what++)
         (void)printf("waits: %s\n", *what);
+    if (report->has_lake)
+        (void)printf("lake: %lld rows %s\nwaits: files of its older versions, until lake.retention "
+                     "is over and a run has removed them\n",
+                     (long long)report->lake_rows, verb);
     for (size_t i = 0; i < report->left_count; i++)
         (void)printf("waits: table " STR_FMT ", taken over, still holds what it held\n",
                      STR_ARG(report->left_tables[i]));

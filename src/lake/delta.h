@@ -100,9 +100,15 @@ typedef struct DeltaReport {
 // it lacks.
 bool delta_load(Delta *delta, const DeltaLoad *load, DeltaReport *ret_report, Error *err) MUST_USE;
 
-// Takes the rows of these keys out of the table (the files that held them go with delta_keep()).
-// Counts them. A table that is not there has none.
-bool delta_erase(Delta *delta, Str schema, Str name, const Key128 *keys, size_t count,
+// A row that has to go.
+typedef struct DeltaErased {
+    Key128 key;
+    const Key128 *hash; // only with this _row_hash; NULL = whatever the row says
+} DeltaErased;
+
+// Takes these rows out of the table, and counts them. The files that held them go
+// with delta_keep(), when the retention is over. A table that is not there has none.
+bool delta_erase(Delta *delta, Str schema, Str name, const DeltaErased *rows, size_t count,
                  int64_t *ret_rows, Error *err) MUST_USE;
 
 typedef struct DeltaKept {

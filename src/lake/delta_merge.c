@@ -33,6 +33,7 @@ typedef struct Asked {
     bool found, deleted; // stored; of several the freshest
     int64_t stored_us;
     Key128 hash;
+    const Key128 *only_hash; // of a row to be erased; NULL = any
 } Asked;
 
 // Key `asked` stands in file `file`.
@@ -196,7 +197,8 @@ static bool is_chosen(const KeyFeed *feed, const Asked *asked)
     case KEYS_ALL:
         return true;
     case KEYS_GONE:
-        return feed->merge->load == NULL || (!asked->vanished && asked->fate == FATE_CHANGED);
+        return feed->merge->load == NULL ? asked->found
+                                         : !asked->vanished && asked->fate == FATE_CHANGED;
     case KEYS_MARKED:
         return asked->vanished;
     }
@@ -270,6 +272,9 @@ static bool take_matches(void *visitor, duckdb_data_chunk chunk, Error *err)
                              .file = visit->file,
                              .live = !duck_get_bool(chunk, 3, i),
                              .fetched_us = fetched_us};
+        if (asked->only_hash != NULL &&
+            !str_equal(hash, (Str){(const char *)asked->only_hash->bytes, KEY_BYTES}))
+            continue;
         TRY(add_match(visit->merge, &match, err));
         if (asked->found && fetched_us < asked->stored_us)
             continue;
@@ -759,7 +764,7 @@ bool delta_load(Delta *delta, const DeltaLoad *load, DeltaReport *ret_report, Er
     return true;
 }
 
-bool delta_erase(Delta *delta, Str schema, Str name, const Key128 *keys, size_t count,
+bool delta_erase(Delta *delta, Str schema, Str name, const DeltaErased *rows, size_t count,
                  int64_t *ret_rows, Error *err)
 {
     CLEANUP(arena_freep) Arena *call = arena_new(CALL_BYTES + count * sizeof(Asked), err);
@@ -769,7 +774,7 @@ bool delta_erase(Delta *delta, Str schema, Str name, const Key128 *keys, size_t 
     merge.asked = arena_alloc_array(call, count + 1, sizeof(Asked), err);
     TRY(merge.asked != NULL);
     for (size_t i = 0; i < count; i++)
-        merge.asked[i] = (Asked){.key = &keys[i], .vanished = true};
+        merge.asked[i] = (Asked){.key = &rows[i].key, .only_hash = rows[i].hash, .vanished = true};
     TRY(arena_printf(call, &merge.label, err, STR_FMT " erasure", STR_ARG(name)));
     TRY(delta_open_table(delta, schema, name, &merge.table, err));
     if (merge.table->log.version >= 0)

@@ -3,6 +3,7 @@
 #include "base/kill.h"
 #include "run/drivers.h"
 #include "run/forget_rows.h"
+#include "run/lake.h"
 #include "run/log_book.h"
 #include "run/redacted_purge.h"
 
@@ -163,6 +164,7 @@ static bool clean_warehouse(Forgetting *forgetting, ForgetReport *report, Error 
                              .text = str_from(forgetting->text),
                              .purged = forgetting->rows,
                              .dry_run = forgetting->options->dry_run};
+    report->has_lake = forgetting->parts.lake != NULL;
     TRY(forget_rows(&rows, report, err));
     report->remains = driver->dialect->remains;
     if (forgetting->options->dry_run)
@@ -184,7 +186,7 @@ bool forget_execute(const Job *job, const ForgetOptions *options, Env *env, Aren
     findings->arena = arena;
     *ret_report = (ForgetReport){.at_us = env->now_us(env->state)};
     TRY(job_parts_open(job, STR(JOB_ALL_STREAMS), env, arena, findings, &forgetting.parts, err) &&
-        findings_check(findings, err));
+        findings_check(findings, err) && lake_open(&forgetting.parts, findings, err));
     const WarehouseDriver *driver = forgetting.parts.warehouse.driver;
     if (driver->execute == NULL)
         return error_set(err, ERROR_JOB, "warehouse %s cannot erase rows yet", driver->name);

@@ -35,6 +35,8 @@ typedef struct ForgetReport {
     Str *left_tables; // "<name>__before_pawl": not pawl's to change
     size_t left_count;
     bool has_warehouse, compacted;
+    bool has_lake;
+    int64_t lake_rows; // that went from it
     const char *const *remains; // what the warehouse keeps by itself; NULL = nothing known
     int64_t at_us;
 } ForgetReport;

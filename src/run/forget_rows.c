@@ -1,5 +1,6 @@
 #include "run/forget_rows.h"
 
+#include "run/lake.h"
 #include "warehouse/sql.h"
 
 enum {
@@ -385,6 +386,12 @@ static bool take_table(const ForgetRows *rows, size_t index, Statements *stateme
             table.keys[distinct++] = table.keys[i];
     }
     table.key_count = distinct;
+    // The lake first: as long as the warehouse has them, their keys are known.
+    int64_t lake_rows = 0;
+    if (rows->parts->lake != NULL && !rows->dry_run)
+        TRY(lake_erase(rows->parts, table.stream, table.keys, distinct, &rows->purged[index],
+                       &lake_rows, err));
+    report->lake_rows += lake_rows;
     ForgetTable *told = &report->tables[report->table_count++];
     *told = (ForgetTable){.rows = (int64_t)distinct, .refused = (int64_t)table.refused_count};
     TRY(sql_target(table.arena, &table.stream->table, &told->target, err));

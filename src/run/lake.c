@@ -2,6 +2,8 @@
 
 #include "run/drivers.h"
 
+#include <stdlib.h>
+
 // Of limits.memory, for DuckDB while it writes a file; beside the warehouse's share (drivers.c).
 enum { LAKE_SHARE_PERCENT = 16 };
 
@@ -112,6 +114,26 @@ bool lake_write_load(LoadTask *task, const DeltaRows *rows, size_t count, const 
                             .state = warehouse};
     DeltaReport report = {0};
     return delta_load(task->lake, &load, &report, err);
+}
+
+bool lake_erase(JobParts *parts, const PlanStream *stream, const Key128 *keys, size_t count,
+                const PurgedRows *purged, int64_t *ret_rows, Error *err)
+{
+    DeltaErased *rows =
+        arena_alloc_array(parts->arena, count + purged->count + 1, sizeof(*rows), err);
+    TRY(rows != NULL);
+    size_t filled = 0;
+    for (size_t i = 0; i < count; i++)
+        rows[filled++] = (DeltaErased){.key = keys[i]};
+    // The ledger may not know them yet: a load that was killed before the warehouse had it.
+    for (size_t i = 0; i < purged->count; i++) {
+        const PurgedRow *row = &purged->items[i];
+        if (bsearch(&row->key, keys, count, sizeof(*keys), key128_compare) == NULL)
+            rows[filled++] = (DeltaErased){.key = row->key, .hash = &row->hash};
+    }
+    *ret_rows = 0;
+    return filled == 0 || delta_erase(parts->lake, stream->table.schema, stream->table.name, rows,
+                                      filled, ret_rows, err);
 }
 
 bool lake_keep(JobParts *parts, bool dry, DeltaKept *ret_kept, Error *err)

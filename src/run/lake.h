@@ -3,6 +3,7 @@
 
 #include "lake/delta.h"
 #include "run/load.h"
+#include "run/purge.h"
 #include "run/run.h"
 
 // Opens what the job's "lake" names; *ret_delta = NULL when it names none. What is wrong with the
@@ -21,6 +22,11 @@ bool lake_check_stream(JobParts *parts, const JobStream *target, Error *err) MUS
 // `rows` are those that no other row of the load stands for.
 bool lake_write_load(LoadTask *task, const DeltaRows *rows, size_t count, const LoadSlice *slices,
                      Warehouse *warehouse, Error *err) MUST_USE;
+
+// Takes rows out of the table of a stream: those of `keys` (sorted), and those that purged records
+// have made.
+bool lake_erase(JobParts *parts, const PlanStream *stream, const Key128 *keys, size_t count,
+                const PurgedRows *purged, int64_t *ret_rows, Error *err) MUST_USE;
 
 // Small files, checkpoints, what nobody needs any more. `dry` only counts.
 bool lake_keep(JobParts *parts, bool dry, DeltaKept *ret_kept, Error *err) MUST_USE;

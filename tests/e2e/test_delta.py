@@ -90,6 +90,25 @@ class Lake(LakeCase, unittest.TestCase):
             for seen in ask([question(world, table=table) for table in ("calls", "accounts")]):
                 self.assertEqual((seen["lake"], seen["keys"]), (seen["warehouse"], seen["warehouse"]))
 
+    def test_a_forgotten_person_leaves_the_lake(self):
+        with World(calls=200, job=LAKE) as world:
+            world.control("mutate", {"account": 1001, "do": "insert", "unix_time": 1772726400,
+                                     "set": {"name": "Canary Jones", "caller_number": "+15005550199"}})
+            world.run("historic", *HISTORIC)
+            before = ask([question(world)])[0]["lake"]
+            held = set((world.folder / "delta/ctm/calls").glob("*.parquet"))
+            self.assertEqual(len(held), 1)
+            done = world.pawl("forget", str(world.job), "--phone", "+15005550199", "--json")
+            receipt = json.loads(done.stdout.splitlines()[-1])
+            self.assertEqual(receipt["lake_rows"], 1)
+            self.assertIn("lake", [wait["where"] for wait in receipt["waits"]])
+            self.assertEqual(self.same([question(world)])[0]["lake"], before - 1)
+            # When the retention is over, the next run removes the files of older versions.
+            world.advance("2027-12-01T00:00:00Z")
+            world.run("historic", "--from", "2026-03-05", "--to", "2026-03-05")
+            self.same([question(world)])
+            self.assertEqual([path for path in held if path.exists()], [])
+
     def test_two_writers_lose_nothing(self):
         commits = 15
         with World(calls=400, job={**LAKE, "limits": {"load_rows": 20}}) as world:

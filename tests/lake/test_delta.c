@@ -133,15 +133,23 @@ TEST(an_erased_row_is_gone)
     Error err = {0};
     int64_t erased = 0;
     rig_open(&rig);
-    const Key128 keys[] = {rig_key(2), rig_key(7)};
-    CHECK_OK(delta_erase(rig.delta, rig_table.schema, rig_table.name, keys, 2, &erased, &err),
+    const Key128 other = {{1}};
+    const Sha256 sum = sha256(STR("c"));
+    const Key128 same = key128(&sum);
+    const DeltaErased gone[] = {{rig_key(2), NULL}, {rig_key(7), NULL}, {rig_key(1), &other}};
+    const DeltaErased as_read[] = {{rig_key(3), &same}};
+    CHECK_OK(delta_erase(rig.delta, rig_table.schema, rig_table.name, gone, 3, &erased, &err),
              &err);
     CHECK_INT(erased, 0); // no table yet
     (void)rig_load_ok(&rig, &LOAD("r1", 10, {1, "a", 10}, {2, "b", 10}, {3, "c", 10}));
-    CHECK_OK(delta_erase(rig.delta, rig_table.schema, rig_table.name, keys, 2, &erased, &err),
+    CHECK_OK(delta_erase(rig.delta, rig_table.schema, rig_table.name, gone, 3, &erased, &err),
              &err);
     CHECK_INT(erased, 1);
     CHECK_STR(rig_rows(&rig), STR("1:a:10 3:c:10"));
+    CHECK_OK(delta_erase(rig.delta, rig_table.schema, rig_table.name, as_read, 1, &erased, &err),
+             &err);
+    CHECK_INT(erased, 1);
+    CHECK_STR(rig_rows(&rig), STR("1:a:10"));
     rig_close(&rig);
 }
 
