@@ -123,6 +123,7 @@ static void write_step(Yaml *yaml, const char *environment, const char *word, co
     yaml_text(yaml, "DATABRICKS_AUTH_TYPE", "azure-cli");
     yaml_text(yaml, "DATABRICKS_HOST", "$(DATABRICKS_HOST)");
     yaml_text(yaml, "BUNDLE_VAR_volume", "$(PAWL_VOLUME)");
+    yaml_text(yaml, "BUNDLE_VAR_lake", "$(PAWL_LAKE)");
     yaml_text(yaml, "BUNDLE_VAR_service_principal", "$(PAWL_SERVICE_PRINCIPAL)");
     yaml_text(yaml, "BUNDLE_VAR_notify", "$(PAWL_NOTIFY)");
     yaml_close(yaml);

@@ -156,6 +156,8 @@ static void write_task(Yaml *yaml, const Deployment *deployment, RunMode mode)
     yaml_item(yaml, run_mode_name(mode));
     yaml_item(yaml, "--env");
     yaml_item(yaml, "${bundle.target}");
+    yaml_item(yaml, "--lake");
+    yaml_item(yaml, "${var.lake}");
     if (mode == MODE_HISTORIC) {
         yaml_item(yaml, "--from");
         yaml_item(yaml, "{{job.parameters.from}}");
@@ -293,6 +295,7 @@ static void write_variables(Yaml *yaml)
         yaml, "volume",
         "folder of a Unity Catalog volume that holds the releases, /Volumes/CATALOG/SCHEMA/VOLUME",
         NULL);
+    write_variable(yaml, "lake", "CATALOG.SCHEMA of the Delta tables", NULL);
     write_variable(yaml, "version", "the release in it", NULL);
     write_variable(yaml, "service_principal",
                    "application id of the service principal that the jobs run as", NULL);
@@ -364,6 +367,12 @@ static bool write_target(Yaml *yaml, const Deployment *deployment, size_t index)
     yaml_text(yaml, "mode", development ? "development" : "production");
     if (index == 0)
         yaml_bool(yaml, "default", true);
+    if (development) {
+        // A status that a job states itself outweighs what the mode does to schedules.
+        yaml_open(yaml, "variables");
+        yaml_text(yaml, "schedules", "PAUSED");
+        yaml_close(yaml);
+    }
     if (!development) {
         yaml_open(yaml, "workspace");
         yaml_text(
@@ -419,9 +428,9 @@ static bool render_bundle(const Deployment *deployment, Arena *arena, Rendered *
     return rendered_add(rendered, "databricks.yml", &text, arena, err);
 }
 
-// A cluster's disk goes with the cluster.
-static bool note_local_files(const DeployEnvironment *environment, Arena *arena, Rendered *rendered,
-                             Error *err)
+// What a person should change in the environment; a cluster's disk goes with the cluster.
+static bool note_what_does_not_fit(const DeployEnvironment *environment, Arena *arena,
+                                   Rendered *rendered, Error *err)
 {
     const Job *job = environment->job;
     if (str_equal(job->landing_store, STR("local")))
@@ -434,6 +443,11 @@ static bool note_local_files(const DeployEnvironment *environment, Arena *arena,
                           "environment %s: warehouse.driver is 'duckdb', a file that goes with the "
                           "cluster; use snowflake or postgres",
                           environment->name));
+    if (job->lake_store.size > 0)
+        TRY(rendered_note(rendered, arena, err,
+                          "environment %s: the job has a lake of its own, and on Spark the tables "
+                          "are the engine's: set \"lake\": null there",
+                          environment->name));
     return true;
 }
 
@@ -443,7 +457,7 @@ bool render_databricks(const Deployment *deployment, Arena *arena, Rendered *ret
     Rendered rendered = {0};
     for (size_t i = 0; i < deployment->environment_count; i++) {
         TRY(check_secret_names(&deployment->environments[i], err));
-        TRY(note_local_files(&deployment->environments[i], arena, &rendered, err));
+        TRY(note_what_does_not_fit(&deployment->environments[i], arena, &rendered, err));
     }
     TRY(render_bundle(deployment, arena, &rendered, err));
     TRY(render_resources(deployment, arena, &rendered, err));

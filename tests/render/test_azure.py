@@ -50,7 +50,7 @@ class DryRun(unittest.TestCase):
         kept = tempfile.TemporaryDirectory(prefix="pawl-pipeline-")
         self.addCleanup(kept.cleanup)
         self.folder = pathlib.Path(kept.name)
-        groups = {f"pawl-{name}": {"DATABRICKS_HOST": f"https://{name}.example", "PAWL_VOLUME": f"/Volumes/{name}",
+        groups = {f"pawl-{name}": {"DATABRICKS_HOST": f"https://{name}.example", "PAWL_VOLUME": f"/Volumes/{name}", "PAWL_LAKE": f"{name}.ctm",
                                    "PAWL_SERVICE_PRINCIPAL": f"app-{name}", "PAWL_NOTIFY": "a@example.org",
                                    "DATABRICKS_CLI_VERSION": "1.2.3"} for name in ENVIRONMENTS}
         self.agent = Agent(ROOT, self.folder, groups)

@@ -61,6 +61,23 @@ class Files(unittest.TestCase):
         self.assertEqual(list(bundle["targets"]), ["dev", "staging", "prod"])
 
     @needs_packages
+    def test_schedules_rest_in_the_first_target_only(self):
+        bundle, resources = read_yaml(ROOT / "deploy/databricks/databricks.yml",
+                                      ROOT / "deploy/databricks/resources/ctm.yml")
+        # A status that a job states itself outweighs what `mode: development` does, so the target must state it.
+        stated = {job["schedule"]["pause_status"] for job in resources["resources"]["jobs"].values() if "schedule" in job}
+        self.assertEqual(stated, {"${var.schedules}"})
+        self.assertEqual([target.get("variables") for target in bundle["targets"].values()],
+                         [{"schedules": "PAUSED"}, None, None])
+        self.assertEqual(bundle["variables"]["schedules"]["default"], "UNPAUSED")
+
+    def test_the_wheel_that_jobs_name_is_the_one_that_is_built(self):
+        version = re.search(r"project\(pawl VERSION (\S+)", (ROOT / "CMakeLists.txt").read_text())[1]
+        platform = re.search(r'^PLATFORM = "(\w+)"', (ROOT / "tools/wheel").read_text(), re.MULTILINE)[1]
+        named = set(re.findall(r"whl: \S+/(\S+)", (ROOT / "deploy/databricks/resources/ctm.yml").read_text()))
+        self.assertEqual(named, {f"pawl_ingest-{version}-py3-none-{platform}.whl"})
+
+    @needs_packages
     def test_every_job_keeps_the_rules_of_production(self):
         bundle, resources = read_yaml(ROOT / "deploy/databricks/databricks.yml",
                                       ROOT / "deploy/databricks/resources/ctm.yml")
@@ -183,8 +200,10 @@ class Jobs(unittest.TestCase):
         (world.folder / "releases/1").symlink_to(world.folder.parent)
         variables = {"var.volume": str(world.folder), "var.version": "1", "var.secret_scope": "pawl", "bundle.target": "dev",
                      "var.service_principal": "app", "var.notify": "a@example.org", "var.spark_version": "17.3.x-scala2.13",
-                     "var.node_type": "node", "var.workers": "2", "var.schedules": "PAUSED"}
-        script = f"import os, sys\nos.execv({str(BUILD / 'pawl')!r}, ['pawl', *sys.argv[1:]])\n"
+                     "var.node_type": "node", "var.lake": "dev.ctm", "var.workers": "2", "var.schedules": "PAUSED"}
+        # Without Spark nobody takes --lake.
+        script = ("import os, sys\nat = sys.argv.index('--lake')\nassert sys.argv[at + 1] == 'dev.ctm'\ndel sys.argv[at:at + 2]\n"
+                  f"os.execv({str(BUILD / 'pawl')!r}, ['pawl', *sys.argv[1:]])\n")
         api.call("2.0/workspace/import", {"path": "/Workspace/wheel.py", "format": "SOURCE", "language": "PYTHON",
                                           "content": base64.b64encode(script.encode()).decode()})
         api.call("2.0/secrets/scopes/create", {"scope": "pawl"})
