@@ -8,12 +8,13 @@
 #include <stddef.h>
 
 typedef enum FieldKind {
-    FIELD_KIND_STR,      // Str
-    FIELD_KIND_SECRET,   // Str; printed as ***; must come from a reference (run/secret.h)
-    FIELD_KIND_INT,      // int64_t within [low, high]
-    FIELD_KIND_DOUBLE,   // double within [low, high]
-    FIELD_KIND_BOOL,     // bool
-    FIELD_KIND_SIZE,     // uint64_t bytes: 1024, "64KiB", "512MiB", "2GiB"
+    FIELD_KIND_STR,    // Str
+    FIELD_KIND_SECRET, // Str; printed as ***; must come from ${env:} or ${file:}, never from plain
+                       // text
+    FIELD_KIND_INT,    // int64_t within [low, high]
+    FIELD_KIND_DOUBLE, // double within [low, high]
+    FIELD_KIND_BOOL,   // bool
+    FIELD_KIND_SIZE,   // uint64_t bytes: 1024, "64KiB", "512MiB", "2GiB"
     FIELD_KIND_DURATION, // int64_t microseconds: "PT1S", "P2D" (no months or years)
     FIELD_KIND_CHOICE,   // int: index into `choices`
     FIELD_KIND_JSON,     // yyjson_val *: the member as it is, looked at by its owner
@@ -52,13 +53,13 @@ struct Field {
 // behind them; JSON members stay in their document. A member that is wrong or missing gets its
 // fallback, an absent struct the fallbacks of its own rows. False only when memory runs out.
 //
-// ${env:NAME} and its kin are not looked at: run/ resolves them before. So secrets arrive as
+// ${env:NAME} and ${file:PATH} are not looked at: run/ resolves them before. So secrets arrive as
 // plain text here, and no finding ever quotes a string.
 bool field_read(const Field *fields, yyjson_val *object, Str place, Str pointer, Arena *arena,
                 void *target, Findings *findings, Error *err) MUST_USE;
 
 // Called with the members as they stand in the file: adds a finding for each secret that is plain
-// text instead of a reference, as run/secret.h has them.
+// text instead of a reference "${env:NAME}" or "${file:PATH}".
 void field_refuse_plain_secrets(const Field *fields, yyjson_val *object, Str place, Str pointer,
                                 Findings *findings);
 

@@ -164,7 +164,8 @@ static bool place_page(Landing *landing, const Path *path, const Path *other, co
 {
     bool there = false;
     bool must = false;
-    TRY(is_there(landing, other, &there, err));
+    if (!landing->is_fresh)
+        TRY(is_there(landing, other, &there, err));
     if (there) {
         TRY(must_stay(landing, other, name, page, &must, err));
         if (must)
@@ -180,6 +181,11 @@ static bool place_page(Landing *landing, const Path *path, const Path *other, co
     if (must)
         return conflict(path, err);
     return store_put(landing->store, path_str(path), file, STORE_LAZY, err);
+}
+
+void landing_expect_nothing(Landing *landing)
+{
+    landing->is_fresh = true;
 }
 
 bool landing_put_page(Landing *landing, const SliceName *name, uint32_t page, Str body, Str encoded,

@@ -74,6 +74,10 @@ typedef struct PageInfo {
     Sha256 page_sha256; // of the page as it is stored, compressed
 } PageInfo;
 
+// From now on only pages of runs that began in this process are landed: none of them can lie there
+// already with the other compression, so that landing_put_page() need not ask.
+void landing_expect_nothing(Landing *landing);
+
 // Lands page `page` (from 0). `encoded` (with its encoding) is stored as received when it is given,
 // else `body` is compressed. A page that is there already stays (put-if-absent): ERROR_CONFLICT,
 // and landing_get_page() tells what it is. Durable only after landing_finish_slice(). The info

@@ -15,6 +15,7 @@ struct Landing {
     PageCoder coder;
     Buf file;        // the page in hand
     bool gzip_first; // the last page was gzip, so the next one probably is
+    bool is_fresh;   // see landing_expect_nothing()
 };
 
 enum { PARTITION_DIGITS = 16, TAG_DIGITS = 4, WHERE_BYTES = STORE_PATH_BYTES_MAX + 3 };

@@ -1,7 +1,7 @@
 // Job: what to do now: connector, contracts, mode, range, destination; one JSON file.
 //
 // A job is read in four steps: the file; `environments/<env>.json` laid over it (RFC 7396); a look
-// for secrets in plain text; references (secret.h) replaced. Relative paths start at the
+// for secrets in plain text; `${env:NAME}` and `${file:PATH}` replaced. Relative paths start at the
 // job file. Immutable once opened.
 #pragma once
 

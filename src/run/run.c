@@ -277,7 +277,10 @@ static bool open_worker_landing(void *state, Arena *arena, Store *ret_store, Lan
     Findings findings = {.arena = arena};
     TRY(job_open_landing(execution->job, execution->env, arena, &findings, ret_store, ret_landing,
                          err));
-    return findings_check(&findings, err);
+    TRY(findings_check(&findings, err));
+    if (!execution->plan.resumed)
+        landing_expect_nothing(*ret_landing);
+    return true;
 }
 
 static bool plan_or_resume(Execution *execution, Fetch *fetch, RunReport *report, Error *err)

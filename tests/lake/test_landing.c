@@ -273,6 +273,27 @@ TEST(a_landed_page_stays)
     }
 }
 
+// What a fresh run saves itself is the look for the other compression, and nothing else.
+TEST(a_landed_page_stays_also_where_nothing_was_expected)
+{
+    EACH_STORE
+    {
+        WORLD(*each);
+        landing_expect_nothing(landing);
+        const SliceName name = slice_name(0);
+        const PageInfo info = land(&world, &name, 0);
+        PageInfo second = some_info;
+        CHECK(!landing_put_page(landing, &name, 0, make_body(world.arena, 99), STR(""),
+                                HTTP_ENCODING_IDENTITY, &second, &err));
+        CHECK_INT(err.code, ERROR_CONFLICT);
+        err = (Error){0};
+        Str body = {NULL, 0};
+        PageInfo got = {0};
+        CHECK_OK(landing_get_page(landing, &name, 0, world.arena, &body, &got, &err), &err);
+        check_info(&got, &info);
+    }
+}
+
 TEST(a_page_that_was_not_landed_is_not_found)
 {
     EACH_STORE
