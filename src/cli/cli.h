@@ -26,6 +26,7 @@ bool cli_discover(Cli *cli, Error *err);
 bool cli_contract_promote(Cli *cli, Error *err);
 bool cli_help_drivers(Cli *cli, Error *err);
 bool cli_help_stores(Cli *cli, Error *err);
+bool cli_help_man(Cli *cli, Error *err);
 bool cli_completion(Cli *cli, Error *err);
 bool cli_schema(Cli *cli, Error *err);
 

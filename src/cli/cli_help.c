@@ -1,11 +1,10 @@
-// Words about pawl itself: drivers, stores, completion, schemas. All from the tables that the
+// Words about pawl itself: drivers, stores, schemas. All from the tables that the
 // program works by.
 #include "cli/cli.h"
 #include "cli/text.h"
 #include "run/drivers.h"
 
 #include <stdio.h>
-#include <string.h>
 
 static void print_fields(const Field *fields)
 {
@@ -78,66 +77,5 @@ bool cli_schema(Cli *cli, Error *err)
         return error_set(err, ERROR_JOB, "schema: '" STR_FMT "' is neither job nor contract",
                          STR_ARG(which));
     (void)fwrite(text.data, 1, text.size, stdout);
-    return true;
-}
-
-// --- completion
-
-static bool write_case(const Command *command, Buf *out, Error *err)
-{
-    TRY(buf_printf(out, err, "    '%s') words='", command->name));
-    for (const CommandOption *option = command->options; option->name != NULL; option++) {
-        // What only tests use is not offered.
-        if (strncmp(option->name, "test-", 5) != 0)
-            TRY(buf_printf(out, err, "--%s ", option->name));
-    }
-    return buf_printf(out, err, "--json --help' ;;\n");
-}
-
-bool cli_completion(Cli *cli, Error *err)
-{
-    if (!str_equal(cli->args.positional[0], STR("bash")))
-        return error_set(err, ERROR_JOB, "completion: '" STR_FMT "' is not known; bash is",
-                         STR_ARG(cli->args.positional[0]));
-    CLEANUP(buf_done) Buf out = {0};
-    TRY(buf_printf(&out, err,
-                   "# bash completion of pawl; load it with: source <(pawl completion bash)\n"
-                   "_pawl() {\n"
-                   "  local current=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]} words=\n"
-                   "  case \"$command ${COMP_WORDS[2]}\" in\n"));
-    for (const Command *command = commands; command->name != NULL; command++) {
-        if (strchr(command->name, ' ') != NULL)
-            TRY(buf_printf(&out, err, "    '%s') command='%s' ;;\n", command->name, command->name));
-    }
-    TRY(buf_printf(&out, err,
-                   "  esac\n  if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
-                   "    COMPREPLY=($(compgen -W '"));
-    for (const Command *command = commands; command->name != NULL; command++) {
-        if (command->summary != NULL)
-            TRY(buf_printf(&out, err, "%.*s ", (int)strcspn(command->name, " "), command->name));
-    }
-    TRY(buf_printf(&out, err, "' -- \"$current\"))\n    return\n  fi\n  case \"$command\" in\n"));
-    for (const Command *command = commands; command->name != NULL; command++) {
-        if (command->summary != NULL)
-            TRY(write_case(command, &out, err));
-    }
-    // The second word of commands that have two.
-    TRY(buf_printf(&out, err,
-                   "  esac\n  if [ \"$COMP_CWORD\" -eq 2 ]; then\n"
-                   "    case \"$command\" in\n"));
-    for (const Command *command = commands; command->name != NULL; command++) {
-        const char *blank = strchr(command->name, ' ');
-        if (blank != NULL)
-            TRY(buf_printf(&out, err, "      %.*s) words=\"$words %s\" ;;\n",
-                           (int)(blank - command->name), command->name, blank + 1));
-    }
-    TRY(buf_printf(&out, err,
-                   "    esac\n  fi\n"
-                   "  case \"$current\" in\n"
-                   "    -*) COMPREPLY=($(compgen -W \"$words\" -- \"$current\")) ;;\n"
-                   "    *) COMPREPLY=($(compgen -W \"$words\" -- \"$current\") $(compgen -f -- "
-                   "\"$current\")) ;;\n"
-                   "  esac\n}\ncomplete -o filenames -F _pawl pawl\n"));
-    (void)fwrite(out.data, 1, out.size, stdout);
     return true;
 }

@@ -152,6 +152,11 @@ bool args_parse(int argc, char **argv, const Command **ret_command, Args *ret_ar
     return true;
 }
 
+bool option_is_for_tests(const CommandOption *option)
+{
+    return strncmp(option->name, "test-", 5) == 0;
+}
+
 bool help_write_general(Buf *out, Error *err)
 {
     TRY(buf_printf(out, err,

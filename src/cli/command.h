@@ -56,5 +56,8 @@ bool args_has(const Args *args, const char *name);
 bool args_parse(int argc, char **argv, const Command **ret_command, Args *ret_args, bool *ret_help,
                 Error *err) MUST_USE;
 
+// What only tests use is shown nowhere but in --help.
+bool option_is_for_tests(const CommandOption *option);
+
 bool help_write_general(Buf *out, Error *err) MUST_USE;
 bool help_write_command(const Command *command, Buf *out, Error *err) MUST_USE;

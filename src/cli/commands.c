@@ -160,8 +160,10 @@ const Command commands[] = {
      "  pawl render cron jobs/ctm.json --env prod", cli_render_cron},
     {"help drivers", "", "the warehouses that are built in, and their options", NULL, 0, 0, {{NULL, NULL, NULL}}, NULL, cli_help_drivers},
     {"help stores", "", "the landing stores that are built in, and their options", NULL, 0, 0, {{NULL, NULL, NULL}}, NULL, cli_help_stores},
-    {"completion", "bash", "a script that completes commands and options", NULL, 1, 1, {{NULL, NULL, NULL}},
-     "  source <(pawl completion bash)", cli_completion},
+    {"help man", "", "the manual page", "Roff for man(1), from the same table as --help.", 0, 0, {{NULL, NULL, NULL}},
+     "  pawl help man | man -l -\n  pawl help man > /usr/local/share/man/man1/pawl.1", cli_help_man},
+    {"completion", "bash|zsh", "a script that completes commands and options", NULL, 1, 1, {{NULL, NULL, NULL}},
+     "  source <(pawl completion bash)\n  pawl completion zsh > ~/.zfunc/_pawl", cli_completion},
     {"schema", "job|contract", NULL, "The JSON Schema of a file, as schemas/ holds it.", 1, 1, {{NULL, NULL, NULL}}, NULL, cli_schema},
     {NULL, NULL, NULL, NULL, 0, 0, {{NULL, NULL, NULL}}, NULL, NULL},
 };

@@ -1,5 +1,5 @@
 """Every command as a user meets it: what it prints, how it ends, that --json is JSON."""
-import json, os, pathlib, shutil, stat, unittest
+import json, os, pathlib, shutil, stat, subprocess, unittest
 from world import World
 
 
@@ -325,6 +325,48 @@ class Words(unittest.TestCase):
             for name in ("job", "contract"):
                 path = pathlib.Path(__file__).parents[2] / f"schemas/{name}.schema.json"
                 self.assertEqual(json.loads(world.pawl("schema", name).stdout), json.loads(path.read_text()), name)
+
+    def test_the_manual_page_is_good_roff_and_names_every_command(self):
+        with World() as world:
+            page = world.folder / "pawl.1"
+            page.write_text(world.pawl("help", "man").stdout)
+            listed = [line[2:20].strip() for line in world.pawl("--help").stdout.split("\n\n")[2].splitlines()]
+            for name in listed:
+                self.assertIn(f'.SS "{name}"', page.read_text())
+            checkers = [[tool, *words, str(page)] for tool, words in (
+                ("man", ("--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z")), ("groff", ("-ww", "-man", "-z")), ("mandoc", ("-Tlint", "-W", "warning")))
+                if shutil.which(tool)]
+            for command in checkers:
+                done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C.UTF-8"})
+                self.assertEqual((done.returncode, done.stderr), (0, ""), command)
+            if not checkers:
+                self.skipTest("neither man, groff nor mandoc is here")
+
+    def complete(self, script, *words):
+        """What bash offers for the last word."""
+        line = f'source "{script}"; COMP_WORDS=({" ".join(repr(word) for word in ("pawl", *words))}); COMP_CWORD={len(words)}; _pawl; printf "%s\\n" "${{COMPREPLY[@]}}"'
+        return subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True, cwd=script.parent).stdout.split()
+
+    def test_bash_completes_commands_and_options(self):
+        with World() as world:
+            script = world.folder / "completion"
+            script.write_text(world.pawl("completion", "bash").stdout)
+            self.assertEqual(self.complete(script, "for"), ["forget"])
+            self.assertEqual(sorted(self.complete(script, "state", "")[:2]), ["rewind", "show"])
+            self.assertIn("man", self.complete(script, "help", "m"))
+            self.assertEqual(self.complete(script, "forget", "job.json", "--ph"), ["--phone"])
+            self.assertEqual(self.complete(script, "state", "rewind", "--to"), ["--to"])
+            self.assertNotIn("--test-connect-to", self.complete(script, "run", "--"))
+            self.assertEqual(world.pawl("completion", "fish", check=False).returncode, 2)
+
+    def test_zsh_gets_a_script_that_it_can_read(self):
+        with World() as world:
+            text = world.pawl("completion", "zsh").stdout
+            self.assertTrue(text.startswith("#compdef pawl"))
+            self.assertIn("'forget:", text)
+            if not shutil.which("zsh"):
+                self.skipTest("no zsh here: its syntax was not looked at")
+            self.assertEqual(subprocess.run(["zsh", "-n"], input=text, capture_output=True, text=True).stderr, "")
 
     def test_drivers_and_stores_are_json_when_asked(self):
         with World() as world:
