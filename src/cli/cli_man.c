@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define PAGE_DATE "2026-11-22" // when its own words were last changed
+
 // Text as roff takes it: a backslash and a hyphen escaped, a dot or quote at a line's start
 // guarded.
 static bool write_text(const char *text, Buf *out, Error *err)
@@ -59,7 +61,7 @@ static bool write_page(Buf *out, Error *err)
 {
     TRY(buf_append(
         out,
-        STR(".TH PAWL 1 \"\" \"pawl " PAWL_VERSION
+        STR(".TH PAWL 1 " PAGE_DATE " \"pawl " PAWL_VERSION
             "\" \"User Commands\"\n.SH NAME\npawl \\- moves a "
             "REST API into a warehouse, exactly once\n.SH SYNOPSIS\n.B pawl\n.I COMMAND\n.RI "
             "[ ARGUMENT ...]\n.br\n.B pawl\n.I COMMAND\n.B \\-\\-help\n.SH DESCRIPTION\nA job "
