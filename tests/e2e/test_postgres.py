@@ -174,6 +174,28 @@ class Server(unittest.TestCase):
             report = world.report(world.run("incremental"))
             self.assertEqual((report["inserted"], report["updated"]), (0, 0))
 
+    def test_the_password_is_told_to_the_server_alone(self):
+        canary = "canary-0815-4711"
+        with self.world(calls=60) as world:
+            cluster = world.warehouse.cluster
+            cluster.sql("DROP ROLE IF EXISTS guarded")
+            cluster.sql(f"CREATE ROLE guarded SUPERUSER LOGIN PASSWORD '{canary}'")
+            job = json.loads(world.job.read_text())
+            job["warehouse"] |= {"user": "guarded", "password": "${env:PG_SECRET}"}
+            world.job.write_text(json.dumps(job))
+            said = ""
+            for secret, status in ((canary, 0), (canary + "-not", 4)):
+                done = world.run("historic", *RANGE, env={"PG_SECRET": secret}, check=False)
+                self.assertEqual(done.returncode, status, done.stderr[-500:])
+                said += done.stdout + done.stderr
+                done = world.pawl("check", str(world.job), "--show", env={"PG_SECRET": secret}, check=False)
+                said += done.stdout + done.stderr
+            self.assertIn("password authentication failed", said)
+            self.assertNotIn(canary, said)
+            for path in world.folder.rglob("*"):
+                if path.is_file() and not path.name.startswith("sim"):
+                    self.assertNotIn(canary.encode(), path.read_bytes(), path)
+
     def test_replay_fills_a_lost_database(self):
         with self.world() as world:
             world.run("historic", *RANGE)

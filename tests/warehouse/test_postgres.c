@@ -685,6 +685,25 @@ TEST(a_name_that_the_server_would_cut_is_refused)
     CHECK_OK(rig.driver->prepare(rig.state, &table, 1, &err), &err);
 }
 
+TEST(statements_that_are_no_load_are_one_transaction)
+{
+    CLEANUP(rig_close) Rig rig = {0};
+    fresh(&rig, "");
+    Error err = {0};
+    CHECK_OK(load_one(&rig, "r1", 10, "A", &err), &err);
+    int64_t changed[2] = {0};
+    const Str both[] = {STR("UPDATE shop.\"or\"\"ders\" SET name = 'x'"),
+                        STR("DELETE FROM shop.\"or\"\"ders\" WHERE id = 1")};
+    CHECK_OK(rig.driver->execute(rig.state, "test", both, 2, changed, &err), &err);
+    CHECK_INT(changed[0], 2);
+    CHECK_INT(changed[1], 1);
+    const Str broken[] = {STR("UPDATE shop.\"or\"\"ders\" SET name = 'y'"),
+                          STR("DELETE FROM nowhere")};
+    CHECK(!rig.driver->execute(rig.state, "test", broken, 2, NULL, &err));
+    CHECK_INT(err.code, ERROR_JOB);
+    CHECK_STR(rig_query(&rig, ORDERS), STR("2|x"));
+}
+
 typedef struct OneBatch {
     struct ArrowArray array;
     bool given;

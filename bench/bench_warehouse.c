@@ -1,7 +1,8 @@
 // links: pawl_warehouse
 //
-// What the DuckDB driver costs: loads of 46 columns of high-entropy rows, made on the way.
-//   bench_duckdb FILE PHASE [rows [rows a load [memory MB [idle after each load: 1|0]]]]
+// What a warehouse driver costs: loads of 46 columns of high-entropy rows, made on the way.
+//   bench_warehouse WHERE PHASE [rows [rows a load [memory MB [idle after each load: 1|0]]]]
+// WHERE: a DuckDB file, or {...}: the members of a job's "warehouse" for PostgreSQL.
 // PHASE: generate (the generator alone: subtract it), insert, change (every row replaced), match
 // (every row unchanged), few (one row in 100 replaced).
 // Prints CPU seconds, wall seconds, peak resident MB, and the file's size.
@@ -424,11 +425,12 @@ int main(int argc, char **argv)
     Findings *findings = arena_alloc(arena, sizeof(*findings), &err);
     must_ok(findings != NULL, &err);
     findings->arena = arena;
-    must_ok(buf_printf(&text, &err, "{\"path\": \"%s\"}", options.file), &err);
+    const bool is_file = options.file[0] != '{';
+    must_ok(buf_printf(&text, &err, is_file ? "{\"path\": \"%s\"}" : "%s", options.file), &err);
     must_ok(json_parse(buf_str(&text), "bench", arena, &doc, &err), &err);
-    must_ok(warehouse_open(&bench.warehouse, &warehouse_duckdb, yyjson_doc_get_root(doc),
-                           STR("bench"), STR("."), &env, options.memory_mb * 1000 * 1000, arena,
-                           findings, &err),
+    must_ok(warehouse_open(&bench.warehouse, is_file ? &warehouse_duckdb : &warehouse_postgres,
+                           yyjson_doc_get_root(doc), STR("bench"), STR("."), &env,
+                           options.memory_mb * 1000 * 1000, arena, findings, &err),
             &err);
 
     const int64_t start_us = env.monotonic_us(NULL);
