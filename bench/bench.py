@@ -8,7 +8,8 @@ Parts (all of them where none is named; each may be run by itself, what others m
     again     the same 2 million read once more, nothing changed
     latency   50,000 calls, 100 ms a page, 20 requests/s
     cold      1,000 calls, from `pawl run` to rows in a new file
-BENCH_RUNS says how many runs the median is of (3), BENCH_WHO who is measured ("curl pawl hand dlt cdk"): figures of the
+    destinations  50,000 calls (BENCH_CALLS) into DuckDB and PostgreSQL, and COPY beside psql's of the same bytes
+BENCH_RUNS says how many runs the median is of (3), BENCH_WHO who is measured ("curl pawl hand dlt cdk singer"): figures of the
 others stay as they were. Wall and CPU seconds and peak memory are those of the whole process
 as the kernel counted them. The machine should have nothing else to do.
 """
@@ -16,12 +17,17 @@ import base64, datetime, json, os, pathlib, platform, shutil, signal, statistics
 import duckdb
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests/e2e"))
+import postgres  # the private cluster of the tests
+
 BUILD = ROOT / "build/release"
 WORK = ROOT / "build/bench"
 KEPT = WORK / "results.json"
 RUNS = int(os.environ.get("BENCH_RUNS", "3"))
-WHO_RUNS = os.environ.get("BENCH_WHO", "curl pawl hand dlt cdk").split()
+WHO_RUNS = os.environ.get("BENCH_WHO", "curl pawl hand dlt cdk singer").split()
 CDK_PYTHON = os.environ.get("PAWL_CDK_PYTHON", "")
+SINGER_PYTHON = os.environ.get("PAWL_SINGER_PYTHON", "")
+DESTINATION_CALLS = int(os.environ.get("BENCH_CALLS", "50000"))
 PER_PAGE = 150
 EXCLUDED = "transcription_text,chat_messages"
 FLOOR_MB_S_MIN = 400  # below, the simulator or the machine is the bottleneck and a run says nothing
@@ -360,6 +366,153 @@ def part_cold():
         return {"pawl": pawl(sim, times=max(RUNS, 5)), "dlt": peer("dlt", sim)}
 
 
+# --- destinations ----------------------------------------------------------------------------------------------------
+
+class Database:
+    """A PostgreSQL database of its own, reached over loopback without TLS by everybody who is measured."""
+
+    def __init__(self, name):
+        self.cluster, self.name = postgres.cluster(), name
+        self.cluster.drop(name)
+        self.cluster.sql(f"CREATE DATABASE {name}")
+        self.options = {"driver": "postgres", "host": "127.0.0.1", "port": self.cluster.port, "database": name,
+                        "user": "owner", "sslmode": "disable"}
+        self.url = f"postgresql://owner:unused@127.0.0.1:{self.cluster.port}/{name}?sslmode=disable"
+
+    def count(self, table):
+        return int(self.cluster.sql(f"SELECT count(*) FROM {table}", self.name))
+
+    def psql(self, command):
+        return measure(["psql", "-h", "127.0.0.1", "-p", str(self.cluster.port), "-U", "owner", "-XqAt", "-v",
+                        "ON_ERROR_STOP=1", self.name, "-c", command], PGSSLMODE="disable",
+                       PGOPTIONS="-c default_toast_compression=lz4 -c client_min_messages=warning")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.cluster.drop(self.name)
+
+
+def to_postgres(name, run, wanted, table="ctm.calls"):
+    """Times `run` with a new database; its rows are counted."""
+    def once():
+        with Database("bench") as database:
+            result = run(database)
+            expect(name, database.count(table), wanted)
+        return result
+    return repeat(name, once)
+
+
+def pawl_to_postgres(sim):
+    def run(database):
+        folder = fresh("pawl")
+        write_job(folder, sim)
+        job = json.loads((folder / "job.json").read_text())
+        job["warehouse"] = database.options
+        (folder / "job.json").write_text(json.dumps(job))
+        sim.forget()
+        return pawl_run(folder, sim, sim.first)
+    return to_postgres("pawl → PostgreSQL", run, sim.truth()) if "pawl" in WHO_RUNS else None
+
+
+def dlt_to_postgres(sim):
+    def run(database):
+        folder = fresh("dlt")
+        sim.forget()
+        return measure([sys.executable, str(ROOT / "bench/peer_dlt.py"), sim.origin + "/api/v1", str(sim.first),
+                        str(sim.last - datetime.timedelta(days=1)), str(folder), database.url])
+    return to_postgres("dlt → PostgreSQL", run, sim.truth()) if "dlt" in WHO_RUNS else None
+
+
+def singer_type(values):
+    kinds = {bool: "boolean", int: "integer", float: "number", str: "string", dict: "object", list: "array"}
+    found = {kinds[type(value)] for value in values if value is not None}
+    found = {"number"} if found == {"integer", "number"} else found
+    return {"type": ["null", *(sorted(found) if len(found) == 1 else ["string"])]}
+
+
+def singer_file(sim):
+    """What a Singer tap would say of the same calls; making it is not measured."""
+    records = []
+    for account in range(1001, 1006):
+        for day in days(sim.first, sim.last):
+            path = f"/api/v1/accounts/{account}/calls?start_date={day}&end_date={day}&per_page={PER_PAGE}&exclude_fields={EXCLUDED}"
+            page = 1
+            while True:
+                calls = sim.get(f"{path}&page={page}")["calls"]
+                records += calls
+                page += 1
+                if len(calls) < PER_PAGE:
+                    break
+    names = sorted({name for record in records for name in record})
+    schema = {name: singer_type([record.get(name) for record in records]) for name in names}
+    output = WORK / "singer.jsonl"
+    with open(output, "w") as lines:
+        lines.write(json.dumps({"type": "SCHEMA", "stream": "calls", "key_properties": ["id"],
+                                "schema": {"type": "object", "properties": schema}}) + "\n")
+        for record in records:
+            for name, value in record.items():
+                if value is not None and schema[name]["type"] == ["null", "string"] and not isinstance(value, str):
+                    record[name] = json.dumps(value)
+            line = json.dumps({"type": "RECORD", "stream": "calls", "record": record})
+            lines.write(line.replace("\\u0000", "") + "\n")  # PostgreSQL takes none, and the target does not take it out
+    return output
+
+
+def singer_to_postgres(sim):
+    if not SINGER_PYTHON or "singer" not in WHO_RUNS:
+        return None
+    lines = singer_file(sim)
+
+    def run(database):
+        config = WORK / "singer.json"
+        config.write_text(json.dumps({"sqlalchemy_url": database.url.replace("postgresql://", "postgresql+psycopg://"),
+                                      "default_target_schema": "ctm", "use_copy": True, "validate_records": False}))
+        return measure([str(pathlib.Path(SINGER_PYTHON).parent / "target-postgres"), "--config", str(config), "--input",
+                        str(lines)])
+    return to_postgres("target-postgres", run, sim.truth())
+
+
+def copy_beside_psql(rows):
+    """The driver's loads (matched, copied, in the ledger) less the making of their rows, beside psql's \\copy of the same bytes."""
+    bench = str(BUILD / "bench_warehouse")
+    file = WORK / "calls.copy"
+
+    def driver():
+        with Database("bench") as database:
+            making = measure([bench, "", "generate", str(rows)])
+            run = measure([bench, json.dumps({k: v for k, v in database.options.items() if k != "driver"}), "insert", str(rows)])
+            if not file.exists():
+                database.psql(f"\\copy bench.calls to {file} (format binary)")
+        return run | {"wall": run["wall"] - making["wall"], "cpu": run["cpu"] - making["cpu"]}
+
+    def psql():
+        with Database("bench") as database:
+            # The same table, made by the driver; its rows are those of the file.
+            measure([bench, json.dumps({k: v for k, v in database.options.items() if k != "driver"}), "insert", "0"])
+            run = database.psql(f"\\copy bench.calls from {file} (format binary)")
+            expect("psql", database.count("bench.calls"), rows)
+        return run
+    file.unlink(missing_ok=True)
+    result = {"driver": repeat("driver", driver), "psql": repeat("psql", psql)}
+    for run in result.values():
+        run["rows_s"] = rows / run["wall"]
+    return result
+
+
+def part_destinations():
+    result = {}
+    with two_weeks(DESTINATION_CALLS) as sim:
+        result = {"pawl": pawl(sim), "pawl postgres": pawl_to_postgres(sim), "dlt": peer("dlt", sim),
+                  "dlt postgres": dlt_to_postgres(sim), "singer": singer_to_postgres(sim)}
+        total = sim.truth()
+    for run in result.values():
+        if run:
+            run["rows_s"] = total / run["wall"]
+    return result | (copy_beside_psql(10 * DESTINATION_CALLS) if "pawl" in WHO_RUNS else {})
+
+
 PARTS = {name[5:]: function for name, function in list(globals().items()) if name.startswith("part_")}
 
 
@@ -367,10 +520,12 @@ PARTS = {name[5:]: function for name, function in list(globals().items()) if nam
 
 WHO = {"curl": "curl, 8 connections, to nowhere (the floor)", "pawl": "pawl", "pawl, 200,000": "pawl, 200,000 calls",
        "hand": "hand-written: requests + pyarrow + DuckDB MERGE", "dlt": "dlt 1.31, rest_api → DuckDB merge, parquet files",
-       "cdk": "Airbyte CDK 7.39.1, extraction only"}
+       "cdk": "Airbyte CDK 7.39.1, extraction only", "pawl postgres": "pawl → PostgreSQL",
+       "dlt postgres": "dlt 1.31, rest_api → PostgreSQL merge, csv files", "singer": "target-postgres 0.8.1 by COPY, from a file, no extraction",
+       "driver": "pawl's loads into PostgreSQL, rows of 1.6 KB", "psql": "psql \\copy of the same bytes into the same table"}
 TITLES = {"small": "2,000 calls (a try)", "empty": "50,000 calls into an empty table", "grown": "50,000 calls into a table of 2 million",
           "history": "2 million calls over 18 months", "again": "2 million unchanged calls read again",
-          "latency": "50,000 calls, 100 ms a page, 20 requests/s", "cold": "1,000 calls, cold, into a new file"}
+          "latency": "50,000 calls, 100 ms a page, 20 requests/s", "destinations": f"{DESTINATION_CALLS:,} calls, by destination", "cold": "1,000 calls, cold, into a new file"}
 
 
 def claims(all_parts):
@@ -405,6 +560,8 @@ def claims(all_parts):
                 yield least(f"{TITLES['history']}: {name} ÷ pawl", get("history", name)["wall"] / ours["wall"], factor)
     if has("again", "pawl") and has("history", "pawl"):
         yield most("read again ÷ first time", get("again", "pawl")["wall"] / get("history", "pawl")["wall"], 0.5, "×")
+    if has("destinations", "driver", "psql"):
+        yield least("COPY: psql's wall seconds ÷ pawl's", get("destinations", "psql")["wall"] / get("destinations", "driver")["wall"], 0.8)
     if has("cold", "pawl"):
         yield most(TITLES["cold"], get("cold", "pawl")["wall"], 0.3, "s")
         yield most(TITLES["cold"] + ", peak memory", get("cold", "pawl")["mb"], 96, "MiB")
@@ -423,6 +580,8 @@ def table(part):
         note = run.get("note", "")
         if "mb_s" in run:
             note = f"{run['mb_s']:.0f} MB/s" + ("" if run["mb_s"] >= FLOOR_MB_S_MIN else ": VOID, the floor is too low")
+        if "rows_s" in run:
+            note = f"{run['rows_s']:,.0f} rows/s"
         ratio = f"{run['wall'] / pawl_wall:.1f}" if pawl_wall else ""
         yield f"| {WHO[name]} | {run['wall']:.2f} | {run['cpu']:.2f} | {run['mb']:.0f} | {ratio} | {note} |"
 

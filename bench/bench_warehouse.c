@@ -161,8 +161,13 @@ static void make_texts(Child *child, int column, uint64_t first, size_t rows, ui
     int32_t used = 0;
     for (size_t i = 0; i < rows; i++) {
         offsets[i] = used;
+        const bool quoted = columns[column].type == COLUMN_JSON && flavours[column] == FLAVOUR_TEXT;
+        if (quoted)
+            data[used++] = '"';
         used += (int32_t)put_text(data + used, flavours[column],
                                   (first + i) * COLUMNS + (uint64_t)column + version * 104729);
+        if (quoted)
+            data[used++] = '"';
     }
     offsets[rows] = used;
     child->buffers[1] = offsets;

@@ -15,8 +15,9 @@
 
 enum {
     PG_PARAMETERS_MAX = 64,
-    PG_KEYS_MAX = 16384,       // keys of one statement
-    PG_SERVER_OLDEST = 150000, // MERGE, NULLS NOT DISTINCT
+    // Keys of one statement: all of a load, since the server may read the whole table once for each.
+    PG_KEYS_MAX = 128 * 1024,
+    PG_SERVER_OLDEST = 150000, // MERGE
 };
 
 typedef enum PgType {

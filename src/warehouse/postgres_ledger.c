@@ -66,31 +66,55 @@ static bool take_text(void *visitor, const PGresult *result, int row, Error *err
     return arena_copy_str(taker->arena, pg_get_text(result, row, 0), &taker->text, err);
 }
 
+static const char find_load_sql[] = "SELECT checksum FROM @pawl_load"
+                                    " WHERE run_id = $1 AND stream = $2 AND load_ordinal = $3";
+
 bool pg_warehouse_find_load(PgWarehouse *db, Str run, Str stream, uint32_t ordinal,
                             Str *ret_checksum, Error *err)
 {
     const PgValue values[] = {pg_value_text(run), pg_value_text(stream), pg_value_int64(ordinal)};
     TextTaker taker = {.arena = db->scratch};
     TRY(pg_warehouse_query_own(
-        db,
-        (PgStatement){.sql = "SELECT checksum FROM @pawl_load"
-                             " WHERE run_id = $1 AND stream = $2 AND load_ordinal = $3",
-                      .values = values,
-                      .value_count = 3},
-        take_text, &taker, err));
+        db, (PgStatement){.sql = find_load_sql, .values = values, .value_count = 3}, take_text,
+        &taker, err));
     *ret_checksum = taker.text;
     return true;
+}
+
+static bool take_bool(void *visitor, const PGresult *result, int row, Error *err)
+{
+    (void)err;
+    *(bool *)visitor = pg_get_bool(result, row, 0);
+    return true;
+}
+
+// Before the first run there is no ledger to ask, and nothing in it: `pawl plan` comes first.
+static bool query_ledger(PgWarehouse *db, PgStatement query, PgVisit *visit, void *visitor,
+                         Error *err)
+{
+    bool stands = db->load.spec != NULL;
+    const PgValue values[] = {pg_value_text(db->schema)};
+    const PgStatement look = {
+        .sql = "SELECT count(*) = 3 FROM pg_catalog.pg_class AS c"
+               " JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = $1"
+               " AND c.relname IN ('pawl_load', 'pawl_slice', 'pawl_state')",
+        .values = values,
+        .value_count = 1};
+    TRY(pg_warehouse_begin(db, err));
+    const bool ok = (stands || pg_query(&db->pg, &look, take_bool, &stands, err)) &&
+                    (!stands || pg_warehouse_query_own(db, query, visit, visitor, err));
+    return pg_warehouse_end(db, ok, err);
 }
 
 bool pg_warehouse_has_load(void *state, Str run, Str stream, uint32_t ordinal, bool *ret_has,
                            Error *err)
 {
     PgWarehouse *db = state;
-    Str checksum = {0};
-    TRY(pg_warehouse_begin(db, err));
-    TRY(pg_warehouse_end(db, pg_warehouse_find_load(db, run, stream, ordinal, &checksum, err),
-                         err));
-    *ret_has = checksum.data != NULL;
+    const PgValue values[] = {pg_value_text(run), pg_value_text(stream), pg_value_int64(ordinal)};
+    TextTaker taker = {.arena = db->scratch};
+    TRY(query_ledger(db, (PgStatement){.sql = find_load_sql, .values = values, .value_count = 3},
+                     take_text, &taker, err));
+    *ret_has = taker.text.data != NULL;
     return true;
 }
 
@@ -308,7 +332,7 @@ bool pg_warehouse_read_watermarks(void *state, Str job, const TableSpec *table, 
 {
     PgWarehouse *db = state;
     Str target = {0};
-    TRY(sql_target(arena, table, &target, err) && pg_warehouse_begin(db, err));
+    TRY(sql_target(arena, table, &target, err));
     List list = {.arena = arena};
     const PgValue values[] = {pg_value_text(job), pg_value_text(target)};
     const PgStatement query = {.sql = "SELECT stream, partition_key, watermark FROM @pawl_state"
@@ -316,7 +340,7 @@ bool pg_warehouse_read_watermarks(void *state, Str job, const TableSpec *table, 
                                       " ORDER BY stream COLLATE \"C\", partition_key COLLATE \"C\"",
                                .values = values,
                                .value_count = 2};
-    TRY(pg_warehouse_end(db, pg_warehouse_query_own(db, query, take_watermark, &list, err), err));
+    TRY(query_ledger(db, query, take_watermark, &list, err));
     *ret_marks = list.items;
     *ret_count = list.count;
     return true;
@@ -345,7 +369,7 @@ bool pg_warehouse_read_slices(void *state, const TableSpec *table, Str stream, A
 {
     PgWarehouse *db = state;
     Str target = {0};
-    TRY(sql_target(arena, table, &target, err) && pg_warehouse_begin(db, err));
+    TRY(sql_target(arena, table, &target, err));
     List list = {.arena = arena};
     const PgValue values[] = {pg_value_text(target), pg_value_text(stream)};
     const PgStatement query = {
@@ -358,7 +382,7 @@ bool pg_warehouse_read_slices(void *state, const TableSpec *table, Str stream, A
                " ORDER BY partition_key COLLATE \"C\", window_from, window_to",
         .values = values,
         .value_count = 2};
-    TRY(pg_warehouse_end(db, pg_warehouse_query_own(db, query, take_slice, &list, err), err));
+    TRY(query_ledger(db, query, take_slice, &list, err));
     *ret_slices = list.items;
     *ret_count = list.count;
     return true;

@@ -156,6 +156,14 @@ class Server(unittest.TestCase):
             world.run("historic", *RANGE)
             self.assertEqual(world.digest(), calm.digest())
 
+    def test_before_any_run_there_is_nothing_to_read_and_nothing_is_made(self):
+        with self.world(calls=60) as world:
+            plan = world.pawl("plan", str(world.job), "--mode", "historic")
+            self.assertIn("calls", plan.stdout)
+            self.assertIn("no watermark yet", world.pawl("state", "show", str(world.job)).stdout)
+            self.assertIn("pawl run", world.pawl("status", str(world.job)).stdout)
+            self.assertEqual(world.value("SELECT count(*) FROM pg_namespace WHERE nspname IN ('pawl', 'ctm')"), "0")
+
     def test_status_state_and_query(self):
         with self.world() as world:
             world.run("incremental")
