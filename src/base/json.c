@@ -182,6 +182,43 @@ bool json_parse_lenient(Str bytes, const char *where, Arena *arena, yyjson_doc *
     return true;
 }
 
+static bool is_listed(yyjson_val *name, const char *const *names)
+{
+    for (; *names != NULL; names++) {
+        if (str_equal(json_str(name), str_from(*names)))
+            return true;
+    }
+    return false;
+}
+
+bool json_pick(yyjson_val *object, const char *const *names, bool listed, Arena *arena,
+               yyjson_val **ret_object, Error *err)
+{
+    Memory memory = {arena, err};
+    const yyjson_alc allocator = {memory_malloc, memory_realloc, memory_free, &memory};
+    yyjson_mut_doc *picked = yyjson_mut_doc_new(&allocator);
+    yyjson_mut_val *root = picked == NULL ? NULL : yyjson_mut_obj(picked);
+    bool ok = root != NULL;
+    size_t i = 0;
+    size_t count = 0;
+    yyjson_val *name = NULL;
+    yyjson_val *member = NULL;
+    yyjson_obj_foreach(object, i, count, name, member)
+    {
+        if (ok && is_listed(name, names) == listed)
+            ok = yyjson_mut_obj_add(root, yyjson_val_mut_copy(picked, name),
+                                    yyjson_val_mut_copy(picked, member));
+    }
+    if (ok)
+        yyjson_mut_doc_set_root(picked, root);
+    yyjson_doc *doc = ok ? yyjson_mut_doc_imut_copy(picked, &allocator) : NULL;
+    if (doc == NULL)
+        return error_context(err, "pick members");
+    doc->alc.ctx = NULL; // `memory` goes away now
+    *ret_object = yyjson_doc_get_root(doc);
+    return true;
+}
+
 yyjson_val *json_pointer(yyjson_val *root, Str pointer)
 {
     if (pointer.size == 0)

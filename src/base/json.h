@@ -44,6 +44,11 @@ bool json_parse(Str bytes, const char *where, Arena *arena, yyjson_doc **ret_doc
 bool json_parse_lenient(Str bytes, const char *where, Arena *arena, yyjson_doc **ret_doc,
                         Error *err) MUST_USE;
 
+// A new object in `arena` with those members of `object` that `names` lists (`listed`), or with the
+// others. No text is made of them on the way: they may be secrets.
+bool json_pick(yyjson_val *object, const char *const *names, bool listed, Arena *arena,
+               yyjson_val **ret_object, Error *err) MUST_USE;
+
 // The value at a JSON pointer (RFC 6901: "/a/b~1c/0", "" = root), or NULL.
 yyjson_val *json_pointer(yyjson_val *root, Str pointer);
 

@@ -7,6 +7,55 @@
 
 enum { MARKS_SHOWN = 8, ERROR_SHOWN = 160 };
 
+static void put_stream(JsonOut *out, const Status *status, const StatusStream *stream)
+{
+    out_open(out, NULL, '{');
+    out_str(out, "stream", stream->stream);
+    out_str(out, "target", stream->target);
+    out_time(out, "fresh_until", stream->fresh_until_us);
+    if (stream->fresh_until_us != INT64_MIN)
+        out_int(out, "lag_seconds", (status->now_us - stream->fresh_until_us) / US_PER_SECOND);
+    out_time(out, "last_loaded_at", stream->last_loaded_us);
+    out_open(out, "watermarks", '[');
+    for (size_t k = 0; k < stream->mark_count; k++) {
+        out_open(out, NULL, '{');
+        out_str(out, "partition", stream->marks[k].partition_key);
+        out_time(out, "watermark", stream->marks[k].us);
+        out_close(out, '}');
+    }
+    out_close(out, ']');
+    out_close(out, '}');
+}
+
+static void put_run(JsonOut *out, const StatusRun *run)
+{
+    out_open(out, NULL, '{');
+    out_str(out, "run", run->run);
+    out_str(out, "mode", run->mode);
+    out_str(out, "status", run->status);
+    out_time(out, "started_at", run->started_us);
+    out_int(out, "duration_us", run->duration_us);
+    out_int(out, "rows", run->rows);
+    out_int(out, "inserted", run->inserted);
+    out_int(out, "updated", run->updated);
+    out_int(out, "unchanged", run->unchanged);
+    out_int(out, "deleted", run->deleted);
+    out_json(out, "error", run->error);
+    out_close(out, '}');
+}
+
+static void put_failure(JsonOut *out, const StatusFailure *failure)
+{
+    out_open(out, NULL, '{');
+    out_str(out, "stream", failure->stream);
+    out_str(out, "partition", failure->partition);
+    out_str(out, "mode", failure->mode);
+    out_int(out, "slices", failure->slices);
+    out_time(out, "at", failure->at_us);
+    out_json(out, "error", failure->error);
+    out_close(out, '}');
+}
+
 static bool print_json(const Status *status, Error *err)
 {
     CLEANUP(out_done) JsonOut out = {.err = err};
@@ -14,58 +63,18 @@ static bool print_json(const Status *status, Error *err)
     out_time(&out, "now", status->now_us);
     out_str(&out, "warehouse", status->blind.size > 0 ? status->blind : STR("ok"));
     out_open(&out, "streams", '[');
-    for (size_t i = 0; i < status->stream_count; i++) {
-        const StatusStream *stream = &status->streams[i];
-        out_open(&out, NULL, '{');
-        out_str(&out, "stream", stream->stream);
-        out_str(&out, "target", stream->target);
-        out_time(&out, "fresh_until", stream->fresh_until_us);
-        if (stream->fresh_until_us != INT64_MIN)
-            out_int(&out, "lag_seconds", (status->now_us - stream->fresh_until_us) / US_PER_SECOND);
-        out_time(&out, "last_loaded_at", stream->last_loaded_us);
-        out_open(&out, "watermarks", '[');
-        for (size_t k = 0; k < stream->mark_count; k++) {
-            out_open(&out, NULL, '{');
-            out_str(&out, "partition", stream->marks[k].partition_key);
-            out_time(&out, "watermark", stream->marks[k].us);
-            out_close(&out, '}');
-        }
-        out_close(&out, ']');
-        out_close(&out, '}');
-    }
+    for (size_t i = 0; i < status->stream_count; i++)
+        put_stream(&out, status, &status->streams[i]);
     out_close(&out, ']');
     out_open(&out, "runs", '[');
-    for (size_t i = 0; i < status->run_count; i++) {
-        const StatusRun *run = &status->runs[i];
-        out_open(&out, NULL, '{');
-        out_str(&out, "run", run->run);
-        out_str(&out, "mode", run->mode);
-        out_str(&out, "status", run->status);
-        out_time(&out, "started_at", run->started_us);
-        out_int(&out, "duration_us", run->duration_us);
-        out_int(&out, "rows", run->rows);
-        out_int(&out, "inserted", run->inserted);
-        out_int(&out, "updated", run->updated);
-        out_int(&out, "unchanged", run->unchanged);
-        out_int(&out, "deleted", run->deleted);
-        out_json(&out, "error", run->error);
-        out_close(&out, '}');
-    }
+    for (size_t i = 0; i < status->run_count; i++)
+        put_run(&out, &status->runs[i]);
     out_close(&out, ']');
     out_int(&out, "runs_90d", status->runs_90d);
     out_int(&out, "runs_ok_90d", status->runs_ok_90d);
     out_open(&out, "failures", '[');
-    for (size_t i = 0; i < status->failure_count; i++) {
-        const StatusFailure *failure = &status->failures[i];
-        out_open(&out, NULL, '{');
-        out_str(&out, "stream", failure->stream);
-        out_str(&out, "partition", failure->partition);
-        out_str(&out, "mode", failure->mode);
-        out_int(&out, "slices", failure->slices);
-        out_time(&out, "at", failure->at_us);
-        out_json(&out, "error", failure->error);
-        out_close(&out, '}');
-    }
+    for (size_t i = 0; i < status->failure_count; i++)
+        put_failure(&out, &status->failures[i]);
     out_close(&out, ']');
     out_open(&out, "unfinished", '[');
     for (size_t i = 0; i < status->unfinished_count; i++) {

@@ -363,32 +363,10 @@ static bool read_partitions(Reader *reader, yyjson_val *partitions, Error *err)
 // "landing", "lake" and "warehouse" hold the core's own members and the driver's: the driver's
 // table checks the rest. `ours` says which half is wanted: the members that `names` lists, or the
 // others.
-static bool pick_members(Reader *reader, yyjson_val *object, const char *const *names, bool ours,
-                         yyjson_val **ret_object, Error *err)
+static bool pick_members(const Reader *reader, yyjson_val *object, const char *const *names,
+                         bool ours, yyjson_val **ret_object, Error *err)
 {
-    CLEANUP(buf_done) Buf text = {0};
-    TRY(buf_append_char(&text, '{', err));
-    size_t i = 0;
-    size_t count = 0;
-    yyjson_val *name = NULL;
-    yyjson_val *member = NULL;
-    yyjson_obj_foreach(object, i, count, name, member)
-    {
-        bool listed = false;
-        for (size_t k = 0; names[k] != NULL; k++)
-            listed = listed || str_equal(json_str(name), str_from(names[k]));
-        if (listed != ours)
-            continue;
-        if (text.size > 1)
-            TRY(buf_append_char(&text, ',', err));
-        TRY(json_write_str(json_str(name), &text, err) && buf_append_char(&text, ':', err) &&
-            json_write(member, &text, err));
-    }
-    TRY(buf_append_char(&text, '}', err));
-    yyjson_doc *doc = NULL;
-    TRY(json_parse(buf_str(&text), "job", reader->arena, &doc, err));
-    *ret_object = yyjson_doc_get_root(doc);
-    return true;
+    return json_pick(object, names, ours, reader->arena, ret_object, err);
 }
 
 static bool read_landing(Reader *reader, yyjson_val *landing, Error *err)

@@ -502,3 +502,34 @@ TEST(lenient_is_about_text_only)
         CHECK(ok == (err.code == ERROR_NONE));
     }
 }
+
+TEST(members_are_picked_by_name)
+{
+    static const char *const names[] = {"a", "c", NULL};
+    FAULTS() {
+        const int nth = fault_nth;
+        fault_arm(0);
+        Error err = {0};
+        CLEANUP(arena_freep) Arena *arena = arena_new(1024 * 1024, &err);
+        yyjson_doc *doc = NULL;
+        CHECK_OK(json_parse(STR("{\"a\":1,\"b\":{\"x\":[1e400]},\"c\":\"t\",\"d\":null}"), "test",
+                            arena, &doc, &err),
+                 &err);
+        yyjson_val *root = yyjson_doc_get_root(doc);
+        yyjson_val *listed = NULL;
+        yyjson_val *others = NULL;
+        yyjson_val *none = NULL;
+        fault_arm(nth);
+        const bool ok = json_pick(root, names, true, arena, &listed, &err) &&
+                        json_pick(root, names, false, arena, &others, &err) &&
+                        json_pick(NULL, names, true, arena, &none, &err);
+        CHECK(ok == !fault_disarm());
+        CHECK(ok == (err.code == ERROR_NONE));
+        if (!ok)
+            continue;
+        CLEANUP(buf_done) Buf text = {0};
+        CHECK(json_write(listed, &text, &err) && json_write(others, &text, &err) &&
+              json_write(none, &text, &err));
+        CHECK_STR(buf_str(&text), STR("{\"a\":1,\"c\":\"t\"}{\"b\":{\"x\":[1e400]},\"d\":null}{}"));
+    }
+}
