@@ -164,6 +164,28 @@ class Server(unittest.TestCase):
             self.assertIn("pawl run", world.pawl("status", str(world.job)).stdout)
             self.assertEqual(world.value("SELECT count(*) FROM pg_namespace WHERE nspname IN ('pawl', 'ctm')"), "0")
 
+    def test_check_names_each_missing_right_and_its_grants_are_enough(self):
+        with self.world(calls=60) as world:
+            cluster, database = world.warehouse.cluster, world.warehouse.database
+            world.run("historic", *RANGE)
+            cluster.sql("CREATE ROLE loader LOGIN")
+            try:
+                job = json.loads(world.job.read_text())
+                job["warehouse"]["user"] = "loader"
+                world.job.write_text(json.dumps(job))
+                done = world.pawl("check", str(world.job), "--offline", "--json", check=False)
+                self.assertEqual(done.returncode, 4, done.stdout + done.stderr)
+                lacking = [text for text in json.loads(done.stdout)["checks"] if "role loader lacks" in text["text"]]
+                self.assertIn("role loader lacks INSERT on table ctm.calls: GRANT INSERT ON ctm.calls TO loader",
+                              [text["text"] for text in lacking])
+                for text in lacking:
+                    cluster.sql(text["text"].split(": ", 1)[1], database)
+                world.pawl("check", str(world.job), "--offline")
+                world.run("rehydration", *RANGE)
+            finally:
+                cluster.sql("DROP OWNED BY loader", database)
+                cluster.sql("DROP ROLE loader")
+
     def test_status_state_and_query(self):
         with self.world() as world:
             world.run("incremental")
