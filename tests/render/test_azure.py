@@ -10,7 +10,7 @@ FILE = ROOT / "azure-pipelines.yml"
 class Files(unittest.TestCase):
     def test_what_is_committed_is_what_render_gives(self):
         done = render("azure", "jobs/ctm.json", "--check", check=False)
-        self.assertEqual(done.returncode, 0, done.stderr + "write it again: pawl render azure jobs/ctm.json")
+        self.assertEqual(done.returncode, 0, done.stderr + "write it again: ./dev render")
 
     @needs_packages
     def test_the_schema_of_azure_pipelines_takes_it(self):

@@ -32,7 +32,7 @@ class Files(unittest.TestCase):
 
     def test_what_is_committed_is_what_render_gives(self):
         done = render("databricks", "jobs/ctm.json", "--check", check=False)
-        self.assertEqual(done.returncode, 0, done.stderr + "write it again: pawl render databricks jobs/ctm.json")
+        self.assertEqual(done.returncode, 0, done.stderr + "write it again: ./dev render")
 
     def test_check_tells_a_file_that_is_another_and_writes_nothing(self):
         out = self.folder / "out"
