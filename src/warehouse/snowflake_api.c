@@ -191,7 +191,7 @@ static bool send_once(SnowflakeApi *api, const Call *call, int attempt, HttpResp
                            .body = call->body,
                            .body_bytes_max = BODY_BYTES_MAX,
                            .timeout_ms = REQUEST_TIMEOUT_MS,
-                           .repeatable = true}; // its request id says so
+                           .repeatable = attempt > 1}; // "retry=true" says so from then on
     TRY(http_request_add_header(&request, STR("Authorization"), bearer, err) &&
         http_request_add_header(&request, STR("X-Snowflake-Authorization-Token-Type"),
                                 token_kind(api), err) &&

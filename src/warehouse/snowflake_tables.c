@@ -159,9 +159,10 @@ static bool check_type(const Standing *standing, const Column *column, Str shown
     const Str kind = json_str(json_get(type, STR("type")));
     const bool fixed = str_equal(kind, STR("FIXED"));
     const int precision = column->type == COLUMN_INT64 ? 19 : column->precision;
+    const int scale = column->type == COLUMN_INT64 ? 0 : column->scale;
     if (str_equal(kind, str_from(kind_of(column->type))) &&
         (!fixed || (yyjson_get_int(json_get(type, STR("precision"))) == precision &&
-                    yyjson_get_int(json_get(type, STR("scale"))) == column->scale)))
+                    yyjson_get_int(json_get(type, STR("scale"))) == scale)))
         return true;
     snowflake_type_name(column, wanted, sizeof(wanted));
     return error_set(err, ERROR_JOB,

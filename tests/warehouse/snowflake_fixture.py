@@ -215,12 +215,16 @@ class Service:
             elif path == "database":
                 for schema in body["schemas"]:
                     self.base.connect(body["name"], schema)
+            elif path == "clone":
+                self.base.clone(body["from"], body["to"])
             elif path == "sql":
                 session = snowflake_sql.Session(self.base, body["database"], body.get("schema"))
                 return snowflake_sql.as_rows(session.execute(body["sql"]))[1]
             elif path == "grants":
                 import snowflake_grants
                 self.grants = snowflake_grants.Grants(body["files"], body.get("without", [])) if body else None
+            elif path == "faults":
+                return sum(fault.get("times", 1) for fault in self.faults)
             elif path == "cancelled":
                 return self.cancelled
             elif path == "keys":
@@ -239,7 +243,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def reply(self, status, body, headers=None):
         data = json.dumps(body).encode()
         self.send_response(status)
-        if len(data) > 2000 or "partition=" in self.path:
+        if not self.path.startswith("/_fixture/") and (len(data) > 2000 or "partition=" in self.path):
             data = gzip.compress(data, 1)
             self.send_header("Content-Encoding", "gzip")
         self.send_header("Content-Type", "application/json")

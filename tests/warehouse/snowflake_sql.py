@@ -68,6 +68,16 @@ class Database:
                 self.connect(database, "SHOP")
         return self.connections[key]
 
+    def clone(self, source, target):
+        """The tables of a database as they are now; views are made anew by whoever runs next."""
+        duck = self.fake.duck_conn.cursor()
+        for schema, table in duck.execute(
+                "SELECT schema_name, table_name FROM duckdb_tables() WHERE upper(database_name) = upper(?)"
+                " AND schema_name NOT LIKE '\\_fs%' ESCAPE '\\'", [source]).fetchall():
+            name = table.replace('"', '""')
+            self.connect(target, schema)
+            duck.execute(f'CREATE OR REPLACE TABLE {target}."{schema}"."{name}" AS FROM {source}."{schema}"."{name}"')
+
 
 class Session:
     """One request to the SQL API: its transaction ends with it."""

@@ -1,0 +1,242 @@
+"""Whole runs into Snowflake's fixture: the same tables as DuckDB gives, whatever fails or is killed."""
+import datetime, json, pathlib, re, shutil, signal, subprocess, sys, unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "warehouse"))
+import flake
+from world import ROOT, Site, World, select_wait
+
+
+class SnowSite(Site):
+    """A site whose warehouse is a database of the fixture's."""
+
+    def __init__(self, folder, world, fixture, database):
+        super().__init__(folder, world, None)
+        self.fixture, self.database = fixture, database
+        folder.mkdir(exist_ok=True)
+        job = json.loads(world.job.read_text())
+        ready = fixture.ready
+        job["landing"]["path"] = "./lake"
+        job["warehouse"] = {
+            "driver": "snowflake", "url": ready["url"], "account": ready["account"], "user": ready["user"],
+            "private_key": f"${{file:{fixture.folder}/key.pem}}", "passphrase": "${env:SNOWFLAKE_PASSPHRASE}",
+            "ca_file": f"{fixture.folder}/ca.pem", "database": database, "schema": "PAWL", "warehouse": "PAWL_LOADING",
+            "role": "PAWL_LOADER",
+            "stage": {"name": "CTM.LAND", "files": {"store": "local", "path": ready["stage"]}}}
+        self.job.write_text(json.dumps(job))
+        fixture.control("database", {"name": database, "schemas": ["CTM", "PAWL"]})
+
+    def command(self, *words, env=None):
+        # The fixture judges tokens by the world's clock.
+        then = datetime.datetime.fromisoformat(self.world.clock.replace("Z", "+00:00")).timestamp()
+        self.fixture.control("set", {"now": then + 30 * 60})
+        return super().command(*words, env={"SNOWFLAKE_PASSPHRASE": self.fixture.ready["passphrase"], **(env or {})})
+
+    def change(self, **members):
+        job = json.loads(self.job.read_text())
+        job["warehouse"].update(members)
+        self.job.write_text(json.dumps(job))
+
+    def sql(self, sql):
+        return self.fixture.rows(self.database, sql)
+
+    def copy(self, name):
+        target = self.world.folder / name
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir()
+        if (self.folder / "lake").exists():
+            shutil.copytree(self.folder / "lake", target / "lake")
+        site = SnowSite(target, self.world, self.fixture, name.upper().replace("-", "_"))
+        self.fixture.control("clone", {"from": self.database, "to": site.database})
+        site.runs = self.runs
+        return site
+
+
+def table(site, name):
+    """The rows of a table by key, without what names the run and the moment; JSON as what it means."""
+    contract = json.loads((ROOT / f"connectors/ctm/contracts/{name}.json").read_text())
+    columns = [column["name"] for column in contract["columns"]] + ["_row_key", "_row_hash", "_overflow"]
+    rows = {}
+    sql = f"SELECT {', '.join(columns)}, _deleted_at IS NOT NULL AS gone FROM ctm.{name}"
+    for line in site.pawl("query", str(site.job), sql, "--json").stdout.splitlines():
+        row = dict(zip([*columns, "gone"], map(meaning, json.loads(line))))
+        rows[row["_row_key"]] = row
+    return rows
+
+
+def meaning(cell):
+    if isinstance(cell, str) and cell[:1] in "{[":
+        return json.loads(cell)
+    return cell
+
+
+@flake.needed()
+class Snowflake(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.fixture = flake.Fixture()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.fixture.close()
+
+    def setUp(self):
+        self.fixture.reset()
+        shutil.rmtree(self.fixture.folder / "stage" / "loads", ignore_errors=True)
+
+    def both(self, world, snow, mode, *words):
+        duck = world.report(world.run(mode, *words))
+        got = snow.report(snow.run(mode, *words))
+        for count in ("inserted", "updated", "unchanged", "deleted", "quarantined"):
+            self.assertEqual(got[count], duck[count], f"{mode}: {count}")
+        for name in ("calls", "accounts"):
+            wanted, rows = table(world, name), table(snow, name)
+            self.assertEqual(len(rows), len(wanted))
+            for key in wanted:
+                self.assertEqual(rows[key], wanted[key], f"{mode}, {name}")
+        return got
+
+    def test_three_modes_give_the_tables_that_duckdb_has(self):
+        with World(calls=300) as world:
+            snow = SnowSite(world.folder / "snow", world, self.fixture, "MODES")
+            self.both(world, snow, "historic", "--to", "2026-03-09")
+            world.advance("2026-03-12T18:00:00Z")
+            self.both(world, snow, "incremental")
+            world.control("mutate", {"account": 1001, "start_date": "2026-03-05", "end_date": "2026-03-06", "every": 5,
+                                     "limit": 4, "do": "delete"})
+            world.control("mutate", {"account": 1001, "start_date": "2026-03-07", "end_date": "2026-03-07", "every": 3,
+                                     "do": "edit", "set": {"notes": "it's late, \\ ${x}\n\"ü\""}})
+            self.assertGreater(self.both(world, snow, "rehydration", "--from", "2026-03-04", "--to", "2026-03-09")
+                               ["deleted"], 0)
+            self.assertEqual(snow.sql("SELECT count(*) - count(DISTINCT load_id) FROM PAWL.PAWL_LOAD"), [["0"]])
+            # Nothing of a load is left in the stage, nor a table of its own.
+            self.assertEqual(list((self.fixture.folder / "stage").glob("loads/*/*")), [])
+            self.assertEqual(snow.sql("SELECT count(*) FROM information_schema.tables WHERE table_name LIKE '%STAGE%'"),
+                             [["0"]])
+            self.assertEqual({e["tag"].split(" ")[0] for e in self.fixture.log()}, {"pawl"})
+
+    def merges(self):
+        return sum(e["sql"].startswith("MERGE") and e["error"] is None for e in self.fixture.log())
+
+    def test_what_fails_on_the_way_fails_nothing(self):
+        """Answers that are late, lost, refused or in parts; nothing runs twice."""
+        faults = {
+            "the answer to COMMIT is lost": [{"at": "after", "method": "POST", "match": "COMMIT", "do": "drop"}],
+            "a request is lost": [{"at": "before", "method": "POST", "match": "COPY INTO", "do": "drop"}],
+            "an answer to a poll is lost": [{"at": "after", "method": "GET", "do": "drop", "skip": 4}],
+            "too many requests": [{"match": "MERGE", "do": "status", "status": 429, "times": 2, "retry_after": 0}],
+            "not available": [{"match": "PAWL_SLICE", "do": "status", "status": 503, "times": 2}],
+            "a token that is refused": [{"match": "COMMIT", "do": "status", "status": 401, "code": "390144"}],
+        }
+        with World(calls=60) as world:
+            world.run("historic", "--to", "2026-03-09")
+            wanted = table(world, "calls")
+            for number, (name, list_) in enumerate(faults.items()):
+                with self.subTest(name):
+                    self.fixture.reset()
+                    self.fixture.control("set", {"faults": list_, "polls": number % 3, "partition_rows": 7})
+                    snow = SnowSite(world.folder / f"snow-{number}", world, self.fixture, f"FAULT_{number}")
+                    snow.run("historic", "--to", "2026-03-09")
+                    self.assertEqual(table(snow, "calls"), wanted)
+                    self.assertEqual(self.fixture.control("faults"), 0, "a fault that never came")
+                    loads = snow.sql("SELECT count(*), count(DISTINCT load_id) FROM PAWL.PAWL_LOAD")[0]
+                    self.assertEqual(loads[0], loads[1])
+                    self.assertEqual(self.merges(), int(loads[0]))
+
+    def test_a_transaction_that_fails_leaves_nothing(self):
+        with World(calls=60) as world:
+            snow = SnowSite(world.folder / "snow", world, self.fixture, "ROLLBACK")
+            words = ("historic", "--to", "2026-03-09", "--stream", "calls")
+            nothing = ("SELECT (SELECT count(*) FROM CTM.CALLS), (SELECT count(*) FROM PAWL.PAWL_SLICE),"
+                       " (SELECT count(*) FROM PAWL.PAWL_STATE), (SELECT count(*) FROM PAWL.PAWL_LOAD)")
+            ends = [
+                ("INSERT INTO .PAWL..*PAWL_LOAD", {"code": "000603"}, 8, "a fault"),
+                ("^MERGE", {"code": "100090", "state": "42P18", "message": "Duplicate row detected"}, 3, "Duplicate row"),
+                ("^COMMIT", {"code": "000625", "state": "57014", "message": "could not acquire lock"}, 7, "lock"),
+                # Another run takes over while this one commits.
+                ("^BEGIN", {"database": "ROLLBACK", "then": "INSERT INTO PAWL.PAWL_STATE (kind, job, mode, epoch) VALUES"
+                            " ('epoch', 'ctm', 'historic', 99)"}, 6, "taken over"),
+            ]
+            for match, how, code, text in ends:
+                with self.subTest(match):
+                    self.fixture.faults({"at": "sql", "match": match, **how})
+                    done = snow.run(*words, check=False)
+                    self.assertEqual(done.returncode, code, done.stderr)
+                    self.assertIn(text, done.stderr)
+                    self.fixture.faults()
+                    snow.sql("DELETE FROM PAWL.PAWL_STATE WHERE epoch = 99")
+                    self.assertEqual(snow.sql(nothing), [["0", "0", "0", "0"]])
+            # Another load of the table comes between, and touches nothing that this one was decided on.
+            self.fixture.faults({"at": "sql", "match": "^BEGIN", "database": "ROLLBACK",
+                                 "then": "UPDATE CTM.CALLS__PAWL SET version = version + 1"})
+            snow.run(*words)
+            self.assertEqual(snow.sql("SELECT version FROM CTM.CALLS__PAWL"), [["2"]])
+            world.run(*words)
+            self.assertEqual(table(snow, "calls"), table(world, "calls"))
+
+    def test_whoever_shows_a_good_token_comes_in(self):
+        with World(calls=20) as world:
+            snow = SnowSite(world.folder / "snow", world, self.fixture, "TOKENS")
+            ask = ("query", str(snow.job), "SELECT 1 AS one")
+            key2 = f"${{file:{self.fixture.folder}/key2.pem}}"
+            token = {"TOKEN": "an-oauth-token", "PAT": "a-programmatic-token"}
+            cases = [
+                ("an encrypted key", {}, 0, ""),
+                ("a wrong passphrase", {"env": {"SNOWFLAKE_PASSPHRASE": "no"}}, 4, "passphrase"),
+                ("the second key, while they are rotated", {"private_key_2": key2, "registered": [1]}, 0, ""),
+                ("a key that is not registered", {"registered": [1]}, 4, "390144"),
+                ("OAuth", {"auth": "oauth", "token": "${env:TOKEN}", "env": token}, 0, ""),
+                ("an access token", {"auth": "pat", "token": "${env:PAT}", "env": token}, 0, ""),
+                ("an OAuth token that ended", {"auth": "oauth", "token": "${env:PAT}", "env": token}, 4, "has ended"),
+                ("another user", {"user": "SOMEBODY"}, 4, "390144"),
+            ]
+            before = snow.job.read_text()
+            for name, how, code, text in cases:
+                with self.subTest(name):
+                    snow.job.write_text(before)
+                    how = dict(how)
+                    self.fixture.control("keys", {"registered": how.pop("registered", [0, 1])})
+                    env = how.pop("env", {})
+                    snow.change(**how)
+                    done = snow.pawl(*ask, env=env, check=False)
+                    self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+                    self.assertIn(text, done.stderr)
+                    for secret in (*token.values(), self.fixture.ready["passphrase"], "PRIVATE KEY", "eyJ"):
+                        self.assertNotIn(secret, done.stdout + done.stderr)
+            # A statement that ran into its timeout is not tried again.
+            snow.job.write_text(before)
+            self.fixture.faults({"match": "one", "do": "status", "status": 408})
+            self.assertEqual(snow.pawl(*ask, check=False).returncode, 9)
+            # Nor is one that nobody waits for left running.
+            self.fixture.control("set", {"polls": 1000000, "faults": [], "log": []})
+            command, env = snow.command("run", str(snow.job), "--mode", "historic", "--to", "2026-03-09")
+            process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            while not any(e["sql"].startswith("SELECT") for e in self.fixture.log()) and process.poll() is None:
+                select_wait()
+            process.send_signal(signal.SIGTERM)
+            self.assertEqual(process.wait(), 10)
+            self.assertEqual(len(self.fixture.control("cancelled")), 1)
+
+    def test_killed_anywhere_around_a_load_and_run_again(self):
+        with World(calls=60) as world:
+            empty = SnowSite(world.folder / "empty", world, self.fixture, "EMPTY")
+            words = ("historic", "--to", "2026-03-09", "--stream", "calls")
+            calm = empty.copy("calm")
+            names = calm.folder / "points"
+            calm.run(*words, env={"PAWL_TEST_KILL_LIST": str(names)})
+            wanted = table(calm, "calls")
+            self.assertGreater(len(wanted), 20)
+            ours = re.compile("warehouse |stage put|copy,|commit|log append")
+            points = [p for p in dict.fromkeys(names.read_text().splitlines()) if ours.match(p)]
+            self.assertGreater(len([p for p in points if p.startswith("commit")]), 1)
+            for number, point in enumerate(points):
+                with self.subTest(point):
+                    site = empty.copy(f"kill-{number}")
+                    self.assertEqual(site.run(*words, env={"PAWL_TEST_KILL_AT": point}, check=False).returncode,
+                                     -signal.SIGKILL)
+                    site.run(*words)
+                    self.assertEqual(table(site, "calls"), wanted)
+                    self.assertEqual(site.sql("SELECT count(*) - count(DISTINCT load_id) FROM PAWL.PAWL_LOAD"), [["0"]])
+
+
+if __name__ == "__main__":
+    unittest.main()
