@@ -357,6 +357,7 @@ const WarehouseDriver warehouse_snowflake = {
     .idle = snowflake_idle,
     .prepare = snowflake_prepare,
     .create_views = snowflake_create_views,
+    .check = snowflake_check,
     .promote = snowflake_promote,
     .load_begin = snowflake_load_begin,
     .load_match = snowflake_load_match,

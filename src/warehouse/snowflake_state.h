@@ -142,6 +142,8 @@ void snowflake_drop_staging(SnowflakeWarehouse *db);
 // --- the rest of the driver
 bool snowflake_prepare(void *state, const TableSpec *tables, size_t count, Error *err);
 bool snowflake_create_views(void *state, const ViewSpec *views, size_t count, Error *err);
+bool snowflake_check(void *state, const TableSpec *tables, size_t count, Findings *findings,
+                     Error *err);
 bool snowflake_promote(void *state, const TableSpec *table, const Column *column, Str path,
                        int64_t *ret_rows, Error *err);
 bool snowflake_load_begin(void *state, const LoadSpec *spec, bool *ret_loaded, Error *err);

@@ -210,11 +210,43 @@ class Snowflake(unittest.TestCase):
             self.fixture.control("set", {"polls": 1000000, "faults": [], "log": []})
             command, env = snow.command("run", str(snow.job), "--mode", "historic", "--to", "2026-03-09")
             process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            while not any(e["sql"].startswith("SELECT") for e in self.fixture.log()) and process.poll() is None:
+            while not self.fixture.log() and process.poll() is None:
                 select_wait()
             process.send_signal(signal.SIGTERM)
             self.assertEqual(process.wait(), 10)
             self.assertEqual(len(self.fixture.control("cancelled")), 1)
+
+    def test_the_loader_has_what_it_needs_and_no_more(self):
+        """Each right that deploy/snowflake gives to pawl's role is needed, and pawl check names it where it lacks."""
+        files = sorted(map(str, (ROOT / "deploy/snowflake").glob("*.sql")))
+        rights = [["USAGE", "WAREHOUSE", "PAWL_LOADING"], ["USAGE", "DATABASE", "CALLS_DB"], ["USAGE", "STAGE", "CALLS_DB.CTM.LAND"]]
+        rights += [[right, "SCHEMA", "CALLS_DB." + schema] for schema in ("CTM", "PAWL")
+                   for right in ("USAGE", "CREATE TABLE", "CREATE VIEW")]
+        listed = (ROOT / "docs/snowflake.md").read_text()
+        with World(calls=20) as world:
+            def site(name):
+                # The database is always the one that deploy/ names; a reset makes it new.
+                self.fixture.control("drop", {"name": "CALLS_DB"})
+                return SnowSite(world.folder / name, world, self.fixture, "CALLS_DB")
+
+            snow = site("whole")
+            self.fixture.control("grants", {"files": files})
+            self.assertEqual(snow.pawl("check", str(snow.job), check=False).returncode, 0)
+            snow.run("historic", "--to", "2026-03-09")
+            world.advance("2026-03-12T18:00:00Z")
+            snow.run("incremental")
+            snow.run("rehydration", "--from", "2026-03-04", "--to", "2026-03-09")
+            self.assertEqual([e for e in self.fixture.log() if e["error"]], [])
+            for number, (right, kind, name) in enumerate(rights):
+                with self.subTest(f"{right} ON {kind} {name}"):
+                    snow = site(f"without-{number}")
+                    self.fixture.control("grants", {"files": files, "without": [["PAWL_LOADER", right, kind, name]]})
+                    self.assertNotEqual(snow.run("historic", "--to", "2026-03-09", check=False).returncode, 0)
+                    told = snow.pawl("check", str(snow.job), check=False)
+                    self.assertEqual(told.returncode, 4)
+                    self.assertIn(f"role PAWL_LOADER lacks {right} on {kind} {name}: GRANT {right} ON {kind} {name} TO ROLE"
+                                  " PAWL_LOADER", told.stdout + told.stderr)
+                    self.assertIn(f"{right} ON {kind} {name.replace('CALLS_DB.', '')}", listed)
 
     def test_killed_anywhere_around_a_load_and_run_again(self):
         with World(calls=60) as world:

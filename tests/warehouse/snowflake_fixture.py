@@ -122,9 +122,10 @@ class Service:
                     return self.failed("391911", "0A000", "Statement type not supported outside of several statements.")
                 try:
                     if self.grants is not None:
-                        self.grants.check(body.get("role"), sql, session)
+                        self.grants.check(body.get("role"), sql, session, body.get("warehouse"))
                     self.maybe_fail(sql)
-                    table = session.execute(sql)
+                    table = self.show_grants(sql)
+                    table = session.execute(sql) if table is None else table
                 except SqlError as e:
                     entry["error"] = e.message
                     where = f"Statement {number} of {len(statements)} failed: " if len(statements) > 1 else ""
@@ -139,6 +140,16 @@ class Service:
             "types": [{"name": "multiple statement execution", "type": "text"}], "children": children,
             "rows": [["Multiple statements executed successfully."]]}
         return parent
+
+    def show_grants(self, sql):
+        match = re.match(r'SHOW GRANTS TO ROLE "([^"]+)"', sql)
+        if not match:
+            return None
+        rows = [] if self.grants is None else [(r[1], r[2], r[3]) for r in self.grants.rows if r[0] == match[1]]
+        if self.grants is not None:
+            rows += [("USAGE", "ROLE", role) for role, to in self.grants.roles if to == match[1]]
+        return snowflake_sql.pa.table({n: [row[i] for row in rows] for i, n in enumerate(
+            ("privilege", "granted_on", "name"))})
 
     def keep(self, table):
         handle = str(uuid.uuid4())
@@ -215,6 +226,8 @@ class Service:
             elif path == "database":
                 for schema in body["schemas"]:
                     self.base.connect(body["name"], schema)
+            elif path == "drop":
+                self.base.drop(body["name"])
             elif path == "clone":
                 self.base.clone(body["from"], body["to"])
             elif path == "sql":

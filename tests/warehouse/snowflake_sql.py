@@ -68,6 +68,16 @@ class Database:
                 self.connect(database, "SHOP")
         return self.connections[key]
 
+    def drop(self, database):
+        duck = self.fake.duck_conn.cursor()
+        schemas = {schema for name, schema in self.connections if name.upper() == database.upper()}
+        for schema in schemas:
+            for kind in ("view", "table"):
+                for (name,) in duck.execute(f"SELECT {kind}_name FROM duckdb_{kind}s() WHERE upper(database_name) = upper(?)"
+                                            " AND upper(schema_name) = upper(?)", [database, schema]).fetchall():
+                    quoted = name.replace('"', '""')
+                    duck.execute(f'DROP {kind} IF EXISTS {database}."{schema}"."{quoted}"')
+
     def clone(self, source, target):
         """The tables of a database as they are now; views are made anew by whoever runs next."""
         duck = self.fake.duck_conn.cursor()

@@ -1,0 +1,71 @@
+"""Rights as the fixture enforces them: those that deploy/snowflake/*.sql grants, nothing else.
+
+What a statement needs is docs/snowflake.md's table. Whoever creates an object owns it.
+"""
+import pathlib, re
+
+from snowflake_sql import SqlError, bare, split_statements
+
+GRANT = re.compile(r"GRANT\s+(.+?)\s+ON\s+(FUTURE\s+\w+\s+IN\s+)?(\w+)\s+(\S+)\s+TO\s+ROLE\s+(\w+)", re.IGNORECASE | re.DOTALL)
+ROLE = re.compile(r"GRANT\s+ROLE\s+(\w+)\s+TO\s+ROLE\s+(\w+)", re.IGNORECASE)
+QUOTED = r'"((?:[^"]|"")+)"\."((?:[^"]|"")+)"'
+
+
+class Grants:
+    def __init__(self, files, without=()):
+        self.rows, self.roles = [], []  # (role, privilege, type, name), (role, to)
+        self.owners, self.database = {}, None
+        for file in files:
+            for sql in split_statements(pathlib.Path(file).read_text()):
+                if match := ROLE.match(sql):
+                    self.roles.append((match[1], match[2]))
+                elif match := GRANT.match(sql):
+                    for privilege in match[1].split(","):
+                        kind = (match[2] or "").upper().replace(" IN ", " ").strip()
+                        row = (match[5].upper(), " ".join(privilege.upper().split()), (kind + " " + match[3].upper()).strip(),
+                               match[4].upper())
+                        if list(row) not in [list(w) for w in without]:
+                            self.rows.append(row)
+
+    def held(self, role):
+        mine, seen = [role], []
+        while mine:
+            seen.append(mine.pop())
+            mine += [r for r, to in self.roles if to == seen[-1] and r not in seen]
+        return [row for row in self.rows if row[0] in seen]
+
+    def need(self, role, privilege, kind, name):
+        if not any(row[1:] == (privilege, kind, name) for row in self.held(role)):
+            raise SqlError("003001", "42501", f"SQL access control error: Insufficient privileges to operate on {kind.lower()}"
+                                              f" '{name}' ({privilege})")
+
+    def check(self, role, sql, session, warehouse):
+        database = session.database
+        word = sql.split(None, 1)[0].upper()
+        if word in ("BEGIN", "COMMIT", "ROLLBACK") or sql.upper().startswith(("ALTER SESSION", "SHOW GRANTS")):
+            return
+        self.need(role, "USAGE", "DATABASE", database)
+        if word in ("SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "WITH"):
+            self.need(role, "USAGE", "WAREHOUSE", warehouse)
+        for stage in re.findall(r"@([\w.]+)/", sql):
+            schema, name = bare(stage)[-2:]
+            self.need(role, "USAGE", "SCHEMA", f"{database}.{schema}")
+            self.need(role, "USAGE", "STAGE", f"{database}.{schema}.{name}")
+        objects = [(a.replace('""', '"'), b.replace('""', '"')) for a, b in re.findall(QUOTED, sql)]
+        created = None
+        if match := re.match(r"CREATE\s+(?:OR\s+REPLACE\s+)?(?:TRANSIENT\s+)?(TABLE|VIEW)\s+(?:IF\s+NOT\s+EXISTS\s+)?" + QUOTED, sql):
+            created = (match[2], match[3])
+            self.need(role, "USAGE", "SCHEMA", f"{database}.{match[2]}")
+            self.need(role, f"CREATE {match[1]}", "SCHEMA", f"{database}.{match[2]}")
+            self.owners.setdefault((database, *created), role)
+        for schema, name in objects:
+            self.need(role, "USAGE", "SCHEMA", f"{database}.{schema}")
+            if self.owners.get((database, schema, name)) == role or (schema, name) == created:
+                continue
+            kinds = {row[2:] for row in self.held(role) if row[1] == "SELECT"}
+            if word in ("SELECT", "WITH", "SHOW") and {("FUTURE TABLES SCHEMA", f"{database}.{schema}"),
+                                                       ("FUTURE VIEWS SCHEMA", f"{database}.{schema}")} & kinds:
+                continue
+            if sql.upper().startswith("DROP TABLE IF EXISTS"):
+                continue
+            raise SqlError("002003", "42S02", f"Object '{database}.{schema}.{name}' does not exist or not authorized.")
