@@ -40,6 +40,10 @@ static void put_run(JsonOut *out, const StatusRun *run)
     out_int(out, "updated", run->updated);
     out_int(out, "unchanged", run->unchanged);
     out_int(out, "deleted", run->deleted);
+    if (run->warehouse_us >= 0) {
+        out_int(out, "warehouse_us", run->warehouse_us);
+        out_int(out, "warehouse_statements", run->warehouse_statements);
+    }
     out_json(out, "error", run->error);
     out_close(out, '}');
 }
@@ -139,6 +143,10 @@ static void print_runs(const Status *status)
         (void)printf("%-38.*s %-12.*s %-8.*s %-22s %10s %10lld %10lld %8lld\n", STR_ARG(run->run),
                      STR_ARG(run->mode), STR_ARG(run->status), began, took,
                      (long long)run->inserted, (long long)run->updated, (long long)run->deleted);
+        if (run->warehouse_us >= 0)
+            (void)printf("    warehouse: %.1f s, %lld statements, %lld rows\n",
+                         (double)run->warehouse_us / 1e6, (long long)run->warehouse_statements,
+                         (long long)(run->inserted + run->updated));
         if (run->error.size > 0)
             (void)printf("    " STR_FMT "\n", STR_ARG(str_slice(run->error, 0, ERROR_SHOWN)));
     }

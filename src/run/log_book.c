@@ -208,10 +208,9 @@ static bool note_file(void *visitor, const StoreEntry *entry)
     return !files->failed;
 }
 
-static bool deliver_file(Store *store, Str path, Warehouse *warehouse, Error *err)
+static bool read_rows(Store *store, Str path, Arena *arena, EtlLogRow **ret_rows, size_t *ret_count,
+                      Error *err)
 {
-    CLEANUP(arena_freep) Arena *arena = arena_new(4 * (size_t)KEPT_BYTES_MAX, err);
-    TRY(arena != NULL);
     Str text = {0};
     yyjson_doc *doc = NULL;
     TRY(store_read_all(store, path, KEPT_BYTES_MAX, arena, &text, err));
@@ -223,20 +222,64 @@ static bool deliver_file(Store *store, Str path, Warehouse *warehouse, Error *er
     size_t count = 0;
     yyjson_val *item = NULL;
     yyjson_arr_foreach(list, i, count, item) rows[i] = read_row(item);
+    *ret_rows = rows;
+    *ret_count = count;
+    return true;
+}
+
+static bool deliver_file(Store *store, Str path, Warehouse *warehouse, Error *err)
+{
+    CLEANUP(arena_freep) Arena *arena = arena_new(4 * (size_t)KEPT_BYTES_MAX, err);
+    TRY(arena != NULL);
+    EtlLogRow *rows = NULL;
+    size_t count = 0;
+    TRY(read_rows(store, path, arena, &rows, &count, err));
     TRY(warehouse->driver->append_log(warehouse->state, rows, count, err));
     return store_remove(store, path, err);
 }
 
-bool log_book_deliver(Store *store, Str job, Warehouse *warehouse, Error *err)
+static bool list_kept(Store *store, Str job, Arena *arena, KeptFiles **ret_files, Error *err)
 {
-    CLEANUP(arena_freep) Arena *arena = arena_new(4 * 1024 * 1024, err);
-    TRY(arena != NULL);
     KeptFiles *files = arena_alloc(arena, sizeof(*files), err);
     TRY(files != NULL);
     *files = (KeptFiles){.arena = arena, .err = err};
     Str folder = {0};
     TRY(arena_printf(arena, &folder, err, STR_FMT "/etl_log", STR_ARG(job)));
     TRY(store_list(store, folder, 0, note_file, files, err) && !files->failed);
+    *ret_files = files;
+    return true;
+}
+
+bool log_book_write_all(LogBook *book, Store *store, Str job, Warehouse *warehouse, Error *err)
+{
+    CLEANUP(arena_freep) Arena *arena = arena_new(4 * (size_t)KEPT_BYTES_MAX, err);
+    TRY(arena != NULL);
+    KeptFiles *files = NULL;
+    TRY(list_kept(store, job, arena, &files, err));
+    const size_t own = book->count;
+    const size_t lost = (size_t)book->lost;
+    for (size_t i = 0; i < files->count; i++) {
+        EtlLogRow *rows = NULL;
+        size_t count = 0;
+        TRY(read_rows(store, files->paths[i], arena, &rows, &count, err));
+        for (size_t k = 0; k < count; k++)
+            log_book_add(book, &rows[k]);
+    }
+    if (!log_book_write(book, warehouse, err)) {
+        book->count = own; // the others are kept already
+        return false;
+    }
+    for (size_t i = 0; i < files->count && (size_t)book->lost == lost; i++)
+        TRY(store_remove(store, files->paths[i], err));
+    return true;
+}
+
+bool log_book_deliver(Store *store, Str job, Warehouse *warehouse, Error *err)
+{
+    CLEANUP(arena_freep) Arena *arena = arena_new(4 * 1024 * 1024, err);
+    TRY(arena != NULL);
+    KeptFiles *files = NULL;
+    TRY(list_kept(store, job, arena, &files, err));
     for (size_t i = 0; i < files->count; i++)
         TRY(deliver_file(store, files->paths[i], warehouse, err));
     return true;

@@ -32,6 +32,11 @@ bool log_book_write(LogBook *book, Warehouse *warehouse, Error *err) MUST_USE;
 // finds them.
 bool log_book_keep(LogBook *book, Store *store, Str job, Str run, Env *env, Error *err) MUST_USE;
 
+// Writes the book's rows and those that were kept, in one go; then takes these out of the store.
+// For warehouses where a statement costs.
+bool log_book_write_all(LogBook *book, Store *store, Str job, Warehouse *warehouse,
+                        Error *err) MUST_USE;
+
 // Writes rows that were kept and takes them out of the store, file by file. A kill in between may
 // write those of one file twice: a log that says so again is better than one that lost it.
 bool log_book_deliver(Store *store, Str job, Warehouse *warehouse, Error *err) MUST_USE;

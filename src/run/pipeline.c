@@ -87,6 +87,7 @@ typedef struct Pipeline {
     size_t confirming_count;
     PipelineReport report;
     LogBook *log; // goes along with the next load
+    Error held;   // why loads wait for a later run; code NONE = none does
     int64_t progress_us;
     Error err; // the first that stops the run
 } Pipeline;
@@ -182,6 +183,11 @@ static void *sealer_main(void *state)
 static bool write_load(Pipeline *pipeline, LoadTask *load, Error *err)
 {
     const PipelineOptions *options = pipeline->options;
+    const Warehouse *warehouse = options->warehouse;
+    load->held =
+        warehouse->driver->may_load != NULL && !warehouse->driver->may_load(warehouse->state, err);
+    if (load->held)
+        return false;
     if (options->plan->mode == MODE_REHYDRATION && load->vanished == NULL) {
         bool any = false;
         TRY(load_look_for_vanished(load, options->warehouse, &any, err));
@@ -200,7 +206,7 @@ static bool write_load(Pipeline *pipeline, LoadTask *load, Error *err)
 static void write_log(Pipeline *pipeline, LoadTask *load)
 {
     Error later = {0};
-    if (load->log != NULL)
+    if (load->log != NULL && !pipeline->options->warehouse->driver->logs_once_a_run)
         (void)!log_book_write(load->log, pipeline->options->warehouse, &later);
 }
 
@@ -826,9 +832,25 @@ static void keep_log(Pipeline *pipeline, LogBook *log)
     }
 }
 
+// A load that the warehouse takes no more today: its pages stay landed and its run stays open,
+// while reading goes on.
+static void hold_load(Pipeline *pipeline, LoadTask *load)
+{
+    if (pipeline->held.code == ERROR_NONE)
+        pipeline->held = load->err;
+    pipeline->unsettled -= load->slice_count;
+    pipeline->loads_under_way--;
+    log_load(pipeline, load);
+    load_task_free(load);
+}
+
 static bool settle_load(Pipeline *pipeline, LoadTask *load, Error *err)
 {
     keep_log(pipeline, load->log);
+    if (load->held) {
+        hold_load(pipeline, load);
+        return true;
+    }
     if (load->err.code != ERROR_NONE) {
         log_load(pipeline, load);
         *err = load->err;
@@ -1094,6 +1116,10 @@ bool pipeline_run(const PipelineOptions *options, Env *env, Arena *arena,
     free_rest(&pipeline);
     fetch_close(options->fetch);
     *options->log = pipeline.log;
+    if (ok && pipeline.held.code != ERROR_NONE) {
+        *err = pipeline.held;
+        ok = false;
+    }
     if (ok)
         emit_progress(&pipeline, true);
     RunCounters *counters = &pipeline.counters;

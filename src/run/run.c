@@ -201,6 +201,8 @@ static bool resume(Execution *execution, Str run, Str json, bool *ret_resumed, E
 static void deliver_log(Execution *execution)
 {
     Error later = {0};
+    if (execution->parts.warehouse.driver->logs_once_a_run)
+        return; // they go with this run's own
     (void)!log_book_deliver(&execution->parts.store, execution->job->name,
                             &execution->parts.warehouse, &later);
 }
@@ -431,6 +433,23 @@ static bool load(Execution *execution, Error *err)
     return end_run(execution, &execution->report, err);
 }
 
+// What the run has cost, where a warehouse's time does: pawl status shows it.
+static void log_usage(Execution *execution, int64_t started_us)
+{
+    const Warehouse *warehouse = &execution->parts.warehouse;
+    if (warehouse->driver == NULL || warehouse->driver->usage == NULL)
+        return;
+    EtlLogRow row = {.run = str_from(execution->plan.run),
+                     .job = execution->job->name,
+                     .mode = str_from(run_mode_name(execution->plan.mode)),
+                     .stage = STR("warehouse"),
+                     .status = STR("ok"),
+                     ETL_LOG_NONE};
+    row.started_us = started_us;
+    warehouse->driver->usage(warehouse->state, &row.duration_us, &row.requests);
+    log_book_add(execution->log, &row);
+}
+
 // The row of the run as a whole, and every row that no load took along. A warehouse that cannot be
 // written does not make a good run bad: the rows wait in the landing store.
 static void close_log(Execution *execution, const RunReport *report, const Error *why)
@@ -466,7 +485,12 @@ static void close_log(Execution *execution, const RunReport *report, const Error
         !log_book_error_json(execution->log, why, &row.error_json, &ignored))
         row.error_json = STR("{}");
     log_book_add(execution->log, &row);
-    if (!log_book_write(execution->log, &execution->parts.warehouse, &ignored))
+    Warehouse *warehouse = &execution->parts.warehouse;
+    log_usage(execution, row.started_us);
+    if (!(warehouse->driver != NULL && warehouse->driver->logs_once_a_run
+              ? log_book_write_all(execution->log, &execution->parts.store, execution->job->name,
+                                   warehouse, &ignored)
+              : log_book_write(execution->log, warehouse, &ignored)))
         (void)!log_book_keep(execution->log, &execution->parts.store, execution->job->name, row.run,
                              execution->env, &ignored);
 }

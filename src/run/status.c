@@ -21,11 +21,14 @@ typedef struct Asker {
 static bool ask(Asker *asker, const char *sql, bool (*take)(void *, const Str *, size_t))
 {
     CLEANUP(buf_done) Buf text = {0};
+    const SqlDialect *dialect = asker->warehouse->driver->dialect;
+    const bool upper = dialect != NULL && dialect->upper_names; // no quotes mean the same name
     for (const char *c = sql; *c != '\0'; c++) {
         if (*c == '@') { // the schema of the ledger
             const Str schema = json_str(json_get(asker->job->warehouse_options, STR("schema")));
             if (schema.size > 0)
-                TRY(buf_printf(&text, asker->err, "\"" STR_FMT "\".", STR_ARG(schema)));
+                TRY(buf_printf(&text, asker->err, upper ? STR_FMT "." : "\"" STR_FMT "\".",
+                               STR_ARG(schema)));
         } else if (*c == '$') { // the job's name
             TRY(buf_append_char(&text, '\'', asker->err));
             for (size_t i = 0; i < asker->job->name.size; i++) {
@@ -93,9 +96,29 @@ static bool take_run(void *visitor, const Str *cells, size_t count)
                        .inserted = number(cells[7], 0),
                        .updated = number(cells[8], 0),
                        .unchanged = number(cells[9], 0),
-                       .deleted = number(cells[10], 0)};
+                       .deleted = number(cells[10], 0),
+                       .warehouse_us = -1,
+                       .warehouse_statements = -1};
     return keep(asker, cells[0], &run->run) && keep(asker, cells[1], &run->mode) &&
            keep(asker, cells[2], &run->status) && keep(asker, cells[3], &run->error);
+}
+
+// A run that was killed and went on has several.
+static const char usage_sql[] =
+    "SELECT run_id, CAST(sum(duration_us) AS BIGINT) AS us, CAST(sum(requests) AS BIGINT) AS n"
+    " FROM @etl_log WHERE job = $ AND stage = 'warehouse' GROUP BY run_id";
+
+static bool take_usage(void *visitor, const Str *cells, size_t count)
+{
+    Asker *asker = visitor;
+    Status *status = asker->status;
+    for (size_t i = 0; count == 3 && i < status->run_count; i++) {
+        if (!str_equal(status->runs[i].run, cells[0]))
+            continue;
+        status->runs[i].warehouse_us = number(cells[1], -1);
+        status->runs[i].warehouse_statements = number(cells[2], -1);
+    }
+    return true;
 }
 
 static bool take_rate(void *visitor, const Str *cells, size_t count)
@@ -178,6 +201,7 @@ static bool ask_warehouse(JobParts *parts, Status *status, Error *err)
                    .err = err};
     return read_marks(parts, status, err) && ask(&asker, loads_sql, take_load) &&
            ask(&asker, runs_sql, take_run) && ask_rate(&asker) &&
+           (parts->warehouse.driver->usage == NULL || ask(&asker, usage_sql, take_usage)) &&
            ask(&asker, failures_sql, take_failure);
 }
 

@@ -18,6 +18,7 @@ typedef struct StatusRun {
     Str run, mode, status, error; // error: JSON; empty = none
     int64_t started_us, duration_us;
     int64_t rows, inserted, updated, unchanged, deleted;
+    int64_t warehouse_us, warehouse_statements; // -1 = costs nothing
 } StatusRun;
 
 typedef struct StatusFailure {

@@ -30,6 +30,7 @@ static const Field snowflake_fields[] = {
     {"stage",         FIELD_STRUCT(SnowflakeWarehouse, stage, stage_fields), .help = "external stage that loads come from"},
     {"statement_timeout", FIELD_DURATION(SnowflakeWarehouse, options.statement_timeout_us), .fallback = "PT1H", .help = "longest time one statement may take"},
     {"lock_timeout",  FIELD_DURATION(SnowflakeWarehouse, lock_timeout_us), .fallback = "PT10M", .help = "how long to wait for a table that another load holds"},
+    {"daily_seconds", FIELD_INT(SnowflakeWarehouse, daily_seconds, 0, 86400), .fallback = "0", .help = "cap: seconds a UTC day that statements may keep the warehouse busy; then pages are landed only; 0 = none"},
     {"ca_file",       FIELD_STR(SnowflakeWarehouse, options.ca_file),      .help = "certificates to trust instead of the system's"},
     {0},
 };
@@ -163,6 +164,7 @@ static bool snowflake_open(void *state, Env *env, Str base_folder, uint64_t memo
     db->scratch = arena_new(SNOWFLAKE_SCRATCH_BYTES_MAX, err);
     TRY(db->scratch != NULL);
     db->tag = STR("pawl");
+    db->others_us = -1;
     return open_texts(db, base_folder, err);
 }
 
@@ -359,6 +361,9 @@ const WarehouseDriver warehouse_snowflake = {
     .create_views = snowflake_create_views,
     .check = snowflake_check,
     .promote = snowflake_promote,
+    .may_load = snowflake_may_load,
+    .usage = snowflake_tell_usage,
+    .logs_once_a_run = true,
     .load_begin = snowflake_load_begin,
     .load_match = snowflake_load_match,
     .load_write = snowflake_load_write,

@@ -60,6 +60,7 @@ typedef struct SnowflakeWarehouse {
     Str private_key, private_key_2;
     SnowflakeStage stage;
     int64_t lock_timeout_us;
+    int64_t daily_seconds; // 0 = no cap
 
     Env *env;
     uint64_t memory_bytes;
@@ -68,8 +69,11 @@ typedef struct SnowflakeWarehouse {
     Arena *scratch; // of one call
     SnowflakeApi *api;
     const StageFiles *files;
-    Duck duck; // writes Parquet; open while a load is
-    Str tag;   // QUERY_TAG: names the run as soon as one is known
+    Duck duck;                         // writes Parquet; open while a load is
+    char process[UUID_TEXT_BYTES + 1]; // names our file among those of the day's usage
+    int64_t others_us;                 // of the day's usage; -1 = not looked at
+    int32_t usage_day;
+    Str tag; // QUERY_TAG: names the run as soon as one is known
     SnowflakeLoad load;
 } SnowflakeWarehouse;
 
@@ -117,6 +121,13 @@ bool snowflake_put_array(SnowflakeWarehouse *db, struct ArrowArray *array, Str *
 bool snowflake_put_keys(SnowflakeWarehouse *db, const Key128 *keys, size_t count, Str *ret_path,
                         Error *err) MUST_USE;
 void snowflake_remove_staged(SnowflakeWarehouse *db);
+
+// --- snowflake_usage.c
+
+bool snowflake_may_load(void *state, Error *err);
+void snowflake_tell_usage(const void *state, int64_t *ret_us, int64_t *ret_statements);
+// Notes in the stage's store what the day has cost so far. Best effort.
+void snowflake_note_usage(SnowflakeWarehouse *db);
 
 // --- snowflake_ledger.c
 

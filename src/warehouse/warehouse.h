@@ -137,6 +137,14 @@ typedef struct WarehouseDriver {
     bool (*promote)(void *state, const TableSpec *table, const Column *column, Str path,
                     int64_t *ret_rows, Error *err);
 
+    // Asked before each load. False with ERROR_LIMIT when the job's cap of the day is used up:
+    // pages are landed on, and what waits is loaded by a later run. NULL where nothing is capped.
+    bool (*may_load)(void *state, Error *err);
+    // How long this state's statements have kept the warehouse busy, and how many they were. NULL
+    // where that costs nothing.
+    void (*usage)(const void *state, int64_t *ret_us, int64_t *ret_statements);
+    bool logs_once_a_run; // every statement costs: rows of ETL_LOG come once a run
+
     // One load. begin() opens the transaction, fences, and sets slices[].skipped; *ret_loaded =
     // true: the ledger has it already (with this checksum, else ERROR_DATA), nothing is open.
     // `spec` stays until commit() or abort(). Any failure later: abort(). A failed commit() may
@@ -171,8 +179,8 @@ typedef struct WarehouseDriver {
     bool (*set_watermark)(void *state, Str job, Str mode, const TableSpec *table,
                           const Watermark *mark, uint64_t epoch, Error *err);
 
-    // For drivers with an option "stage", between open() and the first other call: `files` stay until
-    // close(). Otherwise NULL.
+    // For drivers with an option "stage", between open() and the first other call: `files` stay
+    // until close(). Otherwise NULL.
     bool (*use_stage)(void *state, const StageFiles *files, Error *err);
 
     bool (*append_log)(void *state, const EtlLogRow *rows, size_t count, Error *err);

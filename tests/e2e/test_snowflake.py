@@ -81,7 +81,8 @@ class Snowflake(unittest.TestCase):
 
     def setUp(self):
         self.fixture.reset()
-        shutil.rmtree(self.fixture.folder / "stage" / "loads", ignore_errors=True)
+        for folder in ("loads", "usage"):
+            shutil.rmtree(self.fixture.folder / "stage" / folder, ignore_errors=True)
 
     def both(self, world, snow, mode, *words):
         duck = world.report(world.run(mode, *words))
@@ -247,6 +248,35 @@ class Snowflake(unittest.TestCase):
                     self.assertIn(f"role PAWL_LOADER lacks {right} on {kind} {name}: GRANT {right} ON {kind} {name} TO ROLE"
                                   " PAWL_LOADER", told.stdout + told.stderr)
                     self.assertIn(f"{right} ON {kind} {name.replace('CALLS_DB.', '')}", listed)
+
+    def test_what_it_costs(self):
+        """Seconds by run in status, the log once a run, and a cap for the day under which reading goes on."""
+        with World(calls=60) as world:
+            snow = SnowSite(world.folder / "snow", world, self.fixture, "COST")
+            others = self.fixture.folder / "stage/usage" / world.clock[:10]
+            others.mkdir(parents=True)
+            (others / "another.json").write_text('{"warehouse_us": 59000000, "statements": 7}')
+            snow.change(daily_seconds=59)
+            words = ("historic", "--to", "2026-03-09")
+            done = snow.run(*words, check=False)
+            self.assertEqual(done.returncode, 9, done.stderr)
+            self.assertIn("the day's cap of 59 seconds is used up", done.stderr)
+            self.assertEqual(snow.sql("SELECT count(*) FROM PAWL.PAWL_LOAD"), [["0"]])
+            # All pages are there: going on asks for none.
+            snow.change(daily_seconds=10000)
+            self.assertEqual(snow.report(snow.run(*words))["pages"], 0)
+            world.run(*words)
+            self.assertEqual(table(snow, "calls"), table(world, "calls"))
+            self.assertEqual(len(list(others.iterdir())), 2)
+
+            run = json.loads(snow.pawl("status", str(snow.job), "--json").stdout)["runs"][0]
+            self.assertGreater(run["warehouse_statements"], 5)
+            self.assertGreater(run["warehouse_us"], 1000)
+            self.assertIn("statements", snow.pawl("status", str(snow.job)).stdout)
+            logs = [e for e in self.fixture.log() if e["sql"].startswith("INSERT INTO") and "ETL_LOG" in e["sql"]]
+            self.assertEqual(len(logs), 2)  # one a run
+            self.assertEqual(snow.sql("SELECT count(*) FROM PAWL.ETL_LOG WHERE stage = 'load' AND status = 'ok'"),
+                             snow.sql("SELECT count(*) FROM PAWL.PAWL_LOAD"))
 
     def test_killed_anywhere_around_a_load_and_run_again(self):
         with World(calls=60) as world:
