@@ -275,3 +275,57 @@ void snowflake_remove_staged(SnowflakeWarehouse *db)
     }
     db->load.staged_count = 0;
 }
+
+// --- what killed loads left
+
+// Load folders are UUIDs of version 7: their first 48 bits are the millisecond they were made in.
+static bool made_before(Str path, int64_t us)
+{
+    unsigned char bytes[6];
+    Str rest = str_slice(path, sizeof("loads/") - 1, path.size);
+    const Str id = str_split_next(&rest, '/');
+    char digits[13];
+    if (id.size != UUID_TEXT_BYTES)
+        return false;
+    (void)snprintf(digits, sizeof(digits), "%.8s%.4s", id.data, id.data + 9);
+    if (!hex_decode(str_from(digits), bytes, sizeof(bytes)))
+        return false;
+    int64_t ms = 0;
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        ms = ms << 8 | bytes[i];
+    return ms < us / 1000;
+}
+
+enum { LEFT_FILES_MAX = 1000 }; // the rest goes with the next run
+#define LEFT_AFTER_US (INT64_C(2) * 86400 * 1000000)
+
+typedef struct LeftFiles {
+    Arena *arena;
+    int64_t before_us;
+    Str paths[LEFT_FILES_MAX];
+    size_t count;
+} LeftFiles;
+
+static bool note_left(void *visitor, Str path)
+{
+    LeftFiles *left = visitor;
+    Error ignored = {0};
+    if (!made_before(path, left->before_us))
+        return true;
+    return left->count < LEFT_FILES_MAX &&
+           arena_copy_str(left->arena, path, &left->paths[left->count], &ignored) &&
+           ++left->count > 0;
+}
+
+void snowflake_remove_left(SnowflakeWarehouse *db)
+{
+    Error ignored = {0}; // whoever prepares next tries again
+    LeftFiles *left = arena_alloc(db->scratch, sizeof(*left), &ignored);
+    if (db->files == NULL || left == NULL)
+        return;
+    left->arena = db->scratch;
+    left->before_us = db->env->now_us(db->env->state) - LEFT_AFTER_US;
+    (void)!db->files->list(db->files->state, STR("loads"), note_left, left, &ignored);
+    for (size_t i = 0; i < left->count; i++)
+        (void)!db->files->remove(db->files->state, left->paths[i], &ignored);
+}

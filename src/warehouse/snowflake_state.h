@@ -121,6 +121,8 @@ bool snowflake_put_array(SnowflakeWarehouse *db, struct ArrowArray *array, Str *
 bool snowflake_put_keys(SnowflakeWarehouse *db, const Key128 *keys, size_t count, Str *ret_path,
                         Error *err) MUST_USE;
 void snowflake_remove_staged(SnowflakeWarehouse *db);
+// Files of loads that were killed days ago.
+void snowflake_remove_left(SnowflakeWarehouse *db);
 
 // --- snowflake_usage.c
 

@@ -253,6 +253,7 @@ bool snowflake_prepare(void *state, const TableSpec *tables, size_t count, Error
     for (size_t i = 0; i < count; i += TABLES_A_REQUEST)
         TRY(prepare_some(db, tables + i,
                          count - i < TABLES_A_REQUEST ? count - i : TABLES_A_REQUEST, err));
+    snowflake_remove_left(db);
     kill_point("warehouse prepared");
     return true;
 }

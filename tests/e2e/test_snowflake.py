@@ -268,14 +268,22 @@ class Snowflake(unittest.TestCase):
             world.run(*words)
             self.assertEqual(table(snow, "calls"), table(world, "calls"))
             self.assertEqual(len(list(others.iterdir())), 2)
+            # What a load left that was killed long ago goes, what may still be under way stays.
+            stage = self.fixture.folder / "stage/loads"
+            left = {stage / "019c8d3c-0000-7000-8000-000000000000": False, stage / "019cde0f-0000-7000-8000-000000000000": True}
+            for folder in left:
+                folder.mkdir(parents=True)
+                (folder / "rows-0.parquet").write_bytes(b"PAR1")
+            snow.run("incremental")
+            self.assertEqual({folder: (folder / "rows-0.parquet").exists() for folder in left}, left)
 
             run = json.loads(snow.pawl("status", str(snow.job), "--json").stdout)["runs"][0]
             self.assertGreater(run["warehouse_statements"], 5)
             self.assertGreater(run["warehouse_us"], 1000)
             self.assertIn("statements", snow.pawl("status", str(snow.job)).stdout)
             logs = [e for e in self.fixture.log() if e["sql"].startswith("INSERT INTO") and "ETL_LOG" in e["sql"]]
-            self.assertEqual(len(logs), 2)  # one a run
-            self.assertEqual(snow.sql("SELECT count(*) FROM PAWL.ETL_LOG WHERE stage = 'load' AND status = 'ok'"),
+            self.assertEqual(len(logs), 3)  # one a run
+            self.assertEqual(snow.sql("SELECT count(*) FROM PAWL.ETL_LOG WHERE stage = 'merge' AND status = 'ok'"),
                              snow.sql("SELECT count(*) FROM PAWL.PAWL_LOAD"))
 
     def test_killed_anywhere_around_a_load_and_run_again(self):
