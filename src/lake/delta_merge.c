@@ -401,6 +401,12 @@ static bool fill_rows(void *state, duckdb_data_chunk chunk, size_t *ret_rows, Er
     return true;
 }
 
+// Nothing vanished most of the time: then nothing is joined.
+static bool has_marks(const Merge *merge)
+{
+    return merge->load != NULL && merge->asked_count > merge->row_count;
+}
+
 // `t` with what vanished marked; t holds all of `schema`.
 static bool select_marked(const Merge *merge, const DeltaSchema *schema, Buf *sql, Error *err)
 {
@@ -419,7 +425,7 @@ static bool select_marked(const Merge *merge, const DeltaSchema *schema, Buf *sq
                 marked = marks[k].marked;
         }
         TRY(i == 0 || buf_append(sql, STR(", "), err));
-        if (marked != NULL && merge->load != NULL)
+        if (marked != NULL && has_marks(merge))
             TRY(buf_printf(sql, err, "CASE WHEN m.key IS NOT NULL THEN %s ELSE t.", marked) &&
                 delta_sql_name(schema->fields[i].name, sql, err) &&
                 buf_append(sql, STR(" END AS "), err) &&
@@ -441,7 +447,7 @@ static bool make_tables(Merge *merge, Error *err)
         merge, KEYS_GONE,
         "CREATE OR REPLACE TEMP TABLE gone AS SELECT key::BLOB AS key FROM pawl_rows()", NULL, 0,
         err));
-    if (merge->load == NULL)
+    if (!has_marks(merge))
         return true;
     const DuckValue values[] = {duck_text(merge->load->run), duck_text(merge->load_id),
                                 duck_time(delta_now_ms(merge->delta) * 1000)};
@@ -507,7 +513,8 @@ static bool write_new(Merge *merge, Error *err)
     TRY(buf_append(&sql, STR("SELECT "), err) && select_marked(merge, &merge->schema, &sql, err) &&
         buf_append(&sql, STR(" FROM ("), err) &&
         select_new(merge, &sql, values, &value_count, err) && buf_append_char(&sql, ')', err) &&
-        buf_append(&sql, str_from(join_marks), err) && buf_append_char(&sql, '\0', err));
+        buf_append(&sql, has_marks(merge) ? str_from(join_marks) : STR(" AS t"), err) &&
+        buf_append_char(&sql, '\0', err));
     const DuckStatement select = {
         .sql = sql.data, .values = values, .value_count = value_count, .rows = &rows};
     TRY(delta_write_file(merge->delta, merge->table, &select, &merge->schema, merge->label,
@@ -525,7 +532,7 @@ static bool write_anew(Merge *merge, uint32_t index, Error *err)
     TRY(buf_append(&sql, STR("SELECT "), err) && select_marked(merge, &merge->schema, &sql, err) &&
         buf_append(&sql, STR(" FROM ("), err) &&
         delta_select_file(&merge->schema, local, &sql, err) && buf_append_char(&sql, ')', err) &&
-        buf_append(&sql, merge->load == NULL ? STR(" AS t") : str_from(join_marks), err) &&
+        buf_append(&sql, has_marks(merge) ? str_from(join_marks) : STR(" AS t"), err) &&
         buf_append(&sql, STR(" ANTI JOIN gone AS g ON t._row_key = g.key"), err) &&
         buf_append_char(&sql, '\0', err));
     const DuckStatement select = {.sql = sql.data};

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 
 // Of limits.memory, for DuckDB while it writes a file; beside the warehouse's share (drivers.c).
-enum { LAKE_SHARE_PERCENT = 16 };
+enum { LAKE_SHARE_PERCENT = 20 };
+#define LAKE_BYTES_MIN (UINT64_C(48) * 1024 * 1024) // less does not write a file anew
 
 bool job_open_lake(const Job *job, Env *env, Arena *arena, Findings *findings, Store *ret_store,
                    Delta **ret_delta, Error *err)
@@ -21,11 +22,11 @@ bool job_open_lake(const Job *job, Env *env, Arena *arena, Findings *findings, S
     if (findings->count > before)
         return true;
     const Duration kept = job->lake_retention;
+    const uint64_t share = job->limits.memory_bytes / 100 * LAKE_SHARE_PERCENT;
     const DeltaOptions options = {.store = ret_store,
                                   .env = env,
                                   .scratch = job->lake_scratch,
-                                  .memory_bytes =
-                                      job->limits.memory_bytes / 100 * LAKE_SHARE_PERCENT,
+                                  .memory_bytes = share > LAKE_BYTES_MIN ? share : LAKE_BYTES_MIN,
                                   // A month counts 31 days: nothing goes too early.
                                   .retention_us = kept.us + (int64_t)kept.months * 31 * US_PER_DAY};
     return delta_open(&options, arena, ret_delta, err);
