@@ -67,6 +67,7 @@ bool foreign_move(Foreign *foreign, Str name, Arena *arena, Error *err) MUST_USE
 typedef struct ForeignRow {
     Key128 key, hash;
     bool deleted;
+    bool forgotten;    // of a forgotten person: not among the rows that a reading returns
     bool inside;       // its own time lies in the window; so do all where there is none
     int64_t synced_us; // INT64_MIN = unknown
     ShapedBatch *batch;

@@ -154,6 +154,7 @@ static bool write_query(const Foreign *foreign, const PlanSlice *slice, int64_t 
 typedef struct Reading {
     const Foreign *foreign;
     yyjson_val *partition;
+    int64_t from_us, to_us;
     Shaper *shaper;
     Arena *arena;     // of the rows
     Arena *row_arena; // of one
@@ -280,6 +281,36 @@ static bool is_deleted(Str cell)
            !str_equal_ignoring_case(cell, STR("f")) && !str_equal(cell, STR("0"));
 }
 
+static bool time_of(const char *text, int64_t *ret_us)
+{
+    double number = 0;
+    int32_t date = 0;
+    if (str_to_double(str_from(text), &number)) {
+        *ret_us = (int64_t)(number > 1e11 ? number * 1e3 : number * 1e6);
+        return true;
+    }
+    if (table_time_parse(str_from(text), ret_us))
+        return true;
+    // Whatever follows the day: a day more or less does not matter to who asks for a range.
+    if (!date_parse(str_slice(str_from(text), 0, 10), &date))
+        return false;
+    *ret_us = date * DAY_US;
+    return true;
+}
+
+// A row of a window's surroundings is met again with its own: it counts there.
+static void note_unreadable(Reading *reading, const Str *cells)
+{
+    char text[64];
+    int64_t us = 0;
+    const Str cell = cell_of(reading->foreign->window, cells);
+    const bool has_time = cell.size > 0 && cell.size < sizeof(text);
+    if (has_time)
+        (void)snprintf(text, sizeof(text), STR_FMT, STR_ARG(cell));
+    if (!has_time || !time_of(text, &us) || (us >= reading->from_us && us < reading->to_us))
+        reading->rows->unreadable++;
+}
+
 static bool take_row(Reading *reading, const Str *cells, Error *err)
 {
     const Foreign *foreign = reading->foreign;
@@ -298,23 +329,20 @@ static bool take_row(Reading *reading, const Str *cells, Error *err)
         (foreign->kind == FOREIGN_OWN &&
          (!sql_read_key(cell_of(foreign->key, cells), &row.key) ||
           !sql_read_key(cell_of(foreign->hash, cells), &row.hash)))) {
-        reading->rows->unreadable++;
+        note_unreadable(reading, cells);
         return true;
     }
     int64_t synced_us = 0;
     if (foreign->synced != NULL && table_time_parse(cell_of(foreign->synced, cells), &synced_us))
         row.synced_us = synced_us;
     yyjson_val *record = yyjson_doc_get_root(doc);
-    if (foreign->forgotten != NULL &&
-        forgotten_matches(foreign->forgotten, foreign->stream->contract, record)) {
-        reading->rows->forgotten++;
-        return true;
-    }
+    row.forgotten = foreign->forgotten != NULL &&
+                    forgotten_matches(foreign->forgotten, foreign->stream->contract, record);
     const int64_t before = shaper_counts(reading->shaper)->rows;
     TRY(shaper_add(reading->shaper, &record, 1, reading->partition,
                    row.synced_us == INT64_MIN ? 0 : row.synced_us, err));
     if (shaper_counts(reading->shaper)->rows == before) {
-        reading->rows->unreadable++;
+        note_unreadable(reading, cells);
         return true;
     }
     TRY(add_row(reading->rows, &row, reading->arena, err));
@@ -336,7 +364,7 @@ static void reading_done(Reading *reading)
     arena_free(reading->row_arena);
 }
 
-// Whose own time lies in the window.
+// Whose own time lies in the window; forgotten people's rows go.
 static void find_inside(const Foreign *foreign, int64_t from_us, int64_t to_us, ForeignRows *rows)
 {
     const ContractInfo *info = contract_info(foreign->stream->contract);
@@ -353,6 +381,14 @@ static void find_inside(const Foreign *foreign, int64_t from_us, int64_t to_us, 
             (cell_time(&columns[index], row->batch->array.children[index], row->row, &us) &&
              us >= from_us && us < to_us);
     }
+    size_t kept = 0;
+    for (size_t i = 0; i < rows->count; i++) {
+        if (rows->items[i].forgotten)
+            rows->forgotten += rows->items[i].inside ? 1 : 0;
+        else
+            rows->items[kept++] = rows->items[i];
+    }
+    rows->count = kept;
 }
 
 bool foreign_read(const Foreign *foreign, const PlanSlice *slice, int64_t from_us, int64_t to_us,
@@ -365,6 +401,8 @@ bool foreign_read(const Foreign *foreign, const PlanSlice *slice, int64_t from_u
     CLEANUP(reading_done)
     Reading reading = {.foreign = foreign,
                        .partition = partition->partition.fields,
+                       .from_us = from_us,
+                       .to_us = to_us,
                        .shaper = shaper,
                        .arena = arena,
                        .rows = ret_rows,
@@ -398,23 +436,6 @@ static bool visit_texts(void *visitor, const Str *cells, size_t columns)
             (void)snprintf(texts->items[i], sizeof(texts->items[i]), STR_FMT, STR_ARG(cells[i]));
     }
     return false;
-}
-
-static bool time_of(const char *text, int64_t *ret_us)
-{
-    double number = 0;
-    int32_t date = 0;
-    if (str_to_double(str_from(text), &number)) {
-        *ret_us = (int64_t)(number > 1e11 ? number * 1e3 : number * 1e6);
-        return true;
-    }
-    if (table_time_parse(str_from(text), ret_us))
-        return true;
-    // Whatever follows the day: a day more or less does not matter to who asks for a range.
-    if (!date_parse(str_slice(str_from(text), 0, 10), &date))
-        return false;
-    *ret_us = date * DAY_US;
-    return true;
 }
 
 bool foreign_range(const Foreign *foreign, const PlanSlice *slice, int64_t *ret_first_us,

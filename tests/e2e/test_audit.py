@@ -1,6 +1,6 @@
 """Any table against the API: what somebody else's feed lost, doubled, left stale or kept, and how it is mended."""
 import csv, json, os, subprocess, unittest
-from world import World
+from world import Postgres, World
 
 PYTHON = os.environ.get("PAWL_CDK_PYTHON")
 RUN = """import duckdb, json, sys
@@ -155,6 +155,55 @@ class Audit(unittest.TestCase):
             done = self.world.pawl("audit", str(self.world.job), "--table", table, check=False)
             self.assertIn(done.returncode, (2, 5), table)
             self.assertIn(said, done.stderr, table)
+
+
+class InPostgres(unittest.TestCase):
+    """The same SQL on another system: audit, repair, forget and adopt."""
+
+    def test_a_feed_s_table_is_compared_mended_and_taken_over_and_a_person_erased(self):
+        with World(calls=100) as world:
+            postgres = Postgres()
+            job = json.loads(world.job.read_text())
+            job["warehouse"] = postgres.options()
+            world.job.write_text(json.dumps(job))
+            world.warehouse = postgres
+            sql = lambda text: postgres.cluster.sql(text, database=postgres.database)
+
+            def pawl(*words, expected=0):
+                world.runs += 1
+                done = world.pawl(words[0], str(world.job), *words[1:], "--json", check=False)
+                self.assertEqual(done.returncode, expected, done.stdout + done.stderr)
+                return json.loads(done.stdout.splitlines()[-1])
+
+            canary = world.control("mutate", {"account": 1001, "do": "insert", "unix_time": 1772726400, "set": {
+                "caller_number": "+15005550199", "caller_number_complete": "+15005550199", "notes": "it's a \\ canary"}})["ids"][0]
+            world.run("historic", *DAYS)
+            sql("CREATE SCHEMA five")
+            sql("CREATE TABLE five.calls AS SELECT id, account_id, called_at, direction, duration, caller_number, agent_email, notes, "
+                "false AS _fivetran_deleted, TIMESTAMPTZ '2026-03-08 00:00:00+00' AS _fivetran_synced FROM ctm.calls")
+            table = ("audit", "--table", "five.calls", *DAYS)
+            self.assertEqual(pawl(*table)["stale"], 0)
+            sql(f"DELETE FROM five.calls WHERE id = {canary}")
+            sql("UPDATE five.calls SET notes = 'x' WHERE id = (SELECT max(id) FROM five.calls)")
+            report = pawl(*table, "--repair")
+            self.assertEqual((report["missing"], report["stale"], report["inserted"], report["updated"]), (1, 1, 1, 1))
+            report = pawl(*table)
+            self.assertEqual((report["missing"], report["stale"]), (0, 0))
+
+            receipt = pawl("forget", "--phone", "+15005550199")
+            self.assertEqual([t["rows"] for t in receipt["tables"] if t["rows"]], [1])
+            self.assertEqual(world.value(f"SELECT count(*) FROM ctm.calls WHERE id = {canary}"), "0")
+
+            rows = int(world.value("SELECT count(*) FROM ctm.calls"))
+            sql("DROP TABLE ctm.calls CASCADE")
+            schema = sql("SELECT table_schema FROM information_schema.tables WHERE table_name = 'pawl_load'")
+            for ledger in ("pawl_load", "pawl_slice", "pawl_state"):
+                sql(f"DELETE FROM {schema}.{ledger}")
+            report = pawl("adopt", "--table", "five.calls")
+            self.assertEqual((report["adopted"], report["forgotten"], report["watermarks"]), (rows, 1, 2))
+            self.assertEqual(world.value("SELECT count(*) FROM five.calls"), str(rows))
+            self.assertTrue(pawl("adopt", "--table", "five.calls")["already"])
+            postgres.remove()
 
 
 if __name__ == "__main__":
