@@ -136,7 +136,7 @@ class Snowflake(unittest.TestCase):
                     self.fixture.reset()
                     self.fixture.control("set", {"faults": list_, "polls": number % 3, "partition_rows": 7})
                     snow = SnowSite(world.folder / f"snow-{number}", world, self.fixture, f"FAULT_{number}")
-                    snow.run("historic", "--to", "2026-03-09")
+                    snow.run("historic", "--to", "2026-03-09", "--stream", "calls")
                     self.assertEqual(table(snow, "calls"), wanted)
                     self.assertEqual(self.fixture.control("faults"), 0, "a fault that never came")
                     loads = snow.sql("SELECT count(*), count(DISTINCT load_id) FROM PAWL.PAWL_LOAD")[0]
@@ -242,7 +242,8 @@ class Snowflake(unittest.TestCase):
                 with self.subTest(f"{right} ON {kind} {name}"):
                     snow = site(f"without-{number}")
                     self.fixture.control("grants", {"files": files, "without": [["PAWL_LOADER", right, kind, name]]})
-                    self.assertNotEqual(snow.run("historic", "--to", "2026-03-09", check=False).returncode, 0)
+                    words = () if right == "CREATE VIEW" else ("--stream", "calls")  # views want all their tables
+                    self.assertNotEqual(snow.run("historic", "--to", "2026-03-09", *words, check=False).returncode, 0)
                     told = snow.pawl("check", str(snow.job), check=False)
                     self.assertEqual(told.returncode, 4)
                     self.assertIn(f"role PAWL_LOADER lacks {right} on {kind} {name}: GRANT {right} ON {kind} {name} TO ROLE"
@@ -298,6 +299,8 @@ class Snowflake(unittest.TestCase):
             ours = re.compile("warehouse |stage put|copy,|commit|log append")
             points = [p for p in dict.fromkeys(names.read_text().splitlines()) if ours.match(p)]
             self.assertGreater(len([p for p in points if p.startswith("commit")]), 1)
+            # All around the commit; of the rest every third.
+            points = [p for i, p in enumerate(points) if p.startswith("commit") or i % 3 == 0]
             for number, point in enumerate(points):
                 with self.subTest(point):
                     site = empty.copy(f"kill-{number}")
