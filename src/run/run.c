@@ -588,6 +588,11 @@ void run_close(Run *run)
     Error left = {0};
     if (!run->ended)
         end(run, error_set(&left, ERROR_STOPPED, "left before its end"), &left);
+    // What was said of it since.
+    if (run->log != NULL && log_book_count(run->log) > 0 &&
+        !log_book_write(run->log, &run->parts.warehouse, &left))
+        (void)!log_book_keep(run->log, &run->parts.store, run->job->name, str_from(run->plan.run),
+                             run->env, &left);
     log_book_free(run->log);
     job_parts_close(&run->parts);
 }
