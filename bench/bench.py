@@ -513,6 +513,30 @@ def part_destinations():
     return result | (copy_beside_psql(10 * DESTINATION_CALLS) if "pawl" in WHO_RUNS else {})
 
 
+def spark(sim, who, slots):
+    """The Spark engine, or the naive design; whole processes, JVM and all."""
+    python = subprocess.run([ROOT / "tools/deps", "--venv", "spark"], capture_output=True, text=True, check=True).stdout.strip()
+
+    def once():
+        folder = fresh(f"spark_{who}")
+        write_job(folder, sim)
+        sim.forget()
+        run = measure([python, str(ROOT / "bench/spark_bench.py"), who, str(folder / "job.json"), f"{folder}/delta/",
+                       sim.origin + "/api/v1", str(sim.first), str(sim.last - datetime.timedelta(days=1)), str(slots)],
+                      PYTHONPATH=str(ROOT / "python"), PAWL_LIBRARIES=str(BUILD), PYSPARK_PYTHON=python, **PAWL_ENV)
+        told = [json.loads(line) for line in open(WORK / "output.log") if line.startswith("{")][-1]
+        expect(f"spark, {who}", told["rows"], sim.truth())
+        return run
+    return repeat(f"spark, {who}, {slots}", once, 1)
+
+
+def part_spark():
+    """SPARK_CALLS calls over two weeks by one, two and four tasks at once, beside the naive design and pawl alone."""
+    with two_weeks(int(os.environ.get("SPARK_CALLS", "50000"))) as sim:
+        return {"pawl": pawl(sim, times=1), **{f"spark {n}": spark(sim, "engine", n) for n in (1, 2, 4)},
+                "spark naive": spark(sim, "naive", 2)}
+
+
 PARTS = {name[5:]: function for name, function in list(globals().items()) if name.startswith("part_")}
 
 
@@ -522,10 +546,13 @@ WHO = {"curl": "curl, 8 connections, to nowhere (the floor)", "pawl": "pawl", "p
        "hand": "hand-written: requests + pyarrow + DuckDB MERGE", "dlt": "dlt 1.31, rest_api → DuckDB merge, parquet files",
        "cdk": "Airbyte CDK 7.39.1, extraction only", "pawl postgres": "pawl → PostgreSQL",
        "dlt postgres": "dlt 1.31, rest_api → PostgreSQL merge, csv files", "singer": "target-postgres 0.8.1 by COPY, from a file, no extraction",
-       "driver": "pawl's loads into PostgreSQL, rows of 1.6 KB", "psql": "psql \\copy of the same bytes into the same table"}
+       "driver": "pawl's loads into PostgreSQL, rows of 1.6 KB", "psql": "psql \\copy of the same bytes into the same table",
+       **{f"spark {n}": f"pawl on Spark 4.0, Delta and DuckDB, local[{n}]" for n in (1, 2, 4)},
+       "spark naive": "Spark 4.0, naive: requests in the driver, createDataFrame, MERGE, local[2]"}
 TITLES = {"small": "2,000 calls (a try)", "empty": "50,000 calls into an empty table", "grown": "50,000 calls into a table of 2 million",
           "history": "2 million calls over 18 months", "again": "2 million unchanged calls read again",
-          "latency": "50,000 calls, 100 ms a page, 20 requests/s", "destinations": f"{DESTINATION_CALLS:,} calls, by destination", "cold": "1,000 calls, cold, into a new file"}
+          "latency": "50,000 calls, 100 ms a page, 20 requests/s", "destinations": f"{DESTINATION_CALLS:,} calls, by destination", "cold": "1,000 calls, cold, into a new file",
+          "spark": "two weeks of calls on Spark (SPARK_CALLS, 50,000)"}
 
 
 def claims(all_parts):

@@ -1,0 +1,57 @@
+"""The driver of a Spark test: python drive.py MASTER JOB LAKE CONF. Takes steps, a line of JSON each: {"mode": ...} with "options" of
+Engine.run(), or {"dump": [table, folder]}: the Delta table as one Parquet file. Answers each with a line."""
+import json
+import os
+import sys
+
+from pyspark.sql import SparkSession
+
+from pawl.spark import Engine
+
+
+# A test's JVM lives for seconds: what compiles well costs more than it saves.
+LIGHT = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto"
+
+
+def session(master, folder, extra):
+    builder = (SparkSession.builder.master(master).appName("pawl test")
+               .config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
+               .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
+               .config("spark.sql.shuffle.partitions", "2")
+               .config("spark.databricks.delta.snapshotPartitions", "1")
+               .config("spark.ui.enabled", "false").config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
+               .config("spark.driver.memory", "1g").config("spark.driver.extraJavaOptions",
+                                                              f"-Dderby.system.home={folder}/derby {LIGHT}")
+               .config("spark.executor.extraJavaOptions", LIGHT)
+               .config("spark.sql.adaptive.enabled", "false").config("spark.sql.codegen.wholeStage", "false")
+               .config("spark.ui.showConsoleProgress", "false")
+               .config("spark.sql.warehouse.dir", f"{folder}/tables").config("spark.sql.session.timeZone", "UTC"))
+    for name, value in extra.items():
+        builder = builder.config(name, value)
+    # Executors see what this process sees: credentials and where pawl lies.
+    for name in ("CTM_CLIENT_ID", "CTM_CLIENT_SECRET", "PYTHONPATH", "PAWL_LIBRARIES"):
+        builder = builder.config(f"spark.executorEnv.{name}", os.environ[name])
+    return builder.getOrCreate()
+
+
+def do(spark, job, lake, step):
+    os.environ["PAWL_TEST_NOW"] = step["now"]
+    if "dump" in step:
+        table, folder = step["dump"]
+        spark.table(f"delta.`{lake}{table}`").coalesce(1).write.mode("overwrite").parquet(folder)
+        return {"dumped": folder}
+    engine = Engine(spark, job, lake, slots=2, **step.get("engine", {}))
+    return engine.run(step["mode"], **step.get("options", {}))
+
+
+def main():
+    master, job, lake, conf = sys.argv[1:5]
+    spark = session(master, os.path.dirname(job), json.loads(conf))
+    spark.sparkContext.setLogLevel("ERROR")
+    for line in sys.stdin:
+        print("answer " + json.dumps(do(spark, job, lake, json.loads(line))), flush=True)
+    spark.stop()
+
+
+if __name__ == "__main__":
+    main()
