@@ -43,7 +43,7 @@ class Service:
         self.grants = None
         self.polls, self.partition_rows, self.now = 0, 5000, None
         self.registered = list(self.fingerprints)
-        self.cancelled, self.running = [], {}
+        self.cancelled, self.polled, self.running = [], [], {}
 
     # ---- who
 
@@ -240,6 +240,8 @@ class Service:
                 return sum(fault.get("times", 1) for fault in self.faults)
             elif path == "cancelled":
                 return self.cancelled
+            elif path == "polled":
+                return self.polled
             elif path == "keys":
                 self.registered = [list(self.fingerprints)[i] for i in body["registered"]]
             else:
@@ -318,6 +320,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             service.cancelled.append(parts[3])
             return 200, {"code": "000604", "message": "SQL execution canceled", "statementHandle": parts[3]}
         if method == "GET" and len(parts) == 4:
+            service.polled.append(parts[3])
             return service.result(parts[3], query)
         raise Refused(405, "", "method not allowed")
 
