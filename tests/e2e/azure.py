@@ -75,12 +75,12 @@ class Azurite:
     def read(self, container, name):
         return self.request("GET", f"/{container}/{name}")
 
-    def sas(self, container):
+    def sas(self, container, rights="racwdl"):
         """A service SAS for the container that ends tomorrow, and its signature."""
         end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 86400))
-        fields = ["racwdl", "", end, f"/blob/{ACCOUNT}/{container}", "", "", "", "2020-12-06", "c", "", "", "", "", "", "", ""]
+        fields = [rights, "", end, f"/blob/{ACCOUNT}/{container}", "", "", "", "2020-12-06", "c", "", "", "", "", "", "", ""]
         signature = base64.b64encode(hmac.new(base64.b64decode(self.key), "\n".join(fields).encode(), hashlib.sha256).digest())
-        return urllib.parse.urlencode({"sp": "racwdl", "se": end, "sv": "2020-12-06", "sr": "c",
+        return urllib.parse.urlencode({"sp": rights, "se": end, "sv": "2020-12-06", "sr": "c",
                                        "sig": signature.decode()}), signature.decode()
 
     def close(self):

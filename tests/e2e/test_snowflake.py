@@ -3,6 +3,7 @@ import datetime, json, pathlib, re, shutil, signal, subprocess, sys, unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "warehouse"))
 import flake
+from azure import KEY, Azurite, Faulty, needs_azurite
 from world import ROOT, Site, World, select_wait
 
 
@@ -69,6 +70,22 @@ def meaning(cell):
     return cell
 
 
+VIEWS = {path.stem: f"SELECT * FROM ctm.{path.stem}" for path in (ROOT / "connectors/ctm/views/snowflake").glob("*.sql")}
+# What goes by the machine's clock, or names a run, is left out. Accounts are fresh until they were asked for.
+VIEWS["pipeline_health"] = ("SELECT job, stream, target, partitions, date_trunc('hour', fresh_until) AS fresh_until,"
+                            " last_run_mode, last_run_status FROM pipeline_health")
+
+
+def view(site, sql):
+    """The rows of a view, each cell as text: 12.50 and 12.5 are one number."""
+    return sorted([text(cell) for cell in row] for row in site.rows(sql))
+
+
+def text(cell):
+    cell = "" if cell is None else str(cell)
+    return cell.rstrip("0").rstrip(".") if re.fullmatch(r"-?\d+\.\d+", cell) else cell
+
+
 @flake.needed()
 class Snowflake(unittest.TestCase):
     @classmethod
@@ -96,6 +113,12 @@ class Snowflake(unittest.TestCase):
                 self.assertEqual(rows[key], wanted[key], f"{mode}, {name}")
         return got
 
+    def same_views(self, world, snow):
+        for name, sql in VIEWS.items():
+            wanted = view(world, sql)
+            self.assertGreater(len(wanted), 1, name)
+            self.assertEqual(view(snow, sql), wanted, name)
+
     def test_three_modes_give_the_tables_that_duckdb_has(self):
         with World(calls=300) as world:
             snow = SnowSite(world.folder / "snow", world, self.fixture, "MODES")
@@ -108,12 +131,76 @@ class Snowflake(unittest.TestCase):
                                      "do": "edit", "set": {"notes": "it's late, \\ ${x}\n\"ü\""}})
             self.assertGreater(self.both(world, snow, "rehydration", "--from", "2026-03-04", "--to", "2026-03-09")
                                ["deleted"], 0)
+            self.same_views(world, snow)
             self.assertEqual(snow.sql("SELECT count(*) - count(DISTINCT load_id) FROM PAWL.PAWL_LOAD"), [["0"]])
             # Nothing of a load is left in the stage, nor a table of its own.
             self.assertEqual(list((self.fixture.folder / "stage").glob("loads/*/*")), [])
             self.assertEqual(snow.sql("SELECT count(*) FROM information_schema.tables WHERE table_name LIKE '%STAGE%'"),
                              [["0"]])
             self.assertEqual({e["tag"].split(" ")[0] for e in self.fixture.log()}, {"pawl"})
+
+    def on_azure(self, world, azurite, name, database, endpoint=None):
+        """A site as in production: pages and the stage's files in one container, from which Snowflake reads by a SAS."""
+        container = azurite.make_container(name)
+        snow = SnowSite(world.folder / name, world, self.fixture, database)
+        snow.env = {"TEST_ACCOUNT_KEY": KEY}
+        store = azurite.landing(container, endpoint=endpoint or azurite.endpoint)
+        job = json.loads(snow.job.read_text())
+        job["landing"] = store
+        job["warehouse"]["stage"]["files"] = {**store, "prefix": "pawl-stage"}
+        snow.job.write_text(json.dumps(job))
+        self.fixture.control("stage", {"url": f"{azurite.endpoint}/{container}/pawl-stage",
+                                       "sas": azurite.sas(container, "rl")[0]})
+        return snow
+
+    @needs_azurite
+    def test_landing_and_stage_on_azure(self):
+        with World(calls=80, accounts=1) as world, Azurite() as azurite:
+            self.fixture.control("drop", {"name": "CALLS_DB"})
+            self.fixture.control("grants", {"files": sorted(map(str, (ROOT / "deploy/snowflake").glob("*.sql")))})
+            snow = self.on_azure(world, azurite, "lake", "CALLS_DB")
+            snow.change(daily_seconds=3600)
+            snow.pawl("check", str(snow.job))
+            self.both(world, snow, "historic", "--to", "2026-03-09")
+            world.advance("2026-03-12T18:00:00Z")
+            self.both(world, snow, "incremental")
+            world.control("mutate", {"account": 1001, "start_date": "2026-03-05", "end_date": "2026-03-06", "every": 5,
+                                     "limit": 4, "do": "delete"})
+            self.assertGreater(self.both(world, snow, "rehydration", "--from", "2026-03-04", "--to", "2026-03-09")
+                               ["deleted"], 0)
+            self.same_views(world, snow)
+            # Snowflake had its rows from the container, where no load has left anything; nothing lies on the machine.
+            copied = [e["sql"] for e in self.fixture.log() if e["sql"].startswith("COPY INTO")]
+            self.assertGreaterEqual(len(self.fixture.control("fetched")), len(copied))
+            self.assertGreater(len(copied), 2)
+            self.assertEqual(azurite.names("lake", "pawl-stage/loads/"), [])
+            self.assertEqual(len(azurite.names("lake", "pawl-stage/usage/")), 3)  # one a run
+            self.assertGreater(len(azurite.names("lake", "lake/")), 10)
+            self.assertEqual(list((self.fixture.folder / "stage").rglob("*.parquet")), [])
+            self.assertFalse((snow.folder / "lake").exists())
+
+    @needs_azurite
+    def test_azure_that_loses_answers_and_a_kill_behind_the_commit(self):
+        def plan(number, method, path):
+            return "lost" if number % 6 == 0 else 503 if number % 7 == 0 else None
+
+        with World(calls=40, accounts=1, last="2026-03-06") as world, Azurite() as azurite, Faulty(azurite, plan) as faulty:
+            words = ("historic", "--stream", "calls")
+            world.run(*words)
+            calm = self.on_azure(world, azurite, "calm", "AZURE_CALM", faulty.endpoint)
+            points = calm.folder / "points"
+            calm.run(*words, env={"PAWL_TEST_KILL_LIST": str(points)})
+            commits = [p for p in points.read_text().splitlines() if p.startswith("commit")]
+            self.assertGreater(len(commits), 1)
+            killed = self.on_azure(world, azurite, "killed", "AZURE_KILLED", faulty.endpoint)
+            self.assertEqual(killed.run(*words, env={"PAWL_TEST_KILL_AT": commits[-1]}, check=False).returncode,
+                             -signal.SIGKILL)
+            self.assertNotEqual(azurite.names("killed", "pawl-stage/loads/"), [])
+            killed.run(*words)
+            for site in (calm, killed):
+                self.assertEqual(table(site, "calls"), table(world, "calls"))
+                self.assertEqual(site.sql("SELECT count(*) - count(DISTINCT load_id) FROM PAWL.PAWL_LOAD"), [["0"]])
+            self.assertEqual(azurite.names("calm", "pawl-stage/loads/"), [])
 
     def merges(self):
         return sum(e["sql"].startswith("MERGE") and e["error"] is None for e in self.fixture.log())

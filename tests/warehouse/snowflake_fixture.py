@@ -44,6 +44,7 @@ class Service:
         self.polls, self.partition_rows, self.now = 0, 5000, None
         self.registered = list(self.fingerprints)
         self.cancelled, self.polled, self.running = [], [], {}
+        self.base.azure, self.base.fetched = None, []
 
     # ---- who
 
@@ -238,6 +239,10 @@ class Service:
                 self.grants = snowflake_grants.Grants(body["files"], body.get("without", [])) if body else None
             elif path == "faults":
                 return sum(fault.get("times", 1) for fault in self.faults)
+            elif path == "stage":  # where CREATE STAGE ... URL = 'azure://...' CREDENTIALS = (AZURE_SAS_TOKEN = ...) points
+                self.base.azure = body
+            elif path == "fetched":
+                return self.base.fetched
             elif path == "cancelled":
                 return self.cancelled
             elif path == "polled":

@@ -4,7 +4,7 @@ fakesnow translates; here is what it lacks or has otherwise than Snowflake: tran
 (fakesnow's fails inside a transaction) that refuses a source with two rows for one target row, COPY INTO and queries of staged
 Parquet files, a VARIANT that stays a string until PARSE_JSON has read it, key constraints that nobody enforces.
 """
-import datetime, decimal, json, os, re, warnings
+import datetime, decimal, hashlib, json, os, pathlib, re, urllib.error, urllib.parse, urllib.request, warnings
 
 warnings.filterwarnings("ignore")
 import duckdb, pyarrow as pa, pyarrow.parquet as pq
@@ -51,11 +51,11 @@ def bare(name):
 
 
 class Database:
-    """An account's databases, and the folder that its external stage stands for."""
+    """An account's databases, and what its external stage stands for: a folder, or a container by its URL and SAS."""
 
     def __init__(self, stage_folder):
         self.fake = fakesnow.instance.FakeSnow()
-        self.stage_folder = stage_folder
+        self.stage_folder, self.azure, self.fetched = stage_folder, None, []
         self.connections = {}
         self.loaded_files = set()
         self.version = 0
@@ -188,10 +188,28 @@ class Session:
     # ---- staged files
 
     def path_of(self, stage, path):
+        """A local file with what the stage has under `path`."""
+        if self.base.azure:
+            return self.fetch(path)
         full = os.path.normpath(os.path.join(self.base.stage_folder, path))
         if not full.startswith(os.path.normpath(self.base.stage_folder)):
             raise SqlError("091016", "22000", "a path outside of the stage")
+        if not os.path.exists(full):
+            raise SqlError("091016", "22000", f"Remote file '{path}' was not found.")
         return full
+
+    def fetch(self, path):
+        url = f"{self.base.azure['url']}/{urllib.parse.quote(path)}?{self.base.azure['sas']}"
+        try:
+            with urllib.request.urlopen(url, timeout=20) as answer:
+                data = answer.read()
+        except urllib.error.HTTPError as e:
+            raise SqlError("091016", "22000", f"Remote file '{path}' was not found ({e.code}).") from None
+        self.base.fetched.append(path)
+        full = pathlib.Path(self.base.stage_folder).parent / "fetched" / hashlib.sha256(data).hexdigest()
+        full.parent.mkdir(exist_ok=True)
+        full.write_bytes(data)
+        return str(full)
 
     def staged(self, sql):
         """FROM @stage/file, $1:"NAME" -> a view of the file."""
@@ -200,8 +218,6 @@ class Session:
 
         def view(match):
             path = self.path_of(match[1], match[2])
-            if not os.path.exists(path):
-                raise SqlError("091016", "22000", f"Remote file '{match[2]}' was not found.")
             self.base.version += 1
             name = f"_STAGED_{self.base.version}"
             self.duck.execute(f"CREATE TEMP VIEW {name} AS SELECT * FROM read_parquet('{path}')")
@@ -232,12 +248,10 @@ class Session:
 
     def copy_file(self, table, columns, stage, file, options):
         path = self.path_of(stage, file)
-        if not os.path.exists(path):
-            raise SqlError("091016", "22000", f"Remote file '{file}' was not found.")
         # The load history knows a file by its content, for as long as the table stands.
         oid = self.duck.execute("SELECT table_oid FROM duckdb_tables() WHERE upper(database_name) = ? AND table_name = ?",
                                 [self.database.upper(), bare(table)[-1]]).fetchone()
-        key = (table, oid, file, os.stat(path).st_mtime_ns)
+        key = (table, oid, file, hashlib.sha256(pathlib.Path(path).read_bytes()).digest())
         if key in self.base.loaded_files and "FORCE=TRUE" not in options:
             return file, "SKIPPED", 0, 0, 0
         wanted, exprs = [], []
