@@ -1,5 +1,5 @@
 """The driver of a Spark test: python drive.py MASTER JOB LAKE CONF. Takes steps, a line of JSON each: {"mode": ...} with "options" of
-Engine.run(), or {"dump": [table, folder]}: the Delta table as one Parquet file. Answers each with a line."""
+Engine.run(), {"words": [...]} of the wheel's entry point, or {"dump": [table, folder]}: the Delta table as one Parquet file. Answers each with a line."""
 import json
 import os
 import sys
@@ -7,6 +7,7 @@ import sys
 from pyspark.sql import SparkSession
 
 from pawl.spark import Engine
+from pawl.spark.__main__ import main as command
 
 
 # A test's JVM lives for seconds: what compiles well costs more than it saves.
@@ -40,6 +41,9 @@ def do(spark, job, lake, step):
         table, folder = step["dump"]
         spark.table(f"delta.`{lake}{table}`").coalesce(1).write.mode("overwrite").parquet(folder)
         return {"dumped": folder}
+    if "words" in step:
+        command([*step["words"], "--lake", lake, "--slots", "2"])
+        return {}
     engine = Engine(spark, job, lake, slots=2, **step.get("engine", {}))
     return engine.run(step["mode"], **step.get("options", {}))
 

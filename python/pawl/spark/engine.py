@@ -30,7 +30,7 @@ class Engine:
         """`lake`: where the Delta tables are: "catalog.schema", or "/a/path/" below which they are folders.
         `slots`: how many tasks run at once (the cluster's cores); each gets its part of the rate."""
         self.spark, self.job, self.lake, self.environment = spark, Job(job, environment), lake, environment
-        if "lake" in json.loads(self.job.text):
+        if json.loads(self.job.text).get("lake"):
             raise ValueError("the job has a lake of its own: on Spark the tables are the engine's, so leave that out")
         self.slots = slots or spark.sparkContext.defaultParallelism
         self.load_rows, self.accept_deletes = load_rows, accept_deletes
