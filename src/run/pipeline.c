@@ -1082,10 +1082,11 @@ static bool loop(Pipeline *pipeline, Error *err)
 {
     while (pipeline->unsettled > 0) {
         TRY(env_check_stop(pipeline->env, err) && fetch_check(pipeline->options->fetch, err));
+        // Before the first request: it tells which share of the rate is ours.
+        TRY(pipeline->options->tick(pipeline->options->state, err));
         TRY(start_more(pipeline, err));
         TRY(drain(pipeline, err));
         TRY(gather(pipeline, err));
-        TRY(pipeline->options->tick(pipeline->options->state, err));
         emit_progress(pipeline, false);
     }
     return true;

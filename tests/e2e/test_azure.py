@@ -92,9 +92,10 @@ class Azure(unittest.TestCase):
             with held_run(sites["daily"], "incremental", *words, point="note put, calls/loads/000000.json") as daily:
                 self.assertEqual(rate(), ["ctm-incremental.json"])
                 report = sites["backfill"].report(sites["backfill"].run("historic", "--to", "2026-03-09"))
-                # 10 a second rather than 50; those before the first look at the notes may be faster.
+                # Slower than the whole rate allows. By how much is tests/run/test_share's: the plan's requests come before
+                # the first look at the notes, and those in flight at that moment too.
                 self.assertGreater(report["requests"], 12)
-                self.assertGreater(report["seconds"], (report["requests"] - 4) / 10 * 0.9)
+                self.assertGreater(report["seconds"], report["requests"] / 50 * 1.2)
                 daily.send_signal(signal.SIGCONT)
                 self.assertEqual((daily.communicate(timeout=60), daily.returncode)[1], 0)
             self.assertEqual(rate(), [])
