@@ -226,6 +226,26 @@ yyjson_val *json_pointer(yyjson_val *root, Str pointer)
     return yyjson_ptr_getn(root, pointer.data, pointer.size);
 }
 
+bool json_write_step(Str name, Buf *out, Error *err)
+{
+    for (size_t i = 0; i < name.size; i++) {
+        const char c = name.data[i];
+        TRY(buf_append(out, c == '~' ? STR("~0") : c == '/' ? STR("~1") : (Str){&c, 1}, err));
+    }
+    return true;
+}
+
+bool json_read_step(Str step, Buf *out, Error *err)
+{
+    for (size_t i = 0; i < step.size; i++) {
+        char c = step.data[i];
+        if (c == '~' && i + 1 < step.size)
+            c = step.data[++i] == '1' ? '/' : '~';
+        TRY(buf_append_char(out, c, err));
+    }
+    return true;
+}
+
 // --- writing
 
 typedef struct Writer {

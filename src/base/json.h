@@ -52,6 +52,11 @@ bool json_pick(yyjson_val *object, const char *const *names, bool listed, Arena 
 // The value at a JSON pointer (RFC 6901: "/a/b~1c/0", "" = root), or NULL.
 yyjson_val *json_pointer(yyjson_val *root, Str pointer);
 
+// A member's name as a step of a JSON pointer, without the '/' in front ("a/b~" <-> "a~1b~0"), and
+// back; a '~' at the end stands for itself. Both append.
+bool json_write_step(Str name, Buf *out, Error *err) MUST_USE;
+bool json_read_step(Str step, Buf *out, Error *err) MUST_USE;
+
 // RFC 8785-like canonical text: members sorted by their bytes (duplicates stay, in their order), no
 // white space, shortest escapes, integers as they are, doubles in ECMAScript's shortest form
 // (1.0 -> 1, 1e21 -> 1e+21). A raw number stays as it was sent. Recursion is bounded.

@@ -342,12 +342,8 @@ static bool write_formats(const Seen *seen, Buf *out, Error *err)
 static bool write_path(Str member, Buf *out, Error *err)
 {
     CLEANUP(buf_done) Buf path = {0};
-    TRY(buf_append_char(&path, '/', err));
-    for (size_t i = 0; i < member.size; i++) {
-        const char c = member.data[i];
-        TRY(buf_append(&path, c == '~' ? STR("~0") : c == '/' ? STR("~1") : (Str){&c, 1}, err));
-    }
-    return json_write_str(buf_str(&path), out, err);
+    return buf_append_char(&path, '/', err) && json_write_step(member, &path, err) &&
+           json_write_str(buf_str(&path), out, err);
 }
 
 // Takes the name unless another column has it.

@@ -17,12 +17,7 @@ static ColumnType type_of(yyjson_val *value)
 
 static bool write_path_step(Str name, Buf *path, Error *err)
 {
-    TRY(buf_append_char(path, '/', err));
-    for (size_t i = 0; i < name.size; i++) {
-        const char c = name.data[i];
-        TRY(buf_append(path, c == '~' ? STR("~0") : c == '/' ? STR("~1") : (Str){&c, 1}, err));
-    }
-    return true;
+    return buf_append_char(path, '/', err) && json_write_step(name, path, err);
 }
 
 // Remembers an unknown path; under freeze the record is refused.

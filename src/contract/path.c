@@ -46,20 +46,10 @@ static Node *step_into(Arena *arena, Node *parent, Str name, Error *err)
     return node;
 }
 
-// RFC 6901 steps: ~1 is '/', ~0 is '~'.
-static bool unescape(Arena *arena, Str step, Str *ret_name, Error *err)
+bool path_read_step(Arena *arena, Str step, Str *ret_name, Error *err)
 {
-    char *name = arena_alloc_raw(arena, step.size + 1, err);
-    TRY(name != NULL);
-    size_t size = 0;
-    for (size_t i = 0; i < step.size; i++) {
-        char c = step.data[i];
-        if (c == '~' && i + 1 < step.size)
-            c = step.data[++i] == '1' ? '/' : '~';
-        name[size++] = c;
-    }
-    *ret_name = (Str){name, size};
-    return true;
+    CLEANUP(buf_done) Buf name = {0};
+    return json_read_step(step, &name, err) && arena_copy_str(arena, buf_str(&name), ret_name, err);
 }
 
 bool path_root(Arena *arena, Node **ret_root, Error *err)
@@ -99,7 +89,7 @@ bool path_node(Reader *reader, Str path, Node **ret_node, Error *err)
     Str rest = str_slice(path, 1, path.size);
     while (rest.data != NULL) {
         Str name = {0};
-        TRY(unescape(reader->arena, str_split_next(&rest, '/'), &name, err));
+        TRY(path_read_step(reader->arena, str_split_next(&rest, '/'), &name, err));
         node = step_into(reader->arena, node, name, err);
         TRY(node != NULL);
     }

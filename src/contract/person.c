@@ -17,22 +17,6 @@ PersonKind person_kind_parse(Str name)
     return PERSON_NONE;
 }
 
-// RFC 6901 steps: ~1 is '/', ~0 is '~'.
-static bool read_step(Arena *arena, Str step, Str *ret_step, Error *err)
-{
-    char *name = arena_alloc_raw(arena, step.size + 1, err);
-    TRY(name != NULL);
-    size_t size = 0;
-    for (size_t i = 0; i < step.size; i++) {
-        char c = step.data[i];
-        if (c == '~' && i + 1 < step.size)
-            c = step.data[++i] == '1' ? '/' : '~';
-        name[size++] = c;
-    }
-    *ret_step = (Str){name, size};
-    return true;
-}
-
 static bool add_path(Reader *reader, Str pointer, PersonKind kind, const PhoneCountry *phone,
                      Str path, Error *err)
 {
@@ -48,7 +32,8 @@ static bool add_path(Reader *reader, Str pointer, PersonKind kind, const PhoneCo
     *made = (PersonPath){.kind = kind, .phone = phone, .steps = steps};
     Str rest = str_slice(path, 1, path.size);
     while (rest.data != NULL && made->step_count < PATH_DEPTH_MAX)
-        TRY(read_step(reader->arena, str_split_next(&rest, '/'), &steps[made->step_count++], err));
+        TRY(path_read_step(reader->arena, str_split_next(&rest, '/'), &steps[made->step_count++],
+                           err));
     return true;
 }
 

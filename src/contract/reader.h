@@ -55,6 +55,9 @@ bool path_is_fine(Reader *reader, Str pointer, Str path, bool stars);
 // The root of all paths.
 bool path_root(Arena *arena, Node **ret_root, Error *err) MUST_USE;
 
+// The member's name that a step of a path stands for.
+bool path_read_step(Arena *arena, Str step, Str *ret_name, Error *err) MUST_USE;
+
 // The node of a path, made with all that leads to it; and its source: columns that name one path
 // share it.
 bool path_node(Reader *reader, Str path, Node **ret_node, Error *err) MUST_USE;

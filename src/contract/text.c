@@ -103,12 +103,7 @@ static bool write_step(const Place *place, Buf *out, Error *err)
         TRY(text_write_base64(name, &coded, err));
         name = buf_str(&coded);
     }
-    TRY(buf_append_char(&step, '/', err));
-    for (size_t i = 0; i < name.size; i++) {
-        const char c = name.data[i];
-        const Str piece = c == '~' ? STR("~0") : c == '/' ? STR("~1") : (Str){&c, 1};
-        TRY(buf_append(&step, piece, err));
-    }
+    TRY(buf_append_char(&step, '/', err) && json_write_step(name, &step, err));
     // Without the quotes that json_write_str() puts around it.
     const size_t start = out->size;
     TRY(json_write_str(buf_str(&step), out, err));

@@ -167,15 +167,9 @@ typedef struct Reading {
 
 static bool write_step(Str step, Buf *out, Error *err)
 {
-    char name[256];
-    size_t size = 0;
-    for (size_t i = 0; i < step.size && size < sizeof(name); i++) {
-        char c = step.data[i];
-        if (c == '~' && i + 1 < step.size)
-            c = step.data[++i] == '1' ? '/' : '~';
-        name[size++] = c;
-    }
-    return json_write_str((Str){name, size}, out, err) && buf_append_char(out, ':', err);
+    CLEANUP(buf_done) Buf name = {0};
+    return json_read_step(step, &name, err) && json_write_str(buf_str(&name), out, err) &&
+           buf_append_char(out, ':', err);
 }
 
 static size_t split_path(Str path, Str steps[DEPTH_MAX])

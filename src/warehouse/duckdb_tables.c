@@ -272,14 +272,8 @@ static bool removal_of(Str path, Buf *out, Error *err)
     size_t depth = 0;
     Str rest = str_slice(path, 1, path.size);
     while (rest.data != NULL) {
-        const Str part = str_split_next(&rest, '/');
         CLEANUP(buf_done) Buf name = {0};
-        for (size_t i = 0; i < part.size; i++) {
-            const bool escaped = part.data[i] == '~' && i + 1 < part.size;
-            const char c = !escaped ? part.data[i] : part.data[i + 1] == '1' ? '/' : '~';
-            TRY(buf_append_char(&name, c, err));
-            i += escaped ? 1 : 0;
-        }
+        TRY(json_read_step(str_split_next(&rest, '/'), &name, err));
         TRY(buf_append_char(out, '{', err) && json_write_str(buf_str(&name), out, err) &&
             buf_append_char(out, ':', err));
         depth++;

@@ -53,14 +53,8 @@ static bool append_path(Buf *sql, Str path, Error *err)
     for (size_t steps = 0; rest.data != NULL; steps++) {
         if (steps == PATH_STEPS_MAX)
             return error_set(err, ERROR_LIMIT, "path: more than %d steps", PATH_STEPS_MAX);
-        const Str part = str_split_next(&rest, '/');
         CLEANUP(buf_done) Buf name = {0};
-        for (size_t i = 0; i < part.size; i++) {
-            const bool escaped = part.data[i] == '~' && i + 1 < part.size;
-            const char c = !escaped ? part.data[i] : part.data[i + 1] == '1' ? '/' : '~';
-            TRY(buf_append_char(&name, c, err));
-            i += escaped ? 1 : 0;
-        }
+        TRY(json_read_step(str_split_next(&rest, '/'), &name, err));
         TRY((steps == 0 || buf_append_char(sql, ',', err)) &&
             sql_literal(&sql_dialect_postgres, sql, buf_str(&name), err));
     }

@@ -313,6 +313,29 @@ TEST(pointers_follow_the_rfc)
     }
 }
 
+TEST(names_become_steps_of_a_pointer_and_back)
+{
+    static const struct {
+        const char *name, *step;
+    } rows[] = {
+        {"", ""}, {"a", "a"}, {"a/b", "a~1b"}, {"m~n", "m~0n"}, {"~1", "~01"}, {"/~/", "~1~0~1"},
+    };
+    Error err = {0};
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        check_row(rows[i].name);
+        CLEANUP(buf_done) Buf step = {0};
+        CLEANUP(buf_done) Buf name = {0};
+        CHECK_OK(json_write_step(str_from(rows[i].name), &step, &err), &err);
+        CHECK_STR(buf_str(&step), str_from(rows[i].step));
+        CHECK_OK(json_read_step(buf_str(&step), &name, &err), &err);
+        CHECK_STR(buf_str(&name), str_from(rows[i].name));
+    }
+    // A '~' that nothing follows is no escape.
+    CLEANUP(buf_done) Buf name = {0};
+    CHECK_OK(json_read_step(STR("a~"), &name, &err), &err);
+    CHECK_STR(buf_str(&name), STR("a~"));
+}
+
 TEST(members_are_found_by_name)
 {
     Error err = {0};
