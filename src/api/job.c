@@ -286,8 +286,8 @@ static bool write_columns(const TableSpec *table, Buf *out, Error *err)
         const Column *column = &table->columns[i];
         TRY(buf_printf(out, err, "%s{\"name\":", i > 0 ? "," : "") &&
             json_write_str(column->name, out, err) &&
-            buf_printf(out, err, ",\"type\":\"%s\",\"required\":%s",
-                       column_type_name(column->type), column->required ? "true" : "false"));
+            buf_printf(out, err, ",\"type\":\"%s\",\"required\":%s", column_type_name(column->type),
+                       column->required ? "true" : "false"));
         if (column->type == COLUMN_DECIMAL)
             TRY(buf_printf(out, err, ",\"precision\":%d,\"scale\":%d", column->precision,
                            column->scale));

@@ -38,8 +38,8 @@ void kill_point_slow(const char *format, ...)
     (void)vsnprintf(name, sizeof(name) - 1, format, args);
     va_end(args);
     if (kill_name[0] != '\0' && strcmp(name, kill_name) == 0) {
-        // To this very thread: a signal to the process may reach another one first, and this one would
-        // go on for a moment.
+        // To this very thread: a signal to the process may reach another one first, and this one
+        // would go on for a moment.
         (void)raise(kill_signal);
         while (kill_signal == SIGKILL)
             (void)pause();

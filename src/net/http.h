@@ -76,7 +76,8 @@ typedef struct HttpOptions {
     bool direct;                // never through a proxy (a machine's own metadata service)
     Str connect_to; // "127.0.0.1:PORT": every request goes there as plain HTTP with its own Host
                     // (tests); refused when it is not loopback
-    Str ca_file; // empty = SSL_CERT_FILE, else where Debian, Ubuntu, RHEL, SUSE or Alpine keep theirs
+    Str ca_file;    // empty = SSL_CERT_FILE, else where Debian, Ubuntu, RHEL, SUSE or Alpine keep
+                    // theirs
     Str user_agent; // (pawl/VERSION)
     size_t memory_bytes_max; // all bodies that are not yet freed, together (512 MiB)
 } HttpOptions;

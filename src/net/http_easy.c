@@ -40,8 +40,8 @@ static bool set_proxy(HttpClient *client, CURL *easy, const Url *url, Error *err
                                             NULL};
     static const char *const for_http[] = {"http_proxy", "all_proxy", "ALL_PROXY", NULL};
     static const char *const for_none[] = {"no_proxy", "NO_PROXY", NULL};
-    const bool direct = client->options.direct || url_host_is_loopback(url->host) ||
-                        client->connect_to != NULL;
+    const bool direct =
+        client->options.direct || url_host_is_loopback(url->host) || client->connect_to != NULL;
     const bool https = str_equal_ignoring_case(url->scheme, STR("https"));
     SET(easy, CURLOPT_PROXY, direct ? "" : variable(client, https ? for_https : for_http));
     SET(easy, CURLOPT_NOPROXY, variable(client, for_none));

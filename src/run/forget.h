@@ -36,7 +36,7 @@ typedef struct ForgetReport {
     size_t left_count;
     bool has_warehouse, compacted;
     bool has_lake;
-    int64_t lake_rows; // that went from it
+    int64_t lake_rows;          // that went from it
     const char *const *remains; // what the warehouse keeps by itself; NULL = nothing known
     int64_t at_us;
 } ForgetReport;

@@ -15,7 +15,8 @@
 
 enum {
     PG_PARAMETERS_MAX = 64,
-    // Keys of one statement: all of a load, since the server may read the whole table once for each.
+    // Keys of one statement: all of a load, since the server may read the whole table once for
+    // each.
     PG_KEYS_MAX = 128 * 1024,
     PG_SERVER_OLDEST = 150000, // MERGE
 };

@@ -196,13 +196,12 @@ TEST(a_token_that_is_refused_is_renewed_once)
 #define LIST(body)                                                              \
     STR("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n<EnumerationResults>" body \
         "</EnumerationResults>")
-#define BLOB(name)                                                 \
-    "<Blob><Name>lake/" name                                       \
-    "</Name><Properties><Last-Modified>Thu, 12 Mar 2026 18:00:01 " \
+#define BLOB(name)                                                                          \
+    "<Blob><Name>lake/" name "</Name><Properties><Last-Modified>Thu, 12 Mar 2026 18:00:01 " \
     "GMT</Last-Modified><Content-Length>1</Content-Length></Properties></Blob>"
 #define FOLDER(name)                                                                           \
     "<Blob><Name>lake/" name "</Name><Metadata><hdi_isfolder>true</hdi_isfolder></Metadata></" \
-                             "Blob>"
+    "Blob>"
 
 static bool append_entry(void *visitor, const StoreEntry *entry)
 {
