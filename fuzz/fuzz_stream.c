@@ -53,8 +53,8 @@ static bool try_manifest(Str bytes, Arena *arena, Error *err)
     Findings *findings = arena_alloc(arena, sizeof *findings, err);
     TRY(findings != NULL);
     findings->arena = arena;
-    TRY(connector_open_bytes(bytes, STR("m.yaml"), yyjson_doc_get_root(config), &env, arena,
-                             findings, &connector, err));
+    TRY(connector_open_bytes((ManifestText){STR("m.yaml"), bytes}, yyjson_doc_get_root(config),
+                             &env, arena, findings, &connector, err));
     for (size_t i = 0; i < connector_stream_count(connector) && i < 4; i++) {
         Error ignored = {0};
         bool ok = read_stream(connector_stream(connector, i), arena, &ignored);

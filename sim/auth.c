@@ -258,7 +258,9 @@ bool auth_issue(Auth *auth, const AuthRequest *request, Arena *arena, Buf *out, 
     AuthToken *token = NULL;
     (void)pthread_mutex_lock(&auth->lock);
     const char *problem = grant_token(auth, &grant, request->now_us, &token);
-    const AuthToken copy = token == NULL ? (AuthToken){0} : *token;
+    AuthToken copy = {0};
+    if (token != NULL)
+        copy = *token;
     auth->counts.refused += problem != NULL;
     (void)pthread_mutex_unlock(&auth->lock);
 

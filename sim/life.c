@@ -34,7 +34,7 @@ Life life_at(const LifeCall *call, const LifeRates *rates, int64_t now)
     Life life = {.ended = now >= end};
     life.transcribed = now >= end + (late ? delay(mix64(bits), HOUR, 3 * DAY)
                                           : delay(bits >> 3, MINUTE, 8 * MINUTE));
-    if (now - call->moment < 10 * MINUTE)
+    if (now - call->moment < INT64_C(10) * MINUTE)
         return life;
     life.tagged = happened(call, &(Edit){0x7461, edits, 10 * MINUTE, 14 * DAY}, now);
     life.scored = happened(call, &(Edit){0x7363, edits / 2, HOUR, 45 * DAY}, now);

@@ -256,6 +256,7 @@ static enum MHD_Result handle(Listener *listener, struct MHD_Connection *connect
     return answer_request(exchange, method);
 }
 
+// NOLINTNEXTLINE(readability-function-size): what libmicrohttpd calls
 static enum MHD_Result handle_own(void *state, struct MHD_Connection *connection, const char *url,
                                   const char *method, const char *version, const char *upload,
                                   size_t *upload_size, void **exchange_slot)
@@ -267,6 +268,7 @@ static enum MHD_Result handle_own(void *state, struct MHD_Connection *connection
 
 // The other origin: whoever comes here followed a redirect or a link, and is watched for
 // credentials.
+// NOLINTNEXTLINE(readability-function-size): what libmicrohttpd calls
 static enum MHD_Result handle_stranger(void *state, struct MHD_Connection *connection,
                                        const char *url, const char *method, const char *version,
                                        const char *upload, size_t *upload_size,

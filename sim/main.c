@@ -76,7 +76,7 @@ static bool run(const Options *options, Env *env, Service *service, Error *err)
 static bool serve(const Options *options, Env *env, Service *service, Listener *listener,
                   Error *err)
 {
-    CLEANUP(arena_freep) Arena *arena = arena_new(FAULTS_BYTES * 4, err);
+    CLEANUP(arena_freep) Arena *arena = arena_new((size_t)FAULTS_BYTES * 4, err);
     TRY(arena != NULL);
     ServicePlan plan = options->service;
     TRY(read_faults(options, arena, &plan.faults, err));

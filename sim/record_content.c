@@ -95,7 +95,7 @@ static char *put_path(const Sketch *sketch, char *at)
             LIT("\"");
         }
         LIT(",\"route_type\":\"menu\",\"started_at\":");
-        at = pen_int(at, sketch->call->moment + 2 * i);
+        at = pen_int(at, sketch->call->moment + INT64_C(2) * i);
         LIT("}");
     }
     LIT("]");

@@ -92,9 +92,9 @@ char *put_time(const Sketch *sketch, char *at)
     }
     const uint32_t minute = sketch->duration / 60;
     LIT(",\"duration_period\":{\"gte\":");
-    at = pen_uint(at, minute * 60);
+    at = pen_uint(at, UINT64_C(60) * minute);
     LIT(",\"lte\":");
-    at = pen_uint(at, minute * 60 + 60);
+    at = pen_uint(at, UINT64_C(60) * minute + 60);
     LIT("},\"billed_at\":\"");
     at = put_date(&civil, at);
     LIT("\",\"billed_amount\":");

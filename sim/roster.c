@@ -322,7 +322,7 @@ bool roster_contact(const Roster *roster, const Words *words, uint32_t list_inde
     return buf_printf(out, err,
                       "{\"id\":%" PRIu64 ",\"name\":\"" STR_FMT " " STR_FMT
                       "\",\"number\":\"+%s%010" PRIu64 "\",\"notes\":null}",
-                      (uint64_t)roster->account_id * 1000000 + list_index * 1000 + index,
+                      (uint64_t)roster->account_id * 1000000 + UINT64_C(1000) * list_index + index,
                       STR_ARG(words_pick(&words->first_names, (uint32_t)bits)),
                       STR_ARG(words_pick(&words->last_names, (uint32_t)(bits >> 32))),
                       roster_country_codes[roster->region],
@@ -331,7 +331,7 @@ bool roster_contact(const Roster *roster, const Words *words, uint32_t list_inde
 
 int roster_find_list(const Roster *roster, int64_t list_id)
 {
-    const int64_t first = (int64_t)roster->account_id * 10000 + ROSTER_LISTS * 1000;
+    const int64_t first = (int64_t)roster->account_id * 10000 + INT64_C(1000) * ROSTER_LISTS;
     return list_id >= first && list_id < first + LISTS ? (int)(list_id - first) : -1;
 }
 

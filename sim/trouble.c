@@ -232,7 +232,7 @@ bool troubles_set(Troubles *troubles, const yyjson_val *script, Error *err)
     troubles->entries = entries;
     troubles->count = count;
     (void)pthread_mutex_unlock(&troubles->lock);
-    arena = old; // freed on the way out
+    arena = old; // NOLINT(clang-analyzer-deadcode.DeadStores): CLEANUP frees it on the way out
     return true;
 }
 

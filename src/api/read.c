@@ -32,7 +32,7 @@ static void close_dry(void *state)
 static bool make_dry_plan(PawlJob *job, const RunOptions *options, DryPlan *dry, Error *err)
 {
     static const EventSink sink = {.emit = ignore_event};
-    CLEANUP(arena_freep) Arena *arena = arena_new(1024 * 1024, err);
+    CLEANUP(arena_freep) Arena *arena = arena_new((size_t)1024 * 1024, err);
     TRY(arena != NULL);
     Findings *findings = arena_alloc(arena, sizeof(*findings), err);
     TRY(findings != NULL);

@@ -2,8 +2,10 @@
 
 #include <assert.h>
 
-const RetryPolicy azure_retry = {
-    .attempts = 5, .initial_us = 500 * 1000, .factor = 3, .max_us = 20 * 1000 * 1000};
+const RetryPolicy azure_retry = {.attempts = 5,
+                                 .initial_us = INT64_C(500) * 1000,
+                                 .factor = 3,
+                                 .max_us = INT64_C(20) * 1000 * 1000};
 
 static int64_t now_us(const AzureSender *sender)
 {

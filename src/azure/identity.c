@@ -226,7 +226,7 @@ static bool add_form(Buf *body, const char *name, Str value, Error *err)
 static bool app_request(Identity *identity, Str resource, Arena *arena, HttpRequest *request,
                         Error *err)
 {
-    CLEANUP(buf_done) Buf body = {.limit_bytes = 2 * TOKEN_BYTES_MAX};
+    CLEANUP(buf_done) Buf body = {.limit_bytes = (size_t)2 * TOKEN_BYTES_MAX};
     Str scope = {0};
     TRY(arena_printf(arena, &scope, err, STR_FMT "/.default", STR_ARG(resource)));
     bool ok = add_form(&body, "grant_type", STR("client_credentials"), err) &&

@@ -12,7 +12,7 @@ enum { FIELDS_MAX = 128, LIST_BYTES_MAX = 300, NAME_BYTES_MAX = 64, POINTER_BYTE
 // What reading one table shares.
 typedef struct Reader {
     const Field *fields;
-    Str place, pointer;
+    FieldPlace place;
     Arena *arena;
     char *target;
     Findings *findings;
@@ -33,11 +33,11 @@ static Str place_of(const Reader *reader, Str name, char text[POINTER_BYTES_MAX]
         if (c == '~' || c == '/')
             escaped[size++] = c == '~' ? '0' : '1';
     }
-    const bool inside = reader->pointer.size > 0 || name.size > 0;
+    const bool inside = reader->place.pointer.size > 0 || name.size > 0;
     const int written =
-        snprintf(text, POINTER_BYTES_MAX, STR_FMT "%s" STR_FMT "%s" STR_FMT, STR_ARG(reader->place),
-                 reader->place.size > 0 && inside ? ": " : "", STR_ARG(reader->pointer),
-                 name.size > 0 ? "/" : "", (int)size, escaped);
+        snprintf(text, POINTER_BYTES_MAX, STR_FMT "%s" STR_FMT "%s" STR_FMT,
+                 STR_ARG(reader->place.file), reader->place.file.size > 0 && inside ? ": " : "",
+                 STR_ARG(reader->place.pointer), name.size > 0 ? "/" : "", (int)size, escaped);
     const size_t most = POINTER_BYTES_MAX - 1;
     return (Str){text, (size_t)written < most ? (size_t)written : most};
 }
@@ -230,12 +230,12 @@ static void read_choice(const Reader *reader, const Field *field, yyjson_val *va
 static bool read_struct(const Reader *reader, const Field *field, yyjson_val *value)
 {
     char text[POINTER_BYTES_MAX];
-    const Str base = reader->pointer;
+    const Str base = reader->place.pointer;
     const int size = snprintf(text, sizeof(text), STR_FMT "/%s", STR_ARG(base), field->name);
     assert(size > 0 && (size_t)size < sizeof(text));
     // NOLINTNEXTLINE(misc-no-recursion): as deep as the tables, which are constants
-    return field_read(field->fields, value, reader->place, (Str){text, (size_t)size}, reader->arena,
-                      reader->target + field->offset, reader->findings, reader->err);
+    return field_read(field->fields, value, (FieldPlace){reader->place.file, {text, (size_t)size}},
+                      reader->arena, reader->target + field->offset, reader->findings, reader->err);
 }
 
 static bool read_value(const Reader *reader, const Field *field, yyjson_val *value)
@@ -265,7 +265,7 @@ static bool read_value(const Reader *reader, const Field *field, yyjson_val *val
         read_choice(reader, field, value);
         break;
     case FIELD_KIND_JSON:
-        put(reader, field, &value, sizeof(value));
+        put(reader, field, &value, sizeof(yyjson_val *));
         break;
     }
     return true;
@@ -391,10 +391,10 @@ static bool read_members(const Reader *reader, yyjson_val *object)
 }
 
 // NOLINTNEXTLINE(misc-no-recursion): as deep as the tables, which are constants
-bool field_read(const Field *fields, yyjson_val *object, Str place, Str pointer, Arena *arena,
+bool field_read(const Field *fields, yyjson_val *object, FieldPlace place, Arena *arena,
                 void *target, Findings *findings, Error *err)
 {
-    const Reader reader = {fields, place, pointer, arena, target, findings, err};
+    const Reader reader = {fields, place, arena, target, findings, err};
     TRY(put_fallbacks(&reader));
     if (!yyjson_is_obj(object)) {
         complain(&reader, (Str){NULL, 0}, "is not an object", (Str){NULL, 0});
@@ -410,11 +410,10 @@ static bool is_reference(Str text)
 }
 
 // NOLINTNEXTLINE(misc-no-recursion): as deep as the tables, which are constants
-void field_refuse_plain_secrets(const Field *fields, yyjson_val *object, Str place, Str pointer,
+void field_refuse_plain_secrets(const Field *fields, yyjson_val *object, FieldPlace place,
                                 Findings *findings)
 {
-    const Reader reader = {
-        .fields = fields, .place = place, .pointer = pointer, .findings = findings};
+    const Reader reader = {.fields = fields, .place = place, .findings = findings};
     for (const Field *field = fields; field->name != NULL; field++) {
         const Str name = str_from(field->name);
         yyjson_val *value = json_get(object, name);
@@ -422,8 +421,9 @@ void field_refuse_plain_secrets(const Field *fields, yyjson_val *object, Str pla
             continue;
         if (field->kind == FIELD_KIND_STRUCT) {
             char text[POINTER_BYTES_MAX];
-            (void)snprintf(text, sizeof(text), STR_FMT "/%s", STR_ARG(pointer), field->name);
-            field_refuse_plain_secrets(field->fields, value, place, str_from(text), findings);
+            (void)snprintf(text, sizeof(text), STR_FMT "/%s", STR_ARG(place.pointer), field->name);
+            const FieldPlace inside = {place.file, str_from(text)};
+            field_refuse_plain_secrets(field->fields, value, inside, findings);
         } else if (field->kind == FIELD_KIND_SECRET && !is_reference(json_str(value))) {
             complain(
                 &reader, name, "is a secret in plain text",

@@ -47,20 +47,26 @@ struct Field {
 #define FIELD_STRUCT(type, member, rows)   FIELD_KIND_STRUCT,   offsetof(type, member), 0, 0, NULL, rows
 // clang-format on
 
-// Fills `target` from `object` by `fields`. Everything wrong goes to `findings` under
-// "<place>: <pointer>": unknown members (with the nearest known name), members given twice, wrong
-// kinds, values out of range, missing required ones. Strings are copied into `arena` with a NUL
-// behind them; JSON members stay in their document. A member that is wrong or missing gets its
-// fallback, an absent struct the fallbacks of its own rows. False only when memory runs out.
+// Where an object stands, as findings say it: "<file>: <pointer>".
+typedef struct FieldPlace {
+    Str file;
+    Str pointer; // "" = the whole file
+} FieldPlace;
+
+// Fills `target` from `object` by `fields`. Everything wrong goes to `findings`: unknown members
+// (with the nearest known name), members given twice, wrong kinds, values out of range, missing
+// required ones. Strings are copied into `arena` with a NUL behind them; JSON members stay in their
+// document. A member that is wrong or missing gets its fallback, an absent struct the fallbacks of
+// its own rows. False only when memory runs out.
 //
 // ${env:NAME} and ${file:PATH} are not looked at: run/ resolves them before. So secrets arrive as
 // plain text here, and no finding ever quotes a string.
-bool field_read(const Field *fields, yyjson_val *object, Str place, Str pointer, Arena *arena,
+bool field_read(const Field *fields, yyjson_val *object, FieldPlace place, Arena *arena,
                 void *target, Findings *findings, Error *err) MUST_USE;
 
 // Called with the members as they stand in the file: adds a finding for each secret that is plain
 // text instead of a reference "${env:NAME}" or "${file:PATH}".
-void field_refuse_plain_secrets(const Field *fields, yyjson_val *object, Str place, Str pointer,
+void field_refuse_plain_secrets(const Field *fields, yyjson_val *object, FieldPlace place,
                                 Findings *findings);
 
 // The parts of a table that are useful alone: "512MiB" -> bytes; false when it is not a size (a

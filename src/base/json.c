@@ -280,6 +280,7 @@ static inline bool write_char(Writer *writer, char c)
 
 static inline bool write_bytes(Writer *writer, const char *bytes, size_t size)
 {
+    assert(bytes != NULL);
     char *to = room(writer, size);
     TRY(to != NULL);
     memcpy(to, bytes, size);
@@ -331,7 +332,9 @@ static size_t escape(unsigned char c, char text[6])
             return 2;
         }
     }
-    memcpy(text + 1, "u00", 3);
+    text[1] = 'u';
+    text[2] = '0';
+    text[3] = '0';
     text[4] = digits[c >> 4];
     text[5] = digits[c & 15];
     return 6;
@@ -485,7 +488,8 @@ static inline bool write_name(Writer *writer, yyjson_val *name, bool first)
     to += first ? 0 : 1;
     *to++ = '"';
     memcpy(to, name->uni.str, size);
-    memcpy(to + size, "\":", 2);
+    to[size] = '"';
+    to[size + 1] = ':';
     writer->out->size += size + (first ? 3 : 4);
     return true;
 }

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 
 enum { DISTANCE_BYTES_MAX = 64, NUMBER_BYTES_MAX = 400 };
@@ -126,8 +127,7 @@ bool str_to_double(Str text, double *ret_value)
     errno = 0;
     // The program never calls setlocale, so the decimal point is '.'.
     double value = strtod(copy, &end);
-    if (end != copy + text.size || value > 1.7976931348623157e308 ||
-        value < -1.7976931348623157e308)
+    if (end != copy + text.size || !isfinite(value))
         return false;
     *ret_value = value;
     return true;

@@ -41,11 +41,13 @@ static inline bool str_ends_with(Str text, Str suffix)
 // The part from `start`, at most `size` bytes; both are clipped to what is there.
 static inline Str str_slice(Str text, size_t start, size_t size)
 {
+    if (text.data == NULL)
+        return (Str){NULL, 0};
     if (start > text.size)
         start = text.size;
     if (size > text.size - start)
         size = text.size - start;
-    return (Str){text.data == NULL ? NULL : text.data + start, size};
+    return (Str){text.data + start, size};
 }
 
 // ASCII only, whatever the locale. HTTP header names and scheme names are compared so.

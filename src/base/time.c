@@ -66,7 +66,8 @@ Civil civil_from_us(int64_t us)
 int64_t us_from_civil(Civil civil)
 {
     const int64_t days = date_from_civil(civil.year, civil.month, civil.day);
-    const int64_t seconds = days * 86400 + civil.hour * 3600 + civil.minute * 60 + civil.second;
+    const int64_t seconds =
+        days * 86400 + INT64_C(3600) * civil.hour + INT64_C(60) * civil.minute + civil.second;
     return seconds * US_PER_SECOND + civil.microsecond;
 }
 
@@ -311,7 +312,7 @@ bool duration_parse(Str text, Duration *ret_duration)
         next++;
         text = str_slice(text, 1, text.size);
     } while (text.size > 0);
-    if (months > YEARS_MAX * 12)
+    if (months > INT64_C(12) * YEARS_MAX)
         return false;
     *ret_duration = (Duration){(int32_t)months, us};
     return true;

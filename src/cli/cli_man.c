@@ -76,7 +76,7 @@ static bool write_page(Buf *out, Error *err)
     }
     TRY(buf_append(out, STR(".SH EXIT STATUS\n.TP\n0\ndone\n"), err));
 #define X(name, exit_status, retry, advice)                              \
-    if (exit_status > 0)                                                 \
+    if ((exit_status) > 0)                                               \
         TRY(buf_printf(out, err, ".TP\n%d\n%s: ", exit_status, #name) && \
             write_text(advice, out, err) && buf_append_char(out, '\n', err));
     ERROR_CODES(X)

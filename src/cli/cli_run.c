@@ -33,10 +33,11 @@ static void print_report(const Cli *cli, const Job *job, const RunReport *report
         (long long)p->unchanged, (long long)p->deleted, (long long)p->quarantined,
         (long long)p->slices, (long long)p->loads, (long long)p->requests, (double)p->bytes / 1e6,
         seconds);
-    if (p->held_back + p->unconfirmed > 0)
+    const long long vanished = p->held_back + p->unconfirmed;
+    if (vanished > 0)
         (void)printf("%lld rows seem to have vanished at the source and were not marked: see the "
                      "warnings\n",
-                     (long long)(p->held_back + p->unconfirmed));
+                     vanished);
     if (p->slices_failed > 0)
         (void)printf("%lld slices of %lld partitions failed; first: " STR_FMT
                      "\nnext: mend that, then run the same "

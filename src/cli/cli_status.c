@@ -146,7 +146,7 @@ static void print_runs(const Status *status)
         if (run->warehouse_us >= 0)
             (void)printf("    warehouse: %.1f s, %lld statements, %lld rows\n",
                          (double)run->warehouse_us / 1e6, (long long)run->warehouse_statements,
-                         (long long)(run->inserted + run->updated));
+                         (long long)run->inserted + run->updated);
         if (run->error.size > 0)
             (void)printf("    " STR_FMT "\n", STR_ARG(str_slice(run->error, 0, ERROR_SHOWN)));
     }

@@ -169,7 +169,7 @@ bool help_write_general(Buf *out, Error *err)
     }
     TRY(buf_printf(out, err, "\nexit status: 0 done"));
 #define X(name, exit_status, retry, advice) \
-    if (exit_status > 0)                    \
+    if ((exit_status) > 0)                  \
         TRY(buf_printf(out, err, "\n  %2d  %s", exit_status, advice));
     ERROR_CODES(X)
 #undef X

@@ -96,7 +96,7 @@ static bool add_body(Decoded *decoded, size_t *room, yyjson_val *body, Arena *ar
         yyjson_val **bodies = arena_alloc_array(arena, more, sizeof(yyjson_val *), err);
         TRY(bodies != NULL);
         if (decoded->body_count > 0)
-            memcpy(bodies, decoded->bodies, decoded->body_count * sizeof *bodies);
+            memcpy(bodies, decoded->bodies, decoded->body_count * sizeof(yyjson_val *));
         decoded->bodies = bodies;
         *room = more;
     }

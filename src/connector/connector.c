@@ -121,34 +121,37 @@ static bool bind_streams(Binder *binder, const Node *root, Findings *findings, E
     return set_auth_ids(connector, err);
 }
 
+static void use_caches(Connector *connector, Str name)
+{
+    for (size_t i = 0; i < connector->stream_count; i++) {
+        if (str_equal(connector->streams[i]->name, name))
+            connector->streams[i]->use_cache = true;
+    }
+}
+
 // A stream that is somebody's parent caches its pages too.
 static void share_caches(Connector *connector)
 {
     for (size_t i = 0; i < connector->stream_count; i++) {
         const Stream *stream = connector->streams[i];
         for (size_t j = 0; j < stream->router_count; j++) {
-            for (size_t k = 0; k < stream->routers[j].parent_count; k++) {
-                Str name = stream->routers[j].parents[k].stream->name;
-                for (size_t n = 0; n < connector->stream_count; n++) {
-                    if (str_equal(connector->streams[n]->name, name))
-                        connector->streams[n]->use_cache = true;
-                }
-            }
+            for (size_t k = 0; k < stream->routers[j].parent_count; k++)
+                use_caches(connector, stream->routers[j].parents[k].stream->name);
         }
     }
 }
 
-bool connector_open_bytes(Str bytes, Str name, yyjson_val *config, Env *env, Arena *arena,
+bool connector_open_bytes(ManifestText manifest, yyjson_val *config, Env *env, Arena *arena,
                           Findings *findings, Connector **ret_connector, Error *err)
 {
     const Node *root = NULL;
-    TRY(manifest_load(bytes, name, arena, findings, &root, err));
+    TRY(manifest_load(manifest.bytes, manifest.name, arena, findings, &root, err));
     Connector *connector = arena_alloc(arena, sizeof *connector, err);
     TRY(connector != NULL);
     connector->arena = arena;
     connector->env = env;
     connector->root = root;
-    TRY(arena_copy_str(arena, name, &connector->file, err));
+    TRY(arena_copy_str(arena, manifest.name, &connector->file, err));
     // Defaults of the specification do not hold: in the reference, too, whoever makes the config
     // has filled them in.
     connector->config = value_json(config);
@@ -169,8 +172,8 @@ bool connector_open(const char *manifest_path, yyjson_val *config, Env *env, Are
 {
     Str bytes = {0};
     TRY(file_read(manifest_path, YAML_BYTES_MAX, arena, &bytes, err));
-    return connector_open_bytes(bytes, str_from(manifest_path), config, env, arena, findings,
-                                ret_connector, err);
+    return connector_open_bytes((ManifestText){str_from(manifest_path), bytes}, config, env, arena,
+                                findings, ret_connector, err);
 }
 
 // ------------------------------------------------------------------------ streams

@@ -22,8 +22,12 @@ typedef struct PageReader PageReader;
 bool connector_open(const char *manifest_path, yyjson_val *config, Env *env, Arena *arena,
                     Findings *findings, Connector **ret_connector, Error *err) MUST_USE;
 
-// The same from bytes; `name` stands in messages.
-bool connector_open_bytes(Str bytes, Str name, yyjson_val *config, Env *env, Arena *arena,
+typedef struct ManifestText {
+    Str name; // in messages
+    Str bytes;
+} ManifestText;
+
+bool connector_open_bytes(ManifestText manifest, yyjson_val *config, Env *env, Arena *arena,
                           Findings *findings, Connector **ret_connector, Error *err) MUST_USE;
 
 size_t connector_stream_count(const Connector *connector);

@@ -166,8 +166,8 @@ Value time_cursor_value(const TimeCursor *cursor, yyjson_val *record)
     return value == NULL ? value_undefined() : value_json(value);
 }
 
-static bool eval_part(const TimeCursor *cursor, const MinMaxTime *time, const Expr *expr,
-                      Frame *frame, Arena *arena, Instant *ret_instant, bool *ret_there, Error *err)
+static bool eval_part(const Expr *expr, Str format, Frame *frame, Arena *arena,
+                      Instant *ret_instant, bool *ret_there, Error *err)
 {
     Str text = {0};
     *ret_there = false;
@@ -176,7 +176,6 @@ static bool eval_part(const TimeCursor *cursor, const MinMaxTime *time, const Ex
     TRY(expr_text(expr, frame, arena, &text, err));
     if (text.size == 0)
         return true;
-    Str format = time->format.size > 0 ? time->format : cursor->format;
     if (!parse_text(text, format, ret_instant))
         return error_set(err, ERROR_JOB, "time '" STR_FMT "' does not fit the format '" STR_FMT "'",
                          STR_ARG(text), STR_ARG(format));
@@ -187,15 +186,16 @@ static bool eval_part(const TimeCursor *cursor, const MinMaxTime *time, const Ex
 static bool eval_time(const TimeCursor *cursor, const MinMaxTime *time, Frame *frame, Arena *arena,
                       Instant *ret_instant, Error *err)
 {
+    const Str format = time->format.size > 0 ? time->format : cursor->format;
     Instant instant = {0}, bound = {0};
     bool there = false;
-    TRY(eval_part(cursor, time, &time->value, frame, arena, &instant, &there, err));
+    TRY(eval_part(&time->value, format, frame, arena, &instant, &there, err));
     if (!there)
         return error_set(err, ERROR_JOB, "a start or end time of the manifest is empty");
-    TRY(eval_part(cursor, time, &time->least, frame, arena, &bound, &there, err));
+    TRY(eval_part(&time->least, format, frame, arena, &bound, &there, err));
     if (there && bound.us > instant.us)
         instant = bound;
-    TRY(eval_part(cursor, time, &time->most, frame, arena, &bound, &there, err));
+    TRY(eval_part(&time->most, format, frame, arena, &bound, &there, err));
     if (there && bound.us < instant.us)
         instant = bound;
     *ret_instant = instant;

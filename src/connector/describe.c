@@ -38,12 +38,11 @@ bool connector_write_spec(const char *manifest_path, Arena *arena, Findings *fin
 // A key is a field, a list of fields, or a list of paths; the protocol knows paths only.
 static bool put_primary_key(const Node *key, Buf *out, Error *err)
 {
-    const Node *one[] = {key};
-    const bool is_list = key != NULL && key->kind == NODE_LIST;
-    const Node *const *fields = is_list ? key->items : one;
-    const size_t count = is_list ? key->count : 1;
-    if (!node_is_true(key))
+    if (key == NULL || !node_is_true(key))
         return true;
+    const bool is_list = key->kind == NODE_LIST;
+    const Node *const *fields = is_list ? key->items : &key;
+    const size_t count = is_list ? key->count : 1;
     TRY(buf_append(out, STR(",\"source_defined_primary_key\":["), err));
     for (size_t i = 0; i < count; i++) {
         const Node *const *path = fields[i]->kind == NODE_LIST ? fields[i]->items : &fields[i];
@@ -84,7 +83,7 @@ bool connector_checked_streams(const Connector *connector, Arena *arena,
 {
     const Node *names = node_get(node_get(connector->root, STR("check")), STR("stream_names"));
     const size_t count = names != NULL && names->kind == NODE_LIST ? names->count : 0;
-    const Stream **streams = arena_alloc_array(arena, count + 1, sizeof(*streams), err);
+    const Stream **streams = arena_alloc_array(arena, count + 1, sizeof(Stream *), err);
     TRY(streams != NULL);
     for (size_t i = 0; i < count; i++)
         TRY(connector_find_stream(connector, node_text(names->items[i]), &streams[i], err));

@@ -140,11 +140,14 @@ bool error_rules_bind(const Binder *binder, const Node *node, const ErrorRules *
 // `root` may be NULL (no JSON).
 bool error_rules_judge(const ErrorRules *rules, const HttpResponse *response, yyjson_val *root,
                        Frame *frame, Arena *arena, ErrorVerdict *ret_verdict, Error *err) MUST_USE;
-// -1: the manifest does not say. `attempt` counts from 1. *ret_too_long: the far side asks for a
-// longer wait than the manifest allows.
+typedef struct ErrorWait {
+    int64_t us;    // -1: the manifest does not say
+    bool too_long; // the far side asks for a longer wait than the manifest allows
+} ErrorWait;
+
+// `attempt` counts from 1.
 bool error_rules_wait(const ErrorRules *rules, const HttpResponse *response, int64_t attempt,
-                      Frame *frame, Arena *arena, int64_t *ret_wait_us, bool *ret_too_long,
-                      Error *err) MUST_USE;
+                      Frame *frame, Arena *arena, ErrorWait *ret_wait, Error *err) MUST_USE;
 int64_t error_rules_attempts(const ErrorRules *rules);
 
 // ------------------------------------------------------------------------ selector

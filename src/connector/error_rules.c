@@ -367,16 +367,21 @@ static bool number_of(Value value, double *ret_number)
     return true;
 }
 
+// A number that a manifest or an answer may have given.
+typedef struct Given {
+    double number;
+    bool there;
+} Given;
+
 static bool seconds_of(const Expr *expr, double fallback, Frame *frame, Arena *arena,
-                       double *ret_seconds, bool *ret_there, Error *err)
+                       Given *ret_seconds, Error *err)
 {
-    *ret_seconds = fallback;
-    *ret_there = false;
+    *ret_seconds = (Given){.number = fallback};
     if (!expr->exists)
         return true;
     Value value = value_none();
     TRY(expr_value(expr, frame, arena, &value, err));
-    *ret_there = number_of(value, ret_seconds);
+    ret_seconds->there = number_of(value, &ret_seconds->number);
     return true;
 }
 
@@ -414,10 +419,10 @@ static bool match_prefix(Str pattern, Str text, Arena *arena, Str *ret_part, Err
 }
 
 static bool header_number(const Backoff *backoff, const HttpResponse *response, Frame *frame,
-                          Arena *arena, double *ret_number, bool *ret_there, Error *err)
+                          Arena *arena, Given *ret_number, Error *err)
 {
     Str name = {0};
-    *ret_there = false;
+    *ret_number = (Given){0};
     TRY(expr_text(&backoff->header, frame, arena, &name, err));
     Str text = http_header(response, name);
     if (text.size == 0)
@@ -427,71 +432,64 @@ static bool header_number(const Backoff *backoff, const HttpResponse *response, 
         TRY(expr_text(&backoff->regex, frame, arena, &pattern, err));
         TRY(match_prefix(pattern, text, arena, &text, err));
     }
-    *ret_there = str_to_double(str_trim(text), ret_number);
+    ret_number->there = str_to_double(str_trim(text), &ret_number->number);
     return true;
 }
 
-static bool wait_until(const Backoff *backoff, double until, bool has_until, Frame *frame,
-                       Arena *arena, double *ret_seconds, bool *ret_there, Error *err)
+static bool wait_until(const Backoff *backoff, Given until, Frame *frame, Arena *arena,
+                       Given *ret_seconds, Error *err)
 {
-    double least = 0;
-    bool has_least = false;
-    TRY(seconds_of(&backoff->least, 0, frame, arena, &least, &has_least, err));
-    double now = (double)frame->env->now_us(frame->env->state) / 1e6;
-    double wait = until - now;
-    has_least = has_least && least != 0;
-    if (!has_until || until == 0) {
+    Given least = {0};
+    TRY(seconds_of(&backoff->least, 0, frame, arena, &least, err));
+    least.there = least.there && least.number != 0;
+    if (!until.there || until.number == 0) {
         *ret_seconds = least;
-        *ret_there = has_least;
         return true;
     }
-    if (has_least && wait < least)
-        wait = least;
-    *ret_there = has_least || wait >= 0;
-    *ret_seconds = wait;
+    const double now = (double)frame->env->now_us(frame->env->state) / 1e6;
+    double wait = until.number - now;
+    if (least.there && wait < least.number)
+        wait = least.number;
+    *ret_seconds = (Given){wait, least.there || wait >= 0};
     return true;
 }
 
 static bool one_wait(const Backoff *backoff, const HttpResponse *response, int64_t attempt,
-                     Frame *frame, Arena *arena, double *ret_seconds, bool *ret_there, Error *err)
+                     Frame *frame, Arena *arena, Given *ret_seconds, Error *err)
 {
-    double number = 0;
-    bool there = false;
+    Given until = {0};
     switch (backoff->kind) {
     case BACKOFF_CONSTANT:
-        return seconds_of(&backoff->seconds, 0, frame, arena, ret_seconds, ret_there, err);
+        return seconds_of(&backoff->seconds, 0, frame, arena, ret_seconds, err);
     case BACKOFF_EXPONENTIAL:
-        TRY(seconds_of(&backoff->seconds, 5, frame, arena, ret_seconds, ret_there, err));
-        *ret_there = true;
+        TRY(seconds_of(&backoff->seconds, 5, frame, arena, ret_seconds, err));
+        ret_seconds->there = true;
         for (int64_t i = 0; i < attempt && i < 30; i++)
-            *ret_seconds *= 2;
+            ret_seconds->number *= 2;
         return true;
     case BACKOFF_HEADER:
-        return header_number(backoff, response, frame, arena, ret_seconds, ret_there, err);
+        return header_number(backoff, response, frame, arena, ret_seconds, err);
     case BACKOFF_UNTIL_HEADER:
-        TRY(header_number(backoff, response, frame, arena, &number, &there, err));
-        return wait_until(backoff, number, there, frame, arena, ret_seconds, ret_there, err);
+        TRY(header_number(backoff, response, frame, arena, &until, err));
+        return wait_until(backoff, until, frame, arena, ret_seconds, err);
     }
     return true;
 }
 
 bool error_rules_wait(const ErrorRules *rules, const HttpResponse *response, int64_t attempt,
-                      Frame *frame, Arena *arena, int64_t *ret_wait_us, bool *ret_too_long,
-                      Error *err)
+                      Frame *frame, Arena *arena, ErrorWait *ret_wait, Error *err)
 {
-    *ret_wait_us = -1;
-    *ret_too_long = false;
+    *ret_wait = (ErrorWait){.us = -1};
     for (size_t i = 0; i < rules->backoff_count; i++) {
         const Backoff *backoff = &rules->backoffs[i];
-        double seconds = 0, most = 0;
-        bool there = false, has_most = false;
-        TRY(one_wait(backoff, response, attempt, frame, arena, &seconds, &there, err));
-        if (!there || seconds <= 0)
+        Given seconds = {0}, most = {0};
+        TRY(one_wait(backoff, response, attempt, frame, arena, &seconds, err));
+        if (!seconds.there || seconds.number <= 0)
             continue;
-        TRY(seconds_of(&backoff->most, 0, frame, arena, &most, &has_most, err));
-        *ret_too_long = has_most && seconds >= most;
-        const double day = 86400;
-        *ret_wait_us = (int64_t)((seconds < 365 * day ? seconds : 365 * day) * 1e6);
+        TRY(seconds_of(&backoff->most, 0, frame, arena, &most, err));
+        ret_wait->too_long = most.there && seconds.number >= most.number;
+        const double year = 365.0 * 86400;
+        ret_wait->us = (int64_t)((seconds.number < year ? seconds.number : year) * 1e6);
         return true;
     }
     return true;

@@ -97,15 +97,12 @@ static bool bind(Machine *machine, const Function *function, Arguments *argument
     return true;
 }
 
-bool function_call(Machine *machine, const Function *function, Value self, const Value *items,
-                   size_t count, const Local *named, size_t named_count, Value *ret_value,
-                   Error *err)
+bool function_call(Machine *machine, const Function *function, Arguments *arguments,
+                   Value *ret_value, Error *err)
 {
-    Arguments arguments = {
-        .self = self, .items = items, .count = count, .named = named, .named_count = named_count};
     if (function->parameters[0] != '*')
-        TRY(bind(machine, function, &arguments, err));
-    return function->run(machine, &arguments, ret_value, err);
+        TRY(bind(machine, function, arguments, err));
+    return function->run(machine, arguments, ret_value, err);
 }
 
 // --- conversions

@@ -67,10 +67,10 @@ typedef struct Bound {
     Value self;
 } Bound;
 
-// Binds arguments to parameters (a TypeError when they do not fit) and runs the function.
-bool function_call(Machine *machine, const Function *function, Value self, const Value *items,
-                   size_t count, const Local *named, size_t named_count, Value *ret_value,
-                   Error *err) MUST_USE;
+// Binds arguments, as they came, to parameters (a TypeError when they do not fit) and runs the
+// function.
+bool function_call(Machine *machine, const Function *function, Arguments *arguments,
+                   Value *ret_value, Error *err) MUST_USE;
 
 const Function *filter_find(Str name); // NULL when there is none
 const Function *test_find(Str name);

@@ -50,10 +50,10 @@ static size_t *table_slot(const Reading *reading, Str key)
 static bool grow_table(Reading *reading, Error *err)
 {
     size_t room = reading->partition_capacity == 0 ? TABLE_FIRST : reading->partition_capacity * 2;
-    PartitionState **list = arena_alloc_array(reading->arena, room, sizeof *list, err);
+    PartitionState **list = arena_alloc_array(reading->arena, room, sizeof(PartitionState *), err);
     TRY(list != NULL);
     if (reading->partition_count > 0)
-        memcpy(list, reading->partitions, reading->partition_count * sizeof *list);
+        memcpy(list, reading->partitions, reading->partition_count * sizeof(PartitionState *));
     reading->partitions = list;
     reading->partition_capacity = room;
     reading->table_size = room * 2;

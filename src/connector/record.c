@@ -31,7 +31,7 @@ bool list_open(Value value, size_t count, Arena *arena, Value *ret_list, Value *
     size_t have = value_count(value);
     if (count < have)
         count = have;
-    if (count > OPTIONS_MAX * 1024)
+    if (count > (size_t)OPTIONS_MAX * 1024)
         return error_set(err, ERROR_LIMIT, "a path names item %zu of a list", count);
     Value *items = arena_alloc_array(arena, count + 1, sizeof *items, err);
     TRY(items != NULL);

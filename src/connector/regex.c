@@ -126,8 +126,9 @@ static bool consume(const Matcher *matcher, const Instruction *op, size_t *posit
 {
     const Str text = matcher->text;
     if (op->code == OP_BACK) {
-        const size_t start = matcher->slots[op->a * 2];
-        const size_t end = matcher->slots[op->a * 2 + 1];
+        const size_t slot = (size_t)op->a * 2;
+        const size_t start = matcher->slots[slot];
+        const size_t end = matcher->slots[slot + 1];
         if (start == SIZE_MAX || end == SIZE_MAX)
             return false;
         const Str group = str_slice(text, start, end - start);
@@ -282,6 +283,6 @@ bool regex_search(const Regex *regex, Str text, size_t from, bool must_move, Reg
     Matcher matcher = {
         .regex = regex, .text = text, .stack = stack, .forbidden = must_move ? from : SIZE_MAX};
     const bool ok = search(&matcher, from, ret_match, ret_found, err);
-    stack = matcher.stack;
+    stack = matcher.stack; // NOLINT(clang-analyzer-deadcode.DeadStores): CLEANUP frees it
     return ok;
 }

@@ -94,7 +94,7 @@ bool record_list_add(RecordList *list, yyjson_val *record, Arena *arena, Error *
         yyjson_val **items = arena_alloc_array(arena, room, sizeof(yyjson_val *), err);
         TRY(items != NULL);
         if (list->count > 0)
-            memcpy(items, list->items, list->count * sizeof *items);
+            memcpy(items, list->items, list->count * sizeof(yyjson_val *));
         list->items = items;
         list->capacity = room;
     }

@@ -560,14 +560,14 @@ static bool refuse(PageReader *reader, const HttpResponse *response, const Error
 {
     TRY(describe(response, verdict->message, arena, &outcome->reason, err));
     const ErrorRules *rules = reader->stream->requester->errors;
-    bool too_long = false;
+    ErrorWait wait = {0};
     switch (verdict->action) {
     case ACTION_RETRY:
     case ACTION_LIMITED:
-        TRY(error_rules_wait(rules, response, reader->attempts, frame, arena, &outcome->wait_us,
-                             &too_long, err));
+        TRY(error_rules_wait(rules, response, reader->attempts, frame, arena, &wait, err));
+        outcome->wait_us = wait.us;
         outcome->verdict = verdict->action == ACTION_RETRY ? PAGE_RETRY : PAGE_LIMITED;
-        if (too_long)
+        if (wait.too_long)
             outcome->verdict = PAGE_FAILED;
         return true;
     case ACTION_IGNORE:
@@ -589,11 +589,11 @@ static bool refuse(PageReader *reader, const HttpResponse *response, const Error
 static bool judge(PageReader *reader, const HttpResponse *response, yyjson_val *root, Frame *frame,
                   Arena *arena, ErrorVerdict *ret_verdict, Error *err)
 {
+    const Value empty = {.kind = VALUE_DICT};
     Value headers = value_none();
     frame_init(frame, reader->stream->connector->env, reader->stream->connector->config);
     TRY(headers_value(response, false, arena, &headers, err));
-    TRY(frame_set(frame, STR("response"),
-                  root == NULL ? (Value){.kind = VALUE_DICT} : value_json(root), err));
+    TRY(frame_set(frame, STR("response"), root == NULL ? empty : value_json(root), err));
     TRY(frame_set(frame, STR("headers"), headers, err));
     TRY(frame_set(frame, STR("request_url"), value_str(STR("")), err));
     return error_rules_judge(reader->stream->requester->errors, response, root, frame, arena,

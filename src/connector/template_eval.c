@@ -232,8 +232,12 @@ static bool run_function(Machine *machine, const Function *function, Value self,
         named[i].name = term->keywords[i].name;
         TRY(term_eval(machine, term->keywords[i].term, &named[i].value, err));
     }
-    return function_call(machine, function, self, items, term->count - 1, named,
-                         term->keyword_count, ret_value, err);
+    Arguments arguments = {.self = self,
+                           .items = items,
+                           .count = term->count - 1,
+                           .named = named,
+                           .named_count = term->keyword_count};
+    return function_call(machine, function, &arguments, ret_value, err);
 }
 
 static bool eval_call(Machine *machine, const Term *term, Value *ret_value, Error *err)

@@ -21,7 +21,7 @@ typedef struct Lexer {
 
 bool template_normalise(Str source, Arena *arena, Str *ret_source, Error *err)
 {
-    if (memchr(source.data == NULL ? "" : source.data, '\r', source.size) != NULL) {
+    if (str_find_char(source, '\r') < source.size) {
         char *copy = arena_alloc(arena, source.size, err);
         TRY(copy != NULL);
         size_t size = 0;

@@ -121,13 +121,12 @@ static Term *new_term(Parser *parser, TermKind kind, Error *err)
     return term;
 }
 
-// A term of up to three parts.
-static bool make_term(Parser *parser, TermKind kind, const Term *a, const Term *b, const Term *c,
-                      size_t count, const Term **ret_term, Error *err)
+// A term of `count` parts.
+static bool make_term(Parser *parser, TermKind kind, const Term *const *parts, size_t count,
+                      const Term **ret_term, Error *err)
 {
     Term *term = new_term(parser, kind, err);
     TRY(term != NULL);
-    const Term *parts[] = {a, b, c};
     Terms items = {0};
     for (size_t i = 0; i < count; i++)
         TRY(terms_add(parser, &items, parts[i], err));
@@ -149,7 +148,7 @@ static bool make_const(Parser *parser, Value value, const Term **ret_term, Error
 static bool make_binary(Parser *parser, Operator op, const Term *left, const Term *right,
                         const Term **ret_term, Error *err)
 {
-    TRY(make_term(parser, TERM_BINARY, left, right, NULL, 2, ret_term, err));
+    TRY(make_term(parser, TERM_BINARY, (const Term *[]){left, right}, 2, ret_term, err));
     Term *term = new_term(parser, TERM_BINARY, err);
     Operator *operators = arena_alloc(parser->arena, sizeof(*operators), err);
     TRY(term != NULL && operators != NULL);
@@ -409,7 +408,7 @@ static bool parse_subscript(Parser *parser, const Term **ret_term, Error *err)
         TRY(parser_read_expression(parser, &parts[part], err));
     }
     if (colon)
-        return make_term(parser, TERM_SLICE, parts[0], parts[1], parts[2], 3, ret_term, err);
+        return make_term(parser, TERM_SLICE, parts, 3, ret_term, err);
     if (parts[0] == NULL)
         return parser_fail(parser, err, "expected a subscript");
     *ret_term = parts[0];
@@ -435,7 +434,7 @@ static bool parse_item(Parser *parser, const Term **term, Error *err)
         key = tuple;
     }
     return parser_expect_operator(parser, "]", err) &&
-           make_term(parser, TERM_ITEM, *term, key, NULL, 2, term, err);
+           make_term(parser, TERM_ITEM, (const Term *[]){*term, key}, 2, term, err);
 }
 
 static bool parse_attribute(Parser *parser, const Term **term, Error *err)
@@ -446,7 +445,7 @@ static bool parse_attribute(Parser *parser, const Term **term, Error *err)
         const Term *index = NULL;
         parser->at++;
         return make_const(parser, token->value, &index, err) &&
-               make_term(parser, TERM_ITEM, *term, index, NULL, 2, term, err);
+               make_term(parser, TERM_ITEM, (const Term *[]){*term, index}, 2, term, err);
     }
     Term *attribute = NULL;
     Terms items = {0};
@@ -528,7 +527,7 @@ static bool parse_test(Parser *parser, const Term **term, Error *err)
             terms_add(parser, &call.items, argument, err));
     }
     TRY(finish_call(parser, TERM_TEST, function, &call, term, err));
-    return !negated || make_term(parser, TERM_NOT, *term, NULL, NULL, 1, term, err);
+    return !negated || make_term(parser, TERM_NOT, (const Term *[]){*term}, 1, term, err);
 }
 
 static bool parse_filters(Parser *parser, const Term **term, Error *err)
@@ -554,7 +553,7 @@ static bool parse_unary_inside(Parser *parser, bool filters, const Term **ret_te
         const Term *operand = NULL;
         parser->at++;
         TRY(parse_unary(parser, false, &operand, err) &&
-            make_term(parser, kind, operand, NULL, NULL, 1, ret_term, err));
+            make_term(parser, kind, (const Term *[]){operand}, 1, ret_term, err));
     } else {
         TRY(parse_primary(parser, ret_term, err));
     }
@@ -674,6 +673,7 @@ static bool parse_comparison(Parser *parser, const Term **ret_term, Error *err)
     const Term *item = NULL;
     TRY(parse_sum(parser, &item, err) && terms_add(parser, &items, item, err));
     for (Operator op; skip_comparison(parser, &op);) {
+        assert(operators != NULL || items.count == 1);
         Operator *grown = arena_alloc_array(parser->arena, items.count, sizeof(*grown), err);
         TRY(grown != NULL);
         for (size_t i = 0; i + 1 < items.count; i++)
@@ -705,7 +705,7 @@ static bool parse_not(Parser *parser, const Term **ret_term, Error *err)
     if (count > TEMPLATE_DEPTH_MAX)
         return error_set(err, ERROR_LIMIT, "nested deeper than %d", (int)TEMPLATE_DEPTH_MAX);
     for (; count > 0; count--)
-        TRY(make_term(parser, TERM_NOT, *ret_term, NULL, NULL, 1, ret_term, err));
+        TRY(make_term(parser, TERM_NOT, (const Term *[]){*ret_term}, 1, ret_term, err));
     return true;
 }
 
@@ -715,7 +715,7 @@ static bool parse_and(Parser *parser, const Term **ret_term, Error *err)
     while (parser_skip_name(parser, "and")) {
         const Term *right = NULL;
         TRY(parse_not(parser, &right, err) &&
-            make_term(parser, TERM_AND, *ret_term, right, NULL, 2, ret_term, err));
+            make_term(parser, TERM_AND, (const Term *[]){*ret_term, right}, 2, ret_term, err));
     }
     return true;
 }
@@ -726,7 +726,7 @@ static bool parse_or(Parser *parser, const Term **ret_term, Error *err)
     while (parser_skip_name(parser, "or")) {
         const Term *right = NULL;
         TRY(parse_and(parser, &right, err) &&
-            make_term(parser, TERM_OR, *ret_term, right, NULL, 2, ret_term, err));
+            make_term(parser, TERM_OR, (const Term *[]){*ret_term, right}, 2, ret_term, err));
     }
     return true;
 }
@@ -741,7 +741,8 @@ static bool parse_condition(Parser *parser, const Term **ret_term, Error *err)
         TRY(parse_or(parser, &test, err));
         if (parser_skip_name(parser, "else"))
             TRY(parser_read_expression(parser, &otherwise, err));
-        TRY(make_term(parser, TERM_CONDITION, test, *ret_term, otherwise, 3, ret_term, err));
+        TRY(make_term(parser, TERM_CONDITION, (const Term *[]){test, *ret_term, otherwise}, 3,
+                      ret_term, err));
     }
     return true;
 }

@@ -94,7 +94,8 @@ bool filter_items(Machine *machine, const Arguments *arguments, Value *ret_value
     bool found = false;
     TRY(attribute_find(machine, arguments->self, items.text, &method, &found, err));
     const Bound *bound = method.function;
-    TRY(function_call(machine, bound->function, bound->self, NULL, 0, NULL, 0, ret_value, err));
+    Arguments none = {.self = bound->self};
+    TRY(function_call(machine, bound->function, &none, ret_value, err));
     ret_value->kind = VALUE_GENERATOR;
     return true;
 }
@@ -147,12 +148,23 @@ static bool find_named(const Arguments *arguments, Str name, Value *ret_value)
     return false;
 }
 
+// Calls a filter or test for one item, with what stands behind the first `skip` arguments.
+static bool call_for(Machine *machine, const Function *function, Value item,
+                     const Arguments *arguments, size_t skip, Value *ret_value, Error *err)
+{
+    Arguments inner = {.self = item,
+                       .items = arguments->items + skip,
+                       .count = arguments->count - skip,
+                       .named = arguments->named,
+                       .named_count = arguments->named_count};
+    return function_call(machine, function, &inner, ret_value, err);
+}
+
 static bool map_item(Machine *machine, const Arguments *arguments, const Function *function,
                      Value item, Value *ret_value, Error *err)
 {
     if (function != NULL)
-        return function_call(machine, function, item, arguments->items + 1, arguments->count - 1,
-                             arguments->named, arguments->named_count, ret_value, err);
+        return call_for(machine, function, item, arguments, 1, ret_value, err);
     Value path = value_undefined();
     Value fallback = value_undefined();
     (void)find_named(arguments, STR("attribute"), &path);
@@ -204,8 +216,7 @@ static bool passes(Machine *machine, const Arguments *arguments, size_t skip, Va
             machine, err, "no test is named '" STR_FMT "'",
             STR_ARG(name.kind == VALUE_STR ? str_slice(name.text, 0, 60) : STR("?")));
     Value value = value_undefined();
-    TRY(function_call(machine, test, item, arguments->items + skip + 1, arguments->count - skip - 1,
-                      arguments->named, arguments->named_count, &value, err));
+    TRY(call_for(machine, test, item, arguments, skip + 1, &value, err));
     *ret_passes = value_is_true(value);
     return true;
 }

@@ -485,7 +485,7 @@ static bool pad(Machine *machine, const Arguments *arguments, int64_t before_sha
     // center() of Python puts the odd blank to the left only where the width is odd.
     const int64_t before =
         before_share == 1 ? room / 2 + (room & width & 1) : room * before_share / 2;
-    CLEANUP(buf_done) Buf out = {.limit_bytes = MACHINE_BYTES_MAX * 2};
+    CLEANUP(buf_done) Buf out = {.limit_bytes = (size_t)MACHINE_BYTES_MAX * 2};
     for (int64_t i = 0; i < before; i++)
         TRY(buf_append_char(&out, fill, err));
     TRY(buf_append(&out, arguments->self.text, err));

@@ -79,7 +79,8 @@ uint32_t code_next(Str text, size_t *at)
 bool code_append(Buf *out, uint32_t code, Error *err)
 {
     char bytes[4];
-    return buf_append(out, (Str){bytes, literal_encode(code, bytes)}, err);
+    const size_t size = literal_encode(code, bytes);
+    return buf_append(out, (Str){bytes, size}, err);
 }
 
 bool text_change_case(Str text, TextCase to, Buf *out, Error *err)

@@ -68,7 +68,7 @@ Str value_format_float(double number, char text[VALUE_FLOAT_BYTES])
     size_t size = 0;
     if (signbit(number))
         text[size++] = '-';
-    char digits[20];
+    char digits[20] = {0};
     int exponent = 0;
     const size_t count = shortest_digits(fabs(number), digits, &exponent);
     // Python's repr() changes to an exponent below 1e-4 and from 1e16 on.

@@ -204,8 +204,8 @@ static bool read_unit(Reader *reader, const ColumnSpec *spec, Str pointer, Colum
         return true;
     }
     UnitSpec unit = {0};
-    TRY(field_read(contract_unit_fields, spec->unit, reader->file, at, reader->arena, &unit,
-                   reader->findings, err));
+    TRY(field_read(contract_unit_fields, spec->unit, (FieldPlace){reader->file, at}, reader->arena,
+                   &unit, reader->findings, err));
     plan->unit.kind = UNIT_MS_IF_OVER;
     plan->unit.limit = unit.or_over;
     if (unit.ms_if_over.size > 0 && path_is_fine(reader, at, unit.ms_if_over, false))
@@ -260,8 +260,8 @@ static bool read_column(Reader *reader, yyjson_val *object, size_t index, Error 
         return true;
     }
     ColumnSpec *spec = &reader->specs[reader->own_count];
-    TRY(field_read(contract_column_fields, object, reader->file, pointer, reader->arena, spec,
-                   reader->findings, err));
+    TRY(field_read(contract_column_fields, object, (FieldPlace){reader->file, pointer},
+                   reader->arena, spec, reader->findings, err));
     if (spec->name.size > 0 && !name_is_fine(spec->name))
         reader_find(reader, pointer,
                     STR("lower-case letters, digits and _, a letter first, 63 bytes at most"),

@@ -217,7 +217,7 @@ static bool sort_out_plain(Reader *reader, Error *err)
 static bool read_all(Reader *reader, yyjson_val *root, Error *err)
 {
     ContractSpec spec = {0};
-    TRY(field_read(contract_fields, root, reader->file, STR(""), reader->arena, &spec,
+    TRY(field_read(contract_fields, root, (FieldPlace){reader->file, STR("")}, reader->arena, &spec,
                    reader->findings, err));
     Contract *contract = reader->contract;
     contract->info.stream = spec.stream;

@@ -264,7 +264,9 @@ static bool take_matches(void *visitor, duckdb_data_chunk chunk, Error *err)
     Visit *visit = visitor;
     for (size_t i = 0; i < duckdb_data_chunk_get_size(chunk); i++) {
         Asked *asked = &visit->merge->asked[duck_get_int64(chunk, 0, i)];
-        const Str hash = duck_is_null(chunk, 1, i) ? (Str){0} : duck_get_text(chunk, 1, i);
+        Str hash = {0};
+        if (!duck_is_null(chunk, 1, i))
+            hash = duck_get_text(chunk, 1, i);
         // A row without a time was written by nobody we know: whatever we have is fresher.
         const int64_t fetched_us =
             duck_is_null(chunk, 2, i) ? INT64_MIN : duck_get_int64(chunk, 2, i);

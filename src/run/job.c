@@ -239,8 +239,8 @@ static bool read_rules(Reader *reader, yyjson_val *windows, JobMode *mode, Error
         char pointer[64];
         (void)snprintf(pointer, sizeof(pointer), "/modes/rehydration/windows/%zu", i);
         RawRule raw = {0};
-        TRY(field_read(rule_fields, item, reader->job->path, str_from(pointer), reader->arena, &raw,
-                       reader->findings, err));
+        TRY(field_read(rule_fields, item, (FieldPlace){reader->job->path, str_from(pointer)},
+                       reader->arena, &raw, reader->findings, err));
         parse_duration_member(reader, raw.every, pointer, &mode->rules[i].every);
         parse_duration_member(reader, raw.back, pointer, &mode->rules[i].back);
         mode->rule_count = i + 1;
@@ -255,8 +255,9 @@ static bool read_mode(Reader *reader, RunMode which, yyjson_val *object, Error *
     char pointer[64];
     (void)snprintf(pointer, sizeof(pointer), "/modes/%s", mode_names[which]);
     if (object != NULL)
-        TRY(field_read(mode_fields[which], object, reader->job->path, str_from(pointer),
-                       reader->arena, &raw, reader->findings, err));
+        TRY(field_read(mode_fields[which], object,
+                       (FieldPlace){reader->job->path, str_from(pointer)}, reader->arena, &raw,
+                       reader->findings, err));
     mode->given = object != NULL;
     mode->from = raw.from;
     mode->to = raw.to;
@@ -308,8 +309,8 @@ static bool read_stream(Reader *reader, yyjson_val *name, yyjson_val *object, Er
         return error_set(err, ERROR_JOB, STR_FMT ": more than %d streams", STR_ARG(job->path),
                          JOB_STREAMS_MAX);
     RawStream raw = {0};
-    TRY(field_read(stream_fields, object, job->path, pointer, reader->arena, &raw, reader->findings,
-                   err));
+    TRY(field_read(stream_fields, object, (FieldPlace){job->path, pointer}, reader->arena, &raw,
+                   reader->findings, err));
     JobStream *stream = &job->streams[job->stream_count++];
     TRY(arena_copy_str(reader->arena, json_str(name), &stream->name, err));
     if (raw.contract.size > 0)
@@ -353,8 +354,8 @@ static bool read_partitions(Reader *reader, yyjson_val *partitions, Error *err)
         Str pointer = {0};
         TRY(arena_printf(reader->arena, &pointer, err, "/partitions/" STR_FMT,
                          STR_ARG(json_str(name))));
-        TRY(field_read(partition_fields, member, job->path, pointer, reader->arena, partition,
-                       reader->findings, err));
+        TRY(field_read(partition_fields, member, (FieldPlace){job->path, pointer}, reader->arena,
+                       partition, reader->findings, err));
         TRY(arena_copy_str(reader->arena, json_str(name), &partition->field, err));
     }
     return true;
@@ -377,8 +378,8 @@ static bool read_landing(Reader *reader, yyjson_val *landing, Error *err)
     TRY(pick_members(reader, landing, ours, true, &core, err));
     TRY(pick_members(reader, landing, ours, false, &job->landing_options, err));
     RawLanding raw = {0};
-    TRY(field_read(landing_fields, core, job->path, STR("/landing"), reader->arena, &raw,
-                   reader->findings, err));
+    TRY(field_read(landing_fields, core, (FieldPlace){job->path, STR("/landing")}, reader->arena,
+                   &raw, reader->findings, err));
     job->landing_store = raw.store;
     job->landing_compression = raw.compression;
     job->forget_key = raw.forget_key;
@@ -396,7 +397,7 @@ static bool read_lake(Reader *reader, yyjson_val *lake, Error *err)
     TRY(pick_members(reader, lake, ours, true, &core, err));
     TRY(pick_members(reader, lake, ours, false, &job->lake_options, err));
     RawLake raw = {0};
-    TRY(field_read(lake_fields, core, job->path, STR("/lake"), reader->arena, &raw,
+    TRY(field_read(lake_fields, core, (FieldPlace){job->path, STR("/lake")}, reader->arena, &raw,
                    reader->findings, err));
     job->lake_store = raw.store;
     parse_duration_member(reader, raw.retention, "/lake/retention", &job->lake_retention);
@@ -432,8 +433,8 @@ static bool read_job(Reader *reader, yyjson_val *root, Error *err)
 {
     Job *job = reader->job;
     RawJob raw = {0};
-    TRY(field_read(job_fields, root, job->path, STR(""), reader->arena, &raw, reader->findings,
-                   err));
+    TRY(field_read(job_fields, root, (FieldPlace){job->path, STR("")}, reader->arena, &raw,
+                   reader->findings, err));
     job->name = raw.name;
     job->config = raw.config;
     job->limits = raw.limits;
@@ -460,7 +461,7 @@ static void refuse_of_fields(const Field *fields, yyjson_val *object, Str place,
     for (size_t i = 0; fields != NULL && fields[i].name != NULL; i++) {
         const Field row[] = {fields[i], {0}};
         if (!secret_is_secret_name(str_from(fields[i].name)))
-            field_refuse_plain_secrets(row, object, place, pointer, findings);
+            field_refuse_plain_secrets(row, object, (FieldPlace){place, pointer}, findings);
     }
 }
 

@@ -306,9 +306,13 @@ void secret_refuse_plain(yyjson_val *value, Str place, Str pointer, Findings *fi
     // Depth is bounded by json_parse().
     if (yyjson_is_obj(value)) {
         yyjson_obj_foreach(value, i, count, name, member)
+        {
             refuse_member(name, member, place, pointer, findings);
+        }
     } else if (yyjson_is_arr(value)) {
         yyjson_arr_foreach(value, i, count, member)
+        {
             secret_refuse_plain(member, place, pointer, findings);
+        }
     }
 }

@@ -12,7 +12,8 @@ bool warehouse_open(Warehouse *warehouse, const WarehouseDriver *driver, yyjson_
     void *state = arena_alloc(arena, driver->state_size, err);
     TRY(state != NULL);
     const size_t found = findings->count;
-    TRY(field_read(driver->fields, options, place, (Str){"", 0}, arena, state, findings, err));
+    TRY(field_read(driver->fields, options, (FieldPlace){place, STR("")}, arena, state, findings,
+                   err));
     if (findings->count > found)
         return findings_check(findings, err);
 

@@ -72,8 +72,8 @@ static void read_case(Case *test, const char *text)
     test->findings.arena = test->arena;
     yyjson_doc *doc = NULL;
     CHECK_OK(json_parse(str_from(text), "t", test->arena, &doc, &test->err), &test->err);
-    CHECK_OK(field_read(fields, yyjson_doc_get_root(doc), STR("job.json"), STR(""), test->arena,
-                        &test->target, &test->findings, &test->err),
+    CHECK_OK(field_read(fields, yyjson_doc_get_root(doc), (FieldPlace){STR("job.json"), STR("")},
+                        test->arena, &test->target, &test->findings, &test->err),
              &test->err);
     CHECK_OK(findings_print(&test->findings, &test->printed, &test->err), &test->err);
 }
@@ -248,7 +248,7 @@ TEST(plain_secrets_are_refused)
         test.findings.arena = test.arena;
         yyjson_doc *doc = NULL;
         CHECK_OK(json_parse(str_from(rows[i].text), "t", test.arena, &doc, &test.err), &test.err);
-        field_refuse_plain_secrets(outer, yyjson_doc_get_root(doc), STR("j"), STR(""),
+        field_refuse_plain_secrets(outer, yyjson_doc_get_root(doc), (FieldPlace){STR("j"), STR("")},
                                    &test.findings);
         CHECK_OK(findings_print(&test.findings, &test.printed, &test.err), &test.err);
         CHECK_CONTAINS(buf_str(&test.printed),
@@ -354,8 +354,8 @@ TEST(rows_may_leave_everything_open)
     Open target = {0};
     yyjson_doc *doc = NULL;
     CHECK_OK(json_parse(STR("{\"count\":-9223372036854775808}"), "t", arena, &doc, &err), &err);
-    CHECK_OK(field_read(open, yyjson_doc_get_root(doc), STR(""), STR("/at"), arena, &target,
-                        &findings, &err),
+    CHECK_OK(field_read(open, yyjson_doc_get_root(doc), (FieldPlace){STR(""), STR("/at")}, arena,
+                        &target, &findings, &err),
              &err);
     CHECK_INT((int64_t)findings.count, 0);
     CHECK_INT(target.count, INT64_MIN);
@@ -385,8 +385,8 @@ TEST(long_lists_are_cut)
     One target = {.value = 3};
     yyjson_doc *doc = NULL;
     CHECK_OK(json_parse(STR("{\"value\":\"x\"}"), "t", arena, &doc, &err), &err);
-    CHECK_OK(field_read(one, yyjson_doc_get_root(doc), STR(""), STR(""), arena, &target, &findings,
-                        &err),
+    CHECK_OK(field_read(one, yyjson_doc_get_root(doc), (FieldPlace){STR(""), STR("")}, arena,
+                        &target, &findings, &err),
              &err);
     CHECK_INT((int64_t)findings.count, 1);
     CHECK_INT((int64_t)findings.items[0].fix.size, 299);
@@ -412,11 +412,11 @@ TEST(fields_survive_every_fault)
         Findings findings = {.arena = arena};
         Target target = {0};
         yyjson_doc *doc = NULL;
-        const bool ok = arena != NULL &&
-                        json_parse(STR("{\"name\":\"n\",\"x\":1}"), "t", arena, &doc, &err) &&
-                        field_read(fields, yyjson_doc_get_root(doc), STR("j"), STR(""), arena,
-                                   &target, &findings, &err) &&
-                        field_write_schema(fields, &out, &err);
+        const bool ok =
+            arena != NULL && json_parse(STR("{\"name\":\"n\",\"x\":1}"), "t", arena, &doc, &err) &&
+            field_read(fields, yyjson_doc_get_root(doc), (FieldPlace){STR("j"), STR("")}, arena,
+                       &target, &findings, &err) &&
+            field_write_schema(fields, &out, &err);
         CHECK(ok == (err.code == ERROR_NONE));
         CHECK(!ok || findings.count == 1);
     }
@@ -434,7 +434,7 @@ TEST(a_full_arena_is_an_error)
     CHECK_OK(json_parse(STR("{\"name\":\"a name that is longer than forty bytes altogether\"}"),
                         "t", arena, &doc, &err),
              &err);
-    CHECK(!field_read(fields, yyjson_doc_get_root(doc), STR("j"), STR(""), small, &target,
-                      &findings, &err));
+    CHECK(!field_read(fields, yyjson_doc_get_root(doc), (FieldPlace){STR("j"), STR("")}, small,
+                      &target, &findings, &err));
     CHECK_INT(err.code, ERROR_LIMIT);
 }

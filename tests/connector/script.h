@@ -29,9 +29,9 @@ static inline bool script_open(Script *script, const char *manifest, const char 
     script->findings->arena = script->arena;
     yyjson_doc *doc = NULL;
     TRY(json_parse(str_from(config), "config", script->arena, &doc, err));
-    return connector_open_bytes(str_from(manifest), STR("m.yaml"), yyjson_doc_get_root(doc),
-                                &test_env, script->arena, script->findings, &script->connector,
-                                err);
+    return connector_open_bytes((ManifestText){STR("m.yaml"), str_from(manifest)},
+                                yyjson_doc_get_root(doc), &test_env, script->arena,
+                                script->findings, &script->connector, err);
 }
 
 static inline bool script_begin(Script *script, const char *stream, const Partition *partition,

@@ -44,8 +44,9 @@ static void begin(Planning *planning, const char *cursor, const char *zone, RunM
     Findings *findings = arena_alloc(planning->arena, sizeof(*findings), &err);
     CHECK(findings != NULL);
     findings->arena = planning->arena;
-    CHECK_OK(connector_open_bytes(str_from(manifest), STR("m.yaml"), yyjson_doc_get_root(config),
-                                  &test_env, planning->arena, findings, &planning->connector, &err),
+    CHECK_OK(connector_open_bytes((ManifestText){STR("m.yaml"), str_from(manifest)},
+                                  yyjson_doc_get_root(config), &test_env, planning->arena, findings,
+                                  &planning->connector, &err),
              &err);
     CHECK_OK(findings_check(findings, &err), &err);
     planning->plan = (Plan){.mode = mode, .streams = &planning->stream, .stream_count = 1};
