@@ -227,17 +227,18 @@ static void read_choice(const Reader *reader, const Field *field, yyjson_val *va
              suggestion(json_str(value), names, count, text));
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): as deep as the tables, which are constants
 static bool read_struct(const Reader *reader, const Field *field, yyjson_val *value)
 {
     char text[POINTER_BYTES_MAX];
     const Str base = reader->place.pointer;
     const int size = snprintf(text, sizeof(text), STR_FMT "/%s", STR_ARG(base), field->name);
     assert(size > 0 && (size_t)size < sizeof(text));
-    // NOLINTNEXTLINE(misc-no-recursion): as deep as the tables, which are constants
     return field_read(field->fields, value, (FieldPlace){reader->place.file, {text, (size_t)size}},
                       reader->arena, reader->target + field->offset, reader->findings, reader->err);
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): as deep as the tables, which are constants
 static bool read_value(const Reader *reader, const Field *field, yyjson_val *value)
 {
     switch (field->kind) {

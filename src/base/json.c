@@ -523,12 +523,14 @@ static bool write_sorted(Writer *writer, yyjson_val *object, Member *members, in
     return true;
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): write_value() bounds the depth
 static bool write_few_sorted(Writer *writer, yyjson_val *object, int depth)
 {
     Member members[FEW_MEMBERS];
     return write_sorted(writer, object, members, depth);
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): write_value() bounds the depth
 static bool write_many_sorted(Writer *writer, yyjson_val *object, int depth)
 {
     const size_t count = unsafe_yyjson_get_len(object);

@@ -1,5 +1,7 @@
 #include "contract/phone.h"
 
+#include <assert.h>
+
 // A number as written holds at most this many digits with all prefixes.
 enum { WRITTEN_DIGITS_MAX = 24 };
 
@@ -82,6 +84,7 @@ static bool write_number(Str code, Str national, char text[PHONE_TEXT_BYTES])
 
 static bool length_fits(Str national, const PhoneCountry *country)
 {
+    assert(country->digits_min > 0);
     return (int)national.size >= country->digits_min && (int)national.size <= country->digits_max &&
            national.data[0] >= country->first;
 }

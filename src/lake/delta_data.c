@@ -23,6 +23,7 @@ int64_t delta_now_ms(const Delta *delta)
 // --- the folder for temporary files
 
 // Removes a folder and what lies in it, one level of folders deep: DuckDB's is the only one.
+// NOLINTNEXTLINE(misc-no-recursion): `depth` bounds it
 static void remove_folder(const char *folder, int depth)
 {
     char path[2 * DELTA_LOCAL_BYTES];
@@ -107,7 +108,7 @@ bool delta_open(const DeltaOptions *options, Arena *arena, Delta **ret_delta, Er
                      .lock = -1};
     TRY(arena_copy_str(arena, options->scratch, &delta->options.scratch, err));
     delta->work = arena_new(DELTA_WORK_BYTES_MAX, err);
-    delta->copy_arena = arena_new(16 * 1024 * 1024, err);
+    delta->copy_arena = arena_new((size_t)16 * 1024 * 1024, err);
     if (delta->work == NULL || delta->copy_arena == NULL || !make_scratch(delta, err)) {
         delta_close(delta);
         return false;
@@ -232,7 +233,7 @@ bool delta_local_copy(Delta *delta, const DeltaTable *table, const DeltaFile *fi
     DeltaCopy *copy = find_copy(delta, path);
     if (copy == NULL) {
         // Paths of copies that went stay in their arena: begin anew before it is full.
-        if (arena_used_bytes(delta->copy_arena) > 8 * 1024 * 1024)
+        if (arena_used_bytes(delta->copy_arena) > (size_t)8 * 1024 * 1024)
             delta_drop_copies(delta);
         copy = make_room(delta, file->size);
         char local[DELTA_LOCAL_BYTES];
@@ -358,8 +359,7 @@ static bool put_local(Delta *delta, const char *local, Str path, Error *err)
     return ok;
 }
 
-bool delta_write_file(Delta *delta, DeltaTable *table, const DuckStatement *select,
-                      const DeltaSchema *schema, Str label, size_t number, DeltaAdd *ret_add,
+bool delta_write_file(Delta *delta, DeltaTable *table, const DeltaWrite *write, DeltaAdd *ret_add,
                       Error *err)
 {
     char id[UUID_TEXT_BYTES + 1];
@@ -369,19 +369,19 @@ bool delta_write_file(Delta *delta, DeltaTable *table, const DuckStatement *sele
                    (unsigned long long)delta->files_made++);
     DeltaAdd add = {0};
     DeltaFileStats stats = {0};
-    bool ok = write_local(delta, select, local, &stats, err);
+    bool ok = write_local(delta, write->select, local, &stats, err);
     if (ok && stats.rows > 0) {
         CLEANUP(buf_done) Buf text = {0};
         add.size = stats.size;
         add.rows = stats.rows;
-        kill_point("lake file put, " STR_FMT " file %zu", STR_ARG(label), number);
+        kill_point("lake file put, " STR_FMT " file %zu", STR_ARG(write->label), write->number);
         ok = arena_printf(delta->work, &add.name, err, "part-%s.zstd.parquet", id) &&
              arena_printf(delta->work, &add.path, err, STR_FMT "/" STR_FMT, STR_ARG(table->folder),
                           STR_ARG(add.name)) &&
-             delta_stats_write(&stats, schema, &text, err) &&
+             delta_stats_write(&stats, write->schema, &text, err) &&
              arena_copy_str(delta->work, buf_str(&text), &add.stats, err) &&
              put_local(delta, local, add.path, err);
-        kill_point("lake file was put, " STR_FMT " file %zu", STR_ARG(label), number);
+        kill_point("lake file was put, " STR_FMT " file %zu", STR_ARG(write->label), write->number);
     }
     (void)unlink(local);
     TRY(ok);

@@ -41,7 +41,8 @@ static bool put_together(Delta *delta, DeltaTable *table, const uint32_t *chosen
     TRY(buf_append_char(&sql, '\0', err));
     TRY(arena_printf(delta->work, &label, err, STR_FMT " compaction", STR_ARG(table->folder)));
     const DuckStatement select = {.sql = sql.data};
-    return delta_write_file(delta, table, &select, &table->log.schema, label, 0, ret_add, err);
+    const DeltaWrite write = {.select = &select, .schema = &table->log.schema, .label = label};
+    return delta_write_file(delta, table, &write, ret_add, err);
 }
 
 static bool still_there(const DeltaLog *log, int64_t schema_version, const uint32_t *chosen,

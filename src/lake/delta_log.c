@@ -47,7 +47,7 @@ DeltaName delta_log_parse_name(Str name)
     const size_t head = sizeof(".checkpoint.") - 1;
     const Str first = str_slice(rest, head, PART_DIGITS);
     const Str second = str_slice(rest, head + PART_DIGITS + 1, PART_DIGITS);
-    if (rest.size == head + 2 * PART_DIGITS + sizeof(".parquet") &&
+    if (rest.size == head + (size_t)2 * PART_DIGITS + sizeof(".parquet") &&
         str_starts_with(rest, STR(".checkpoint.")) && str_ends_with(rest, STR(".parquet")) &&
         parse_digits(first, PART_DIGITS, &part) && parse_digits(second, PART_DIGITS, &parts) &&
         part >= 1 && parts <= PARTS_MAX && part <= parts) {

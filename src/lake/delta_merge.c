@@ -496,6 +496,15 @@ static bool select_new(const Merge *merge, Buf *sql, DuckValue values[DRIVER_COL
     return buf_append(sql, STR(" FROM pawl_rows() AS p"), err);
 }
 
+static bool write_file(Merge *merge, const DuckStatement *select, DeltaAdd *ret_add, Error *err)
+{
+    const DeltaWrite write = {.select = select,
+                              .schema = &merge->schema,
+                              .label = merge->label,
+                              .number = merge->add_count};
+    return delta_write_file(merge->delta, merge->table, &write, ret_add, err);
+}
+
 static bool write_new(Merge *merge, Error *err)
 {
     if (merge->report.inserted + merge->report.updated == 0)
@@ -519,9 +528,9 @@ static bool write_new(Merge *merge, Error *err)
         buf_append_char(&sql, '\0', err));
     const DuckStatement select = {
         .sql = sql.data, .values = values, .value_count = value_count, .rows = &rows};
-    TRY(delta_write_file(merge->delta, merge->table, &select, &merge->schema, merge->label,
-                         merge->add_count, &merge->adds[merge->add_count], err));
-    merge->add_count++;
+    DeltaAdd add = {0};
+    TRY(write_file(merge, &select, &add, err));
+    merge->adds[merge->add_count++] = add;
     return true;
 }
 
@@ -539,8 +548,7 @@ static bool write_anew(Merge *merge, uint32_t index, Error *err)
         buf_append_char(&sql, '\0', err));
     const DuckStatement select = {.sql = sql.data};
     DeltaAdd add = {0};
-    TRY(delta_write_file(merge->delta, merge->table, &select, &merge->schema, merge->label,
-                         merge->add_count, &add, err));
+    TRY(write_file(merge, &select, &add, err));
     if (add.rows > 0)
         merge->adds[merge->add_count++] = add;
     merge->removes[merge->remove_count++] = index;

@@ -85,10 +85,16 @@ bool delta_open_table(Delta *delta, Str schema, Str name, DeltaTable **ret_table
 bool delta_local_copy(Delta *delta, const DeltaTable *table, const DeltaFile *file,
                       const char **ret_local, Error *err) MUST_USE;
 void delta_drop_copies(Delta *delta);
-// Writes the rows of `select` into a new file of the table and puts it, not durable before the
+typedef struct DeltaWrite {
+    const DuckStatement *select;
+    const DeltaSchema *schema;
+    Str label;     // of the load, and
+    size_t number; // of the file in it: what kill points call it
+} DeltaWrite;
+
+// Writes the rows of a select into a new file of the table and puts it, not durable before the
 // commit. No rows: no file, ret_add->rows = 0.
-bool delta_write_file(Delta *delta, DeltaTable *table, const DuckStatement *select,
-                      const DeltaSchema *schema, Str label, size_t number, DeltaAdd *ret_add,
+bool delta_write_file(Delta *delta, DeltaTable *table, const DeltaWrite *write, DeltaAdd *ret_add,
                       Error *err) MUST_USE;
 void delta_remove_adds(Delta *delta, const DeltaAdd *adds, size_t count); // as well as it can
 // Appends `SELECT <schema's columns, cast> FROM <file>`: columns that the file lacks are null.

@@ -121,8 +121,9 @@ const DeltaField *delta_schema_find(const DeltaSchema *schema, Str name)
 // Without column mapping the name in the file is the column's own, and Spark refuses these in it.
 static bool check_name(Str name, Error *err)
 {
+    const Str refused = STR(" ,;{}()\n\t=");
     for (size_t i = 0; i < name.size; i++) {
-        if (memchr(" ,;{}()\n\t=", name.data[i], 10) != NULL)
+        if (str_find_char(refused, name.data[i]) < refused.size)
             return error_set(err, ERROR_JOB,
                              "column '" STR_FMT
                              "': a Delta table allows no blank and none of ,;{}()= "

@@ -142,7 +142,7 @@ static bool write_text(Str value, bool is_max, Buf *out, Error *err)
     // Where the next character is that one itself, a text cut so would be below.
     if (str_starts_with(str_slice(value, size, value.size), str_from(highest)))
         return true;
-    char cut[DELTA_STATS_CHARACTERS * 4 + sizeof(highest)];
+    char cut[(size_t)DELTA_STATS_CHARACTERS * 4 + sizeof(highest)];
     memcpy(cut, value.data, size);
     memcpy(cut + size, highest, sizeof(highest) - 1);
     return json_write_str((Str){cut, size + sizeof(highest) - 1}, out, err);

@@ -246,19 +246,16 @@ static bool read_first_note(Landing *landing, const Folder *folder, Arena *arena
     return true;
 }
 
-static bool visit_folder(Landing *landing, const Path *run_path, Str run, const Folder *folder,
-                         Arena *arena, LandingVisit *visit, void *visitor, Error *err)
+// What a folder says of its slice; *ret_known = false when it holds nothing that could.
+static bool read_folder(Landing *landing, const Path *run_path, const Folder *folder, Arena *arena,
+                        LandedSlice *slice, bool *ret_known, Error *err)
 {
-    LandedSlice slice = {.name = {.run = run}, .pages_found = folder->pages};
     SliceManifest manifest = {0};
-    bool known = true;
+    slice->pages_found = folder->pages;
+    *ret_known = folder->whole || folder->pages > 0;
     if (folder->whole)
-        TRY(read_manifest(landing, run_path, folder, arena, &slice, &manifest, err));
-    else if (folder->pages > 0)
-        TRY(read_first_note(landing, folder, arena, &slice, &known, err));
-    else
-        known = false;
-    return !known || visit(visitor, &slice, err);
+        return read_manifest(landing, run_path, folder, arena, slice, &manifest, err);
+    return !*ret_known || read_first_note(landing, folder, arena, slice, ret_known, err);
 }
 
 bool landing_visit_slices(Landing *landing, Str run, Str stream, LandingVisit *visit, void *visitor,
@@ -275,7 +272,10 @@ bool landing_visit_slices(Landing *landing, Str run, Str stream, LandingVisit *v
         list_folders(landing, &path, stream, arena, &folders, &count, err));
     for (size_t i = 0; i < count; i++) {
         arena_reset(slice_arena);
-        TRY(visit_folder(landing, &path, run, &folders[i], slice_arena, visit, visitor, err));
+        LandedSlice slice = {.name = {.run = run}};
+        bool known = false;
+        TRY(read_folder(landing, &path, &folders[i], slice_arena, &slice, &known, err));
+        TRY(!known || visit(visitor, &slice, err));
     }
     return true;
 }
