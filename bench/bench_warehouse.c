@@ -433,9 +433,11 @@ int main(int argc, char **argv)
     const bool is_file = options.file[0] != '{';
     must_ok(buf_printf(&text, &err, is_file ? "{\"path\": \"%s\"}" : "%s", options.file), &err);
     must_ok(json_parse(buf_str(&text), "bench", arena, &doc, &err), &err);
+    const WarehouseOptions opened = {.driver = {yyjson_doc_get_root(doc), STR("bench")},
+                                     .base_folder = STR("."),
+                                     .memory_bytes = options.memory_mb * 1000 * 1000};
     must_ok(warehouse_open(&bench.warehouse, is_file ? &warehouse_duckdb : &warehouse_postgres,
-                           yyjson_doc_get_root(doc), STR("bench"), STR("."), &env,
-                           options.memory_mb * 1000 * 1000, arena, findings, &err),
+                           &opened, &env, arena, findings, &err),
             &err);
 
     const int64_t start_us = env.monotonic_us(NULL);

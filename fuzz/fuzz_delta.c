@@ -21,7 +21,8 @@ static void read_commit(Str text, Arena *arena)
     Env env;
     env_init_system(&env);
     CLEANUP(store_close) Store store = {0};
-    must(store_open(&store, &store_memory, NULL, STR("fuzz"), &env, arena, NULL, &err));
+    must(store_open(&store, &store_memory, (DriverOptions){NULL, STR("fuzz")}, &env, arena, NULL,
+                    &err));
     must(store_create(&store, STR("a/b/_delta_log/00000000000000000000.json"), text, 0, &err));
     DeltaLog log = {.store = &store, .folder = STR("a/b"), .scratch = "/nowhere"};
     if (!delta_log_open(&log, &err)) {

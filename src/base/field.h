@@ -64,6 +64,12 @@ typedef struct FieldPlace {
 bool field_read(const Field *fields, yyjson_val *object, FieldPlace place, Arena *arena,
                 void *target, Findings *findings, Error *err) MUST_USE;
 
+// What a job file gives a driver: the object that the driver's fields describe.
+typedef struct DriverOptions {
+    yyjson_val *object;
+    Str place; // of the object, for findings
+} DriverOptions;
+
 // Called with the members as they stand in the file: adds a finding for each secret that is plain
 // text instead of a reference "${env:NAME}" or "${file:PATH}".
 void field_refuse_plain_secrets(const Field *fields, yyjson_val *object, FieldPlace place,

@@ -60,12 +60,11 @@ bool cli_plan(Cli *cli, Error *err)
     Job *job = NULL;
     TRY(cli_open_job(cli, arena, &job, err));
     const EventSink sink = {.emit = quiet};
-    RunPreview *previews = NULL;
-    size_t count = 0;
-    TRY(run_preview(job, &options, cli->env, &sink, arena, &previews, &count, err));
+    RunPreviews previews = {0};
+    TRY(run_preview(job, &options, cli->env, &sink, arena, &previews, err));
     if (cli->json)
-        print_json(previews, count);
+        print_json(previews.items, previews.count);
     else
-        print_table(job, options.mode, previews, count);
+        print_table(job, options.mode, previews.items, previews.count);
     return true;
 }

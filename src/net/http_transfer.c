@@ -198,6 +198,7 @@ static bool take_header(Slot *slot, Str line, Error *err)
     return response->status < 200 || finish_headers(slot, err);
 }
 
+// NOLINTNEXTLINE(readability-non-const-parameter): what libcurl calls
 size_t http_on_header(char *data, size_t size, size_t count, void *user)
 {
     Slot *slot = user;
@@ -232,6 +233,7 @@ static bool take_body(Slot *slot, Str bytes, Error *err)
     return ok && within_memory(client, 0, err);
 }
 
+// NOLINTNEXTLINE(readability-non-const-parameter): what libcurl calls
 size_t http_on_body(char *data, size_t size, size_t count, void *user)
 {
     Slot *slot = user;

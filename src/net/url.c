@@ -314,9 +314,11 @@ static bool strip_unsafe(Str text, Arena *arena, Str *ret_text, Error *err)
     char *kept = arena_alloc(arena, text.size, err);
     TRY(kept != NULL);
     size_t size = 0;
-    for (size_t i = 0; i < text.size; i++)
-        if (memchr("\t\r\n", text.data[i], 3) == NULL)
+    const Str dropped = STR("\t\r\n");
+    for (size_t i = 0; i < text.size; i++) {
+        if (str_find_char(dropped, text.data[i]) == dropped.size)
             kept[size++] = text.data[i];
+    }
     *ret_text = (Str){kept, size};
     return true;
 }

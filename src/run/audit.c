@@ -86,9 +86,11 @@ static bool open_csv(Audit *audit, ForeignOptions *table, Error *err)
     yyjson_doc *doc = NULL;
     Findings findings = {.arena = audit->arena};
     TRY(json_parse(buf_str(&options), "csv", audit->arena, &doc, err) &&
-        warehouse_open(&audit->csv, &warehouse_duckdb, yyjson_doc_get_root(doc), STR("csv"),
-                       STR("."), audit->env, audit->job->limits.memory_bytes / 4, audit->arena,
-                       &findings, err));
+        warehouse_open(&audit->csv, &warehouse_duckdb,
+                       &(WarehouseOptions){.driver = {yyjson_doc_get_root(doc), STR("csv")},
+                                           .base_folder = STR("."),
+                                           .memory_bytes = audit->job->limits.memory_bytes / 4},
+                       audit->env, audit->arena, &findings, err));
     TRY(buf_append(&sql, STR("CREATE TABLE main.rows AS SELECT * FROM read_csv("), err) &&
         sql_literal(dialect, &sql, file, err) &&
         buf_append(&sql, STR(", all_varchar = true, header = true)"), err));

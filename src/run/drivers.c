@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "run/stage.h"
 
+#include <assert.h>
 #include <string.h>
 
 // Of limits.memory; the rest is for pages under way, shaped rows (pipeline.c) and the program
@@ -27,24 +28,25 @@ const WarehouseDriver *const *drivers_warehouses(void)
 static void unknown_driver(Str name, const Str *names, size_t count, Str place, const char *kind,
                            Findings *findings)
 {
+    assert(count > 0);
     const Str nearest = findings_nearest(name, names, count);
     findings_addf(findings, place, nearest.size > 0 ? nearest : names[0],
                   "there is no %s '" STR_FMT "'", kind, STR_ARG(name));
 }
 
-bool job_open_store(const Job *job, Str driver, yyjson_val *options, Str place, Env *env,
-                    Arena *arena, Findings *findings, Store *ret_store, Error *err)
+bool job_open_store(const Job *job, const StoreWanted *wanted, Env *env, Arena *arena,
+                    Findings *findings, Store *ret_store, Error *err)
 {
     Str names[NAMES_MAX];
     size_t count = 0;
     for (; stores[count] != NULL; count++) {
         names[count] = str_from(stores[count]->name);
-        if (!str_equal(names[count], driver))
+        if (!str_equal(names[count], wanted->driver))
             continue;
         ret_store->folder = job->folder;
-        return store_open(ret_store, stores[count], options, place, env, arena, findings, err);
+        return store_open(ret_store, stores[count], wanted->options, env, arena, findings, err);
     }
-    unknown_driver(driver, names, count, place, "store", findings);
+    unknown_driver(wanted->driver, names, count, wanted->options.place, "store", findings);
     return true;
 }
 
@@ -54,8 +56,8 @@ bool job_open_landing(const Job *job, Env *env, Arena *arena, Findings *findings
     Str place = {0};
     const size_t before = findings->count;
     TRY(arena_printf(arena, &place, err, STR_FMT ": /landing", STR_ARG(job->path)));
-    TRY(job_open_store(job, job->landing_store, job->landing_options, place, env, arena, findings,
-                       ret_store, err));
+    const StoreWanted wanted = {job->landing_store, {job->landing_options, place}};
+    TRY(job_open_store(job, &wanted, env, arena, findings, ret_store, err));
     if (findings->count > before)
         return true;
     const LandingOptions options = {
@@ -68,19 +70,20 @@ bool job_open_warehouse(const Job *job, Env *env, Arena *arena, Findings *findin
 {
     Str place = {0};
     TRY(arena_printf(arena, &place, err, STR_FMT ": /warehouse", STR_ARG(job->path)));
+    const WarehouseOptions options = {.driver = {job->warehouse_options, place},
+                                      .base_folder = job->folder,
+                                      .memory_bytes =
+                                          job->limits.memory_bytes / 100 * WAREHOUSE_SHARE_PERCENT};
     Str names[NAMES_MAX];
     size_t count = 0;
     for (; warehouses[count] != NULL; count++) {
         names[count] = str_from(warehouses[count]->name);
         if (!str_equal(names[count], job->warehouse_driver))
             continue;
-        TRY(warehouse_open(
-            ret_warehouse, warehouses[count], job->warehouse_options, place, job->folder, env,
-            job->limits.memory_bytes / 100 * WAREHOUSE_SHARE_PERCENT, arena, findings, err));
-        yyjson_val *stage = json_get(job->warehouse_options, STR("stage"));
-        return ret_warehouse->driver->use_stage == NULL || stage == NULL ||
-               stage_open(job, stores, json_get(stage, STR("files")), env, arena, findings,
-                          ret_warehouse, err);
+        TRY(warehouse_open(ret_warehouse, warehouses[count], &options, env, arena, findings, err));
+        return ret_warehouse->driver->use_stage == NULL ||
+               json_get(job->warehouse_options, STR("stage")) == NULL ||
+               stage_open(job, stores, env, arena, findings, ret_warehouse, err);
     }
     unknown_driver(job->warehouse_driver, names, count, place, "warehouse", findings);
     return true;
@@ -115,7 +118,7 @@ bool job_has_warehouse(const Job *job)
     const Str given = json_str(json_get(job->warehouse_options, STR("path")));
     if (driver == NULL || !has_field(driver->fields, "path") || given.size == 0)
         return true;
-    arena = arena_new(64 * 1024, &ignored);
+    arena = arena_new((size_t)64 * 1024, &ignored);
     return arena == NULL || !file_join(arena, job->folder, given, &path, &ignored) ||
            file_exists(path.data);
 }

@@ -9,9 +9,14 @@
 const StoreDriver *const *drivers_stores(void);         // NULL-terminated
 const WarehouseDriver *const *drivers_warehouses(void); // NULL-terminated
 
+typedef struct StoreWanted {
+    Str driver;
+    DriverOptions options;
+} StoreWanted;
+
 // Opens a store by its driver's name; an unknown one is a finding.
-bool job_open_store(const Job *job, Str driver, yyjson_val *options, Str place, Env *env,
-                    Arena *arena, Findings *findings, Store *ret_store, Error *err) MUST_USE;
+bool job_open_store(const Job *job, const StoreWanted *wanted, Env *env, Arena *arena,
+                    Findings *findings, Store *ret_store, Error *err) MUST_USE;
 
 // Opens the landing store that the job names; the landing belongs to the calling thread.
 bool job_open_landing(const Job *job, Env *env, Arena *arena, Findings *findings, Store *ret_store,

@@ -549,8 +549,12 @@ bool job_open(const char *path, const JobOptions *options, Env *env, Arena *aren
     yyjson_val *root = NULL;
     TRY(lay_environment(&reader, yyjson_doc_get_root(doc), &root, err));
     yyjson_val *resolved = NULL;
-    TRY(secret_resolve(root, job->path, job->folder, options->notes, env, arena, findings,
-                       &resolved, &job->shown, err));
+    const SecretOptions secrets = {.place = job->path,
+                                   .folder = job->folder,
+                                   .notes = options->notes,
+                                   .env = env,
+                                   .findings = findings};
+    TRY(secret_resolve(root, &secrets, arena, &resolved, &job->shown, err));
     TRY(read_job(&reader, resolved, err));
     *ret_job = job;
     return true;

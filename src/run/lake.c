@@ -17,8 +17,8 @@ bool job_open_lake(const Job *job, Env *env, Arena *arena, Findings *findings, S
     Str place = {0};
     const size_t before = findings->count;
     TRY(arena_printf(arena, &place, err, STR_FMT ": /lake", STR_ARG(job->path)));
-    TRY(job_open_store(job, job->lake_store, job->lake_options, place, env, arena, findings,
-                       ret_store, err));
+    const StoreWanted wanted = {job->lake_store, {job->lake_options, place}};
+    TRY(job_open_store(job, &wanted, env, arena, findings, ret_store, err));
     if (findings->count > before)
         return true;
     const Duration kept = job->lake_retention;

@@ -276,7 +276,7 @@ bool log_book_write_all(LogBook *book, Store *store, Str job, Warehouse *warehou
 
 bool log_book_deliver(Store *store, Str job, Warehouse *warehouse, Error *err)
 {
-    CLEANUP(arena_freep) Arena *arena = arena_new(4 * 1024 * 1024, err);
+    CLEANUP(arena_freep) Arena *arena = arena_new((size_t)4 * 1024 * 1024, err);
     TRY(arena != NULL);
     KeptFiles *files = NULL;
     TRY(list_kept(store, job, arena, &files, err));

@@ -215,6 +215,7 @@ static bool read_parents(const DiscoverOptions *options, PlanStream *parent, Pla
     return true;
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): LEVELS_MAX bounds the depth
 static bool discover_by_parent(const DiscoverOptions *options, PlanStream *stream, int level,
                                Error *err)
 {
@@ -232,6 +233,7 @@ static bool discover_by_parent(const DiscoverOptions *options, PlanStream *strea
     return read_parents(options, &parent, stream, err);
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): LEVELS_MAX bounds the depth
 static bool discover(const DiscoverOptions *options, PlanStream *stream, int level, Error *err)
 {
     if (level > LEVELS_MAX)

@@ -187,21 +187,29 @@ static bool day_of(const PlanStream *stream, const PlanPartition *partition, Str
     return true;
 }
 
-static bool range_given(const Job *job, const Plan *plan, const PlanStream *stream,
-                        const PlanPartition *partition, int64_t now_us, Range *ret_range,
-                        Error *err)
+// Whose range it is, and when it is asked for.
+typedef struct RangeFor {
+    const Job *job;
+    const Plan *plan;
+    const PlanStream *stream;
+    const PlanPartition *partition;
+    const Known *known;
+    int64_t now_us;
+} RangeFor;
+
+static bool range_given(const RangeFor *of, Range *ret_range, Error *err)
 {
-    const JobMode *historic = &job->modes[MODE_HISTORIC];
-    const Str from = plan->asked.from.size > 0 ? plan->asked.from : historic->from;
-    Str to = plan->asked.to.size > 0 ? plan->asked.to : historic->to;
+    const JobMode *historic = &of->job->modes[MODE_HISTORIC];
+    const Str from = of->plan->asked.from.size > 0 ? of->plan->asked.from : historic->from;
+    Str to = of->plan->asked.to.size > 0 ? of->plan->asked.to : historic->to;
     if (from.size == 0)
         return error_set(err, ERROR_JOB,
                          "no first day: give --from 2025-05-01, or modes.historic.from in the job");
     if (to.size == 0)
         to = STR("yesterday");
-    TRY(day_of(stream, partition, from, now_us, &ret_range->first_us, err));
-    TRY(day_of(stream, partition, to, now_us, &ret_range->last_us, err));
-    if (!is_by_days(stream))
+    TRY(day_of(of->stream, of->partition, from, of->now_us, &ret_range->first_us, err));
+    TRY(day_of(of->stream, of->partition, to, of->now_us, &ret_range->last_us, err));
+    if (!is_by_days(of->stream))
         ret_range->last_us += DAY_US - 1;
     if (ret_range->first_us > ret_range->last_us)
         return error_set(err, ERROR_JOB, "the first day, " STR_FMT ", is after the last, " STR_FMT,
@@ -211,25 +219,25 @@ static bool range_given(const Job *job, const Plan *plan, const PlanStream *stre
 
 // From the watermark less the lookback, through tomorrow: clocks and zones differ by less than a
 // day, and a day too much costs one request.
-static bool range_incremental(const Job *job, const Plan *plan, const PlanStream *stream,
-                              const PlanPartition *partition, const Known *known, int64_t now_us,
-                              Range *ret_range, Error *err)
+static bool range_incremental(const RangeFor *of, Range *ret_range, Error *err)
 {
-    const JobMode *mode = &job->modes[MODE_INCREMENTAL];
+    const PlanStream *stream = of->stream;
+    const JobMode *mode = &of->job->modes[MODE_INCREMENTAL];
+    const Str asked = of->plan->asked.from;
     ret_range->last_us =
-        as_window_time(stream, partition, now_us) + (is_by_days(stream) ? DAY_US : 0);
-    if (plan->asked.from.size > 0)
-        return day_of(stream, partition, plan->asked.from, now_us, &ret_range->first_us, err);
-    const Watermark *mark = find_watermark(known, partition->partition.key);
+        as_window_time(stream, of->partition, of->now_us) + (is_by_days(stream) ? DAY_US : 0);
+    if (asked.size > 0)
+        return day_of(stream, of->partition, asked, of->now_us, &ret_range->first_us, err);
+    const Watermark *mark = find_watermark(of->known, of->partition->partition.key);
     if (mark != NULL) {
-        ret_range->first_us = as_window_time(stream, partition, mark->us - mode->lookback_us);
+        ret_range->first_us = as_window_time(stream, of->partition, mark->us - mode->lookback_us);
         return true;
     }
     // A partition seen for the first time is filled from the beginning.
-    const Str first = job->modes[MODE_HISTORIC].from;
+    const Str first = of->job->modes[MODE_HISTORIC].from;
     if (first.size > 0)
-        return day_of(stream, partition, first, now_us, &ret_range->first_us, err);
-    ret_range->first_us = as_window_time(stream, partition, now_us - mode->lookback_us);
+        return day_of(stream, of->partition, first, of->now_us, &ret_range->first_us, err);
+    ret_range->first_us = as_window_time(stream, of->partition, of->now_us - mode->lookback_us);
     return true;
 }
 
@@ -259,38 +267,34 @@ static bool is_due(const Job *job, const PlanStream *stream, const Known *known,
     return false;
 }
 
-static bool range_rehydration(const Job *job, const Plan *plan, const PlanStream *stream,
-                              const PlanPartition *partition, int64_t now_us, Range *ret_range,
-                              Error *err)
+static bool range_rehydration(const RangeFor *of, Range *ret_range, Error *err)
 {
-    if (plan->asked.from.size > 0 || plan->asked.to.size > 0)
-        return range_given(job, plan, stream, partition, now_us, ret_range, err);
-    const JobMode *mode = &job->modes[MODE_REHYDRATION];
+    if (of->plan->asked.from.size > 0 || of->plan->asked.to.size > 0)
+        return range_given(of, ret_range, err);
+    const JobMode *mode = &of->job->modes[MODE_REHYDRATION];
     if (mode->rule_count == 0)
         return error_set(
             err, ERROR_JOB,
             "no windows: give --from and --to, or modes.rehydration.windows in the job");
-    int64_t first_us = now_us;
+    int64_t first_us = of->now_us;
     for (size_t i = 0; i < mode->rule_count; i++) {
-        const int64_t back_us = time_before(now_us, mode->rules[i].back);
+        const int64_t back_us = time_before(of->now_us, mode->rules[i].back);
         first_us = back_us < first_us ? back_us : first_us;
     }
-    ret_range->first_us = as_window_time(stream, partition, first_us);
-    ret_range->last_us = as_window_time(stream, partition, now_us);
+    ret_range->first_us = as_window_time(of->stream, of->partition, first_us);
+    ret_range->last_us = as_window_time(of->stream, of->partition, of->now_us);
     return true;
 }
 
-static bool range_of(const Job *job, const Plan *plan, const PlanStream *stream,
-                     const PlanPartition *partition, const Known *known, int64_t now_us,
-                     Range *ret_range, Error *err)
+static bool range_of(const RangeFor *of, Range *ret_range, Error *err)
 {
-    switch (plan->mode) {
+    switch (of->plan->mode) {
     case MODE_HISTORIC:
-        return range_given(job, plan, stream, partition, now_us, ret_range, err);
+        return range_given(of, ret_range, err);
     case MODE_INCREMENTAL:
-        return range_incremental(job, plan, stream, partition, known, now_us, ret_range, err);
+        return range_incremental(of, ret_range, err);
     case MODE_REHYDRATION:
-        return range_rehydration(job, plan, stream, partition, now_us, ret_range, err);
+        return range_rehydration(of, ret_range, err);
     case MODE_COUNT:
         break;
     }
@@ -346,7 +350,8 @@ bool plan_slices(const Job *job, Plan *plan, PlanStream *stream, const PlanKnowl
     int64_t start_us = INT64_MAX;
     int64_t end_us = INT64_MIN;
     for (size_t i = 0; i < stream->partition_count; i++) {
-        TRY(range_of(job, plan, stream, &stream->partitions[i], &known, now_us, &ranges[i], err));
+        const RangeFor of = {job, plan, stream, &stream->partitions[i], &known, now_us};
+        TRY(range_of(&of, &ranges[i], err));
         ranges[i].first_us = window_start(stream, ranges[i].first_us);
         start_us = ranges[i].first_us < start_us ? ranges[i].first_us : start_us;
         end_us = ranges[i].last_us > end_us ? ranges[i].last_us : end_us;

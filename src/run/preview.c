@@ -130,7 +130,7 @@ bool run_plan_dry(JobParts *parts, const RunOptions *options, const EventSink *s
 }
 
 bool run_preview(const Job *job, const RunOptions *options, Env *env, const EventSink *sink,
-                 Arena *arena, RunPreview **ret_previews, size_t *ret_count, Error *err)
+                 Arena *arena, RunPreviews *ret_previews, Error *err)
 {
     Findings *findings = arena_alloc(arena, sizeof(*findings), err);
     TRY(findings != NULL);
@@ -164,7 +164,6 @@ bool run_preview(const Job *job, const RunOptions *options, Env *env, const Even
                                       .sink = sink};
     for (size_t i = 0; i < parts.stream_count; i++)
         TRY(preview_stream(&discover, &plan, &parts, &parts.streams[i], &previews[i], err));
-    *ret_previews = previews;
-    *ret_count = parts.stream_count;
+    *ret_previews = (RunPreviews){previews, parts.stream_count};
     return true;
 }

@@ -129,7 +129,7 @@ static bool make_plan(Reader *reader, const SliceRow *rows, size_t count, Error 
 
 static bool open_parts(Reader *reader, const SliceRow *rows, size_t count, Error *err)
 {
-    CLEANUP(arena_freep) Arena *arena = arena_new(1024 * 1024, err);
+    CLEANUP(arena_freep) Arena *arena = arena_new((size_t)1024 * 1024, err);
     TRY(arena != NULL);
     Findings *findings = arena_alloc(arena, sizeof(*findings), err);
     TRY(findings != NULL);

@@ -36,7 +36,7 @@ static bool list_notes(const Job *job, Store *store, Arena *arena, Notes *notes,
 
 bool redacted_waits(const Job *job, Store *store, bool *ret_waits, Error *err)
 {
-    CLEANUP(arena_freep) Arena *arena = arena_new(16 * 1024 * 1024, err);
+    CLEANUP(arena_freep) Arena *arena = arena_new((size_t)16 * 1024 * 1024, err);
     TRY(arena != NULL);
     Notes notes;
     TRY(list_notes(job, store, arena, &notes, err));

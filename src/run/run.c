@@ -499,7 +499,7 @@ static void close_log(Execution *execution, const RunReport *report, const Error
 
 static bool open_parts(Execution *execution, Error *err)
 {
-    CLEANUP(arena_freep) Arena *finding_arena = arena_new(1024 * 1024, err);
+    CLEANUP(arena_freep) Arena *finding_arena = arena_new((size_t)1024 * 1024, err);
     TRY(finding_arena != NULL);
     Findings *findings = arena_alloc(finding_arena, sizeof(*findings), err);
     TRY(findings != NULL);

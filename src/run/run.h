@@ -89,7 +89,12 @@ typedef struct RunPreview {
     int64_t loads;
 } RunPreview;
 
+typedef struct RunPreviews {
+    RunPreview *items;
+    size_t count;
+} RunPreviews;
+
 // Asks for partitions and for the first page of a few slices of each stream; writes nothing
 // anywhere. Previews come in `arena`.
 bool run_preview(const Job *job, const RunOptions *options, Env *env, const EventSink *sink,
-                 Arena *arena, RunPreview **ret_previews, size_t *ret_count, Error *err) MUST_USE;
+                 Arena *arena, RunPreviews *ret_previews, Error *err) MUST_USE;

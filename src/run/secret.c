@@ -167,6 +167,7 @@ static bool append_both(Resolver *resolver, Str text, Error *err)
 static bool resolve_value(Resolver *resolver, yyjson_val *value, Str pointer, int depth,
                           Error *err);
 
+// NOLINTNEXTLINE(misc-no-recursion): DEPTH_MAX bounds the depth
 static bool resolve_object(Resolver *resolver, yyjson_val *object, Str pointer, int depth,
                            Error *err)
 {
@@ -190,6 +191,7 @@ static bool resolve_object(Resolver *resolver, yyjson_val *object, Str pointer, 
     return append_both(resolver, STR("}"), err);
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): DEPTH_MAX bounds the depth
 static bool resolve_array(Resolver *resolver, yyjson_val *array, Str pointer, int depth, Error *err)
 {
     TRY(append_both(resolver, STR("["), err));
@@ -207,6 +209,7 @@ static bool resolve_array(Resolver *resolver, yyjson_val *array, Str pointer, in
     return append_both(resolver, STR("]"), err);
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): DEPTH_MAX bounds the depth
 static bool resolve_value(Resolver *resolver, yyjson_val *value, Str pointer, int depth, Error *err)
 {
     if (depth > DEPTH_MAX)
@@ -226,23 +229,22 @@ static void resolver_done(Resolver *resolver)
     identity_close(resolver->identity);
 }
 
-bool secret_resolve(yyjson_val *value, Str place, Str folder, const SecretNotes *notes, Env *env,
-                    Arena *arena, Findings *findings, yyjson_val **ret_value,
-                    yyjson_val **ret_shown, Error *err)
+bool secret_resolve(yyjson_val *value, const SecretOptions *options, Arena *arena,
+                    yyjson_val **ret_value, yyjson_val **ret_shown, Error *err)
 {
     CLEANUP(wipe_buf) Buf text = {0};
     CLEANUP(buf_done) Buf shown = {0};
     CLEANUP(resolver_done)
-    Resolver resolver = {.place = place,
-                         .folder = folder,
-                         .notes = notes,
-                         .env = env,
+    Resolver resolver = {.place = options->place,
+                         .folder = options->folder,
+                         .notes = options->notes,
+                         .env = options->env,
                          .arena = arena,
-                         .findings = findings,
+                         .findings = options->findings,
                          .value = &text,
                          .shown = &shown};
     Str root = {0};
-    TRY(arena_printf(arena, &root, err, STR_FMT ": ", STR_ARG(place)));
+    TRY(arena_printf(arena, &root, err, STR_FMT ": ", STR_ARG(options->place)));
     TRY(resolve_value(&resolver, value, root, 0, err));
 
     yyjson_doc *value_doc = NULL;
@@ -273,6 +275,7 @@ bool secret_is_secret_name(Str name)
            str_equal(name, STR("secret_key")) || str_equal(name, STR("private_key"));
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): json_parse() bounds the depth
 static void refuse_member(yyjson_val *name, yyjson_val *member, Str place, Str pointer,
                           Findings *findings)
 {
@@ -297,13 +300,13 @@ static void refuse_member(yyjson_val *name, yyjson_val *member, Str place, Str p
     secret_refuse_plain(member, place, below, findings);
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): json_parse() bounds the depth
 void secret_refuse_plain(yyjson_val *value, Str place, Str pointer, Findings *findings)
 {
     size_t i = 0;
     size_t count = 0;
     yyjson_val *name = NULL;
     yyjson_val *member = NULL;
-    // Depth is bounded by json_parse().
     if (yyjson_is_obj(value)) {
         yyjson_obj_foreach(value, i, count, name, member)
         {

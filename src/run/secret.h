@@ -15,15 +15,22 @@ typedef struct SecretNotes {
     void *state;
 } SecretNotes;
 
+typedef struct SecretOptions {
+    Str place;                // of the value, for findings
+    Str folder;               // where relative files start
+    const SecretNotes *notes; // NULL = look them up
+    Env *env;
+    Findings *findings;
+} SecretOptions;
+
 #define SECRET_PLACEHOLDER STR("placeholder")
 
 // Copies `value` with every reference replaced; `shown` gets the same with every replaced string as
 // "***". A variable that is not set, a file that cannot be read and a secret that a vault does not
-// give are findings. `folder` is where relative files start. A vault is asked once for each secret,
-// as the identity that the environment names (azure/identity.h). `notes`: NULL = look them up.
-bool secret_resolve(yyjson_val *value, Str place, Str folder, const SecretNotes *notes, Env *env,
-                    Arena *arena, Findings *findings, yyjson_val **ret_value,
-                    yyjson_val **ret_shown, Error *err) MUST_USE;
+// give are findings. A vault is asked once for each secret, as the identity that the environment
+// names (azure/identity.h).
+bool secret_resolve(yyjson_val *value, const SecretOptions *options, Arena *arena,
+                    yyjson_val **ret_value, yyjson_val **ret_shown, Error *err) MUST_USE;
 
 // Adds a finding for each string below `value` whose member name says that it is a secret
 // (password, secret, token, key...) and that is written out instead of referred to.

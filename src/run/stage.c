@@ -68,9 +68,10 @@ static bool without_store(yyjson_val *files, Arena *arena, yyjson_val **ret_opti
     return true;
 }
 
-bool stage_open(const Job *job, const StoreDriver *const *stores, yyjson_val *files, Env *env,
-                Arena *arena, Findings *findings, Warehouse *warehouse, Error *err)
+bool stage_open(const Job *job, const StoreDriver *const *stores, Env *env, Arena *arena,
+                Findings *findings, Warehouse *warehouse, Error *err)
 {
+    yyjson_val *files = json_get(json_get(job->warehouse_options, STR("stage")), STR("files"));
     Str place = {0};
     TRY(arena_printf(arena, &place, err, STR_FMT ": /warehouse/stage/files", STR_ARG(job->path)));
     const Str name = json_str(json_get(files, STR("store")));
@@ -86,7 +87,7 @@ bool stage_open(const Job *job, const StoreDriver *const *stores, yyjson_val *fi
     Store *store = arena_alloc(arena, sizeof(*store), err);
     TRY(store != NULL);
     store->folder = job->folder;
-    TRY(store_open(store, *stores, options, place, env, arena, findings, err));
+    TRY(store_open(store, *stores, (DriverOptions){options, place}, env, arena, findings, err));
     const StageFiles handed = {.put = stage_put,
                                .create = stage_create,
                                .read = stage_read,

@@ -6,7 +6,7 @@
 #include "store/store.h"
 #include "warehouse/warehouse.h"
 
-// Opens what `files` ({"store": "adls", ...}) names among `stores` and hands it to the warehouse,
-// which closes it.
-bool stage_open(const Job *job, const StoreDriver *const *stores, yyjson_val *files, Env *env,
-                Arena *arena, Findings *findings, Warehouse *warehouse, Error *err) MUST_USE;
+// Opens what the job's /warehouse/stage/files ({"store": "adls", ...}) names among `stores` and
+// hands it to the warehouse, which closes it.
+bool stage_open(const Job *job, const StoreDriver *const *stores, Env *env, Arena *arena,
+                Findings *findings, Warehouse *warehouse, Error *err) MUST_USE;

@@ -2,9 +2,9 @@
 
 #include <assert.h>
 
-bool warehouse_open(Warehouse *warehouse, const WarehouseDriver *driver, yyjson_val *options,
-                    Str place, Str base_folder, Env *env, uint64_t memory_bytes, Arena *arena,
-                    Findings *findings, Error *err)
+bool warehouse_open(Warehouse *warehouse, const WarehouseDriver *driver,
+                    const WarehouseOptions *options, Env *env, Arena *arena, Findings *findings,
+                    Error *err)
 {
     assert(warehouse->driver == NULL);
     assert(driver->state_size > 0);
@@ -12,14 +12,14 @@ bool warehouse_open(Warehouse *warehouse, const WarehouseDriver *driver, yyjson_
     void *state = arena_alloc(arena, driver->state_size, err);
     TRY(state != NULL);
     const size_t found = findings->count;
-    TRY(field_read(driver->fields, options, (FieldPlace){place, STR("")}, arena, state, findings,
-                   err));
+    TRY(field_read(driver->fields, options->driver.object,
+                   (FieldPlace){options->driver.place, STR("")}, arena, state, findings, err));
     if (findings->count > found)
         return findings_check(findings, err);
 
     warehouse->driver = driver;
     warehouse->state = state;
-    if (!driver->open(state, env, base_folder, memory_bytes, err)) {
+    if (!driver->open(state, env, options->base_folder, options->memory_bytes, err)) {
         warehouse_close(warehouse);
         return error_context(err, "warehouse %s", driver->name);
     }

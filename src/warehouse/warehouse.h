@@ -214,10 +214,15 @@ extern const WarehouseDriver warehouse_duckdb;
 extern const WarehouseDriver warehouse_postgres;
 extern const WarehouseDriver warehouse_snowflake;
 
-// Opens `driver` with the job file's "warehouse" object.
-bool warehouse_open(Warehouse *warehouse, const WarehouseDriver *driver, yyjson_val *options,
-                    Str place, Str base_folder, Env *env, uint64_t memory_bytes, Arena *arena,
-                    Findings *findings, Error *err) MUST_USE;
+typedef struct WarehouseOptions {
+    DriverOptions driver;  // the job file's "warehouse" object
+    Str base_folder;       // what relative paths in it start from
+    uint64_t memory_bytes; // what the warehouse may use of this machine's
+} WarehouseOptions;
+
+bool warehouse_open(Warehouse *warehouse, const WarehouseDriver *driver,
+                    const WarehouseOptions *options, Env *env, Arena *arena, Findings *findings,
+                    Error *err) MUST_USE;
 // Hands the stage's files over, which are closed with the warehouse, also after a failure.
 bool warehouse_use_stage(Warehouse *warehouse, const StageFiles *files, Error *err) MUST_USE;
 void warehouse_close(Warehouse *warehouse); // for CLEANUP()

@@ -127,8 +127,8 @@ bool azurite_reopen_store(Store *store, Str container, const char *options, Env 
                         "\",\"endpoint\":\"%s\",\"account_key\":\"" AZURITE_KEY "\"%s}",
                         STR_ARG(container), endpoint, options) &&
            json_parse(json, "options", arena, &doc, err) &&
-           store_open(store, &store_adls, yyjson_doc_get_root(doc), STR("options"), env, arena,
-                      NULL, err);
+           store_open(store, &store_adls, (DriverOptions){yyjson_doc_get_root(doc), STR("options")},
+                      env, arena, NULL, err);
 }
 
 bool azurite_open_store(Store *store, const char *options, Env *env, Arena *arena,

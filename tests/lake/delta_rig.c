@@ -54,9 +54,9 @@ void rig_open(Rig *rig)
     rig_env.random = next_random;
     *rig = (Rig){.arena = arena_new(256 * 1024 * 1024, &err)};
     CHECK(rig->arena != NULL);
-    CHECK_OK(
-        store_open(&rig->store, &store_memory, NULL, STR("test"), &rig_env, rig->arena, NULL, &err),
-        &err);
+    CHECK_OK(store_open(&rig->store, &store_memory, (DriverOptions){NULL, STR("test")}, &rig_env,
+                        rig->arena, NULL, &err),
+             &err);
     rig->delta = rig_delta(rig, &rig->store);
 }
 

@@ -566,12 +566,12 @@ TEST(a_load_survives_every_fault)
                                       .scratch = str_from(test_folder()),
                                       .memory_bytes = 256 * 1024 * 1024};
         DeltaReport report = {0};
-        const bool ok =
-            arena != NULL &&
-            store_open(&store, &store_memory, NULL, STR("test"), &rig_env, arena, NULL, &err) &&
-            delta_open(&options, arena, &delta, &err) &&
-            rig_load(delta, &LOAD("r1", 10, {1, "a", 10}), arena, &report, &err) &&
-            rig_load(delta, &LOAD("r2", 20, {1, "b", 20}), arena, &report, &err);
+        const bool ok = arena != NULL &&
+                        store_open(&store, &store_memory, (DriverOptions){NULL, STR("test")},
+                                   &rig_env, arena, NULL, &err) &&
+                        delta_open(&options, arena, &delta, &err) &&
+                        rig_load(delta, &LOAD("r1", 10, {1, "a", 10}), arena, &report, &err) &&
+                        rig_load(delta, &LOAD("r2", 20, {1, "b", 20}), arena, &report, &err);
         CHECK(ok == (err.code == ERROR_NONE));
         delta_close(delta);
         CHECK(!ok || report.updated == 1);

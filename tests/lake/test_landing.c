@@ -50,7 +50,8 @@ static bool open_world(World *world, const StoreDriver *driver)
         azurite_env.random = azurite_random;
         TRY(azurite_open_store(&world->store, "", &azurite_env, world->arena, NULL, err));
     } else
-        TRY(store_open(&world->store, driver, yyjson_doc_get_root(doc), STR("options"), &test_env,
+        TRY(store_open(&world->store, driver,
+                       (DriverOptions){yyjson_doc_get_root(doc), STR("options")}, &test_env,
                        world->arena, NULL, err));
     const LandingOptions options = {.store = &world->store, .job = STR("ctm"), .compression = -3};
     return landing_open(&options, world->arena, &world->landing, err);

@@ -40,7 +40,8 @@ TEST(rows_wait_in_the_store_and_come_once)
     CLEANUP(log_book_freep) LogBook *book = NULL;
     Warehouse warehouse = {.driver = &driver};
     taken_count = 0;
-    CHECK_OK(store_open(&store, &store_memory, NULL, STR("test"), &test_env, arena, NULL, &err),
+    CHECK_OK(store_open(&store, &store_memory, (DriverOptions){NULL, STR("test")}, &test_env, arena,
+                        NULL, &err),
              &err);
     CHECK_OK(log_book_new(&book, &err), &err);
     add(book, "read", 7);
@@ -87,10 +88,10 @@ TEST(keeping_and_delivering_survive_every_fault)
         CLEANUP(store_close) Store store = {0};
         CLEANUP(log_book_freep) LogBook *book = NULL;
         Warehouse warehouse = {.driver = &driver};
-        bool ok =
-            arena != NULL &&
-            store_open(&store, &store_memory, NULL, STR("test"), &test_env, arena, NULL, &err) &&
-            log_book_new(&book, &err);
+        bool ok = arena != NULL &&
+                  store_open(&store, &store_memory, (DriverOptions){NULL, STR("test")}, &test_env,
+                             arena, NULL, &err) &&
+                  log_book_new(&book, &err);
         if (ok)
             add(book, "read", 1);
         ok = ok && log_book_keep(book, &store, STR("j"), STR("r1"), &test_env, &err) &&

@@ -58,8 +58,9 @@ TEST(references_are_replaced_in_place)
                      buf_append(&json, STR("}]}"), &err) &&
                      json_parse(buf_str(&json), "test", arena, &doc, &err),
                  &err);
-        CHECK_OK(secret_resolve(yyjson_doc_get_root(doc), STR("f"), STR("."), NULL, &env, arena,
-                                &findings, &value, &shown, &err),
+        const SecretOptions options = {
+            .place = STR("f"), .folder = STR("."), .env = &env, .findings = &findings};
+        CHECK_OK(secret_resolve(yyjson_doc_get_root(doc), &options, arena, &value, &shown, &err),
                  &err);
         CHECK_INT((int64_t)findings.count, rows[i].finding == NULL ? 0 : 1);
         if (rows[i].finding != NULL) {
@@ -91,9 +92,9 @@ TEST(who_only_wants_to_know_the_references_gets_them_and_nothing_is_looked_up)
                         &doc, &err),
              &err);
     // No Env: whoever looked something up would fall over it.
-    CHECK_OK(secret_resolve(yyjson_doc_get_root(doc), STR("f"), STR("."), &notes, NULL, arena,
-                            &findings, &value, &shown, &err),
-             &err);
+    const SecretOptions options = {
+        .place = STR("f"), .folder = STR("."), .notes = &notes, .findings = &findings};
+    CHECK_OK(secret_resolve(yyjson_doc_get_root(doc), &options, arena, &value, &shown, &err), &err);
     CHECK_STR(buf_str(&noted), STR("env:NONE;file:/none;keyvault:v/n;"));
     CHECK_STR(json_str(yyjson_arr_get(value, 0)), STR("aplaceholderb"));
     CHECK_STR(json_str(yyjson_arr_get(shown, 1)), STR("***"));
@@ -120,8 +121,10 @@ TEST(references_survive_every_fault)
         yyjson_val *value = NULL;
         yyjson_val *shown = NULL;
         fault_arm(nth);
-        const bool ok = secret_resolve(yyjson_doc_get_root(doc), STR("job"), STR("."), NULL, &env,
-                                       arena, findings, &value, &shown, &err);
+        const SecretOptions options = {
+            .place = STR("job"), .folder = STR("."), .env = &env, .findings = findings};
+        const bool ok =
+            secret_resolve(yyjson_doc_get_root(doc), &options, arena, &value, &shown, &err);
         CHECK(ok == !fault_disarm());
         CHECK(ok == (err.code == ERROR_NONE));
         CHECK((value != NULL) == ok);

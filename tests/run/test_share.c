@@ -12,7 +12,8 @@ TEST(runs_share_the_rate_by_priority)
     CHECK(findings != NULL);
     findings->arena = arena;
     CLEANUP(store_close) Store store = {0};
-    CHECK_OK(store_open(&store, &store_memory, NULL, STR("test"), &test_env, arena, findings, &err),
+    CHECK_OK(store_open(&store, &store_memory, (DriverOptions){NULL, STR("test")}, &test_env, arena,
+                        findings, &err),
              &err);
 
     Share daily = {0};
@@ -76,9 +77,9 @@ TEST(a_share_survives_every_fault)
         CHECK(findings != NULL);
         findings->arena = arena;
         CLEANUP(store_close) Store store = {0};
-        CHECK_OK(
-            store_open(&store, &store_memory, NULL, STR("test"), &test_env, arena, findings, &err),
-            &err);
+        CHECK_OK(store_open(&store, &store_memory, (DriverOptions){NULL, STR("test")}, &test_env,
+                            arena, findings, &err),
+                 &err);
         Share daily = {0};
         Share backfill = {0};
         CHECK_OK(share_open(&daily, &store, STR("api"), STR("ctm"), STR("incremental"), RATE_HIGH,

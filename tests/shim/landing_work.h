@@ -34,7 +34,8 @@ static inline bool work_open(Work *work, const char *root, Error *err)
     yyjson_doc *doc = NULL;
     TRY(arena_printf(work->arena, &json, err, "{\"path\":\"%s\"}", root) &&
         json_parse(json, "options", work->arena, &doc, err) &&
-        store_open(&work->store, &store_local, yyjson_doc_get_root(doc), STR("options"), &work->env,
+        store_open(&work->store, &store_local,
+                   (DriverOptions){yyjson_doc_get_root(doc), STR("options")}, &work->env,
                    work->arena, NULL, err));
     const LandingOptions options = {.store = &work->store, .job = STR("ctm"), .compression = 1};
     return landing_open(&options, work->arena, &work->landing, err);

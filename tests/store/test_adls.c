@@ -29,8 +29,8 @@ static bool open_scripted(Store *store, const Server *server, const char *option
                         "{\"account\":\"acct\",\"container\":\"pages\",\"endpoint\":\"%s\"%s}",
                         server_url(server, ""), options) &&
            json_parse(json, "options", arena, &doc, err) &&
-           store_open(store, &store_adls, yyjson_doc_get_root(doc), STR("options"), &test_env,
-                      arena, NULL, err);
+           store_open(store, &store_adls, (DriverOptions){yyjson_doc_get_root(doc), STR("options")},
+                      &test_env, arena, NULL, err);
 }
 
 #define WITH_KEY ", \"account_key\": \"a2V5\""
@@ -316,7 +316,8 @@ TEST(options_that_are_wrong_are_named)
         CLEANUP(store_close) Store store = {0};
         yyjson_doc *doc = NULL;
         CHECK_OK(json_parse(str_from(rows[i].options), "options", arena, &doc, &err), &err);
-        CHECK(!store_open(&store, &store_adls, yyjson_doc_get_root(doc), STR("options"), &test_env,
+        CHECK(!store_open(&store, &store_adls,
+                          (DriverOptions){yyjson_doc_get_root(doc), STR("options")}, &test_env,
                           arena, NULL, &err));
         CHECK_INT(err.code, ERROR_JOB);
         CHECK_CONTAINS(str_from(err.message), str_from(rows[i].says));

@@ -31,8 +31,9 @@ static void open_at(Place *place, const char *path)
     yyjson_doc *doc = NULL;
     CHECK_OK(arena_printf(place->arena, &json, &err, "{\"path\":\"%s\"}", path) &&
                  json_parse(json, "options", place->arena, &doc, &err) &&
-                 store_open(&place->store, &store_local, yyjson_doc_get_root(doc), STR("options"),
-                            &test_env, place->arena, NULL, &err),
+                 store_open(&place->store, &store_local,
+                            (DriverOptions){yyjson_doc_get_root(doc), STR("options")}, &test_env,
+                            place->arena, NULL, &err),
              &err);
 }
 
@@ -112,7 +113,8 @@ TEST(options_are_checked)
         yyjson_doc *doc = NULL;
         CHECK_OK(json_parse(str_from(rows[i].json), "options", arena, &doc, &err), &err);
         CLEANUP(store_close) Store store = {0};
-        CHECK(!store_open(&store, &store_local, yyjson_doc_get_root(doc), STR("job.json: /landing"),
+        CHECK(!store_open(&store, &store_local,
+                          (DriverOptions){yyjson_doc_get_root(doc), STR("job.json: /landing")},
                           &test_env, arena, NULL, &err));
         CHECK_INT(err.code, ERROR_JOB);
         CHECK_CONTAINS(str_from(err.message), str_from(rows[i].expected));
@@ -131,8 +133,8 @@ TEST(a_path_that_leaves_no_room_is_refused)
     yyjson_doc *doc = NULL;
     CHECK_OK(json_parse(buf_str(&json), "options", arena, &doc, &err), &err);
     CLEANUP(store_close) Store store = {0};
-    CHECK(!store_open(&store, &store_local, yyjson_doc_get_root(doc), STR("o"), &test_env, arena,
-                      NULL, &err));
+    CHECK(!store_open(&store, &store_local, (DriverOptions){yyjson_doc_get_root(doc), STR("o")},
+                      &test_env, arena, NULL, &err));
     CHECK_INT(err.code, ERROR_JOB);
 }
 
@@ -143,8 +145,8 @@ TEST(relative_paths_start_at_the_given_folder)
     yyjson_doc *doc = NULL;
     CHECK_OK(json_parse(STR("{\"path\":\"./deep/lake\"}"), "options", arena, &doc, &err), &err);
     CLEANUP(store_close) Store store = {.folder = str_from(test_folder())};
-    CHECK_OK(store_open(&store, &store_local, yyjson_doc_get_root(doc), STR("o"), &test_env, arena,
-                        NULL, &err),
+    CHECK_OK(store_open(&store, &store_local, (DriverOptions){yyjson_doc_get_root(doc), STR("o")},
+                        &test_env, arena, NULL, &err),
              &err);
     CHECK_OK(store_create(&store, STR("a"), STR("x"), 0, &err), &err);
     CHECK(access(in_folder("deep/lake/a"), F_OK) == 0);

@@ -73,8 +73,10 @@ void rig_open_with(Rig *rig, const WarehouseDriver *driver, const char *options)
     yyjson_doc *doc = NULL;
     CHECK_OK(arena_printf(rig->arena, &json, &err, "{%s}", options), &err);
     CHECK_OK(json_parse(json, "rig", rig->arena, &doc, &err), &err);
-    CHECK_OK(warehouse_open(&rig->warehouse, driver, yyjson_doc_get_root(doc), STR("rig"),
-                            STR("/nowhere"), &test_env, MEMORY_BYTES, rig->arena, &rig->findings,
+    const WarehouseOptions opened = {.driver = {yyjson_doc_get_root(doc), STR("rig")},
+                                     .base_folder = STR("/nowhere"),
+                                     .memory_bytes = MEMORY_BYTES};
+    CHECK_OK(warehouse_open(&rig->warehouse, driver, &opened, &test_env, rig->arena, &rig->findings,
                             &err),
              &err);
     rig->driver = driver;
