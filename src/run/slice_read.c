@@ -29,12 +29,27 @@ bool slice_rows_take(SliceRows *rows, Shaper *shaper, Arena *arena, Error *err)
     return true;
 }
 
-static bool take_page(SliceReader *reader, const PlanStream *stream, const PlanSlice *slice,
-                      const PageOutcome *outcome, int64_t fetched_us, Shaper *shaper, Arena *arena,
-                      SliceRows *rows, Error *err)
+// One slice on its way from pages to rows.
+typedef struct Reading {
+    SliceReader *reader;
+    PageReader *pages;
+    const PlanStream *stream;
+    const PlanSlice *slice;
+    Shaper *shaper;
+    Arena *arena;
+    SliceRows *rows;
+    int64_t attempts; // of the request in hand
+    bool again;       // it is asked once more
+    bool end;         // the slice is read
+} Reading;
+
+static bool take_page(Reading *reading, const PageOutcome *outcome, int64_t fetched_us, Error *err)
 {
+    SliceReader *reader = reading->reader;
+    const PlanStream *stream = reading->stream;
+    SliceRows *rows = reading->rows;
     const Str pointer = contract_info(stream->contract)->total_pointer;
-    yyjson_val *partition = stream->partitions[slice->partition].partition.fields;
+    yyjson_val *partition = stream->partitions[reading->slice->partition].partition.fields;
     yyjson_val *total = pointer.size == 0 || outcome->doc == NULL
                             ? NULL
                             : json_pointer(yyjson_doc_get_root(outcome->doc), pointer);
@@ -46,10 +61,10 @@ static bool take_page(SliceReader *reader, const PlanStream *stream, const PlanS
     const ForgetPage page = {
         .forgotten = reader->forgotten, .contract = stream->contract, .partition = partition};
     if (reader->forgotten != NULL)
-        TRY(forget_page(&page, outcome, reader->page_arena, arena, &rows->left_out, &kept, &ignored,
-                        err));
-    TRY(shaper_add(shaper, kept.records, kept.record_count, partition, fetched_us, err));
-    return slice_rows_take(rows, shaper, arena, err);
+        TRY(forget_page(&page, outcome, reader->page_arena, reading->arena, &rows->left_out, &kept,
+                        &ignored, err));
+    TRY(shaper_add(reading->shaper, kept.records, kept.record_count, partition, fetched_us, err));
+    return slice_rows_take(rows, reading->shaper, reading->arena, err);
 }
 
 // The request in hand once more, after a wait; false when it was tried often enough.
@@ -68,26 +83,25 @@ static bool wait_for_retry(SliceReader *reader, const PageOutcome *outcome,
     return env_wait(env, wait_us, err);
 }
 
-// One answer. *ret_again: ask the same once more; *ret_end: the slice is read.
-static bool understand(SliceReader *reader, PageReader *pages, const HttpResponse *response,
-                       PageOutcome *outcome, int64_t *attempts, bool *ret_again, bool *ret_end,
+// One answer: what it holds, and what is next.
+static bool understand(Reading *reading, const HttpResponse *response, PageOutcome *outcome,
                        Error *err)
 {
+    SliceReader *reader = reading->reader;
     arena_reset(reader->page_arena);
-    TRY(page_reader_answer(pages, response, reader->page_arena, outcome, err));
-    *ret_again = false;
-    *ret_end = false;
+    TRY(page_reader_answer(reading->pages, response, reader->page_arena, outcome, err));
+    reading->again = false;
     switch (outcome->verdict) {
     case PAGE_RECORDS:
     case PAGE_REDIRECT:
         return true;
     case PAGE_IGNORED:
-        *ret_end = true;
+        reading->end = true;
         return true;
     case PAGE_RETRY:
     case PAGE_LIMITED:
-        *ret_again = true;
-        return wait_for_retry(reader, outcome, response, ++*attempts, err);
+        reading->again = true;
+        return wait_for_retry(reader, outcome, response, ++reading->attempts, err);
     case PAGE_DENIED:
         return error_set(err, ERROR_ACCESS, STR_FMT " (status %d)", STR_ARG(outcome->reason),
                          response->status);
@@ -98,34 +112,29 @@ static bool understand(SliceReader *reader, PageReader *pages, const HttpRespons
                      response->status);
 }
 
-static bool read_pages(SliceReader *reader, PageReader *pages, const PlanStream *stream,
-                       const PlanSlice *slice, Shaper *shaper, Arena *arena, SliceRows *rows,
-                       Error *err)
+static bool read_pages(Reading *reading, Error *err)
 {
+    SliceReader *reader = reading->reader;
     HttpRequest request = {0};
-    bool again = false;
-    int64_t attempts = 0;
     for (int page = 0; page < PAGES_MAX; page++) {
         bool more = true;
-        bool end = false;
-        if (!again) {
+        if (!reading->again) {
             arena_reset(reader->request_arena);
             request = (HttpRequest){0};
-            attempts = 0;
-            TRY(page_reader_request(pages, reader->request_arena, &request, &more, err));
+            reading->attempts = 0;
+            TRY(page_reader_request(reading->pages, reader->request_arena, &request, &more, err));
         }
         if (!more)
             return true;
         TRY(env_check_stop(reader->env, err));
         CLEANUP(http_exchange_freep) HttpExchange *exchange = NULL;
-        TRY(fetch_exchange(reader->fetch, stream->stream, &request, &exchange, err));
-        rows->requests++;
+        TRY(fetch_exchange(reader->fetch, reading->stream->stream, &request, &exchange, err));
+        reading->rows->requests++;
         PageOutcome outcome = {0};
-        TRY(understand(reader, pages, &exchange->response, &outcome, &attempts, &again, &end, err));
+        TRY(understand(reading, &exchange->response, &outcome, err));
         if (outcome.verdict == PAGE_RECORDS)
-            TRY(take_page(reader, stream, slice, &outcome, exchange->response.sent_at_us, shaper,
-                          arena, rows, err));
-        if (end)
+            TRY(take_page(reading, &outcome, exchange->response.sent_at_us, err));
+        if (reading->end)
             return true;
     }
     return error_set(err, ERROR_LIMIT, "a slice of more than %d pages", PAGES_MAX);
@@ -141,7 +150,14 @@ bool slice_read(SliceReader *reader, const PlanStream *stream, const PlanSlice *
     shaper_set_zone(shaper, partition->zone);
     TRY(page_reader_new(stream->stream, &partition->partition,
                         stream->cursor.exists ? &window : NULL, arena, &pages, err));
-    if (read_pages(reader, pages, stream, slice, shaper, arena, ret_rows, err))
+    Reading reading = {.reader = reader,
+                       .pages = pages,
+                       .stream = stream,
+                       .slice = slice,
+                       .shaper = shaper,
+                       .arena = arena,
+                       .rows = ret_rows};
+    if (read_pages(&reading, err))
         return true;
     slice_rows_done(ret_rows);
     return error_context(err, STR_FMT " of '" STR_FMT "'", STR_ARG(stream_name(stream->stream)),

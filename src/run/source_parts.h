@@ -27,9 +27,9 @@ void source_close(Source *source);
 bool source_flush(Source *source, Error *err) MUST_USE;
 bool source_end_line(Source *source, Error *err) MUST_USE; // of a message in source->out
 bool source_put_error(Source *source, const Error *why, Error *err) MUST_USE;
-void source_put_log(void *source, const char *level, Str text);
+void source_put_log(void *state, const char *level, Str text); // `state` is the Source
 
 // For a SyncHost whose state is the Source.
-bool source_exchange(void *source, const HttpRequest *request, Arena *arena,
+bool source_exchange(void *state, const HttpRequest *request, Arena *arena,
                      HttpResponse *ret_response, Error *err);
-bool source_wait(void *source, int64_t wait_us, Error *err);
+bool source_wait(void *state, int64_t wait_us, Error *err);

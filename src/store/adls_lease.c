@@ -132,9 +132,10 @@ static bool read_record(Adls *adls, Str path, Arena *arena, Record *ret_record, 
            blob_refused(adls->client, &request, &answer, err);
 }
 
-// Writes the record: as the first one, or under the lease `id`. *ret_refused: somebody was faster.
+// Writes the record: under the lease `id`, or, where that is "", as the first one. *ret_refused:
+// somebody was faster.
 static bool write_record(Adls *adls, Str path, uint64_t epoch, Str holder, const char *id,
-                         bool first, bool *ret_refused, Error *err)
+                         bool *ret_refused, Error *err)
 {
     char machine[PROCESS_BYTES];
     machine_name(machine);
@@ -152,7 +153,7 @@ static bool write_record(Adls *adls, Str path, uint64_t epoch, Str holder, const
                            .timeout_ms = TRY_TIMEOUT_MS,
                            .retry_within_us = RETRY_WITHIN_US};
     blob_request_header(&request, STR("x-ms-blob-type"), STR("BlockBlob"));
-    if (first)
+    if (id[0] == '\0')
         blob_request_header(&request, STR("If-None-Match"), STR("*"));
     else
         blob_request_header(&request, STR("x-ms-lease-id"), str_from(id));
@@ -252,7 +253,7 @@ static bool acquire(Adls *adls, Str path, const char *id, int64_t ttl_us, Error 
     TRY(order(adls, path, &take, &status, err));
     if (status == 404) {
         bool refused = false; // somebody made it meanwhile: as good
-        TRY(write_record(adls, path, 0, STR(""), "", true, &refused, err));
+        TRY(write_record(adls, path, 0, STR(""), "", &refused, err));
         TRY(order(adls, path, &take, &status, err));
     }
     if (status < 300)
@@ -274,7 +275,7 @@ static bool raise_epoch(Adls *adls, Str path, Str holder, const char *id, uint64
     if (record.epoch == UINT64_MAX)
         return error_set(err, ERROR_LIMIT, "its epoch has reached the end");
     bool refused = false;
-    TRY(write_record(adls, path, record.epoch + 1, holder, id, false, &refused, err));
+    TRY(write_record(adls, path, record.epoch + 1, holder, id, &refused, err));
     if (refused)
         return busy(STR(""), err);
     *ret_epoch = record.epoch + 1;
