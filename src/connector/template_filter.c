@@ -110,9 +110,7 @@ static bool filter_abs(Machine *machine, const Arguments *arguments, Value *ret_
         return true;
     }
     if (self.kind != VALUE_INT && self.kind != VALUE_BOOL)
-        return self.kind == VALUE_UNDEFINED
-                   ? raise_undefined(machine, err, "abs of something undefined")
-                   : raise_type(machine, err, "bad operand type for abs(): '%s'", value_type(self));
+        return raise_type(machine, err, "bad operand type for abs(): '%s'", value_type(self));
     const int64_t number = self.kind == VALUE_BOOL ? self.boolean : self.integer;
     if (number == INT64_MIN)
         return error_set(err, ERROR_LIMIT, "an integer beyond 64 bits");
@@ -238,8 +236,6 @@ static bool filter_round(Machine *machine, const Arguments *arguments, Value *re
     if (arguments->given[0] && arguments->values[0].kind == VALUE_INT)
         precision = arguments->values[0].integer;
     TRY(filter_optional_str(machine, arguments, 1, STR("common"), &method, err));
-    if (self.kind == VALUE_UNDEFINED)
-        return raise_undefined(machine, err, "round of something undefined");
     if (self.kind != VALUE_FLOAT && self.kind != VALUE_INT)
         return raise_type(machine, err, "type %s doesn't define __round__ method",
                           value_type(self));
@@ -407,7 +403,10 @@ static bool filter_urlencode(Machine *machine, const Arguments *arguments, Value
     ValuePair pair;
     for (bool first = true; value_next(&iter, &pair); first = false) {
         if (!value_is_mapping(self)) {
-            if (!value_is_sequence(pair.value) || value_count(pair.value) != 2)
+            if (!value_is_sequence(pair.value))
+                return raise_type(machine, err, "cannot unpack non-iterable %s object",
+                                  value_type(pair.value));
+            if (value_count(pair.value) != 2)
                 return raise_value(machine, err, "urlencode: a list of something but pairs");
             pair = (ValuePair){value_item(pair.value, 0), value_item(pair.value, 1)};
         }

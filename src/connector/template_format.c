@@ -125,8 +125,10 @@ static bool write_float(const Spec *spec, double number, Buf *out, Error *err)
         count = snprintf(digits, sizeof(digits), "%.*f%%", precision, size * 100);
         break;
     case 'g':
-    case 'G':
         count = snprintf(digits, sizeof(digits), "%.*g", precision, size);
+        break;
+    case 'G':
+        count = snprintf(digits, sizeof(digits), "%.*G", precision, size);
         break;
     default:
         if (spec->precision >= 0) {

@@ -243,7 +243,9 @@ static bool compute_deltas(Machine *machine, Operator op, Value left, Value righ
         overflow = add ? __builtin_add_overflow(left.integer, right.integer, &result.integer)
                        : __builtin_sub_overflow(left.integer, right.integer, &result.integer);
         result.offset_seconds = left.offset_seconds + (add ? 1 : -1) * right.offset_seconds;
-    } else if (both && op == OPERATOR_DIVIDE && right.integer != 0) {
+    } else if (both && op == OPERATOR_DIVIDE) {
+        if (right.integer == 0)
+            return raise_value(machine, err, "division by zero");
         result = value_float((double)left.integer / (double)right.integer);
     } else if (op == OPERATOR_MULTIPLY && (is_integer(left) || is_integer(right))) {
         const Value delta = is_integer(left) ? right : left;

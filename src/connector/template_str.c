@@ -333,12 +333,19 @@ static bool make_three(Machine *machine, Str a, Str b, Str c, Value *ret_value, 
     return true;
 }
 
+static bool separator_of(Machine *machine, const Arguments *arguments, Str *ret_separator,
+                         Error *err)
+{
+    TRY(text_of(machine, arguments, 0, ret_separator, err));
+    return ret_separator->size > 0 || raise_value(machine, err, "empty separator");
+}
+
 static bool str_partition(Machine *machine, const Arguments *arguments, Value *ret_value,
                           Error *err)
 {
     Str separator = {0};
     const Str text = arguments->self.text;
-    TRY(text_of(machine, arguments, 0, &separator, err));
+    TRY(separator_of(machine, arguments, &separator, err));
     const size_t at = str_find(text, separator);
     if (at == text.size)
         return make_three(machine, text, STR(""), STR(""), ret_value, err);
@@ -351,7 +358,7 @@ static bool str_rpartition(Machine *machine, const Arguments *arguments, Value *
 {
     Str separator = {0};
     const Str text = arguments->self.text;
-    TRY(text_of(machine, arguments, 0, &separator, err));
+    TRY(separator_of(machine, arguments, &separator, err));
     const size_t at = find_last(text, separator);
     if (at == SIZE_MAX)
         return make_three(machine, STR(""), STR(""), text, ret_value, err);
