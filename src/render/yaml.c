@@ -121,6 +121,8 @@ void yaml_text(Yaml *yaml, const char *name, const char *value)
 
 // vsnprintf into `text`; what does not fit is a failure, never a cut.
 static Str format_value(Yaml *yaml, char text[YAML_VALUE_BYTES], const char *format, va_list list)
+    PRINTF_LIKE(3, 0);
+static Str format_value(Yaml *yaml, char text[YAML_VALUE_BYTES], const char *format, va_list list)
 {
     const int size = vsnprintf(text, YAML_VALUE_BYTES, format, list);
     if (size >= 0 && size < YAML_VALUE_BYTES)

@@ -10,7 +10,7 @@
 // others wrote. So publish() flushes a few files one by one and many with syncfs. To begin writing
 // early with sync_file_range() only moves the cost into the caller, and neither O_TMPFILE nor
 // rename() is faster than link() and unlink().
-#define _GNU_SOURCE // syncfs
+#define _GNU_SOURCE // syncfs; NOLINT(bugprone-reserved-identifier): glibc names it so
 
 #include "store/local.h"
 
@@ -129,8 +129,8 @@ static bool prepare(Local *local, Error *err)
     const uint64_t start = local->env->random(local->env->state);
     for (uint64_t i = 0; i < SCRATCH_TRIES_MAX; i++) {
         char relative[64];
-        const int size = snprintf(relative, sizeof(relative), "%s/%016llx", tmp_folder,
-                                  (unsigned long long)(start + i));
+        const unsigned long long number = start + i;
+        const int size = snprintf(relative, sizeof(relative), "%s/%016llx", tmp_folder, number);
         TRY(local_name(local, (Str){relative, (size_t)size}, local->scratch, err));
         TRY(claim_scratch(local->scratch, &local->scratch_fd, err));
         if (local->scratch_fd < 0)

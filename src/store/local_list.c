@@ -115,6 +115,7 @@ static bool enter(Lister *lister, Str name)
 
 static bool list_folder(const Local *local, Lister *lister, int depth, Error *err);
 
+// NOLINTNEXTLINE(misc-no-recursion): list_folder() bounds the depth
 static bool visit_name(const Local *local, Lister *lister, const Name *name, int depth, Error *err)
 {
     const size_t before = lister->path_size;
@@ -138,7 +139,7 @@ static bool visit_name(const Local *local, Lister *lister, const Name *name, int
     return ok;
 }
 
-// Recursion is bounded by LOCAL_DEPTH_MAX.
+// NOLINTNEXTLINE(misc-no-recursion): LOCAL_DEPTH_MAX bounds the depth
 static bool list_folder(const Local *local, Lister *lister, int depth, Error *err)
 {
     if (depth > LOCAL_DEPTH_MAX)

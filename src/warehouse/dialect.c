@@ -94,7 +94,7 @@ bool sql_read_key(Str text, Key128 *ret_key)
     for (size_t i = 0; i < text.size; i++) {
         if (text.data[i] == '-')
             continue;
-        if (count == 2 * KEY_BYTES)
+        if (count == (size_t)2 * KEY_BYTES)
             return false;
         const char c = text.data[i];
         digits[count++] = c >= 'A' && c <= 'F' ? (char)(c - 'A' + 'a') : c;

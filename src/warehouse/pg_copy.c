@@ -275,6 +275,8 @@ static Str text_at(const PgCopyColumn *column, size_t index)
 {
     int32_t offsets[2];
     memcpy(offsets, column->values + index * sizeof(int32_t), sizeof(offsets));
+    if (column->text == NULL) // Arrow's buffer of nothing but empty texts
+        return (Str){NULL, 0};
     return (Str){(const char *)column->text + offsets[0], (size_t)(offsets[1] - offsets[0])};
 }
 
