@@ -58,9 +58,14 @@ typedef struct Scan {
     size_t at;
 } Scan;
 
+static bool is_one_of(Str set, char c)
+{
+    return str_find_char(set, c) < set.size;
+}
+
 static void skip_blank(Scan *scan)
 {
-    while (scan->at < scan->text.size && memchr(" \t\r\n,:", scan->text.data[scan->at], 6) != NULL)
+    while (scan->at < scan->text.size && is_one_of(STR(" \t\r\n,:"), scan->text.data[scan->at]))
         scan->at++;
 }
 
@@ -92,7 +97,7 @@ static void skip_value(Scan *scan)
             scan->at++;
         } else {
             while (scan->at < scan->text.size &&
-                   memchr(" \t\r\n,]}", scan->text.data[scan->at], 7) == NULL)
+                   !is_one_of(STR(" \t\r\n,]}"), scan->text.data[scan->at]))
                 scan->at++;
         }
     } while (depth > 0 && scan->at < scan->text.size);

@@ -165,6 +165,9 @@ bool job_open_share(const Job *job, RunMode mode, Str who, Store *store, Arena *
     Str name = {0};
     TRY(arena_printf(arena, &name, err, "%s%s" STR_FMT, run_mode_name(mode),
                      who.size > 0 ? "-" : "", STR_ARG(who)));
-    return share_open(ret_share, store, buf_str(&api), job->name, name,
-                      (RatePriority)job->modes[mode].priority, arena, err);
+    const ShareMember member = {.api = buf_str(&api),
+                                .job = job->name,
+                                .mode = name,
+                                .priority = (RatePriority)job->modes[mode].priority};
+    return share_open(ret_share, store, &member, arena, err);
 }

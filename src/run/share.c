@@ -8,16 +8,16 @@ enum { NOTE_BYTES_MAX = 1000, NOTE_ARENA_BYTES = 256 * 1024, API_HEX = 16 };
 
 static const double part_of_high = 0.8; // while runs of low priority are there too
 
-bool share_open(Share *share, Store *store, Str api, Str job, Str mode, RatePriority priority,
-                Arena *arena, Error *err)
+bool share_open(Share *share, Store *store, const ShareMember *member, Arena *arena, Error *err)
 {
     char hex[2 * SHA256_BYTES + 1];
-    const Sha256 hash = sha256(api);
+    const Sha256 hash = sha256(member->api);
     hex_encode(hash.bytes, SHA256_BYTES, hex);
-    *share = (Share){.store = store, .priority = priority, .refreshed_us = INT64_MIN, .part = 1};
+    *share =
+        (Share){.store = store, .priority = member->priority, .refreshed_us = INT64_MIN, .part = 1};
     TRY(arena_printf(arena, &share->folder, err, "rate/%.*s", API_HEX, hex));
     return arena_printf(arena, &share->path, err, STR_FMT "/" STR_FMT "-" STR_FMT ".json",
-                        STR_ARG(share->folder), STR_ARG(job), STR_ARG(mode));
+                        STR_ARG(share->folder), STR_ARG(member->job), STR_ARG(member->mode));
 }
 
 // How many runs of each priority are there, this one included.
@@ -68,8 +68,7 @@ bool share_refresh(Share *share, Error *err)
     share->refreshed_us = now_us;
     char note[160];
     (void)snprintf(note, sizeof(note), "{\"version\":1,\"priority\":\"%s\",\"until_us\":%lld}\n",
-                   share->priority == RATE_HIGH ? "high" : "low",
-                   (long long)(now_us + SHARE_TTL_US));
+                   share->priority == RATE_HIGH ? "high" : "low", (long long)now_us + SHARE_TTL_US);
     TRY(store_put(share->store, share->path, str_from(note), STORE_LAZY, err));
     CLEANUP(arena_freep) Arena *arena = arena_new(NOTE_ARENA_BYTES, err);
     TRY(arena != NULL);

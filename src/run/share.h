@@ -21,10 +21,16 @@ typedef struct Share {
     double part; // (0, 1]
 } Share;
 
-// `api` names what has one limit: all runs that give the same name share it. Strings are kept in
-// `arena`.
-bool share_open(Share *share, Store *store, Str api, Str job, Str mode, RatePriority priority,
-                Arena *arena, Error *err) MUST_USE;
+typedef struct ShareMember {
+    Str api; // what has one limit: all runs that give the same name share it
+    Str job;
+    Str mode;
+    RatePriority priority;
+} ShareMember;
+
+// Strings are kept in `arena`.
+bool share_open(Share *share, Store *store, const ShareMember *member, Arena *arena,
+                Error *err) MUST_USE;
 
 // Looks and says that we are there, at most every SHARE_REFRESH_US; share->part is then up to date.
 bool share_refresh(Share *share, Error *err) MUST_USE;

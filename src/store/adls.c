@@ -92,7 +92,7 @@ static bool adls_open(void *state, Str folder, Env *env, Error *err)
     adls->prefix = trim_slashes(adls->prefix);
     if (adls->prefix.size > 0)
         TRY(store_check_path(adls->prefix, err));
-    CLEANUP(arena_freep) Arena *arena = arena_new(64 * 1024, err);
+    CLEANUP(arena_freep) Arena *arena = arena_new((size_t)64 * 1024, err);
     TRY(arena != NULL);
     if (!open_client(adls, folder, arena, err))
         return error_context(err, "adls store");

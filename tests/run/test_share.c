@@ -20,16 +20,20 @@ TEST(runs_share_the_rate_by_priority)
     Share backfill = {0};
     Share monthly = {0};
     Share elsewhere = {0};
-    CHECK_OK(share_open(&daily, &store, STR("api"), STR("ctm"), STR("incremental"), RATE_HIGH,
+    CHECK_OK(share_open(&daily, &store,
+                        &(ShareMember){STR("api"), STR("ctm"), STR("incremental"), RATE_HIGH},
                         arena, &err),
              &err);
-    CHECK_OK(share_open(&backfill, &store, STR("api"), STR("ctm"), STR("historic"), RATE_LOW, arena,
+    CHECK_OK(share_open(&backfill, &store,
+                        &(ShareMember){STR("api"), STR("ctm"), STR("historic"), RATE_LOW}, arena,
                         &err),
              &err);
-    CHECK_OK(share_open(&monthly, &store, STR("api"), STR("ctm"), STR("rehydration"), RATE_LOW,
-                        arena, &err),
+    CHECK_OK(share_open(&monthly, &store,
+                        &(ShareMember){STR("api"), STR("ctm"), STR("rehydration"), RATE_LOW}, arena,
+                        &err),
              &err);
-    CHECK_OK(share_open(&elsewhere, &store, STR("another api"), STR("x"), STR("historic"), RATE_LOW,
+    CHECK_OK(share_open(&elsewhere, &store,
+                        &(ShareMember){STR("another api"), STR("x"), STR("historic"), RATE_LOW},
                         arena, &err),
              &err);
 
@@ -82,14 +86,17 @@ TEST(a_share_survives_every_fault)
                  &err);
         Share daily = {0};
         Share backfill = {0};
-        CHECK_OK(share_open(&daily, &store, STR("api"), STR("ctm"), STR("incremental"), RATE_HIGH,
+        CHECK_OK(share_open(&daily, &store,
+                            &(ShareMember){STR("api"), STR("ctm"), STR("incremental"), RATE_HIGH},
                             arena, &err) &&
                      share_refresh(&daily, &err),
                  &err);
         fault_arm(nth);
-        const bool ok = share_open(&backfill, &store, STR("api"), STR("ctm"), STR("historic"),
-                                   RATE_LOW, arena, &err) &&
-                        share_refresh(&backfill, &err);
+        const bool ok =
+            share_open(&backfill, &store,
+                       &(ShareMember){STR("api"), STR("ctm"), STR("historic"), RATE_LOW}, arena,
+                       &err) &&
+            share_refresh(&backfill, &err);
         const bool fired = fault_disarm();
         CHECK(ok || fired);
         CHECK(ok == (err.code == ERROR_NONE));
