@@ -132,7 +132,9 @@ static yyjson_mut_val *to_mut(yyjson_mut_doc *doc, Value value, size_t depth)
     if (value.kind == VALUE_FLOAT)
         return yyjson_mut_real(doc, value.number);
     if (value.kind == VALUE_BIGINT)
-        return yyjson_mut_rawn(doc, value.text.data, value.text.size);
+        // Without digits the size is the number itself: see Value.
+        return value.text.data == NULL ? yyjson_mut_uint(doc, value.text.size)
+                                       : yyjson_mut_rawn(doc, value.text.data, value.text.size);
     if (value.kind == VALUE_BOOL)
         return yyjson_mut_bool(doc, value.boolean);
     if (value.kind == VALUE_DATETIME || value.kind == VALUE_DATE || value.kind == VALUE_TIMEDELTA)

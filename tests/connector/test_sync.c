@@ -288,3 +288,105 @@ TEST(syncing_survives_every_fault)
             CHECK_STR(buf_str(&host.records), STR("s {\"at\":\"2025-01-01\"}\n"));
     }
 }
+
+// ------------------------------------------------------------------------ tokens, caches, bounds
+
+#define SIGNED                                                                        \
+    PATH "        authenticator: {type: OAuthAuthenticator, token_refresh_endpoint: " \
+         "\"https://id.example.com/t\", client_id: c, client_secret: s, grant_type: " \
+         "client_credentials}\n"
+
+TEST(a_token_is_fetched_first_and_tried_for_again)
+{
+    static const Answer answers[] = {
+        {"POST https://id.example.com/t", 503, ""},
+        {"POST https://id.example.com/t", 0, NULL},
+        {"POST https://id.example.com/t", 200, "{\"access_token\":\"t\",\"expires_in\":60}"},
+        {"GET https://api.example.com/v1/t/", 200, "{\"items\":[{\"i\":1}]}"},
+        {NULL, 0, NULL}};
+    Error err = {0};
+    CLEANUP(host_done) Host host = {.answers = answers};
+    CHECK_OK(sync_with(&host, ONE_STREAM(SIGNED, "", ""), NULL, &err), &err);
+    CHECK_STR(buf_str(&host.log),
+              STR("POST https://id.example.com/t\nPOST https://id.example.com/t\n"
+                  "POST https://id.example.com/t\nGET https://api.example.com/v1/t/\n"));
+    CHECK_STR(buf_str(&host.records), STR("s {\"i\":1}\n"));
+    CHECK_INT(host.waited_us, 3 * 1000000); // one second, then two
+}
+
+TEST(a_token_that_is_not_given_ends_the_sync)
+{
+    const struct {
+        const char *name;
+        Answer answers[2];
+        ErrorCode code;
+        const char *says;
+    } rows[] = {
+        {"refused", {{"POST https://id.example.com/t", 401, ""}}, ERROR_ACCESS, "was refused"},
+        {"busy for ever", {{"POST https://id.example.com/t", 503, ""}}, ERROR_BUSY, "HTTP 503"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        check_row(rows[i].name);
+        Error err = {0};
+        CLEANUP(host_done) Host host = {.answers = rows[i].answers};
+        CHECK(!sync_with(&host, ONE_STREAM(SIGNED, "", ""), NULL, &err));
+        CHECK_INT(err.code, rows[i].code);
+        CHECK_CONTAINS(str_from(err.message), str_from(rows[i].says));
+    }
+}
+
+// The reference's client-side cursor drops what is older than the state, and what lies behind the
+// end.
+TEST(a_client_side_cursor_drops_what_lies_outside)
+{
+    static const Answer answers[] = {
+        {"GET https://api.example.com/v1", 200,
+         "{\"items\":[{\"at\":\"2025-01-01\"},{\"at\":\"2025-01-03\"},{\"at\":\"2025-01-05\"},"
+         "{\"at\":\"2025-02-01\"},{\"at\":\"no date\"},{\"none\":1}]}"},
+        {NULL, 0, NULL}};
+    static const char manifest[] = ONE_STREAM(
+        "", "",
+        "    incremental_sync:\n      type: DatetimeBasedCursor\n      cursor_field: at\n"
+        "      datetime_format: \"%Y-%m-%d\"\n      start_datetime: \"2025-01-01\"\n"
+        "      end_datetime: \"2025-01-31\"\n      is_client_side_incremental: true\n");
+    Error err = {0};
+    CLEANUP(host_done) Host host = {.answers = answers};
+    CHECK_OK(sync_with(&host, manifest, "{\"at\":\"2025-01-03\"}", &err), &err);
+    CHECK_STR(buf_str(&host.records), STR("s {\"at\":\"2025-01-03\"}\ns {\"at\":\"2025-01-05\"}\n"
+                                          "s {\"at\":\"no date\"}\ns {\"none\":1}\n"));
+}
+
+// Both streams read the same mother: her pages are asked for once.
+TEST(pages_of_a_parent_are_asked_for_once)
+{
+    static const char manifest[] =
+        "definitions:\n  all: {type: RecordSelector, extractor: {type: DpathExtractor, field_path: "
+        "[items]}}\n  mother: {type: DeclarativeStream, name: m, retriever: {type: "
+        "SimpleRetriever, record_selector: \"#/definitions/all\", requester: {type: "
+        "HttpRequester, url_base: \"https://x.com/m\"}}}\n"
+        "streams:\n"
+        "  - {type: DeclarativeStream, name: s, retriever: {type: SimpleRetriever, "
+        "record_selector: \"#/definitions/all\", requester: {type: HttpRequester, url_base: "
+        "\"https://x.com/s/{{ stream_partition.a }}{{ stream_partition.b }}\"}, "
+        "partition_router: [{type: SubstreamPartitionRouter, parent_stream_configs: [{type: "
+        "ParentStreamConfig, stream: \"#/definitions/mother\", parent_key: id, partition_field: "
+        "a}]}, {type: SubstreamPartitionRouter, parent_stream_configs: [{type: ParentStreamConfig, "
+        "stream: \"#/definitions/mother\", parent_key: id, partition_field: b}]}]}}\n"
+        "  - \"#/definitions/mother\"\n";
+    static const Answer answers[] = {
+        {"GET https://x.com/m", 200, "{\"items\":[{\"id\":1},{\"id\":2}]}"},
+        {"GET https://x.com/s/11", 200, "{\"items\":[{\"i\":11}]}"},
+        {"GET https://x.com/s/12", 200, "{\"items\":[{\"i\":12}]}"},
+        {"GET https://x.com/s/21", 200, "{\"items\":[{\"i\":21}]}"},
+        {"GET https://x.com/s/22", 200, "{\"items\":[{\"i\":22}]}"},
+        {NULL, 0, NULL}};
+    Error err = {0};
+    CLEANUP(host_done) Host host = {.answers = answers};
+    CHECK_OK(sync_with(&host, manifest, NULL, &err), &err);
+    CHECK_STR(buf_str(&host.records),
+              STR("s {\"i\":11}\ns {\"i\":12}\ns {\"i\":21}\ns {\"i\":22}\n"));
+    size_t mothers = 0;
+    for (Str rest = buf_str(&host.log); rest.data != NULL;)
+        mothers += str_equal(str_split_next(&rest, '\n'), STR("GET https://x.com/m"));
+    CHECK_INT((int64_t)mothers, 1);
+}
