@@ -250,12 +250,13 @@ static bool read_first_note(Landing *landing, const Folder *folder, Arena *arena
 static bool read_folder(Landing *landing, const Path *run_path, const Folder *folder, Arena *arena,
                         LandedSlice *slice, bool *ret_known, Error *err)
 {
-    SliceManifest manifest = {0};
     slice->pages_found = folder->pages;
     *ret_known = folder->whole || folder->pages > 0;
-    if (folder->whole)
-        return read_manifest(landing, run_path, folder, arena, slice, &manifest, err);
-    return !*ret_known || read_first_note(landing, folder, arena, slice, ret_known, err);
+    if (!folder->whole)
+        return !*ret_known || read_first_note(landing, folder, arena, slice, ret_known, err);
+    SliceManifest *manifest = arena_alloc(arena, sizeof(*manifest), err); // the slice points at it
+    TRY(manifest != NULL);
+    return read_manifest(landing, run_path, folder, arena, slice, manifest, err);
 }
 
 bool landing_visit_slices(Landing *landing, Str run, Str stream, LandingVisit *visit, void *visitor,
