@@ -182,11 +182,6 @@ void blob_client_closep(BlobClient **client)
     blob_client_close(*client);
 }
 
-Str blob_client_place(const BlobClient *client)
-{
-    return client->place;
-}
-
 // --- requests
 
 void blob_request_pair(BlobRequest *request, Str name, Str value)

@@ -76,6 +76,3 @@ bool blob_send_all(BlobClient *client, const BlobRequest *requests, size_t count
 // is a blob that is not there; a container that is not there is ERROR_JOB.
 bool blob_refused(const BlobClient *client, const BlobRequest *request, const BlobAnswer *answer,
                   Error *err);
-
-// "account/container", for messages.
-Str blob_client_place(const BlobClient *client);

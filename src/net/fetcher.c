@@ -185,11 +185,6 @@ void fetcher_free(Fetcher *fetcher)
     arena_free(fetcher->arena);
 }
 
-void fetcher_freep(Fetcher **fetcher)
-{
-    fetcher_free(*fetcher);
-}
-
 bool fetcher_add_lane(Fetcher *fetcher, const FetchLaneOptions *options, FetchLane **ret_lane,
                       Error *err)
 {
@@ -211,11 +206,6 @@ bool fetcher_add_lane(Fetcher *fetcher, const FetchLaneOptions *options, FetchLa
 FetchCounts fetcher_lane_counts(const FetchLane *lane)
 {
     return lane->counts;
-}
-
-double fetcher_lane_rate(const FetchLane *lane)
-{
-    return rate_now(&lane->rate);
 }
 
 void fetcher_lane_set_share(FetchLane *lane, double share)

@@ -111,13 +111,11 @@ typedef struct Fetcher Fetcher;
 // Borrows `client`, whose exchanges it alone drives.
 bool fetcher_new(HttpClient *client, Env *env, Fetcher **ret_fetcher, Error *err) MUST_USE;
 void fetcher_free(Fetcher *fetcher); // what is not done ends with ERROR_STOPPED; NULL is fine
-void fetcher_freep(Fetcher **fetcher);
 
 // Lives as long as the fetcher. Before the first step, or on the fetch thread.
 bool fetcher_add_lane(Fetcher *fetcher, const FetchLaneOptions *options, FetchLane **ret_lane,
                       Error *err) MUST_USE;
 FetchCounts fetcher_lane_counts(const FetchLane *lane); // fetch thread
-double fetcher_lane_rate(const FetchLane *lane);        // allowed per second by now; 0 = no limit
 void fetcher_lane_set_share(FetchLane *lane, double share);
 
 // From any thread, callbacks included; never blocks. ERROR_BUSY when FETCH_WAITING_MAX wait.

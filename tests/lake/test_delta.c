@@ -611,3 +611,27 @@ TEST(names_in_the_log_are_told_apart)
         CHECK_INT(name.parts, rows[i].parts);
     }
 }
+
+TEST(a_table_that_loads_do_not_fit_is_told_before_any)
+{
+    Rig rig;
+    rig_open(&rig);
+    Error err = {0};
+    CHECK_OK(delta_check(rig.delta, &rig_table, &err), &err); // not there yet
+    (void)rig_load_ok(&rig, &LOAD("r1", 10, {1, "a", 10}));
+    CHECK_OK(delta_check(rig.delta, &rig_table, &err), &err);
+
+    Column columns[RIG_COLUMNS];
+    CHECK_INT((int64_t)rig_table.column_count, RIG_COLUMNS);
+    memcpy(columns, rig_table.columns, sizeof(columns));
+    for (size_t i = 0; i < RIG_COLUMNS; i++) {
+        if (columns[i].type == COLUMN_STRING)
+            columns[i].type = COLUMN_DATE;
+    }
+    DeltaTableSpec other = rig_table;
+    other.columns = columns;
+    CHECK(!delta_check(rig.delta, &other, &err));
+    CHECK_INT(err.code, ERROR_JOB);
+    CHECK_STR(rig_rows(&rig), STR("1:a:10"));
+    rig_close(&rig);
+}
