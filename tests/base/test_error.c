@@ -46,3 +46,20 @@ TEST(try_returns_at_the_first_failure)
     CHECK(passes_up(true, &reached));
     CHECK_INT(reached, 1);
 }
+
+// The table is what a person acts on: each code has a status of its own, and says what to do.
+TEST(each_code_has_a_name_a_status_and_an_advice)
+{
+    bool taken[256] = {false};
+    for (int code = 0; code <= ERROR_STOPPED; code++) {
+        const int status = error_code_exit((ErrorCode)code);
+        check_row(error_code_name((ErrorCode)code));
+        CHECK(status >= 0 && status < 256);
+        CHECK(!taken[status]);
+        CHECK((status == 0) == (code == ERROR_NONE));
+        CHECK(code == ERROR_NONE || error_code_advice((ErrorCode)code)[0] != '\0');
+        taken[status] = true;
+    }
+    CHECK_STR(str_from(error_code_name(ERROR_BUSY)), STR("BUSY"));
+    CHECK_INT(error_code_exit(ERROR_JOB), 2);
+}

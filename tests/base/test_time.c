@@ -579,3 +579,25 @@ TEST(formatting_survives_every_fault)
         CHECK_STR(buf_str(&out), ok ? STR("Thursday May UTC 000000") : STR(""));
     }
 }
+
+TEST(the_time_before_counts_months_by_the_calendar)
+{
+    static const struct {
+        const char *at, *duration, *before;
+    } rows[] = {
+        {"2026-03-31T12:00:00Z", "P1M", "2026-02-28T12:00:00Z"},
+        {"2026-03-31T12:00:00Z", "P1Y1M", "2025-02-28T12:00:00Z"},
+        {"2026-03-31T12:00:00Z", "P1DT1H", "2026-03-30T11:00:00Z"},
+        {"2026-01-01T00:00:00Z", "PT1S", "2025-12-31T23:59:59Z"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        check_row(rows[i].duration);
+        int64_t at_us = 0;
+        int64_t before_us = 0;
+        Duration duration = {0};
+        CHECK(time_parse_iso(str_from(rows[i].at), &at_us));
+        CHECK(time_parse_iso(str_from(rows[i].before), &before_us));
+        CHECK(duration_parse(str_from(rows[i].duration), &duration));
+        CHECK_INT(time_before(at_us, duration), before_us);
+    }
+}
