@@ -34,8 +34,8 @@ typedef struct Adoption {
     Fetch *fetch;
     ForgetList forget;
     Foreign foreign;
-    ForeignOptions table; // as it stands now
-    Str schema, name, before;
+    ForeignOptions table;     // as it stands now
+    Str schema, name, before; // as the system spells them
     bool is_target, source_moved, has_state;
     int64_t *state_us; // by partition
     size_t slices_a_load;
@@ -92,35 +92,56 @@ static bool name_tables(Adoption *adoption, Error *err)
     adoption->name = has_schema ? str_slice(table, dot + 1, table.size) : table;
     adoption->is_target = str_equal_ignoring_case(adoption->schema, spec->schema) &&
                           str_equal_ignoring_case(adoption->name, spec->name);
-    TRY(arena_printf(adoption->arena, &adoption->before, err, STR_FMT "__before_pawl",
-                     STR_ARG(adoption->name)));
-    AdoptReport *report = adoption->report;
-    return arena_printf(adoption->arena, &report->before, err, STR_FMT "." STR_FMT,
-                        STR_ARG(adoption->schema), STR_ARG(adoption->before)) &&
-           sql_target(adoption->arena, spec, &report->target, err);
+    return sql_target(adoption->arena, spec, &adoption->report->target, err);
+}
+
+#define BEFORE "__before_pawl"
+
+// Takes the names as the system spells them, of the table as it stands or as it stood.
+static bool spell_names(Adoption *adoption, const ForeignPlace *now, const ForeignPlace *before,
+                        Error *err)
+{
+    if (now->type.size > 0) {
+        adoption->schema = now->schema;
+        adoption->name = now->name;
+    } else if (before->type.size > 0) {
+        adoption->schema = before->schema;
+        adoption->name = str_slice(before->name, 0, before->name.size - (sizeof(BEFORE) - 1));
+    }
+    CLEANUP(buf_done) Buf name = {0};
+    const SqlDialect *dialect = adoption->parts.warehouse.driver->dialect;
+    if (before->type.size > 0)
+        adoption->before = before->name;
+    else
+        TRY(sql_name_with_suffix(dialect, &name, adoption->name, STR(BEFORE), err) &&
+            arena_copy_str(adoption->arena, buf_str(&name), &adoption->before, err));
+    return arena_printf(adoption->arena, &adoption->report->before, err, STR_FMT "." STR_FMT,
+                        STR_ARG(adoption->schema), STR_ARG(adoption->before));
 }
 
 // Finds the rows, wherever an earlier call has left them; *ret_done: it left nothing to do.
 static bool find_source(Adoption *adoption, bool noted, bool *ret_done, Error *err)
 {
     Warehouse *warehouse = &adoption->parts.warehouse;
-    Str now = {0};
-    Str before = {0};
+    ForeignPlace now = {0};
+    ForeignPlace before = {0};
+    Str moved = {0};
     *ret_done = false;
-    TRY(foreign_stands(warehouse, adoption->schema, adoption->name, adoption->arena, &now, err) &&
-        foreign_stands(warehouse, adoption->schema, adoption->before, adoption->arena, &before,
-                       err));
-    adoption->source_moved = before.size > 0;
+    TRY(arena_printf(adoption->arena, &moved, err, STR_FMT BEFORE, STR_ARG(adoption->name)) &&
+        foreign_find(warehouse, adoption->schema, adoption->name, adoption->arena, &now, err) &&
+        foreign_find(warehouse, adoption->schema, moved, adoption->arena, &before, err) &&
+        spell_names(adoption, &now, &before, err));
+    adoption->source_moved = before.type.size > 0;
     adoption->table = adoption->options->table;
-    if (before.size > 0) {
-        *ret_done = !noted && now.size > 0;
+    if (adoption->source_moved) {
+        *ret_done = !noted && now.type.size > 0;
         return arena_printf(adoption->arena, &adoption->table.table, err, STR_FMT "." STR_FMT,
                             STR_ARG(adoption->schema), STR_ARG(adoption->before));
     }
-    if (now.size == 0)
+    if (now.type.size == 0)
         return error_set(err, ERROR_NOT_FOUND, "there is no table '" STR_FMT "." STR_FMT "'",
                          STR_ARG(adoption->schema), STR_ARG(adoption->name));
-    if (str_find(now, STR("VIEW")) < now.size)
+    if (str_find(now.type, STR("VIEW")) < now.type.size)
         return error_set(err, ERROR_JOB, "'" STR_FMT "' is a view: name the table behind it",
                          STR_ARG(adoption->name));
     return true;
@@ -538,6 +559,7 @@ static bool append_view(const Adoption *adoption, Buf *sql, Error *err)
 {
     const Foreign *foreign = &adoption->foreign;
     const TableSpec *spec = &adoption->stream->table;
+    const SqlDialect *dialect = adoption->parts.warehouse.driver->dialect;
     TRY(buf_append(sql, STR("CREATE VIEW "), err) &&
         foreign_name(sql, adoption->schema, adoption->name, err) &&
         buf_append(sql, STR(" AS SELECT "), err));
@@ -551,7 +573,7 @@ static bool append_view(const Adoption *adoption, Buf *sql, Error *err)
         if (epoch)
             TRY(buf_append(sql, STR("CAST(extract(epoch FROM "), err));
         if (direct)
-            TRY(sql_name(sql, spec->columns[column->column].name, err));
+            TRY(sql_own_name(dialect, sql, spec->columns[column->column].name, err));
         else if (column == foreign->synced)
             TRY(buf_append(sql, STR("_fetched_at"), err));
         else
@@ -559,7 +581,7 @@ static bool append_view(const Adoption *adoption, Buf *sql, Error *err)
         TRY((!epoch || buf_append(sql, STR(") AS BIGINT)"), err)) &&
             buf_append(sql, STR(" AS "), err) && sql_name(sql, column->name, err));
     }
-    return buf_append(sql, STR(" FROM "), err) && sql_table(sql, spec, "", err) &&
+    return buf_append(sql, STR(" FROM "), err) && sql_own_table(dialect, sql, spec, "", err) &&
            buf_append(sql, STR(" WHERE _deleted_at IS NULL"), err);
 }
 
@@ -570,11 +592,11 @@ static bool leave_view(Adoption *adoption, Error *err)
     // A raw table's record is not kept as it was: nothing could stand in for it.
     if (adoption->is_target || adoption->foreign.kind == FOREIGN_RECORDS)
         return true;
-    Str now = {0};
-    TRY(foreign_stands(&adoption->parts.warehouse, adoption->schema, adoption->name,
-                       adoption->arena, &now, err));
+    ForeignPlace now = {0};
+    TRY(foreign_find(&adoption->parts.warehouse, adoption->schema, adoption->name, adoption->arena,
+                     &now, err));
     adoption->report->has_view = true;
-    if (adoption->source_moved && now.size > 0)
+    if (adoption->source_moved && now.type.size > 0)
         return true;
     TRY(append_rename(adoption, &rename, err) && append_view(adoption, &view, err));
     Buf *const texts[] = {&rename, &view};

@@ -32,6 +32,14 @@ static bool is_number(const ForeignColumn *column)
     return false;
 }
 
+static bool append_json(const SqlDialect *dialect, Str json, Buf *sql, Error *err)
+{
+    CLEANUP(buf_done) Buf text = {0};
+    return sql_literal(dialect, &text, json, err) &&
+           sql_expression(sql, dialect->json_value == NULL ? "%s" : dialect->json_value,
+                          buf_str(&text), err);
+}
+
 // The API's value as the column takes it: a text, which every system casts; a time in a column of
 // numbers as seconds.
 static bool append_value(const AuditRepair *repair, const ForeignColumn *column,
@@ -49,7 +57,13 @@ static bool append_value(const AuditRepair *repair, const ForeignColumn *column,
         return buf_printf(sql, err, "%lld", (long long)(us / 1000000));
     }
     TRY(cell_write(&columns[column->column], child, row, &text, err));
-    return sql_literal(dialect, sql, text.size == 0 ? STR("") : buf_str(&text), err);
+    const Str value = text.size == 0 ? STR("") : buf_str(&text);
+    if (!foreign_holds_json(column))
+        return sql_literal(dialect, sql, value, err);
+    if (columns[column->column].type == COLUMN_JSON)
+        return append_json(dialect, value, sql, err);
+    CLEANUP(buf_done) Buf json = {0};
+    return json_write_str(value, &json, err) && append_json(dialect, buf_str(&json), sql, err);
 }
 
 // Columns that hold one column of the contract; what lies inside a JSON column cannot be put there.
@@ -86,7 +100,7 @@ static bool append_object(const AuditRepair *repair, const ForeignColumn *column
     }
     return !*ret_any ||
            (buf_append_char(&object, '}', err) &&
-            sql_literal(repair->foreign->warehouse->driver->dialect, sql, buf_str(&object), err));
+            append_json(repair->foreign->warehouse->driver->dialect, buf_str(&object), sql, err));
 }
 
 // What a feed's own columns get in a row that the feed did not write.
@@ -116,7 +130,9 @@ static bool append_own(const AuditRepair *repair, const ForeignColumn *column, c
             memcpy(text, "{}", 3);
         else if (known[i].kind == NO)
             memcpy(text, "0", 2);
-        return sql_literal(repair->foreign->warehouse->driver->dialect, sql, str_from(text), err);
+        const SqlDialect *dialect = repair->foreign->warehouse->driver->dialect;
+        return foreign_holds_json(column) ? append_json(dialect, str_from(text), sql, err)
+                                          : sql_literal(dialect, sql, str_from(text), err);
     }
     *ret_own = false;
     return true;
@@ -153,8 +169,9 @@ bool audit_repair_insert(AuditRepair *repair, const ShapedBatch *batch, size_t r
         comma = true;
     }
     repair->inserted++;
-    return buf_append(&sql, STR(") VALUES ("), err) && buf_append(&sql, buf_str(&values), err) &&
-           buf_append_char(&sql, ')', err) && add(repair, &sql, err);
+    // Not VALUES: Snowflake takes no functions there.
+    return buf_append(&sql, STR(") SELECT "), err) && buf_append(&sql, buf_str(&values), err) &&
+           add(repair, &sql, err);
 }
 
 static bool is_key(const Foreign *foreign, const ForeignColumn *column)

@@ -8,6 +8,15 @@
 
 enum { NAMES_TOLD = 30 };
 
+static bool holds_name(Str table, Str name)
+{
+    for (size_t at = 0; at + name.size <= table.size; at++) {
+        if (str_equal_ignoring_case(str_slice(table, at, name.size), name))
+            return true;
+    }
+    return false;
+}
+
 bool foreign_choose_stream(const Job *job, Str table, Str given, Str *ret_stream, Error *err)
 {
     size_t named = 0;
@@ -23,7 +32,7 @@ bool foreign_choose_stream(const Job *job, Str table, Str given, Str *ret_stream
             *ret_stream = stream->name;
             return true;
         }
-        if (str_find(table, stream->name) == table.size)
+        if (!holds_name(table, stream->name))
             continue;
         named++;
         // Of two names that fit the longer one is meant: contact_lists, not contacts.
@@ -74,20 +83,16 @@ static bool read_columns(Foreign *foreign, Arena *arena, Error *err)
     CLEANUP(buf_done) Buf sql = {0};
     TRY(buf_append(&sql,
                    STR("SELECT column_name, upper(data_type) FROM information_schema.columns"
-                       " WHERE lower(table_schema) = lower("),
+                       " WHERE table_schema = "),
                    err) &&
         sql_literal(dialect, &sql, foreign->schema, err) &&
-        buf_append(&sql, STR(") AND lower(table_name) = lower("), err) &&
+        buf_append(&sql, STR(" AND table_name = "), err) &&
         sql_literal(dialect, &sql, foreign->name, err) &&
-        buf_append(&sql, STR(") ORDER BY ordinal_position"), err));
+        buf_append(&sql, STR(" ORDER BY ordinal_position"), err));
     Columns columns = {.foreign = foreign, .arena = arena, .err = err};
     TRY(foreign->warehouse->driver->query(foreign->warehouse->state, buf_str(&sql), note_column,
                                           &columns, err) &&
         !columns.failed);
-    if (foreign->column_count == 0)
-        return error_set(err, ERROR_NOT_FOUND,
-                         "there is no table '" STR_FMT "." STR_FMT "' in the warehouse",
-                         STR_ARG(foreign->schema), STR_ARG(foreign->name));
     return true;
 }
 
@@ -148,7 +153,7 @@ static void know_feed(Foreign *foreign)
 
 // --- which column belongs where
 
-static bool holds_json(const ForeignColumn *column)
+bool foreign_holds_json(const ForeignColumn *column)
 {
     static const char *const types[] = {"JSON", "JSONB", "VARIANT", "OBJECT", "ARRAY", "SUPER"};
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
@@ -216,7 +221,8 @@ static bool guess_inside(Foreign *foreign, size_t index, Arena *arena, Error *er
         Str rest = str_slice(path, 1, path.size);
         const Str first = str_split_next(&rest, '/');
         ForeignColumn *column = rest.data == NULL ? NULL : find_column(foreign, first);
-        if (column == NULL || !holds_json(column) || (column->path.size > 0 && !column->is_json))
+        if (column == NULL || !foreign_holds_json(column) ||
+            (column->path.size > 0 && !column->is_json))
             continue;
         column->is_json = true;
         foreign->compared[index] = true;
@@ -294,7 +300,7 @@ static bool take_map(Foreign *foreign, Str map, Arena *arena, Error *err)
                              "--map: '" STR_FMT "' is neither a column of the contract nor a path",
                              STR_ARG(target));
         TRY(arena_copy_str(arena, target, &column->path, err));
-        column->is_json = holds_json(column);
+        column->is_json = foreign_holds_json(column);
         for (size_t i = 0; i < own_columns(foreign); i++) {
             Str path = {0};
             for (size_t k = 0; contract_column_path(foreign->stream->contract, i, k, &path); k++)
@@ -432,6 +438,22 @@ static bool order_columns(Foreign *foreign, Arena *arena, Error *err)
     return true;
 }
 
+static bool find_table(Foreign *foreign, Str table, Arena *arena, Error *err)
+{
+    const size_t dot = str_find_char(table, '.');
+    const bool has_schema = dot < table.size;
+    const Str schema = has_schema ? str_slice(table, 0, dot) : foreign->stream->table.schema;
+    const Str name = has_schema ? str_slice(table, dot + 1, table.size) : table;
+    ForeignPlace place = {0};
+    TRY(foreign_find(foreign->warehouse, schema, name, arena, &place, err));
+    if (place.type.size == 0)
+        return error_set(err, ERROR_NOT_FOUND,
+                         "there is no table '" STR_FMT "." STR_FMT "' in the warehouse",
+                         STR_ARG(schema), STR_ARG(name));
+    foreign->schema = place.schema;
+    return foreign_move(foreign, place.name, arena, err);
+}
+
 bool foreign_open(const ForeignOptions *options, Warehouse *warehouse, const PlanStream *stream,
                   Arena *arena, Foreign *ret_foreign, Error *err)
 {
@@ -440,17 +462,7 @@ bool foreign_open(const ForeignOptions *options, Warehouse *warehouse, const Pla
     if (warehouse->driver->dialect == NULL)
         return error_set(err, ERROR_JOB, "warehouse %s cannot be looked into yet",
                          warehouse->driver->name);
-    const size_t dot = str_find_char(options->table, '.');
-    const bool has_schema = dot < options->table.size;
-    CLEANUP(buf_done) Buf from = {0};
-    TRY(arena_copy_str(arena, has_schema ? str_slice(options->table, 0, dot) : stream->table.schema,
-                       &foreign->schema, err) &&
-        arena_copy_str(arena,
-                       has_schema ? str_slice(options->table, dot + 1, options->table.size)
-                                  : options->table,
-                       &foreign->name, err) &&
-        foreign_name(&from, foreign->schema, foreign->name, err) &&
-        arena_copy_str(arena, buf_str(&from), &foreign->from, err));
+    TRY(find_table(foreign, options->table, arena, err));
     foreign->compared = arena_alloc_array(arena, stream->table.column_count, sizeof(bool), err);
     TRY(foreign->compared != NULL && read_columns(foreign, arena, err));
     know_feed(foreign);

@@ -29,8 +29,8 @@ typedef struct Foreign {
     const Forgotten *forgotten; // whose rows are passed over; NULL = nobody's
     const char *feed;           // "Airbyte"; "" = none that is known
     ForeignKind kind;
-    Str schema, name;
-    Str from; // quoted, for SQL
+    Str schema, name; // as the system spells them
+    Str from;         // quoted, for SQL
     ForeignColumn *columns;
     size_t column_count;
     ForeignColumn *record;     // FOREIGN_RECORDS: where the record is
@@ -59,6 +59,8 @@ bool foreign_choose_stream(const Job *job, Str table, Str given, Str *ret_stream
 // Looks at the table. ERROR_NOT_FOUND: it is not there; ERROR_JOB: what cannot be guessed, by name.
 bool foreign_open(const ForeignOptions *options, Warehouse *warehouse, const PlanStream *stream,
                   Arena *arena, Foreign *ret_foreign, Error *err) MUST_USE;
+
+bool foreign_holds_json(const ForeignColumn *column);
 
 // The table was given another name.
 bool foreign_move(Foreign *foreign, Str name, Arena *arena, Error *err) MUST_USE;
@@ -94,9 +96,13 @@ bool foreign_range(const Foreign *foreign, const PlanSlice *slice, int64_t *ret_
 
 bool foreign_count(const Foreign *foreign, int64_t *ret_rows, Error *err) MUST_USE;
 
-// What stands under a name: "" = nothing, else "BASE TABLE", "VIEW"...
-bool foreign_stands(Warehouse *warehouse, Str schema, Str name, Arena *arena, Str *ret_type,
-                    Error *err) MUST_USE;
+// What stands under a name, spelled as the system keeps it: that very spelling, or else one that
+// differs in case. type: "" = nothing, else "BASE TABLE", "VIEW"...
+typedef struct ForeignPlace {
+    Str schema, name, type;
+} ForeignPlace;
+bool foreign_find(Warehouse *warehouse, Str schema, Str name, Arena *arena, ForeignPlace *ret_place,
+                  Error *err) MUST_USE;
 
 // "schema"."table".
 bool foreign_name(Buf *out, Str schema, Str name, Error *err) MUST_USE;

@@ -469,19 +469,61 @@ bool foreign_count(const Foreign *foreign, int64_t *ret_rows, Error *err)
            error_set(err, ERROR_DATA, "the table's rows cannot be counted");
 }
 
-bool foreign_stands(Warehouse *warehouse, Str schema, Str name, Arena *arena, Str *ret_type,
-                    Error *err)
+typedef struct Places {
+    Str schema, name; // looked for
+    bool upper;       // names without quotes mean upper-case ones
+    ForeignPlace *best;
+    int best_rank;
+    Arena *arena;
+    Error *err;
+    bool failed;
+} Places;
+
+static bool is_upper(Str text)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.data[i] >= 'a' && text.data[i] <= 'z')
+            return false;
+    }
+    return true;
+}
+
+// That very name, then what SQL without quotes would mean, then any spelling.
+static bool visit_place(void *visitor, const Str *cells, size_t columns)
+{
+    (void)columns;
+    Places *places = visitor;
+    const bool exact = str_equal(cells[0], places->schema) && str_equal(cells[1], places->name);
+    const int rank = exact ? 3 : places->upper && is_upper(cells[0]) && is_upper(cells[1]) ? 2 : 1;
+    if (rank <= places->best_rank)
+        return true;
+    places->best_rank = rank;
+    places->failed = !arena_copy_str(places->arena, cells[0], &places->best->schema, places->err) ||
+                     !arena_copy_str(places->arena, cells[1], &places->best->name, places->err) ||
+                     !arena_copy_str(places->arena, cells[2], &places->best->type, places->err);
+    return !places->failed;
+}
+
+bool foreign_find(Warehouse *warehouse, Str schema, Str name, Arena *arena, ForeignPlace *ret_place,
+                  Error *err)
 {
     const SqlDialect *dialect = warehouse->driver->dialect;
     CLEANUP(buf_done) Buf sql = {0};
-    Texts texts = {0};
-    TRY(buf_append(&sql,
-                   STR("SELECT table_type FROM information_schema.tables WHERE lower(table_schema)"
-                       " = lower("),
-                   err) &&
-        sql_literal(dialect, &sql, schema, err) &&
-        buf_append(&sql, STR(") AND lower(table_name) = lower("), err) &&
-        sql_literal(dialect, &sql, name, err) && buf_append_char(&sql, ')', err) &&
-        warehouse->driver->query(warehouse->state, buf_str(&sql), visit_texts, &texts, err));
-    return arena_copy_str(arena, str_from(texts.there[0] ? texts.items[0] : ""), ret_type, err);
+    *ret_place = (ForeignPlace){.schema = STR(""), .name = STR(""), .type = STR("")};
+    Places places = {.schema = schema,
+                     .name = name,
+                     .upper = dialect->upper_names,
+                     .best = ret_place,
+                     .arena = arena,
+                     .err = err};
+    return buf_append(&sql,
+                      STR("SELECT table_schema, table_name, table_type FROM"
+                          " information_schema.tables WHERE lower(table_schema) = lower("),
+                      err) &&
+           sql_literal(dialect, &sql, schema, err) &&
+           buf_append(&sql, STR(") AND lower(table_name) = lower("), err) &&
+           sql_literal(dialect, &sql, name, err) &&
+           buf_append(&sql, STR(") ORDER BY table_schema, table_name"), err) &&
+           warehouse->driver->query(warehouse->state, buf_str(&sql), visit_place, &places, err) &&
+           !places.failed;
 }

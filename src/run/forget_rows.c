@@ -21,7 +21,7 @@ typedef struct Table {
     // Found.
     Key128 *keys;
     size_t key_count, key_room;
-    Str *refused; // records of the quarantine
+    Str *refused; // hashes of records of the quarantine
     size_t refused_count, refused_room;
     Error *err;
     bool failed;
@@ -75,25 +75,23 @@ static Str loose_text(const ForgetRows *rows)
                                     : str_slice(text, 1, text.size);
 }
 
+// CAST("column" AS VARCHAR)
+static bool append_text(const Table *table, Str column, Buf *out, Error *err)
+{
+    return buf_append(out, STR("CAST("), err) && sql_own_name(table->dialect, out, column, err) &&
+           buf_printf(out, err, " AS %s)", table->dialect->text_type);
+}
+
 static bool append_like(const Table *table, Str column, Str needle, Buf *out, Error *err)
 {
     CLEANUP(buf_done) Buf name = {0};
     CLEANUP(buf_done) Buf pattern = {0};
-    TRY(buf_printf(&name, err, "CAST(") && sql_name(&name, column, err) &&
-        buf_printf(&name, err, " AS %s)", table->dialect->text_type) &&
-        buf_append_char(&name, '\0', err) && buf_append_char(&pattern, '%', err) &&
+    TRY(append_text(table, column, &name, err) && buf_append_char(&pattern, '%', err) &&
         buf_append(&pattern, needle, err) && buf_append_char(&pattern, '%', err));
-    if (table->rows->kind == PERSON_PHONE) {
-        const Str form = str_from(table->dialect->only_digits);
-        const size_t at = str_find(form, STR("%s"));
-        TRY(buf_append(out, str_slice(form, 0, at), err) &&
-            buf_append(out, str_from(name.data), err) &&
-            buf_append(out, str_slice(form, at + 2, form.size), err));
-    } else {
-        TRY(buf_printf(out, err, table->rows->kind == PERSON_EMAIL ? "lower(%s)" : "%s",
-                       name.data));
-    }
-    return buf_append(out, STR(" LIKE "), err) &&
+    const char *form = table->rows->kind == PERSON_PHONE   ? table->dialect->only_digits
+                       : table->rows->kind == PERSON_EMAIL ? "lower(%s)"
+                                                           : "%s";
+    return sql_expression(out, form, buf_str(&name), err) && buf_append(out, STR(" LIKE "), err) &&
            sql_literal(table->dialect, out, buf_str(&pattern), err);
 }
 
@@ -147,9 +145,11 @@ static bool find_rows(Table *table, Error *err)
     CLEANUP(buf_done) Buf sql = {0};
     TRY(buf_append(&sql, STR("SELECT _row_key, _overflow"), err));
     for (size_t i = 0; i < table->person_count; i++)
-        TRY(buf_append(&sql, STR(", "), err) && sql_name(&sql, table->persons[i].column, err));
+        TRY(buf_append(&sql, STR(", "), err) &&
+            sql_own_name(table->dialect, &sql, table->persons[i].column, err));
     const Str needle = loose_text(table->rows);
-    TRY(buf_append(&sql, STR(" FROM "), err) && sql_table(&sql, &table->stream->table, "", err) &&
+    TRY(buf_append(&sql, STR(" FROM "), err) &&
+        sql_own_table(table->dialect, &sql, &table->stream->table, "", err) &&
         buf_append(&sql, STR(" WHERE "), err) &&
         append_like(table, STR("_overflow"), needle, &sql, err));
     for (size_t i = 0; i < table->person_count; i++) {
@@ -176,7 +176,7 @@ static bool find_purged(Table *table, const PurgedRows *purged, Error *err)
     for (size_t first = 0; first < purged->count; first += KEYS_A_STATEMENT) {
         CLEANUP(buf_done) Buf sql = {0};
         TRY(buf_append(&sql, STR("SELECT _row_key FROM "), err) &&
-            sql_table(&sql, &table->stream->table, "", err) &&
+            sql_own_table(table->dialect, &sql, &table->stream->table, "", err) &&
             buf_append(&sql, STR(" WHERE "), err));
         for (size_t i = first; i < purged->count && i < first + KEYS_A_STATEMENT; i++)
             TRY(buf_printf(&sql, err, "%s(_row_key = ", i > first ? " OR " : "") &&
@@ -202,7 +202,7 @@ static bool visit_refused(void *visitor, const Str *cells, size_t columns)
         return !table->failed;
     refused = longer(table->arena, table->refused, table->refused_count, &table->refused_room,
                      sizeof(*refused), table->err);
-    table->failed = refused == NULL || !arena_copy_str(table->arena, cells[0],
+    table->failed = refused == NULL || !arena_copy_str(table->arena, cells[1],
                                                        &refused[table->refused_count], table->err);
     if (table->failed)
         return false;
@@ -211,11 +211,20 @@ static bool visit_refused(void *visitor, const Str *cells, size_t columns)
     return true;
 }
 
+// Records are told apart by a hash: their text would be long, and stay in logs of statements.
+static bool append_record_hash(const Table *table, Buf *out, Error *err)
+{
+    CLEANUP(buf_done) Buf text = {0};
+    return append_text(table, STR("record"), &text, err) &&
+           sql_expression(out, table->dialect->text_hash, buf_str(&text), err);
+}
+
 static bool find_refused(Table *table, Error *err)
 {
     CLEANUP(buf_done) Buf sql = {0};
-    TRY(buf_append(&sql, STR("SELECT record FROM "), err) &&
-        sql_table(&sql, &table->stream->table, "__quarantine", err) &&
+    TRY(buf_append(&sql, STR("SELECT record, "), err) && append_record_hash(table, &sql, err) &&
+        buf_append(&sql, STR(" FROM "), err) &&
+        sql_own_table(table->dialect, &sql, &table->stream->table, "__quarantine", err) &&
         buf_append(&sql, STR(" WHERE "), err) &&
         append_like(table, STR("record"), loose_text(table->rows), &sql, err));
     return run_query(table, &sql, visit_refused, err);
@@ -245,7 +254,7 @@ static bool erase_keys(const Table *table, Statements *statements, Error *err)
     for (size_t first = 0; first < table->key_count; first += KEYS_A_STATEMENT) {
         CLEANUP(buf_done) Buf sql = {0};
         TRY(buf_append(&sql, STR("DELETE FROM "), err) &&
-            sql_table(&sql, &table->stream->table, "", err) &&
+            sql_own_table(table->dialect, &sql, &table->stream->table, "", err) &&
             buf_append(&sql, STR(" WHERE _row_key IN ("), err));
         for (size_t i = first; i < table->key_count && i < first + KEYS_A_STATEMENT; i++)
             TRY((i == first || buf_append(&sql, STR(", "), err)) &&
@@ -257,13 +266,16 @@ static bool erase_keys(const Table *table, Statements *statements, Error *err)
 
 static bool erase_refused(const Table *table, Statements *statements, Error *err)
 {
-    for (size_t i = 0; i < table->refused_count; i++) {
+    for (size_t first = 0; first < table->refused_count; first += KEYS_A_STATEMENT) {
         CLEANUP(buf_done) Buf sql = {0};
         TRY(buf_append(&sql, STR("DELETE FROM "), err) &&
-            sql_table(&sql, &table->stream->table, "__quarantine", err) &&
-            buf_printf(&sql, err, " WHERE CAST(record AS %s) = ", table->dialect->text_type) &&
-            sql_literal(table->dialect, &sql, table->refused[i], err) &&
-            add_statement(statements, &sql, err));
+            sql_own_table(table->dialect, &sql, &table->stream->table, "__quarantine", err) &&
+            buf_append(&sql, STR(" WHERE "), err) && append_record_hash(table, &sql, err) &&
+            buf_append(&sql, STR(" IN ("), err));
+        for (size_t i = first; i < table->refused_count && i < first + KEYS_A_STATEMENT; i++)
+            TRY((i == first || buf_append(&sql, STR(", "), err)) &&
+                sql_literal(table->dialect, &sql, table->refused[i], err));
+        TRY(buf_append_char(&sql, ')', err) && add_statement(statements, &sql, err));
     }
     return true;
 }
@@ -300,7 +312,8 @@ static bool count_mentions(Table *table, int64_t *ret_count, Error *err)
                            ? str_slice(text, text.size - WHOLE_DIGITS, WHOLE_DIGITS)
                            : str_slice(text, 1, text.size);
     CLEANUP(buf_done) Buf sql = {0};
-    TRY(buf_append(&sql, STR("SELECT count(*) FROM "), err) && sql_table(&sql, spec, "", err) &&
+    TRY(buf_append(&sql, STR("SELECT count(*) FROM "), err) &&
+        sql_own_table(table->dialect, &sql, spec, "", err) &&
         buf_append(&sql, STR(" WHERE 1 = 0"), err));
     for (size_t i = 0; i < spec->column_count; i++) {
         const ColumnType type = spec->columns[i].type;
@@ -377,6 +390,9 @@ static bool take_table(const ForgetRows *rows, size_t index, Statements *stateme
     TRY(exclusive_renew(rows->exclusive, err) && table_stands(&table, &stands, err));
     if (!stands)
         return true;
+    Warehouse *warehouse = &rows->parts->warehouse;
+    if (!rows->dry_run && warehouse->driver->settle != NULL)
+        TRY(warehouse->driver->settle(warehouse->state, &table.stream->table, 1, err));
     TRY(find_rows(&table, err) && find_purged(&table, &rows->purged[index], err) &&
         find_refused(&table, err));
     qsort(table.keys, table.key_count, sizeof(Key128), key128_compare);

@@ -1,5 +1,7 @@
 #include "warehouse/dialect.h"
 
+#include "warehouse/sql.h"
+
 static const char *const duckdb_remains[] = {
     "the disk's free blocks, snapshots and backups of the file", NULL};
 static const char *const postgres_remains[] = {
@@ -7,7 +9,8 @@ static const char *const postgres_remains[] = {
     "archived WAL, replication slots and base backups until they expire", NULL};
 static const char *const snowflake_remains[] = {
     "Time Travel for DATA_RETENTION_TIME_IN_DAYS of the table", "Fail-safe for 7 days after that",
-    "clones, shares and copies of the external stage's files", NULL};
+    "clones, shares and copies of the external stage's files",
+    "QUERY_HISTORY for 365 days: the statements that looked for the person", NULL};
 
 static bool duckdb_json_text(Buf *out, Str expression, Str pointer, Error *err)
 {
@@ -39,6 +42,7 @@ const SqlDialect sql_dialect_duckdb = {
     .key_before = "CAST('",
     .key_after = "' AS UUID)",
     .only_digits = "regexp_replace(%s, '[^0-9]', '', 'g')",
+    .text_hash = "sha256(%s)",
     .json_text = duckdb_json_text,
     .remains = duckdb_remains,
 };
@@ -47,6 +51,7 @@ const SqlDialect sql_dialect_postgres = {
     .key_before = "CAST('",
     .key_after = "' AS UUID)",
     .only_digits = "regexp_replace(%s, '[^0-9]', '', 'g')",
+    .text_hash = "encode(sha256(convert_to(%s, 'UTF8')), 'hex')",
     .json_text = postgres_json_text,
     .remains = postgres_remains,
 };
@@ -59,9 +64,44 @@ const SqlDialect sql_dialect_snowflake = {
     .renames_whole = true,
     .upper_names = true,
     .only_digits = "REGEXP_REPLACE(%s, '[^0-9]', '')",
+    .text_hash = "SHA2(%s, 256)",
+    .json_value = "PARSE_JSON(%s)",
     .json_text = snowflake_json_text,
     .remains = snowflake_remains,
 };
+
+static char upper_of(char c)
+{
+    return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+}
+
+bool sql_own_name(const SqlDialect *dialect, Buf *out, Str name, Error *err)
+{
+    const size_t start = out->size;
+    TRY(sql_name(out, name, err));
+    for (size_t i = start; dialect->upper_names && i < out->size; i++)
+        out->data[i] = upper_of(out->data[i]);
+    return true;
+}
+
+bool sql_name_with_suffix(const SqlDialect *dialect, Buf *out, Str name, Str suffix, Error *err)
+{
+    bool upper = dialect->upper_names;
+    for (size_t i = 0; i < name.size; i++)
+        upper = upper && name.data[i] == upper_of(name.data[i]);
+    TRY(buf_append(out, name, err));
+    for (size_t i = 0; i < suffix.size; i++)
+        TRY(buf_append_char(out, upper ? upper_of(suffix.data[i]) : suffix.data[i], err));
+    return true;
+}
+
+bool sql_expression(Buf *out, const char *form, Str text, Error *err)
+{
+    const Str whole = str_from(form);
+    const size_t at = str_find(whole, STR("%s"));
+    return buf_append(out, str_slice(whole, 0, at), err) && buf_append(out, text, err) &&
+           buf_append(out, str_slice(whole, at + 2, whole.size), err);
+}
 
 bool sql_literal(const SqlDialect *dialect, Buf *out, Str text, Error *err)
 {

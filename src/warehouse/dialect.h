@@ -12,8 +12,10 @@ typedef struct SqlDialect {
     bool key_is_hex;         // and as plain digits, not as a UUID
     bool backslash_escapes;  // within '...'
     bool renames_whole;      // RENAME TO wants the schema, too
-    bool upper_names;        // names without quotes mean upper-case ones
+    bool upper_names;        // names without quotes mean upper-case ones, and pawl's own are such
     const char *only_digits; // an expression with %s in it: its digits
+    const char *text_hash;   // likewise: a SHA-256 of a text, as hexadecimal digits
+    const char *json_value;  // likewise: a JSON column's value of a text; NULL = the text itself
     // Appends the text of what lies at a JSON pointer of steps without special characters in a JSON
     // expression.
     bool (*json_text)(Buf *out, Str expression, Str pointer, Error *err);
@@ -23,6 +25,16 @@ typedef struct SqlDialect {
 extern const SqlDialect sql_dialect_duckdb;
 extern const SqlDialect sql_dialect_postgres;
 extern const SqlDialect sql_dialect_snowflake;
+
+// A name that pawl gave (a table of a job, a column of a contract), in quotes, as the system keeps
+// it. Names of others are looked up and written as they stand: sql_name().
+bool sql_own_name(const SqlDialect *dialect, Buf *out, Str name, Error *err) MUST_USE;
+// `name` with a suffix in the same letters: who needs no quotes for the one needs none for the
+// other.
+bool sql_name_with_suffix(const SqlDialect *dialect, Buf *out, Str name, Str suffix,
+                          Error *err) MUST_USE;
+// An expression with `%s` in it, of this text.
+bool sql_expression(Buf *out, const char *form, Str text, Error *err) MUST_USE;
 
 // 'text', with what is special in it doubled; NULL where `text.data` is.
 bool sql_literal(const SqlDialect *dialect, Buf *out, Str text, Error *err) MUST_USE;

@@ -40,34 +40,17 @@ static const Field snowflake_fields[] = {
 
 bool snowflake_name(Buf *out, Str name, Error *err)
 {
-    const size_t start = out->size;
-    TRY(sql_name(out, name, err));
-    for (size_t i = start; i < out->size; i++) {
-        if (out->data[i] >= 'a' && out->data[i] <= 'z')
-            out->data[i] = (char)(out->data[i] - 'a' + 'A');
-    }
-    return true;
+    return sql_own_name(&sql_dialect_snowflake, out, name, err);
 }
 
 bool snowflake_table(Buf *out, const TableSpec *table, const char *suffix, Error *err)
 {
-    TRY(snowflake_name(out, table->schema, err));
-    TRY(buf_append_char(out, '.', err));
-    TRY(snowflake_name(out, table->name, err));
-    out->size--; // the suffix belongs within the quotes
-    return buf_printf(out, err, "%s\"", suffix);
+    return sql_own_table(&sql_dialect_snowflake, out, table, suffix, err);
 }
 
 bool snowflake_literal(Buf *out, Str text, Error *err)
 {
-    TRY(buf_append_char(out, '\'', err));
-    for (size_t i = 0; i < text.size; i++) {
-        const char c = text.data[i];
-        if (c == '\'' || c == '\\')
-            TRY(buf_append_char(out, c == '\'' ? '\'' : '\\', err));
-        TRY(buf_append_char(out, c, err));
-    }
-    return buf_append_char(out, '\'', err);
+    return sql_literal(&sql_dialect_snowflake, out, text.data == NULL ? STR("") : text, err);
 }
 
 bool snowflake_literal_time(Buf *out, int64_t us, Error *err)
@@ -381,4 +364,5 @@ const WarehouseDriver warehouse_snowflake = {
     .query = snowflake_query_text,
     .dialect = &sql_dialect_snowflake,
     .execute = snowflake_execute,
+    .settle = snowflake_settle,
 };

@@ -261,8 +261,15 @@ static bool write_body(const SnowflakeApi *api, const SnowflakeStatement *statem
         write_member(out, "schema", options->schema, err) &&
         write_member(out, "warehouse", options->warehouse, err) &&
         write_member(out, "role", options->role, err));
-    // Instants are shown and read in UTC, whatever the user's own zone is.
-    TRY(buf_append(out, STR(",\"parameters\":{\"TIMEZONE\":\"UTC\""), err) &&
+    // Instants are shown and read in UTC, and cast to text as a whole (the default leaves out the
+    // microseconds), whatever the user's own settings are.
+    TRY(buf_append(
+            out,
+            STR(",\"parameters\":{\"TIMEZONE\":\"UTC\",\"DATE_OUTPUT_FORMAT\":\"YYYY-MM-DD\","
+                "\"TIMESTAMP_NTZ_OUTPUT_FORMAT\":\"YYYY-MM-DD HH24:MI:SS.FF6\","
+                "\"TIMESTAMP_LTZ_OUTPUT_FORMAT\":\"YYYY-MM-DD HH24:MI:SS.FF6TZH:TZM\","
+                "\"TIMESTAMP_TZ_OUTPUT_FORMAT\":\"YYYY-MM-DD HH24:MI:SS.FF6TZH:TZM\""),
+            err) &&
         write_member(out, "QUERY_TAG", statement->tag, err));
     if (statement->count > 1)
         TRY(buf_printf(out, err, ",\"MULTI_STATEMENT_COUNT\":\"%zu\"", statement->count));

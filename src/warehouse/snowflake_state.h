@@ -151,6 +151,7 @@ bool snowflake_stage_load(SnowflakeWarehouse *db, const LoadCommit *commit, Erro
 bool snowflake_run_transaction(SnowflakeWarehouse *db, const LoadCommit *commit, bool *ret_done,
                                Error *err) MUST_USE;
 void snowflake_drop_staging(SnowflakeWarehouse *db);
+bool snowflake_settle(void *state, const TableSpec *tables, size_t count, Error *err);
 
 // --- the rest of the driver
 bool snowflake_prepare(void *state, const TableSpec *tables, size_t count, Error *err);

@@ -20,15 +20,19 @@ bool sql_name(Buf *out, Str name, Error *err)
     return buf_append_char(out, '"', err);
 }
 
+bool sql_own_table(const SqlDialect *dialect, Buf *out, const TableSpec *table, const char *suffix,
+                   Error *err)
+{
+    CLEANUP(buf_done) Buf name = {0};
+    return buf_append(&name, table->name, err) && buf_append(&name, str_from(suffix), err) &&
+           sql_own_name(dialect, out, table->schema, err) && buf_append_char(out, '.', err) &&
+           sql_own_name(dialect, out, buf_str(&name), err);
+}
+
 bool sql_table(Buf *out, const TableSpec *table, const char *suffix, Error *err)
 {
-    TRY(sql_name(out, table->schema, err));
-    TRY(buf_append_char(out, '.', err));
-    TRY(sql_name(out, table->name, err));
-    if (suffix[0] == '\0')
-        return true;
-    out->size--; // the suffix belongs within the quotes
-    return buf_printf(out, err, "%s\"", suffix);
+    static const SqlDialect as_spelled = {0};
+    return sql_own_table(&as_spelled, out, table, suffix, err);
 }
 
 bool sql_target(Arena *arena, const TableSpec *table, Str *ret_target, Error *err)

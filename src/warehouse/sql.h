@@ -7,6 +7,9 @@
 // A name in double quotes, a quote in it doubled: never anything but a name.
 bool sql_name(Buf *out, Str name, Error *err) MUST_USE;
 bool sql_table(Buf *out, const TableSpec *table, const char *suffix, Error *err) MUST_USE;
+// The same as the dialect's system keeps it.
+bool sql_own_table(const SqlDialect *dialect, Buf *out, const TableSpec *table, const char *suffix,
+                   Error *err) MUST_USE;
 
 // "ctm.calls": how the ledger calls a table.
 bool sql_target(Arena *arena, const TableSpec *table, Str *ret_target, Error *err) MUST_USE;

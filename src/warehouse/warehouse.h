@@ -199,6 +199,10 @@ typedef struct WarehouseDriver {
     bool (*execute)(void *state, const char *what, const Str *statements, size_t count,
                     int64_t *ret_changed, Error *err);
 
+    // Waits for loads of these tables whose transactions a process left behind when it was killed,
+    // and lets none of them commit from now on. NULL where a transaction ends with its process.
+    bool (*settle)(void *state, const TableSpec *tables, size_t count, Error *err);
+
     // Writes what is stored anew, so that nothing of rows that were deleted is left in it. NULL
     // where the system does that by itself (dialect->remains says when).
     bool (*compact)(void *state, Error *err);

@@ -190,6 +190,12 @@ class InPostgres(unittest.TestCase):
             report = pawl(*table)
             self.assertEqual((report["missing"], report["stale"]), (0, 0))
 
+            # The very name counts before any other spelling of it.
+            sql('CREATE TABLE five."Calls" AS SELECT * FROM five.calls LIMIT 5')
+            self.assertEqual(pawl("audit", "--table", "five.Calls", *DAYS, expected=3)["missing"] + 5, report["api_rows"])
+            self.assertEqual(pawl(*table)["missing"], 0)
+            sql('DROP TABLE five."Calls"')
+
             receipt = pawl("forget", "--phone", "+15005550199")
             self.assertEqual([t["rows"] for t in receipt["tables"] if t["rows"]], [1])
             self.assertEqual(world.value(f"SELECT count(*) FROM ctm.calls WHERE id = {canary}"), "0")

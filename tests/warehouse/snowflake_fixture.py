@@ -43,7 +43,7 @@ class Service:
         self.grants = None
         self.polls, self.partition_rows, self.now = 0, 5000, None
         self.registered = list(self.fingerprints)
-        self.cancelled, self.polled, self.running = [], [], {}
+        self.cancelled, self.polled, self.held = [], [], []
         self.base.azure, self.base.fetched = None, []
 
     # ---- who
@@ -112,7 +112,8 @@ class Service:
         if wanted not in (0, len(statements)):
             return self.failed("000008", "0A000", f"Actual statement count {len(statements)} did not match the desired"
                                                   f" statement count {wanted}.")
-        session = snowflake_sql.Session(self.base, body.get("database", "TEST"), body.get("schema"))
+        sees = self.grants and (lambda schema, name: self.grants.sees(body.get("role"), body["database"], schema, name))
+        session = snowflake_sql.Session(self.base, body.get("database", "TEST"), body.get("schema"), parameters, sees)
         children = []
         try:
             for number, sql in enumerate(statements, 1):
@@ -190,7 +191,7 @@ class Service:
             return 200, answer
 
     # ---- faults: [{"at": "before"|"after"|"sql", "method": "POST", "match": regex of the SQL or path, "times": 1,
-    #                "do": "drop"|"status", "status": 429, ...}]
+    #                "do": "drop"|"hold"|"status", "status": 429, ...}]
 
     def fault(self, at, method, text):
         for fault in self.faults:
@@ -243,6 +244,12 @@ class Service:
                 self.base.azure = body
             elif path == "fetched":
                 return self.base.fetched
+            elif path == "held":
+                return len(self.held)
+            elif path == "release":
+                results = [self.results[self.run(body)] for body in self.held]
+                self.held = []
+                return [result.get("failure") for result in results]
             elif path == "cancelled":
                 return self.cancelled
             elif path == "polled":
@@ -296,6 +303,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             body = json.loads(raw) if raw and not path.endswith("/cancel") else {}
             text = body.get("statement", path)
             if fault := service.fault("before", method, text):
+                if fault["do"] == "hold":  # it is under way until control("release"), whatever becomes of its client
+                    service.held.append(body)
+                    threading.Event().wait()
                 return self.misbehave(fault)
             service.authenticate(self.headers)
             if self.headers.get("Accept") not in ("application/json", "*/*"):

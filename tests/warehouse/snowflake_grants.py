@@ -55,17 +55,41 @@ class Grants:
         created = None
         if match := re.match(r"CREATE\s+(?:OR\s+REPLACE\s+)?(?:TRANSIENT\s+)?(TABLE|VIEW)\s+(?:IF\s+NOT\s+EXISTS\s+)?" + QUOTED, sql):
             created = (match[2], match[3])
-            self.need(role, "USAGE", "SCHEMA", f"{database}.{match[2]}")
-            self.need(role, f"CREATE {match[1]}", "SCHEMA", f"{database}.{match[2]}")
-            self.owners.setdefault((database, *created), role)
-        for schema, name in objects:
+            self.create(role, match[1], database, *created)
+        elif match := re.match(r"ALTER\s+TABLE\s+" + QUOTED + r"\s+RENAME\s+TO\s+" + QUOTED, sql):
+            self.need_object(role, "OWNERSHIP", database, match[1], match[2])
+            created = (match[3], match[4])
+            self.create(role, "TABLE", database, *created)
+        for number, (schema, name) in enumerate(objects):
             self.need(role, "USAGE", "SCHEMA", f"{database}.{schema}")
-            if self.owners.get((database, schema, name)) == role or (schema, name) == created:
-                continue
-            kinds = {row[2:] for row in self.held(role) if row[1] == "SELECT"}
-            if word in ("SELECT", "WITH", "SHOW") and {("FUTURE TABLES SCHEMA", f"{database}.{schema}"),
-                                                       ("FUTURE VIEWS SCHEMA", f"{database}.{schema}")} & kinds:
-                continue
-            if sql.upper().startswith("DROP TABLE IF EXISTS"):
-                continue
+            if (schema, name) != created and not sql.upper().startswith("DROP TABLE IF EXISTS"):
+                own = {"INSERT": "INSERT", "UPDATE": "UPDATE", "DELETE": "DELETE", "MERGE": "OWNERSHIP", "COPY": "INSERT",
+                       "ALTER": "OWNERSHIP", "DROP": "OWNERSHIP"}
+                self.need_object(role, own.get(word, "SELECT") if number == 0 else "SELECT", database, schema, name)
+
+    def create(self, role, kind, database, schema, name):
+        self.need(role, "USAGE", "SCHEMA", f"{database}.{schema}")
+        self.need(role, f"CREATE {kind}", "SCHEMA", f"{database}.{schema}")
+        self.owners.setdefault((database, schema, name), role)
+
+    def rights(self, role, database, schema, name):
+        """On a table or view; who owns it has all."""
+        if self.owners.get((database, schema, name)) == role:
+            return {"OWNERSHIP"}
+        rights = {row[1] for row in self.held(role) if row[2:] in [(kind, f"{database}.{schema}.{name}") for kind in ("TABLE", "VIEW")]}
+        if {("FUTURE TABLES SCHEMA", f"{database}.{schema}"), ("FUTURE VIEWS SCHEMA", f"{database}.{schema}")} & {
+                row[2:] for row in self.held(role) if row[1] == "SELECT"}:
+            rights.add("SELECT")
+        return rights
+
+    def need_object(self, role, right, database, schema, name):
+        rights = self.rights(role, database, schema, name)
+        if not rights:
             raise SqlError("002003", "42S02", f"Object '{database}.{schema}.{name}' does not exist or not authorized.")
+        if not {right, "OWNERSHIP"} & rights:
+            raise SqlError("003001", "42501", "SQL access control error: Insufficient privileges to operate on table"
+                                              f" '{name}' ({right})")
+
+    def sees(self, role, database, schema, name):
+        return bool(self.rights(role, database, schema, name)) and any(
+            row[1:] == ("USAGE", "SCHEMA", f"{database}.{schema}") for row in self.held(role))

@@ -16,8 +16,35 @@ import snowflake.connector.errors  # noqa: E402
 import sqlglot  # noqa: E402
 from sqlglot import exp  # noqa: E402
 
-# fakesnow sums text by way of DOUBLE; NUMBERs stay exact in Snowflake, and we sum nothing else.
-fakesnow.transforms.numeric_agg_implicit_cast = lambda expression: expression
+# How a request wants instants cast to text: Snowflake's defaults leave the microseconds out.
+FORMATS = {"TIMESTAMP_NTZ_OUTPUT_FORMAT": "YYYY-MM-DD HH24:MI:SS.FF3", "TIMESTAMP_TZ_OUTPUT_FORMAT": "YYYY-MM-DD HH24:MI:SS.FF3 TZHTZM"}
+formats = dict(FORMATS)
+
+
+def strftime(name):
+    text = formats[name]
+    for ours, theirs in (("YYYY", "%Y"), ("MM-", "%m-"), ("DD", "%d"), ("HH24", "%H"), ("MI", "%M"), ("SS", "%S"), ("FF3", "%g"),
+                         ("FF6", "%f"), ("TZH:TZM", "+00:00"), ("TZHTZM", "+0000")):
+        text = text.replace(ours, theirs)
+    return "'" + text + "'"
+
+
+def cast_to_text(expression):
+    """CAST(... AS VARCHAR) as Snowflake has it: a VARIANT's string without its quotes, binary as hexadecimal, instants by format."""
+    if type(expression) is not exp.Cast or expression.to.this not in (exp.DataType.Type.VARCHAR, exp.DataType.Type.TEXT):
+        return expression
+    x = expression.this.sql("duckdb")
+    plain = f"CAST({x} AS TEXT)"
+    return sqlglot.parse_one(
+        f"CASE typeof({x}) WHEN 'JSON' THEN json_extract_string(TRY_CAST({plain} AS JSON), '$')"
+        f" WHEN 'BLOB' THEN upper(hex(TRY_CAST({plain} AS BLOB)))"
+        f" WHEN 'TIMESTAMP' THEN strftime(TRY_CAST({plain} AS TIMESTAMP), {strftime('TIMESTAMP_NTZ_OUTPUT_FORMAT')})"
+        f" WHEN 'TIMESTAMP WITH TIME ZONE' THEN strftime(TRY_CAST({plain} AS TIMESTAMPTZ) AT TIME ZONE 'UTC',"
+        f" {strftime('TIMESTAMP_TZ_OUTPUT_FORMAT')}) ELSE {plain} END", read="duckdb")
+
+
+# In place of a rule that sums text by way of DOUBLE; NUMBERs stay exact in Snowflake, and we sum nothing else.
+fakesnow.transforms.numeric_agg_implicit_cast = cast_to_text
 
 
 class SqlError(Exception):
@@ -43,6 +70,9 @@ def split_statements(text):
 DDL = re.compile(r"(CREATE|DROP|ALTER\s+(?!SESSION)|COMMENT|GRANT|REVOKE|TRUNCATE)\b", re.IGNORECASE)
 SESSION = re.compile(r"ALTER\s+SESSION\s+SET\s+(\w+)\s*=\s*(\S+)", re.IGNORECASE)
 SESSION_SETTINGS = {"LOCK_TIMEOUT", "ERROR_ON_NONDETERMINISTIC_MERGE", "TIMEZONE", "QUERY_TAG"}
+NAME = r'"(?:[^"]|"")+"'
+PAIR = re.compile(f"({NAME})\\.({NAME})")
+RENAME = re.compile(rf"ALTER\s+TABLE\s+({NAME}\.{NAME})\s+RENAME\s+TO\s+({NAME}(?:\.{NAME})?)\s*$", re.IGNORECASE)
 STAGED = re.compile(r"@((?:\"[^\"]+\"|\w+)(?:\.(?:\"[^\"]+\"|\w+))*)/([^\s()']+)")
 
 
@@ -90,10 +120,11 @@ class Database:
 
 
 class Session:
-    """One request to the SQL API: its transaction ends with it."""
+    """One request to the SQL API: its transaction ends with it. `sees` tells which (schema, name) its role may know of."""
 
-    def __init__(self, base, database, schema):
-        self.base = base
+    def __init__(self, base, database, schema, parameters=None, sees=None):
+        self.base, self.sees = base, sees
+        self.formats = {**FORMATS, **{k.upper(): v for k, v in (parameters or {}).items() if k.upper() in FORMATS}}
         self.connection = base.connect(database, schema or "PUBLIC")
         self.duck = self.connection._duck_conn
         self.database, self.schema = database, schema
@@ -107,6 +138,7 @@ class Session:
 
     def execute(self, sql):
         """A pyarrow table."""
+        formats.update(self.formats)
         try:
             return self._execute(sql)
         except snowflake.connector.errors.Error as e:
@@ -142,12 +174,96 @@ class Session:
         if DDL.match(sql) and self.in_transaction:  # DDL commits what is open
             self.duck.execute("COMMIT")
             self.in_transaction = False
+        self.check_names(sql)
         if word == "COPY":
             return self.copy(sql)
-        sql = self.staged(sql)
+        if word in ("INSERT", "UPDATE"):
+            self.check_variants(sql)
+        if renamed := RENAME.match(sql):
+            return self.rename(*renamed.groups())
+        sql = self.visible(self.staged(sql))
         if word == "MERGE":
             return self.merge(sql)
         return self.fakesnow(sql)
+
+    # ---- names and types, where DuckDB is easier about them
+
+    def columns_of(self, schema, name):
+        """{column: DuckDB's type} of a table or view, by its very name; MAIN is what DuckDB has as main."""
+        return dict(self.duck.execute(
+            "SELECT column_name, data_type FROM duckdb_columns() WHERE upper(database_name) = ? AND table_name = ?"
+            " AND replace(schema_name, 'main', 'MAIN') = ?", [self.database.upper(), name, schema]).fetchall())
+
+    def check_names(self, sql):
+        """A name in quotes is that very name: DuckDB would take "ctm" for CTM. Columns are those of the tables that are named."""
+        text = re.sub(r"\$1:\"[^\"]+\"", "", re.sub(r"'(?:[^'\\]|\\.|'')*'", "''", sql))
+        made = re.match(r"CREATE\s[^(]*?(" + NAME + r"\." + NAME + ")", text) or re.search(r"RENAME\s+TO\s+(.*)$", text)
+        new = tuple(bare(made[1])[-2:]) if made else None
+        tables = [tuple(bare(".".join(pair))) for pair in PAIR.findall(text)]
+        text = re.sub(r"\b(EXTRACT\s*\(\s*\w+\s+)FROM\b", r"\1", PAIR.sub("", text), flags=re.IGNORECASE)
+        tables += [(self.schema, bare(name)[0]) for name in re.findall(rf"\b(?:FROM|JOIN)\s+({NAME})", text, re.IGNORECASE)]
+        text = re.sub(rf"\b(FROM|JOIN)\s+{NAME}", "", text, flags=re.IGNORECASE)
+        columns = set()
+        for schema, name in dict.fromkeys(tables):
+            found = self.columns_of(schema, name)
+            if not found and (schema, name) != new and not re.match(r"DROP\s+\w+\s+IF\s+EXISTS", text, re.IGNORECASE):
+                raise SqlError("002003", "42S02", f"SQL compilation error: Object '{schema}.{name}' does not exist or not authorized.")
+            columns |= set(found)
+        if not columns or DDL.match(text) and not re.match(r"CREATE\s+(OR\s+REPLACE\s+)?VIEW", text, re.IGNORECASE):
+            return
+        text = re.sub(rf"\bAS\s+({NAME})", lambda m: columns.add(bare(m[1])[0]) or "", text)
+        for name in re.findall(NAME, text):
+            if bare(name)[0] not in columns:
+                raise SqlError("000904", "42000", f"SQL compilation error: invalid identifier '{name}'")
+
+    def check_variants(self, sql):
+        """Text is no VARIANT until PARSE_JSON has read it, and VALUES takes no functions."""
+        names = PAIR.search(sql)
+        variants = {c for c, type_ in self.columns_of(*bare(names[0])).items() if type_ == "JSON"} if names else ()
+        if not variants:
+            return
+        tree = sqlglot.parse_one(self.plain(self.staged(sql)), read="snowflake")
+        if isinstance(tree, exp.Update):
+            given = [(e.this.name, e.expression) for e in tree.expressions]
+        else:
+            rows = [tree.expression.expressions] if isinstance(tree.expression, exp.Select) else [
+                row.expressions for row in tree.expression.find_all(exp.Tuple)]
+            given = [pair for row in rows for pair in zip((c.name for c in tree.this.expressions), row)]
+            if isinstance(tree.expression, exp.Values) and any(isinstance(e, exp.Func) for _, e in given):
+                raise SqlError("002014", "22000", "SQL compilation error: Invalid expression in VALUES clause")
+        for column, value in given:
+            if column in variants and isinstance(value.unalias(), exp.Literal) and value.unalias().is_string:
+                raise SqlError("002023", "22000", "SQL compilation error: Expression type does not match column data type, expecting"
+                                                  f" VARIANT but got VARCHAR({len(value.unalias().name)}) for column {column}")
+
+    def rename(self, table, to):
+        schema, name = bare(table)
+        target = bare(to)
+        if (target[-2] if len(target) > 1 else self.schema) != schema:
+            raise SqlError("000002", "0A000", "the fixture moves no table to another schema")
+        if self.duck.execute("SELECT 1 FROM duckdb_columns() WHERE upper(database_name) = ? AND schema_name = ? AND table_name = ?",
+                             [self.database.upper(), schema, target[-1]]).fetchone():
+            raise SqlError("002002", "42710", f"SQL compilation error: Object '{target[-1]}' already exists.")
+        quoted = [part.replace('"', '""') for part in (schema, name, target[-1])]
+        self.duck.execute(f'ALTER TABLE {self.database}."{quoted[0]}"."{quoted[1]}" RENAME TO "{quoted[2]}"')
+        return done()
+
+    def visible(self, sql):
+        """The information schema: views are among its tables, and a role sees what it has a right to."""
+        shown = ""
+        if "information_schema" not in sql.lower():
+            return sql
+        if self.sees is not None:
+            pairs = self.duck.execute("SELECT DISTINCT schema_name, table_name FROM duckdb_columns() WHERE upper(database_name) = ?",
+                                      [self.database.upper()]).fetchall()
+            shown = " WHERE table_schema || '.' || table_name IN ('', " + ", ".join(
+                "'" + f"{s}.{n}".replace("'", "''") + "'" for s, n in pairs if self.sees(s, n)).rstrip(", ") + ")"
+            shown = shown.replace(", )", ")")
+        tables = ("(SELECT table_schema, table_name, table_type FROM information_schema.tables UNION ALL"
+                  " SELECT table_schema, table_name, 'VIEW' FROM information_schema.views)")
+        columns = "information_schema.columns"
+        return re.sub(r"\binformation_schema\.(tables|columns)\b", lambda m: "(SELECT * FROM " + (
+            f"{tables} AS objects" if m[1].lower() == "tables" else columns) + f"{shown}) AS shown", sql, flags=re.IGNORECASE)
 
     # Types that fakesnow does not take, and functions of Snowflake that it lacks.
     @staticmethod

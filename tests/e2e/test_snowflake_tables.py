@@ -1,0 +1,283 @@
+"""Audit, adopt and forget on Snowflake's fixture: names as Snowflake keeps them, kills, and the rights that each needs."""
+import json, os, re, shutil, signal, subprocess, unittest
+
+from snow import SnowSite, flake, table
+from world import ROOT, World, select_wait
+
+DAYS = ("--from", "2026-03-03", "--to", "2026-03-06")
+PHONE = "+15005550199"
+KILLS = int(os.environ.get("PAWL_KILLS", "8"))
+# As Fivetran writes them: upper-case names, which nobody quotes, and a column that holds JSON.
+FEED = ("CREATE TABLE FIVE.CALLS AS SELECT id, account_id, called_at, direction, duration, caller_number, agent_email, notes, tag_list,"
+        " FALSE AS _fivetran_deleted, '2026-03-08 00:00:00+00'::TIMESTAMP_TZ AS _fivetran_synced FROM CTM.CALLS")
+# As some write them: lower-case names, which everybody must quote.
+QUOTED = ('CREATE TABLE SIX."calls" AS SELECT id AS "id", account_id AS "account_id", called_at AS "called_at", duration AS "duration",'
+          ' notes AS "notes", \'1\' AS "_dlt_load_id" FROM CTM.CALLS')
+LEDGER = ("PAWL_LOAD", "PAWL_SLICE", "PAWL_STATE")
+
+
+@flake.needed()
+class Tables(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.fixture = flake.Fixture()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.fixture.close()
+
+    def setUp(self):
+        self.fixture.reset()
+
+    def site(self, world, name, statements=(), schemas=("FIVE", "SIX")):
+        """A warehouse with a few days of calls, among them those of one person."""
+        self.fixture.control("drop", {"name": name})
+        snow = SnowSite(world.folder / name.lower(), world, self.fixture, name)
+        self.fixture.control("database", {"name": name, "schemas": list(schemas)})
+        snow.run("historic", *DAYS, "--stream", "calls")
+        for statement in statements:
+            snow.sql(statement)
+        return snow
+
+    def people(self, world):
+        """Two calls of one person, one that names the person where no column is, and a record that goes to the quarantine."""
+        insert = lambda day, **fields: world.control("mutate", {"account": 1001, "do": "insert", "unix_time": day, "set": {
+            "name": "Canary", "notes": "it's a \\ canary", **fields}})["ids"][0]
+        insert(1772553600, caller_number="(500) 555-0199", caller_number_complete=PHONE)
+        insert(1772726400, caller_number="no number", caller_number_complete=None, contact_number="+15005550100",
+               alternative_number=PHONE)
+        broken = insert(1772726400, caller_number=PHONE)
+        world.control("mutate", {"account": 1001, "id": broken, "do": "edit", "raw": {"id": "null"}})
+
+    def traces(self, snow):
+        """Rows of each table that hold a trace of the person."""
+        return {name: count for name in ("CALLS", "CALLS__QUARANTINE") for ((count,),) in [snow.sql(
+            f"SELECT COUNT(*) FROM (SELECT {self.texts(snow, name)} AS text FROM CTM.{name}) AS t WHERE text LIKE"
+            " '%5550199%' OR text LIKE '%555-0199%' OR text LIKE '%anary%'")] if count != "0"}
+
+    def texts(self, snow, name):
+        columns = snow.sql("SELECT column_name FROM information_schema.columns WHERE table_schema = 'CTM' AND table_name ="
+                           f" '{name}' AND data_type IN ('TEXT', 'VARIANT')")
+        return " || ".join(f"COALESCE(CAST({column} AS VARCHAR), '')" for (column,) in columns)
+
+    # ---- forget
+
+    def test_a_person_is_nowhere_and_stays_away(self):
+        with World(calls=60, accounts=1) as world:
+            self.people(world)
+            snow = self.site(world, "FORGET")
+            rows = int(snow.sql("SELECT count(*) FROM CTM.CALLS")[0][0])
+            self.assertEqual(self.traces(snow), {"CALLS": "2", "CALLS__QUARANTINE": "1"})
+            dry = snow.report_of("forget", "--phone", PHONE, "--dry-run")
+            self.assertEqual([(t["table"], t["rows"], t["quarantined"]) for t in dry["tables"] if t["rows"]], [("ctm.calls", 2, 1)])
+            self.assertEqual(self.traces(snow), {"CALLS": "2", "CALLS__QUARANTINE": "1"})
+            log = len(self.fixture.log())
+            receipt = snow.report_of("forget", "--phone", PHONE)
+            self.assertEqual([(t["table"], t["rows"], t["quarantined"]) for t in receipt["tables"] if t["rows"]], [("ctm.calls", 2, 1)])
+            self.assertTrue(any("QUERY_HISTORY" in json.dumps(wait) for wait in receipt["waits"]))
+            self.assertEqual(self.traces(snow), {})
+            self.assertEqual(int(snow.sql("SELECT count(*) FROM CTM.CALLS")[0][0]), rows - 2)
+            # What Snowflake keeps of statements for a year holds no record, only what was looked for.
+            self.assertFalse([e["sql"] for e in self.fixture.log()[log:] if "anary" in e["sql"]])
+            self.assertEqual(snow.report(snow.run("rehydration", *DAYS, "--stream", "calls"))["forgotten"], 3)
+            self.assertEqual(self.traces(snow), {})
+
+    def test_a_kill_in_the_middle_of_forgetting(self):
+        with World(calls=40, accounts=1) as world:
+            self.people(world)
+            snow = self.site(world, "FORGETTING")
+            calm = snow.copy("forget-calm")
+            calm.report_of("forget", "--phone", PHONE, env={"PAWL_TEST_KILL_LIST": str(calm.folder / "points")})
+            points = list(dict.fromkeys((calm.folder / "points").read_text().splitlines()))
+            wanted = table(calm, "calls")
+            chosen = [p for p in points if "forget" in p] + (points if KILLS == 0 else [
+                points[i * len(points) // 3] for i in range(3)])
+            self.assertIn("execute, forget rows", chosen)
+            self.assertIn("executed, forget rows", chosen)
+            for number, point in enumerate(dict.fromkeys(chosen)):
+                with self.subTest(point):
+                    site = snow.copy(f"forget-{number}")
+                    done = site.pawl("forget", str(site.job), "--phone", PHONE, env={"PAWL_TEST_KILL_AT": point}, check=False)
+                    self.assertEqual(done.returncode, -signal.SIGKILL, done.stderr)
+                    site.report_of("forget", "--phone", PHONE)
+                    self.assertEqual(self.traces(site), {})
+                    self.assertEqual(table(site, "calls"), wanted)
+
+    def test_a_load_whose_client_was_killed_brings_nobody_back(self):
+        """Its request is still under way in Snowflake when the person is erased, and ends afterwards."""
+        with World(calls=20, accounts=1) as world:
+            snow = self.site(world, "ZOMBIE")
+            before = table(snow, "calls")
+            self.people(world)
+            self.fixture.faults({"at": "before", "match": "COMMIT", "do": "hold"})
+            snow.runs += 1
+            command, env = snow.command("run", str(snow.job), "--mode", "rehydration", *DAYS, "--stream", "calls")
+            process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            while self.fixture.control("held") == 0 and process.poll() is None:
+                select_wait()
+            process.kill()
+            process.wait()
+            snow.report_of("forget", "--phone", PHONE)
+            self.assertEqual(self.fixture.control("release", {}), [None])
+            self.assertEqual(self.traces(snow), {})
+            self.assertEqual(table(snow, "calls"), before)
+
+    # ---- audit
+
+    def test_a_feed_s_table_is_compared_and_mended(self):
+        with World(calls=60) as world:
+            snow = self.site(world, "AUDIT", (FEED, QUOTED))
+            words = ("audit", *DAYS, "--table")
+            for name, columns in (("five.calls", 9), ("FIVE.CALLS", 9), ("six.calls", 5), ("Six.Calls", 5)):
+                report = snow.report_of(*words, name)
+                self.assertEqual({k: report[k] for k in ("missing", "doubled", "stale", "vanished")},
+                                 dict.fromkeys(("missing", "doubled", "stale", "vanished"), 0), name)
+                self.assertEqual(report["feed"], "dlt" if name[0] in "sS" else "Fivetran")
+                self.assertGreaterEqual(report["columns_compared"], columns, name)
+            for number, (name, key, notes) in enumerate((("FIVE.CALLS", "id", "notes"), ('SIX."calls"', '"id"', '"notes"'))):
+                spelled = name.replace('"', "")
+                lost, other = snow.sql(f"SELECT {key} FROM {name} ORDER BY 1 LIMIT 2")
+                snow.sql(f"DELETE FROM {name} WHERE {key} = {lost[0]}")
+                snow.sql(f"UPDATE {name} SET {notes} = 'long ago' WHERE {key} = {other[0]}")
+                report = snow.report_of(*words, spelled, expected=3)
+                self.assertEqual((report["missing"], report["stale"]), (1, 1))
+                report = snow.report_of(*words, spelled, "--repair")
+                self.assertEqual((report["inserted"], report["updated"]), (1, 1))
+                report = snow.report_of(*words, spelled)
+                self.assertEqual((report["missing"], report["stale"], report["doubled"]), (0, 0, 0))
+            # JSON came as JSON, not as a text that holds it.
+            kinds = snow.sql("SELECT TYPEOF(tag_list), COUNT(*) FROM FIVE.CALLS WHERE tag_list IS NOT NULL GROUP BY 1")
+            self.assertEqual(len(kinds), 1, kinds)
+
+    def test_a_table_of_ours_is_compared_by_hash_and_repaired_through_the_ledger(self):
+        with World(calls=60, accounts=1) as world:
+            snow = self.site(world, "OWN")
+            wanted = table(snow, "calls")
+            words = ("audit", *DAYS, "--table", "ctm.calls")
+            self.assertEqual(snow.report_of(*words)["stale"], 0)
+            ids = [row[0] for row in snow.sql("SELECT id FROM CTM.CALLS ORDER BY id LIMIT 4")]
+            snow.sql(f"INSERT INTO CTM.CALLS SELECT * FROM CTM.CALLS WHERE id = {ids[0]}")
+            snow.sql(f"DELETE FROM CTM.CALLS WHERE id = {ids[1]}")
+            snow.sql(f"UPDATE CTM.CALLS SET notes = 'tampered', _row_hash = _row_key WHERE id = {ids[2]}")
+            snow.sql(f"UPDATE CTM.CALLS SET _deleted_at = CURRENT_TIMESTAMP() WHERE id = {ids[3]}")
+            report = snow.report_of(*words, expected=3)
+            self.assertEqual([report[k] for k in ("missing", "doubled", "stale", "vanished")], [1, 1, 2, 0])
+            snow.report_of(*words, "--repair")
+            self.assertEqual([snow.report_of(*words)[k] for k in ("missing", "doubled", "stale", "vanished")], [0, 0, 0, 0])
+            self.assertEqual(table(snow, "calls"), wanted)
+
+    # ---- adopt
+
+    def fed(self, world, name, feed, *statements):
+        """A warehouse that only the other tool has ever filled; the landing store is empty."""
+        snow = self.site(world, name, [feed, *(f"DROP TABLE CTM.CALLS{suffix}" for suffix in ("", "__QUARANTINE", "__PAWL")),
+                                       *(f"DELETE FROM PAWL.{ledger}" for ledger in LEDGER), *statements])
+        shutil.rmtree(snow.folder / "lake")
+        return snow
+
+    def objects(self, snow, schema):
+        return sorted(map(tuple, snow.sql("SELECT table_name, table_type FROM information_schema.tables WHERE table_schema ="
+                                          f" '{schema}'")))
+
+    def test_a_feed_s_table_is_taken_over(self):
+        with World(calls=60) as world:
+            world.run("historic", *DAYS, "--stream", "calls")
+            for feed, given, schema, before, column in ((FEED, "five.calls", "FIVE", "CALLS__BEFORE_PAWL", "notes"),
+                                                        (QUOTED, "six.CALLS", "SIX", "calls__before_pawl", '"notes"')):
+                with self.subTest(given):
+                    snow = self.fed(world, f"ADOPT_{schema}", feed)
+                    old = before[:5]
+                    rows = snow.sql(f'SELECT COUNT(*), MIN({column}) FROM {schema}."{old}"')
+                    report = snow.report_of("adopt", "--table", given)
+                    self.assertEqual((report["adopted"], report["left_out"], report["watermarks"]), (int(rows[0][0]), 0, 2))
+                    self.assertEqual(report["before"], f"{schema}.{before}")
+                    self.assertEqual(self.objects(snow, schema), [(old, "VIEW"), (before, "BASE TABLE")])
+                    self.assertEqual(snow.sql(f'SELECT COUNT(*), MIN({column}) FROM {schema}."{old}"'), rows)
+                    self.assertTrue(snow.report_of("adopt", "--table", given)["already"])
+                    # Each day's next reading writes the rows once, then no more.
+                    days = ("rehydration", *DAYS, "--stream", "calls")
+                    self.assertEqual(snow.report(snow.run(*days))["updated"], int(rows[0][0]))
+                    self.assertEqual(table(snow, "calls"), table(world, "calls"))
+                    self.assertEqual(snow.report(snow.run(*days))["updated"], 0)
+
+    def test_a_table_that_bears_the_target_s_own_name(self):
+        with World(calls=40, accounts=1) as world:
+            feed = FEED.replace("FIVE.CALLS", "CTM.FEED")
+            snow = self.fed(world, "SAME", feed, 'ALTER TABLE "CTM"."FEED" RENAME TO "CTM"."CALLS"')
+            rows = int(snow.sql("SELECT COUNT(*) FROM CTM.CALLS")[0][0])
+            report = snow.report_of("adopt", "--table", "ctm.calls")
+            self.assertEqual((report["adopted"], report["view"]), (rows, False))
+            self.assertEqual(snow.sql("SELECT COUNT(*) FROM CTM.CALLS__BEFORE_PAWL"), [[str(rows)]])
+            self.assertTrue(snow.report_of("adopt", "--table", "ctm.calls")["already"])
+
+    def test_a_kill_in_the_middle_of_adopting(self):
+        with World(calls=40, accounts=1) as world:
+            snow = self.fed(world, "ADOPTING", FEED)
+            calm = snow.copy("adopt-calm")
+            calm.report_of("adopt", "--table", "five.calls", env={"PAWL_TEST_KILL_LIST": str(calm.folder / "points")})
+            points = list(dict.fromkeys((calm.folder / "points").read_text().splitlines()))
+            wanted, shown = table(calm, "calls"), self.objects(calm, "FIVE")
+            chosen = [p for p in points if re.match("adopt|execute|commit|copy", p)] + (points if KILLS == 0 else [
+                points[i * len(points) // 3] for i in range(3)])
+            for point in ("adopt noted", "commit, calls load 0", "execute, adopt view", "executed, adopt view"):
+                self.assertIn(point, chosen)
+            for number, point in enumerate([*dict.fromkeys(chosen), "between the view and its table's new name"]):
+                with self.subTest(point):
+                    site = snow.copy(f"adopt-{number}")
+                    if point not in points:  # DDL commits by itself: the table has its new name when the view fails
+                        self.fixture.faults({"at": "sql", "match": 'CREATE VIEW "FIVE"'})
+                    done = site.pawl("adopt", str(site.job), "--table", "five.calls", env={"PAWL_TEST_KILL_AT": point}, check=False)
+                    self.assertEqual(done.returncode, -signal.SIGKILL if point in points else 8, done.stderr)
+                    report = site.report_of("adopt", "--table", "five.calls")
+                    self.assertFalse(report["adopted"] and point.startswith("executed"))
+                    self.assertEqual(table(site, "calls"), wanted)
+                    self.assertEqual(self.objects(site, "FIVE"), shown)
+                    self.assertEqual(site.sql("SELECT COUNT(*) - COUNT(DISTINCT load_id) FROM PAWL.PAWL_LOAD"), [["0"]])
+
+    # ---- rights
+
+    def test_the_loader_may_mend_and_forget_what_it_owns(self):
+        with World(calls=20, accounts=1) as world:
+            self.people(world)
+            self.fixture.control("drop", {"name": "CALLS_DB"})
+            self.fixture.control("grants", {"files": [str(ROOT / f"deploy/snowflake/{name}.sql") for name in (
+                "01_roles", "02_database", "03_warehouse", "04_stage")]})
+            snow = self.site(world, "CALLS_DB", schemas=(), statements=(
+                "INSERT INTO CTM.CALLS SELECT * FROM CTM.CALLS WHERE id = (SELECT MIN(id) FROM CTM.CALLS)",))
+            snow.report_of("audit", *DAYS, "--table", "ctm.calls", "--repair")
+            self.assertEqual(snow.report_of("audit", *DAYS, "--table", "ctm.calls")["doubled"], 0)
+            snow.report_of("forget", "--phone", PHONE)
+            self.assertEqual(self.traces(snow), {})
+            self.assertEqual([e for e in self.fixture.log() if e["error"]], [])
+
+    def test_each_right_on_a_feed_s_table_is_needed(self):
+        files = sorted(map(str, (ROOT / "deploy/snowflake").glob("*.sql")))
+        listed = (ROOT / "docs/snowflake.md").read_text()
+        feed, schema = ["TABLE", "CALLS_DB.FIVE.CALLS"], ["SCHEMA", "CALLS_DB.FIVE"]
+        repair = [["INSERT", *feed], ["UPDATE", *feed]]
+        adopt = [["OWNERSHIP", *feed], ["CREATE TABLE", *schema], ["CREATE VIEW", *schema]]
+        commands = [(("audit", *DAYS, "--table", "five.calls"), [["USAGE", *schema], ["SELECT", *feed]], repair + adopt),
+                    (("audit", *DAYS, "--table", "five.calls", "--repair"), repair, adopt),
+                    (("adopt", "--table", "five.calls"), adopt, [])]
+        with World(calls=20, accounts=1) as world:
+            for words, needed, others in commands:
+                for right in [*needed, None]:
+                    with self.subTest(f"{words[0]} without {right}"):
+                        snow = self.fed(world, "CALLS_DB", FEED, "DELETE FROM FIVE.CALLS WHERE id = (SELECT MIN(id) FROM FIVE.CALLS)",
+                                        "UPDATE FIVE.CALLS SET notes = 'x' WHERE id = (SELECT MAX(id) FROM FIVE.CALLS)")
+                        without = [["PAWL_LOADER", *r] for r in others + ([right] if right else [])]
+                        self.fixture.control("grants", {"files": files, "without": without})
+                        done = snow.pawl(words[0], str(snow.job), *words[1:], check=False)
+                        errors = [e["error"] for e in self.fixture.log() if e["error"]]
+                        self.fixture.control("grants")
+                        if right is None:
+                            self.assertEqual((done.returncode, errors), (3 if words == commands[0][0] else 0, []), done.stderr)
+                        else:
+                            self.assertIn(done.returncode, (4, 5), done.stdout + done.stderr)
+                            name = right[2].replace("CALLS_DB.", "")
+                            self.assertIn(f"{right[0]} ON {right[1]} {name}", listed)
+                    self.fixture.reset()
+
+
+if __name__ == "__main__":
+    unittest.main()
