@@ -106,6 +106,7 @@ static void show_line(View *view, const Event *event)
     case EVENT_SLICE_READ_AGAIN:
     case EVENT_LOAD_COMMITTED:
     case EVENT_LOAD_FOUND:
+    case EVENT_WAREHOUSE_RESTS:
     case EVENT_PROGRESS:
     case EVENT_RUN_ENDED:
         break;

@@ -18,6 +18,7 @@
     X(PARTITION_FAILED,    "one partition failed; the others go on")                                       \
     X(LOAD_COMMITTED,      "a load is in the warehouse")                                                   \
     X(LOAD_FOUND,          "a load was in the warehouse already")                                          \
+    X(WAREHOUSE_RESTS,     "nothing new was read: no load was made, the watermarks stay")                  \
     X(DELETES_HELD_BACK,   "too many rows vanished: none was marked; --accept-deletes marks them")         \
     X(DELETES_UNCONFIRMED, "rows seem to have vanished, and the reading to confirm it failed: none was marked") \
     X(DRIFT,               "fields that the contract does not know are kept in _overflow")                 \

@@ -178,8 +178,10 @@ static bool drop_doubles(LoadTask *task, LoadRows *rows, Error *err)
     return true;
 }
 
-static void skip_overtaken(LoadRows *rows, const LoadSlice *slices)
+static void skip_overtaken(LoadTask *task, LoadRows *rows, const LoadSlice *slices)
 {
+    for (size_t i = 0; i < task->slice_count; i++)
+        task->outrun = task->outrun || slices[i].skipped;
     for (size_t b = 0; b < rows->batch_count; b++) {
         if (slices[rows->slice_of[b]].skipped)
             memset(rows->fates + rows->first[b], FATE_UNCHANGED, rows->batches[b]->rows);
@@ -196,6 +198,12 @@ static Fate fate_of(const ShapedBatch *batch, size_t i, const MatchedRow *stored
         memcmp(&batch->hashes[i], &stored->hash, sizeof(Key128)) == 0)
         return FATE_UNCHANGED;
     return FATE_CHANGED;
+}
+
+static bool is_outrun(const ShapedBatch *batch, size_t i, const MatchedRow *stored)
+{
+    return stored->found && batch->fetched_us[i] < stored->fetched_us &&
+           (stored->deleted || memcmp(&batch->hashes[i], &stored->hash, sizeof(Key128)) != 0);
 }
 
 // Asks the warehouse once for all keys that are still in question.
@@ -219,8 +227,10 @@ static bool decide(LoadTask *task, LoadRows *rows, Warehouse *warehouse, Error *
             unsigned char *fate = &rows->fates[rows->first[b] + i];
             if (*fate != FATE_UNKNOWN)
                 continue;
-            *fate = (unsigned char)fate_of(rows->batches[b], i, &stored[next++],
-                                           task->context->plan->rewrites);
+            const MatchedRow *match = &stored[next++];
+            *fate =
+                (unsigned char)fate_of(rows->batches[b], i, match, task->context->plan->rewrites);
+            task->outrun = task->outrun || is_outrun(rows->batches[b], i, match);
             task->inserted += *fate == FATE_NEW ? 1 : 0;
             task->updated += *fate == FATE_CHANGED ? 1 : 0;
             task->unchanged += *fate == FATE_UNCHANGED ? 1 : 0;
@@ -543,7 +553,7 @@ static bool fill_and_commit(LoadTask *task, LoadSlice *slices, Warehouse *wareho
 {
     LoadRows rows = {0};
     TRY(gather(task, &rows, err));
-    skip_overtaken(&rows, slices);
+    skip_overtaken(task, &rows, slices);
     TRY(drop_doubles(task, &rows, err));
     for (size_t i = 0; task->vanished != NULL && i < task->slice_count; i++)
         hold_back(task, &task->vanished[i]);

@@ -35,8 +35,9 @@ typedef struct LoadTask {
 
     // result
     Error err;
-    bool found; // the ledger had it already
-    bool held;  // the warehouse takes no more today: `err` says why, a later run loads it
+    bool found;  // the ledger had it already
+    bool outrun; // some of it is older than what is stored, which differs
+    bool held;   // the warehouse takes no more today: `err` says why, a later run loads it
     int64_t rows_in, distinct, inserted, updated, unchanged, deleted, quarantined, overflowed;
     int64_t held_back;        // rows that vanished but were not marked: too many to believe
     int64_t unconfirmed;      // likewise: the reading that should have confirmed it could not

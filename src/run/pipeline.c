@@ -87,6 +87,7 @@ typedef struct Pipeline {
     size_t confirming_count;
     PipelineReport report;
     LogBook *log; // goes along with the next load
+    bool rests;   // what was read so far is what the memo says
     Error held;   // why loads wait for a later run; code NONE = none does
     int64_t progress_us;
     Error err; // the first that stops the run
@@ -593,8 +594,49 @@ static bool gather_next(Pipeline *pipeline, uint32_t s, bool *ret_made, Error *e
     return make_load(pipeline, s, state->next_ordinal++, slices, count, err);
 }
 
+// Nothing of it differs from what the warehouse holds, so nothing is told to it.
+static void settle_resting(Pipeline *pipeline)
+{
+    Event event = {.kind = EVENT_WAREHOUSE_RESTS, EVENT_NONE};
+    for (uint32_t s = 0; s < pipeline->options->plan->stream_count; s++) {
+        StreamState *state = &pipeline->streams[s];
+        for (size_t i = 0; i < pipeline->options->plan->streams[s].slice_count; i++) {
+            pipeline->report.unchanged += state->whole[i]->manifest.distinct_keys;
+            pipeline->report.overflowed += state->whole[i]->counts.overflowed;
+            slice_free(state->whole[i]);
+            state->whole[i] = NULL;
+            state->states[i] = STATE_LOADED;
+        }
+    }
+    pipeline->unsettled = 0;
+    pipeline->options->memo->rests = true;
+    event.rows = pipeline->report.unchanged;
+    emit(pipeline, event);
+}
+
+// While all that was read is as the last run left it, no load begins: it may turn out that none is
+// needed. Rows that wait for that fill no more than their share of memory.
+static bool may_rest(Pipeline *pipeline)
+{
+    const uint64_t share = pipeline->options->job->limits.memory_bytes / 100 * BATCH_SHARE_PERCENT;
+    pipeline->rests =
+        pipeline->rests && atomic_load(&pipeline->counters.batch_bytes) < (long long)share;
+    if (!pipeline->rests)
+        return false;
+    for (uint32_t s = 0; s < pipeline->options->plan->stream_count; s++) {
+        for (size_t i = 0; i < pipeline->options->plan->streams[s].slice_count; i++) {
+            if (pipeline->streams[s].states[i] != STATE_WHOLE)
+                return true;
+        }
+    }
+    settle_resting(pipeline);
+    return true;
+}
+
 static bool gather(Pipeline *pipeline, Error *err)
 {
+    if (may_rest(pipeline))
+        return true;
     for (uint32_t s = 0; s < pipeline->options->plan->stream_count; s++) {
         bool wait = false;
         TRY(gather_fixed(pipeline, s, &wait, err));
@@ -626,6 +668,7 @@ static void partition_failed(Pipeline *pipeline, SliceTask *task)
         }
     }
     partition->broken = true;
+    pipeline->rests = false;
     pipeline->streams[task->stream_index].states[task->ordinal] = STATE_FAILED;
     pipeline->report.slices_failed++;
     pipeline->unsettled--;
@@ -726,6 +769,14 @@ static bool settle_whole(Pipeline *pipeline, SliceTask *task, Error *err)
     case MATCH_AGREES:
         break;
     }
+    if (pipeline->options->memo != NULL) {
+        bool same = false;
+        if (!memo_run_take(pipeline->options->memo, task, &same, err)) {
+            slice_free(task);
+            return false;
+        }
+        pipeline->rests = pipeline->rests && same;
+    }
     tell_drift(pipeline, task);
     pipeline->report.forgotten += left_out_distinct(&task->left_out);
     Event event = slice_event(task->resumed ? EVENT_SLICE_RESUMED : EVENT_SLICE_READ, task);
@@ -786,6 +837,8 @@ static void count_load(Pipeline *pipeline, const LoadTask *load)
     PipelineReport *report = &pipeline->report;
     report->loads++;
     report->loads_found += load->found ? 1 : 0;
+    if (pipeline->options->memo != NULL && (load->found || load->outrun))
+        pipeline->options->memo->unsure = true;
     report->inserted += load->inserted;
     report->updated += load->updated;
     report->unchanged += load->unchanged;
@@ -1104,6 +1157,7 @@ bool pipeline_run(const PipelineOptions *options, Env *env, Arena *arena,
     pipeline.streams =
         arena_alloc_array(arena, options->plan->stream_count + 1, sizeof(StreamState), err);
     pipeline.log = *options->log;
+    pipeline.rests = options->memo != NULL && options->memo->memo != NULL;
     bool ok = pipeline.streams != NULL;
     for (uint32_t s = 0; ok && s < options->plan->stream_count; s++) {
         pipeline.report.slices += (int64_t)options->plan->streams[s].slice_count;

@@ -13,6 +13,7 @@
 #include "run/event.h"
 #include "run/fetch.h"
 #include "run/load.h"
+#include "run/memo.h"
 
 typedef struct PipelineOptions {
     const Job *job;
@@ -24,6 +25,7 @@ typedef struct PipelineOptions {
     Delta *lake;          // likewise; NULL = none
     uint64_t epoch;
     bool accept_deletes;
+    MemoRun *memo;              // NULL = loads are always made
     const Forgotten *forgotten; // people who are left out; NULL = nobody
     Str connect_to;             // tests; empty = none
     const EventSink *sink;

@@ -25,6 +25,9 @@ typedef struct Run {
     LogBook *log;
     ForgetList forget;
     Share share;
+    WarehouseMark mark; // when the run began; loads -1 = not asked
+    Memo memo;          // of the run before this one
+    MemoRun memo_run;
     Fetch *fetch;     // until the pipeline has closed it
     Str planned_with; // a resumed run: the options that it keeps
     RunReport report;
@@ -221,6 +224,85 @@ static bool prepare_warehouse(Execution *execution, Error *err)
     return true;
 }
 
+// --- a warehouse that may sleep on
+
+static bool ask_mark(Execution *execution, WarehouseMark *ret_mark, Error *err)
+{
+    const JobParts *parts = &execution->parts;
+    TableSpec *tables =
+        arena_alloc_array(execution->arena, parts->stream_count + 1, sizeof(*tables), err);
+    TRY(tables != NULL);
+    for (size_t i = 0; i < parts->stream_count; i++)
+        tables[i] = parts->streams[i].table;
+    return parts->warehouse.driver->mark(parts->warehouse.state, tables, parts->stream_count,
+                                         execution->arena, ret_mark, err);
+}
+
+// Only an incremental run over what nobody chose may leave the warehouse asleep: its watermarks do
+// not move then, so the next one reads all of it again. One that goes on with another's loads, or
+// instead of them, tells the warehouse of its epoch, which shuts the other out.
+static bool look_for_memo(Execution *execution, Error *err)
+{
+    const PlanRequest *asked = &execution->plan.asked;
+    execution->mark = (WarehouseMark){.text = STR(""), .loads = -1};
+    if (execution->parts.warehouse.driver->mark == NULL ||
+        execution->plan.mode != MODE_INCREMENTAL || asked->from.size + asked->to.size > 0 ||
+        asked->account.size > 0)
+        return true;
+    TRY(ask_mark(execution, &execution->mark, err));
+    if (execution->plan.resumed || execution->options->start_over || execution->mark.loads < 0)
+        return true;
+    bool there = false;
+    TRY(memo_read(&execution->parts.store, execution->job->name, execution->plan.mode,
+                  execution->arena, &execution->memo, &there, err));
+    const int64_t age_us = execution->env->now_us(execution->env->state) - execution->memo.at_us;
+    there = there && str_equal(execution->memo.mark, execution->mark.text) && age_us >= 0 &&
+            age_us < execution->mark.rest_us;
+    for (size_t i = 0; i < execution->plan.stream_count; i++)
+        there = there && memo_stream(&execution->memo,
+                                     stream_name(execution->plan.streams[i].stream)) != NULL;
+    execution->memo_run.memo = there ? &execution->memo : NULL;
+    return true;
+}
+
+static bool read_knowledge(Execution *execution, const PlanStream *stream,
+                           PlanKnowledge *ret_knowledge, Error *err)
+{
+    if (execution->memo_run.memo == NULL)
+        return run_read_knowledge(&execution->parts, execution->plan.mode, stream, ret_knowledge,
+                                  err);
+    const MemoStream *known = memo_stream(&execution->memo, stream_name(stream->stream));
+    ret_knowledge->watermarks = known->marks;
+    ret_knowledge->watermark_count = known->mark_count;
+    return true;
+}
+
+// What this run leaves, for the next one. Only where nobody else committed anything meanwhile.
+static bool note_memo(Execution *execution, Error *err)
+{
+    const PipelineReport *report = &execution->report.pipeline;
+    const Plan *plan = &execution->plan;
+    WarehouseMark now = {0};
+    Memo memo = {.at_us = execution->env->now_us(execution->env->state),
+                 .stream_count = plan->stream_count};
+    TRY(ask_mark(execution, &now, err));
+    if (now.loads - execution->mark.loads != report->loads - report->loads_found)
+        return true;
+    memo.mark = now.text;
+    memo.streams =
+        arena_alloc_array(execution->arena, plan->stream_count + 1, sizeof(MemoStream), err);
+    TRY(memo.streams != NULL);
+    for (size_t i = 0; i < plan->stream_count; i++) {
+        PlanKnowledge knowledge = {0};
+        TRY(run_read_knowledge(&execution->parts, plan->mode, &plan->streams[i], &knowledge, err) &&
+            memo_run_windows(&execution->memo_run, plan, i, execution->arena, &memo.streams[i],
+                             err));
+        memo.streams[i].marks = knowledge.watermarks;
+        memo.streams[i].mark_count = knowledge.watermark_count;
+    }
+    return memo_write(&execution->parts.store, execution->job->name, plan->mode, &memo, err);
+}
+
 static bool make_plan(Execution *execution, Fetch *fetch, Error *err)
 {
     Plan *plan = &execution->plan;
@@ -247,11 +329,11 @@ static bool make_plan(Execution *execution, Fetch *fetch, Error *err)
     }
     answer_cache_done(&cache);
     // The warehouse is opened only now: others may want the file while the source is asked.
-    TRY(prepare_warehouse(execution, err));
+    TRY(prepare_warehouse(execution, err) && look_for_memo(execution, err));
     for (size_t i = 0; i < plan->stream_count; i++) {
         PlanStream *stream = &plan->streams[i];
         PlanKnowledge knowledge = {0};
-        TRY(run_read_knowledge(&execution->parts, plan->mode, stream, &knowledge, err));
+        TRY(read_knowledge(execution, stream, &knowledge, err));
         TRY(plan_slices(execution->job, plan, stream, &knowledge, plan->created_us,
                         execution->arena, err));
         slices += (int64_t)stream->slice_count;
@@ -300,7 +382,7 @@ static bool plan_or_resume(Execution *execution, Fetch *fetch, RunReport *report
             TRY(arena_printf(execution->arena, &event.text, err, "resumed, as planned with" STR_FMT,
                              STR_ARG(execution->planned_with)));
         emit(execution, event);
-        return prepare_warehouse(execution, err);
+        return prepare_warehouse(execution, err) && look_for_memo(execution, err);
     }
     TRY(make_plan(execution, fetch, err));
     emit(execution, event);
@@ -408,6 +490,9 @@ static bool begin(Execution *execution, Error *err)
 
 static bool load(Execution *execution, Error *err)
 {
+    const bool remembers = execution->mark.loads >= 0;
+    if (remembers)
+        TRY(memo_run_new(&execution->plan, execution->arena, &execution->memo_run, err));
     const PipelineOptions options = {.job = execution->job,
                                      .plan = &execution->plan,
                                      .fetch = execution->fetch,
@@ -417,6 +502,7 @@ static bool load(Execution *execution, Error *err)
                                      .lake = execution->parts.lake,
                                      .epoch = execution->lease.epoch,
                                      .accept_deletes = execution->options->accept_deletes,
+                                     .memo = remembers ? &execution->memo_run : NULL,
                                      .forgotten = execution->forget.forgotten,
                                      .sink = execution->sink,
                                      .log = &execution->log,
@@ -427,6 +513,10 @@ static bool load(Execution *execution, Error *err)
         pipeline_run(&options, execution->env, execution->arena, &execution->report.pipeline, err);
     execution->fetch = NULL; // the pipeline has closed it
     TRY(ok);
+    Error unknown = {0}; // without a memo the next run asks the warehouse
+    if (remembers && !execution->memo_run.rests && !execution->memo_run.unsure &&
+        execution->report.pipeline.slices_failed == 0)
+        (void)!note_memo(execution, &unknown);
     expire_pages(execution);
     lake_keep_after(&execution->parts, &execution->plan, execution->log);
     purge_redacted(execution);
@@ -487,10 +577,12 @@ static void close_log(Execution *execution, const RunReport *report, const Error
     log_book_add(execution->log, &row);
     Warehouse *warehouse = &execution->parts.warehouse;
     log_usage(execution, row.started_us);
-    if (!(warehouse->driver != NULL && warehouse->driver->logs_once_a_run
-              ? log_book_write_all(execution->log, &execution->parts.store, execution->job->name,
-                                   warehouse, &ignored)
-              : log_book_write(execution->log, warehouse, &ignored)))
+    // What a run that woke nobody has to say waits for one that does.
+    const bool wakes = !execution->memo_run.rests;
+    if (!wakes || !(warehouse->driver != NULL && warehouse->driver->logs_once_a_run
+                        ? log_book_write_all(execution->log, &execution->parts.store,
+                                             execution->job->name, warehouse, &ignored)
+                        : log_book_write(execution->log, warehouse, &ignored)))
         (void)!log_book_keep(execution->log, &execution->parts.store, execution->job->name, row.run,
                              execution->env, &ignored);
 }

@@ -176,6 +176,70 @@ bool snowflake_has_load(void *state, Str run, Str stream, uint32_t ordinal, bool
     return true;
 }
 
+// --- without waking the warehouse
+
+typedef struct Marking {
+    Buf *text;
+    const SnowflakeResult *result;
+    int64_t loads;
+} Marking;
+
+// PAWL_LOAD only grows, so no mark comes twice.
+static bool take_shown(void *visitor, const Str *cells, size_t count, Error *err)
+{
+    static const char *const told[] = {"schema_name", "name", "created_on", "rows", "bytes"};
+    Marking *marking = visitor;
+    bool is_load = false;
+    for (size_t k = 0; k < sizeof(told) / sizeof(told[0]); k++) {
+        for (size_t c = 0; c < count; c++) {
+            if (!str_equal(marking->result->columns[c].name, str_from(told[k])))
+                continue;
+            TRY(buf_append(marking->text, cells[c], err) &&
+                buf_append_char(marking->text, ' ', err));
+            is_load = is_load || (k == 1 && str_equal(cells[c], STR("PAWL_LOAD")));
+            if (is_load && k == 3)
+                marking->loads = cell_number(cells[c], -1);
+        }
+    }
+    return buf_append_char(marking->text, '\n', err);
+}
+
+// SHOW TABLES is answered by the cloud services alone.
+bool snowflake_mark(void *state, const TableSpec *tables, size_t count, Arena *arena,
+                    WarehouseMark *ret_mark, Error *err)
+{
+    SnowflakeWarehouse *db = state;
+    TRY(snowflake_begin_call(db, err));
+    *ret_mark = (WarehouseMark){.text = STR(""), .loads = -1, .rest_us = db->rest_us};
+    if (db->rest_us == 0)
+        return true;
+    CLEANUP(snowflake_batch_done) SnowflakeBatch batch = {0};
+    TRY(buf_append(&batch.sql, STR("SHOW TABLES LIKE 'PAWL\\\\_%' IN SCHEMA "), err) &&
+        snowflake_name(&batch.sql, db->options.schema, err) && snowflake_batch_end(&batch, err));
+    for (size_t i = 0; i < count; i++) {
+        CLEANUP(buf_done) Buf name = {0};
+        // `_` and `%` in a name fit more than that name, which does no harm here.
+        TRY(snowflake_name(&name, tables[i].name, err) &&
+            buf_append(&batch.sql, STR("SHOW TABLES LIKE "), err) &&
+            snowflake_literal(&batch.sql, str_slice(buf_str(&name), 1, name.size - 2), err) &&
+            buf_append(&batch.sql, STR(" IN SCHEMA "), err) &&
+            snowflake_name(&batch.sql, tables[i].schema, err) && snowflake_batch_end(&batch, err));
+    }
+    SnowflakeResult result = {0};
+    CLEANUP(buf_done) Buf text = {0};
+    Marking marking = {.text = &text, .loads = -1};
+    TRY(snowflake_batch_run(db, &batch, true, &result, err));
+    for (size_t i = 0; i < batch.count; i++) {
+        SnowflakeResult shown = {0};
+        if (batch.count > 1)
+            TRY(snowflake_child(db->api, &result, i, db->scratch, &shown, err));
+        marking.result = batch.count > 1 ? &shown : &result;
+        TRY(snowflake_rows(db->api, marking.result, take_shown, &marking, err));
+    }
+    ret_mark->loads = marking.loads;
+    return arena_copy_str(arena, buf_str(&text), &ret_mark->text, err);
+}
+
 // --- lists
 
 // Items being read into the caller's arena; the room doubles.

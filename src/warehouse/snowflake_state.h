@@ -61,6 +61,7 @@ typedef struct SnowflakeWarehouse {
     SnowflakeStage stage;
     int64_t lock_timeout_us;
     int64_t daily_seconds; // 0 = no cap
+    int64_t rest_us;
 
     Env *env;
     uint64_t memory_bytes;
@@ -132,6 +133,9 @@ void snowflake_tell_usage(const void *state, int64_t *ret_us, int64_t *ret_state
 void snowflake_note_usage(SnowflakeWarehouse *db);
 
 // --- snowflake_ledger.c
+
+bool snowflake_mark(void *state, const TableSpec *tables, size_t count, Arena *arena,
+                    WarehouseMark *ret_mark, Error *err);
 
 // What the ledger says when a load begins, or again when its transaction found another version.
 typedef struct SnowflakeStanding {

@@ -104,6 +104,12 @@ typedef struct EtlLogRow {
     Str error_json;
 } EtlLogRow;
 
+typedef struct WarehouseMark {
+    Str text;        // never the same again once a load was committed
+    int64_t loads;   // in the ledger, of all jobs
+    int64_t rest_us; // how long the warehouse may rest
+} WarehouseMark;
+
 typedef struct WarehouseDriver {
     const char *name;
     const char *summary;
@@ -143,6 +149,11 @@ typedef struct WarehouseDriver {
     // How long this state's statements have kept the warehouse busy, and how many they were. NULL
     // where that costs nothing.
     void (*usage)(const void *state, int64_t *ret_us, int64_t *ret_statements);
+    // What tells this state of the ledger and of these tables from every other, found without
+    // waking a warehouse that sleeps; and how long it may be left asleep by runs that find nothing
+    // new (0: never). NULL where asking the ledger costs nothing.
+    bool (*mark)(void *state, const TableSpec *tables, size_t count, Arena *arena,
+                 WarehouseMark *ret_mark, Error *err);
     bool logs_once_a_run; // every statement costs: rows of ETL_LOG come once a run
 
     // One load. begin() opens the transaction, fences, and sets slices[].skipped; *ret_loaded =

@@ -47,6 +47,8 @@ class Grants:
         self.need(role, "USAGE", "DATABASE", database)
         if word in ("SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "WITH"):
             self.need(role, "USAGE", "WAREHOUSE", warehouse)
+        if match := re.match(r'SHOW\s+TABLES\s.*\sIN\s+SCHEMA\s+"([^"]+)"', sql):
+            self.need(role, "USAGE", "SCHEMA", f"{database}.{match[1]}")
         for stage in re.findall(r"@([\w.]+)/", sql):
             schema, name = bare(stage)[-2:]
             self.need(role, "USAGE", "SCHEMA", f"{database}.{schema}")

@@ -73,6 +73,7 @@ SESSION_SETTINGS = {"LOCK_TIMEOUT", "ERROR_ON_NONDETERMINISTIC_MERGE", "TIMEZONE
 NAME = r'"(?:[^"]|"")+"'
 PAIR = re.compile(f"({NAME})\\.({NAME})")
 RENAME = re.compile(rf"ALTER\s+TABLE\s+({NAME}\.{NAME})\s+RENAME\s+TO\s+({NAME}(?:\.{NAME})?)\s*$", re.IGNORECASE)
+SHOW_TABLES = re.compile(rf"SHOW\s+TABLES\s+LIKE\s+'([^']*)'\s+IN\s+SCHEMA\s+({NAME})\s*$", re.IGNORECASE)
 STAGED = re.compile(r"@((?:\"[^\"]+\"|\w+)(?:\.(?:\"[^\"]+\"|\w+))*)/([^\s()']+)")
 
 
@@ -277,6 +278,8 @@ class Session:
         sql = self.plain(sql)
         if re.match(r"SHOW\s+COLUMNS\s+IN\s+TABLE", sql, re.IGNORECASE):
             return self.show_columns(sql)
+        if shown := SHOW_TABLES.match(sql):
+            return self.show_tables(shown[1].replace("\\\\", "\\"), bare(shown[2])[-1])
         if explained := re.match(r"EXPLAIN\s+USING\s+TEXT\s+(.*)$", sql, re.IGNORECASE | re.DOTALL):
             self.connection.cursor().execute(f"SELECT * FROM ({explained[1]}) LIMIT 0")
             return pa.table({"content": ["GlobalStats:"]})
@@ -299,6 +302,22 @@ class Session:
                            " authorized.")
         names = ["table_name", "schema_name", "column_name", "data_type", "comment"]
         rows = [(*row[:3], shown_type(row[3]), row[4]) for row in rows]
+        return pa.table({n: [row[i] for row in rows] for i, n in enumerate(names)})
+
+    def show_tables(self, pattern, schema):
+        """From metadata alone: no warehouse is needed."""
+        found = self.duck.execute(
+            "SELECT schema_name, table_name, table_oid FROM duckdb_tables() WHERE upper(database_name) = ? AND table_name ILIKE ?"
+            " ESCAPE '\\' AND replace(schema_name, 'main', 'MAIN') = ? ORDER BY table_name", [self.database.upper(), pattern, schema]).fetchall()
+        rows = []
+        for at, name, oid in found:
+            if self.sees is not None and not self.sees(at, name):
+                continue
+            quoted = name.replace('"', '""')
+            count, size = self.duck.execute(f'SELECT count(*), coalesce(sum(length(CAST(to_json(t) AS VARCHAR))), 0)::BIGINT FROM'
+                                            f' {self.database}."{at}"."{quoted}" AS t').fetchone()
+            rows.append((EPOCH + datetime.timedelta(seconds=oid), name, self.database.upper(), at.replace("main", "MAIN"), "TABLE", count, size))
+        names = ["created_on", "name", "database_name", "schema_name", "kind", "rows", "bytes"]
         return pa.table({n: [row[i] for row in rows] for i, n in enumerate(names)})
 
     # ---- staged files
