@@ -169,6 +169,26 @@ static bool check_rights(Checker *checker, Warehouse *warehouse, Str what, bool 
     return true;
 }
 
+// The store that a warehouse's loads come from, where it has one.
+static bool check_stage(Checker *checker, const StageFiles *files, Error *err)
+{
+    const Str what = STR("warehouse stage");
+    char id[UUID_TEXT_BYTES + 1];
+    Str path = {0};
+    Str back = {0};
+    Error why = {0};
+    if (files->state == NULL)
+        return true;
+    uuid_new(checker->env, id);
+    TRY(arena_printf(checker->arena, &path, err, "check-%s", id));
+    const Str text = STR("a probe of pawl check; it may be removed");
+    if (!files->put(files->state, path, text, &why) ||
+        !files->read(files->state, path, text.size, checker->arena, &back, &why) ||
+        !files->remove(files->state, path, &why))
+        return fault(checker, what, &why, err);
+    return good(checker, what, STR("is writable"), err);
+}
+
 static bool check_warehouse(Checker *checker, Error *err)
 {
     const Str what = STR("warehouse");
@@ -184,6 +204,8 @@ static bool check_warehouse(Checker *checker, Error *err)
     if (ok && !job_has_warehouse(checker->job))
         return check_new_file(checker, what, err);
     bool lacks = false;
+    if (ok)
+        TRY(check_stage(checker, &warehouse.stage, err));
     if (ok)
         TRY(check_rights(checker, &warehouse, what, &lacks, &why, err));
     if (lacks)

@@ -551,7 +551,9 @@ bool snowflake_settle(void *state, const TableSpec *tables, size_t count, Error 
                        holder) &&
             snowflake_batch_end(&batch, err));
     SnowflakeResult result = {0};
-    return snowflake_batch_run(db, &batch, false, &result, err);
+    TRY(snowflake_batch_run(db, &batch, false, &result, err));
+    // What they have staged can go nowhere any more.
+    return snowflake_drop_left(db, tables, count, INT64_MAX, err);
 }
 
 enum { TAKING_STATEMENT = 3 };

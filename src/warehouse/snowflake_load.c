@@ -278,6 +278,7 @@ bool snowflake_load_commit(void *state, const LoadCommit *commit, Error *err)
     }
     kill_point("committed, " STR_FMT " load %u", STR_ARG(spec->stream), spec->ordinal);
     snowflake_drop_staging(db);
+    snowflake_shorten_state(db);
     snowflake_load_abort(db); // what is left of it
     snowflake_note_usage(db);
     return true;

@@ -297,7 +297,6 @@ static bool made_before(Str path, int64_t us)
 }
 
 enum { LEFT_FILES_MAX = 1000 }; // the rest goes with the next run
-#define LEFT_AFTER_US (INT64_C(2) * 86400 * 1000000)
 
 typedef struct LeftFiles {
     Arena *arena;
@@ -324,7 +323,7 @@ void snowflake_remove_left(SnowflakeWarehouse *db)
     if (db->files == NULL || left == NULL)
         return;
     left->arena = db->scratch;
-    left->before_us = db->env->now_us(db->env->state) - LEFT_AFTER_US;
+    left->before_us = db->env->now_us(db->env->state) - SNOWFLAKE_LEFT_AFTER_US;
     (void)!db->files->list(db->files->state, STR("loads"), note_left, left, &ignored);
     for (size_t i = 0; i < left->count; i++)
         (void)!db->files->remove(db->files->state, left->paths[i], &ignored);

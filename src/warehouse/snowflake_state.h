@@ -62,6 +62,7 @@ typedef struct SnowflakeWarehouse {
     int64_t lock_timeout_us;
     int64_t daily_seconds; // 0 = no cap
     int64_t rest_us;
+    bool state_is_long; // PAWL_STATE has rows to be cleared away when the warehouse is awake
 
     Env *env;
     uint64_t memory_bytes;
@@ -123,7 +124,17 @@ bool snowflake_put_keys(SnowflakeWarehouse *db, const Key128 *keys, size_t count
                         Error *err) MUST_USE;
 void snowflake_remove_staged(SnowflakeWarehouse *db);
 // Files of loads that were killed days ago.
+#define SNOWFLAKE_LEFT_AFTER_US (INT64_C(2) * 86400 * 1000000)
 void snowflake_remove_left(SnowflakeWarehouse *db);
+
+// --- snowflake_left.c
+
+// Drops staging tables of these that were made before `before_us`, and looks how long PAWL_STATE
+// is.
+bool snowflake_drop_left(SnowflakeWarehouse *db, const TableSpec *tables, size_t count,
+                         int64_t before_us, Error *err) MUST_USE;
+// After a load, whose warehouse is awake. Best effort.
+void snowflake_shorten_state(SnowflakeWarehouse *db);
 
 // --- snowflake_usage.c
 

@@ -254,6 +254,9 @@ bool snowflake_prepare(void *state, const TableSpec *tables, size_t count, Error
         TRY(prepare_some(db, tables + i,
                          count - i < TABLES_A_REQUEST ? count - i : TABLES_A_REQUEST, err));
     snowflake_remove_left(db);
+    Error ignored = {0}; // whoever prepares next tries again
+    (void)!snowflake_drop_left(db, tables, count,
+                               db->env->now_us(db->env->state) - SNOWFLAKE_LEFT_AFTER_US, &ignored);
     kill_point("warehouse prepared");
     return true;
 }

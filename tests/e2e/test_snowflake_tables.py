@@ -122,6 +122,52 @@ class Tables(unittest.TestCase):
             self.assertEqual(self.traces(snow), {})
             self.assertEqual(table(snow, "calls"), before)
 
+    # ---- what is left over
+
+    def staging(self, snow):
+        return [name for (name,) in snow.sql("SELECT table_name FROM information_schema.tables WHERE table_name LIKE '%STAGE%'")]
+
+    def test_what_killed_loads_and_old_marks_left_goes(self):
+        with World(calls=20, accounts=1) as world:
+            self.people(world)
+            snow = SnowSite(world.folder / "left", world, self.fixture, "LEFT_OVER")
+            words = ("historic", *DAYS, "--stream", "calls")
+            kill = {"PAWL_TEST_KILL_AT": "commit, calls load 0"}
+            self.assertEqual(snow.run(*words, env=kill, check=False).returncode, -signal.SIGKILL)
+            left = self.staging(snow)
+            self.assertEqual(len(left), 2)
+            # It may still be under way: the next run leaves it alone. Forgetting makes sure that it is not.
+            self.assertEqual(snow.run(*words, env=kill, check=False).returncode, -signal.SIGKILL)
+            self.assertEqual(len(self.staging(snow)), 4)
+            snow.report_of("forget", "--phone", PHONE)
+            self.assertEqual(self.staging(snow), [])
+            self.assertEqual(snow.run(*words, env=kill, check=False).returncode, -signal.SIGKILL)
+            left = self.staging(snow)
+            self.assertGreater(len(left), 0)
+            snow.sql('CREATE TABLE CTM."CALLS__STAGE_X" AS SELECT 1 AS one')  # somebody else's
+            # Marks: 12,000 that were replaced, some of them from before a rewind.
+            snow.sql("INSERT INTO PAWL.PAWL_STATE (kind, job, target, stream, partition_key, watermark, sequence) SELECT 'watermark', 'old',"
+                     " 'ctm.calls', 'calls', 'p', '2026-01-01 00:00:00+00'::TIMESTAMP_TZ, 1 FROM (VALUES " + ", ".join(["(1)"] * 12000) + ")")
+            snow.sql("INSERT INTO PAWL.PAWL_STATE (kind, job, target, stream, partition_key, watermark, sequence) VALUES"
+                     " ('rewind', 'old', 'ctm.calls', 'calls', 'p', '2025-01-01 00:00:00+00'::TIMESTAMP_TZ, 2),"
+                     " ('watermark', 'old', 'ctm.calls', 'calls', 'p', '2025-02-01 00:00:00+00'::TIMESTAMP_TZ, 3),"
+                     " ('watermark', 'old', 'ctm.calls', 'calls', 'p', '2025-01-15 00:00:00+00'::TIMESTAMP_TZ, 4)")
+            snow.sql("INSERT INTO PAWL.PAWL_STATE (kind, job, mode, epoch) VALUES ('epoch', 'old', 'x', 1), ('epoch', 'old', 'x', 2)")
+            marks = snow.sql("SELECT * FROM PAWL.PAWL_WATERMARK ORDER BY 1, 2, 3, 4")
+            world.advance("2026-03-14T18:00:00Z")
+            snow.run(*words)
+            self.assertEqual(self.staging(snow), ["CALLS__STAGE_X"])
+            self.assertEqual(snow.sql("SELECT kind, epoch, sequence FROM PAWL.PAWL_STATE WHERE job = 'old' ORDER BY 1, 2, 3"),
+                             [["epoch", "2", None], ["rewind", None, "2"], ["watermark", None, "3"]])
+            self.assertEqual([m for m in snow.sql("SELECT * FROM PAWL.PAWL_WATERMARK ORDER BY 1, 2, 3, 4") if m[0] == "old"], marks)
+            # check tries the stage's own store.
+            self.assertIn("warehouse stage: is writable", snow.pawl("check", str(snow.job), check=False).stdout)
+            stage = dict(json.loads(snow.job.read_text())["warehouse"]["stage"])
+            (snow.folder / "file").write_text("")
+            snow.change(stage={**stage, "files": {"store": "local", "path": "./file/stage"}})
+            done = snow.pawl("check", str(snow.job), check=False)
+            self.assertIn("FAULT warehouse stage: ", done.stdout + done.stderr)
+
     # ---- audit
 
     def test_a_feed_s_table_is_compared_and_mended(self):

@@ -33,6 +33,7 @@ class Service:
     def __init__(self, folder):
         self.folder = folder
         self.base = snowflake_sql.Database(str(folder / "stage"))
+        self.base.now = lambda: datetime.datetime.fromtimestamp(time.time() if self.now is None else self.now, datetime.timezone.utc)
         (folder / "stage").mkdir(exist_ok=True)
         self.lock = threading.RLock()
         self.fingerprints = {}

@@ -89,6 +89,7 @@ class Database:
         self.stage_folder, self.azure, self.fetched = stage_folder, None, []
         self.connections = {}
         self.loaded_files = set()
+        self.made, self.now = {}, lambda: datetime.datetime.now(datetime.timezone.utc)  # (database, oid of a table): when
         self.version = 0
 
     def connect(self, database, schema):
@@ -288,6 +289,10 @@ class Session:
         cursor = self.connection.cursor()
         cursor.execute(sql)
         table = cursor._arrow_table
+        if match := re.match(rf"CREATE\s[^(]*TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?({NAME}\.{NAME})", sql, re.IGNORECASE):
+            for (oid,) in self.duck.execute("SELECT table_oid FROM duckdb_tables() WHERE upper(database_name) = ? AND table_name = ?",
+                                            [self.database.upper(), bare(match[1])[-1]]).fetchall():
+                self.base.made.setdefault((self.database.upper(), oid), self.base.now())
         return table if table is not None else done()
 
     def show_columns(self, sql):
@@ -316,7 +321,8 @@ class Session:
             quoted = name.replace('"', '""')
             count, size = self.duck.execute(f'SELECT count(*), coalesce(sum(length(CAST(to_json(t) AS VARCHAR))), 0)::BIGINT FROM'
                                             f' {self.database}."{at}"."{quoted}" AS t').fetchone()
-            rows.append((EPOCH + datetime.timedelta(seconds=oid), name, self.database.upper(), at.replace("main", "MAIN"), "TABLE", count, size))
+            made = self.base.made.get((self.database.upper(), oid), EPOCH + datetime.timedelta(seconds=oid))
+            rows.append((made, name, self.database.upper(), at.replace("main", "MAIN"), "TABLE", count, size))
         names = ["created_on", "name", "database_name", "schema_name", "kind", "rows", "bytes"]
         return pa.table({n: [row[i] for row in rows] for i, n in enumerate(names)})
 
