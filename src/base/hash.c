@@ -7,6 +7,10 @@
 #include <openssl/evp.h>
 #include <unistd.h>
 
+// As inline code: its library would be one more to load, and to bring along in the wheel.
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 static const char digits[] = "0123456789abcdef";
 
 bool hasher_init(Hasher *hasher, Error *err)
@@ -84,6 +88,15 @@ Key128 key128(const Sha256 *hash)
 {
     Key128 key;
     memcpy(key.bytes, hash->bytes, sizeof(key.bytes));
+    return key;
+}
+
+Key128 content_hash(Str bytes)
+{
+    XXH128_canonical_t canonical;
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits(bytes.data, bytes.size));
+    Key128 key;
+    memcpy(key.bytes, canonical.digest, sizeof(key.bytes));
     return key;
 }
 

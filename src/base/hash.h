@@ -1,4 +1,4 @@
-// Hash: SHA-256 and the identifiers made from it.
+// Hash: SHA-256 and the identifiers made from it; XXH3 for content that is compared only.
 #pragma once
 
 #include "base/env.h"
@@ -10,7 +10,7 @@ typedef struct Sha256 {
     unsigned char bytes[SHA256_BYTES];
 } Sha256;
 
-// The first 128 bits of a SHA-256: _row_key and _row_hash.
+// 128 bits: _row_key, the first of a SHA-256, and _row_hash, an XXH3.
 typedef struct Key128 {
     unsigned char bytes[KEY_BYTES];
 } Key128;
@@ -31,6 +31,11 @@ void hasher_done(Hasher *hasher); // for CLEANUP()
 Sha256 sha256(Str bytes);
 bool sha256_file(int fd, Sha256 *ret_hash, Error *err) MUST_USE;
 Key128 key128(const Sha256 *hash);
+
+// XXH3's 128 bits, as `xxhsum -H2` prints them. It tells two versions of one thing apart at the
+// speed of memory; who must not be able to make two that agree needs sha256().
+Key128 content_hash(Str bytes);
+
 int key128_compare(const void *a, const void *b); // for qsort() and bsearch()
 
 // Lower-case hexadecimal; `text` gets 2 * size + 1 bytes, NUL included.

@@ -292,10 +292,10 @@ static bool fill_columns(Shaper *shaper, yyjson_val *partition, Error *err)
 
 // --- rows
 
-static Key128 hash_text(Shaper *shaper, Str text)
+static Key128 hash_key(Shaper *shaper)
 {
     hasher_start(&shaper->hasher);
-    hasher_add(&shaper->hasher, text);
+    hasher_add(&shaper->hasher, buf_str(&shaper->key));
     const Sha256 hash = hasher_finish(&shaper->hasher);
     return key128(&hash);
 }
@@ -303,14 +303,14 @@ static Key128 hash_text(Shaper *shaper, Str text)
 static bool set_system(Shaper *shaper, int64_t fetched_us, Error *err)
 {
     const size_t first = shaper->contract->plan_count;
-    const Key128 key = hash_text(shaper, buf_str(&shaper->key));
+    const Key128 key = hash_key(shaper);
     const int redacted = shaper->contract->redacted_source;
     if (redacted != NO_SOURCE && yyjson_is_true(shaper->record.sources[redacted].value))
         shaper->counts.redacted++;
     // Text and notes together tell any two records apart.
     Buf *out = &shaper->record.text.out;
     TRY(record_write_notes(&shaper->record, out, err));
-    const Key128 hash = shaper->no_hashes ? (Key128){0} : hash_text(shaper, buf_str(out));
+    const Key128 hash = shaper->no_hashes ? (Key128){0} : content_hash(buf_str(out));
     TRY(batch_set_key(shaper->rows, first + SYSTEM_ROW_KEY, &key, err));
     TRY(batch_set_key(shaper->rows, first + SYSTEM_ROW_HASH, &hash, err));
     return batch_set_int64(shaper->rows, first + SYSTEM_FETCHED_AT, fetched_us, err);

@@ -29,6 +29,24 @@ static const struct {
      "cf5b16a778af8380036ce59e7b0492370b249b11e8f07a51afac45037afee9d1"},
 };
 
+// What `xxhsum -H2` prints of them.
+TEST(the_content_hash_is_xxh3)
+{
+    const struct {
+        Str text;
+        const char *expected;
+    } known[] = {{STR(""), "99aa06d3014798d86001c324468d497f"},
+                 {STR("abc"), "06b05ab6733a618578af5f94892f3950"},
+                 {STR("{\"a\":{\"x\":[],\"y\":2.5},\"c\":\"x\",\"id\":1}"),
+                  "af750624ebc59ac4528f785d064a7b0b"}};
+    for (size_t i = 0; i < COUNT(known); i++) {
+        char text[2 * KEY_BYTES + 1];
+        const Key128 hash = content_hash(known[i].text);
+        hex_encode(hash.bytes, sizeof(hash.bytes), text);
+        CHECK_STR(str_from(text), str_from(known[i].expected));
+    }
+}
+
 TEST(sha256_gives_the_published_digests)
 {
     Error err = {0};
