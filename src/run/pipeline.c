@@ -27,7 +27,7 @@ enum {
 
 // Of limits.memory: shaped rows may fill so much before new slices wait for the writer, and a load
 // ends there even when it has fewer rows than limits.load_rows.
-enum { BATCH_SHARE_PERCENT = 24, LOAD_SHARE_PERCENT = 20 };
+enum { BATCH_SHARE_PERCENT = 22, LOAD_SHARE_PERCENT = 20 };
 
 typedef enum SliceState {
     STATE_WAITING,
