@@ -13,7 +13,7 @@ BENCH_RUNS says how many runs the median is of (3), BENCH_WHO who is measured ("
 others stay as they were. Wall and CPU seconds and peak memory are those of the whole process
 as the kernel counted them. The machine should have nothing else to do.
 """
-import base64, datetime, json, os, pathlib, platform, shutil, signal, statistics, subprocess, sys, threading, time, urllib.request
+import atexit, base64, datetime, json, os, pathlib, platform, shutil, signal, statistics, subprocess, sys, tempfile, threading, time, urllib.request
 import duckdb
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -81,20 +81,28 @@ def days(first, last):
     return [first + datetime.timedelta(days=i) for i in range((last - first).days)]
 
 
+# A process of its own starts what is measured: Linux counts as peak memory of a process also what it had before exec(), which
+# would be all that this script holds.
+WATCHER = """
+import json, os, resource, subprocess, sys, time
+started = time.monotonic()
+status = subprocess.call(sys.argv[2:], stdin=subprocess.DEVNULL)
+wall, usage = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+json.dump([status, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024], open(sys.argv[1], "w"))
+"""
+
+
 def measure(command, output=None, **environment):
     """Runs one process to its end: wall and CPU seconds, peak MB, as the kernel counted."""
-    sink = open(output or WORK / "output.log", "wb")
-    started = time.monotonic()
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT,
-                               env=dict(os.environ, **environment))
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.monotonic() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    sink.close()
-    if process.returncode != 0:
-        raise SystemExit(f"bench: {command[0]} ended with {process.returncode}: " +
+    sink, told = open(output or WORK / "output.log", "wb"), WORK / "measured.json"
+    with sink:
+        subprocess.run([sys.executable, "-S", "-c", WATCHER, told, *command], stdin=subprocess.DEVNULL, stdout=sink,
+                       stderr=subprocess.STDOUT, env=dict(os.environ, **environment), check=True)
+    status, wall, cpu, mb = json.loads(told.read_text())
+    if status != 0:
+        raise SystemExit(f"bench: {command[0]} ended with {status}: " +
                          pathlib.Path(sink.name).read_text(errors="replace")[-2000:])
-    return {"wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "mb": usage.ru_maxrss / 1024}
+    return {"wall": wall, "cpu": cpu, "mb": mb}
 
 
 def median(runs):
@@ -110,11 +118,16 @@ def repeat(name, once, times=None):
     return median(runs)
 
 
+# A folder that nobody had before; all go at the end. Were they deleted between the runs, ext4 without a journal would look
+# through their inodes again for each new file, for a minute: a tenth of a backfill's CPU time.
+FOLDERS = WORK / "folders"
+latest = {}
+
+
 def fresh(name):
-    folder = WORK / name
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
+    FOLDERS.mkdir(parents=True, exist_ok=True)
+    latest[name] = pathlib.Path(tempfile.mkdtemp(prefix=f"{name}-", dir=FOLDERS))
+    return latest[name]
 
 
 def expect(what, got, wanted):
@@ -291,7 +304,7 @@ def part_grown():
             if not peer(name, sim, times=1):
                 continue
             seed = fresh(name + "-seed")
-            shutil.copytree(WORK / name, seed, dirs_exist_ok=True)
+            shutil.copytree(latest[name], seed, dirs_exist_ok=True)
             grow(seed, table, name, 41)
             # Loaded rows are unknown to the grown table: the loads are new rows, as pawl's are.
             with duckdb.connect(str(seed / "peer.duckdb")) as connection:
@@ -643,6 +656,7 @@ def main():
     if unknown:
         raise SystemExit(f"bench: no part {unknown[0]}; there are: {' '.join(PARTS)}")
     WORK.mkdir(parents=True, exist_ok=True)
+    atexit.register(shutil.rmtree, FOLDERS, ignore_errors=True)
     all_parts = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     for name in names:
