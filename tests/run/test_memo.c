@@ -21,7 +21,8 @@ static Memo example(MemoStream *stream, MemoWindow windows[2])
 
 static bool open_memory(Store *store, Arena *arena, Error *err)
 {
-    return store_open(store, &store_memory, NULL, STR("test"), &test_env, arena, NULL, err);
+    return store_open(store, &store_memory, (DriverOptions){NULL, STR("test")}, &test_env, arena,
+                      NULL, err);
 }
 
 TEST(a_memo_comes_back_whole_or_not_at_all)
