@@ -284,6 +284,20 @@ static bool removal_of(Str path, Buf *out, Error *err)
     return true;
 }
 
+// Each value around the path must be an object. A pointer finds its way through lists too, but the
+// patch that takes out what it found would put an object in the list's place.
+static bool append_objects_around(Buf *sql, Str path, Error *err)
+{
+    for (size_t i = 1; i < path.size; i++) {
+        if (path.data[i] != '/')
+            continue;
+        TRY(buf_append(sql, STR(" AND json_type(_overflow, "), err) &&
+            sql_literal(&sql_dialect_duckdb, sql, str_slice(path, 0, i), err) &&
+            buf_append(sql, STR(") = 'OBJECT'"), err));
+    }
+    return true;
+}
+
 static bool update_from_overflow(DuckWarehouse *db, Promoted *promoted, Error *err)
 {
     CLEANUP(buf_done) Buf removal = {0};
@@ -301,7 +315,7 @@ static bool update_from_overflow(DuckWarehouse *db, Promoted *promoted, Error *e
                    " WHERE _overflow IS NOT NULL AND TRY_CAST(%s(_overflow, $1) AS %s) IS NOT NULL",
                    is_json ? "json_extract" : "json_extract_string", type,
                    is_json ? "json_extract" : "json_extract_string", type) &&
-        buf_append_char(&sql, '\0', err));
+        append_objects_around(&sql, promoted->path, err) && buf_append_char(&sql, '\0', err));
     const DuckValue values[] = {duck_text(promoted->path), duck_text(buf_str(&removal))};
     const DuckStatement statement = {.sql = sql.data, .values = values, .value_count = 2};
     return duck_run(&db->duck, &statement, &promoted->rows, err);

@@ -299,27 +299,64 @@ bool snowflake_create_views(void *state, const ViewSpec *views, size_t count, Er
 
 // --- a path of _overflow becomes a column
 
-// ["a"]["b"] for "/a/b", as a path behind a VARIANT.
-static bool append_path(Buf *out, Str path, Error *err)
+enum { PATH_STEPS_MAX = 64 };
+
+// ['a']['b'] for the first `count` steps of "/a/b", as a path behind a VARIANT.
+static bool append_steps(Buf *out, const Str *steps, size_t count, Error *err)
+{
+    TRY(buf_append(out, STR("\"_OVERFLOW\""), err));
+    for (size_t i = 0; i < count; i++)
+        TRY(buf_append_char(out, '[', err) && snowflake_literal(out, steps[i], err) &&
+            buf_append_char(out, ']', err));
+    return true;
+}
+
+static bool split_steps(Str path, Arena *arena, Str steps[PATH_STEPS_MAX], size_t *ret_count,
+                        Error *err)
 {
     Str rest = str_slice(path, 1, path.size);
-    while (rest.data != NULL) {
+    for (*ret_count = 0; rest.data != NULL; (*ret_count)++) {
         CLEANUP(buf_done) Buf name = {0};
-        TRY(json_read_step(str_split_next(&rest, '/'), &name, err));
-        TRY(buf_append_char(out, '[', err) && snowflake_literal(out, buf_str(&name), err) &&
-            buf_append_char(out, ']', err));
+        if (*ret_count == PATH_STEPS_MAX)
+            return error_set(err, ERROR_LIMIT, "path: more than %d steps", PATH_STEPS_MAX);
+        TRY(json_read_step(str_split_next(&rest, '/'), &name, err) &&
+            arena_copy_str(arena, buf_str(&name), &steps[*ret_count], err));
     }
     return true;
 }
 
+// The object at the path, and NULL where none is: unlike a cast, AS_OBJECT() never fails, whichever
+// of a statement's parts Snowflake looks at first.
+static bool append_object(Buf *out, const Str *steps, size_t count, Error *err)
+{
+    return buf_append(out, STR("AS_OBJECT("), err) && append_steps(out, steps, count, err) &&
+           buf_append_char(out, ')', err);
+}
+
+// _OVERFLOW without what lies at the path. OBJECT_DELETE() takes members of one object only, so each
+// object around it is put into the one around that again.
+static bool append_without(Buf *out, const Str *steps, size_t count, Error *err)
+{
+    for (size_t i = 0; i + 1 < count; i++)
+        TRY(buf_append(out, STR("OBJECT_INSERT("), err) && append_object(out, steps, i, err) &&
+            buf_append(out, STR(", "), err) && snowflake_literal(out, steps[i], err) &&
+            buf_append(out, STR(", "), err));
+    TRY(buf_append(out, STR("OBJECT_DELETE("), err) &&
+        append_object(out, steps, count - 1, err) && buf_append(out, STR(", "), err) &&
+        snowflake_literal(out, steps[count - 1], err) && buf_append_char(out, ')', err));
+    for (size_t i = 0; i + 1 < count; i++)
+        TRY(buf_append(out, STR(", TRUE)"), err));
+    return true;
+}
+
 // TRY_CAST() takes text only, so everything but JSON goes by its text.
-static bool append_cast(Buf *out, const Column *column, Str path, Error *err)
+static bool append_cast(Buf *out, const Column *column, const Str *steps, size_t count, Error *err)
 {
     char type[TYPE_BYTES];
     snowflake_type_name(column, type, sizeof(type));
     if (column->type == COLUMN_JSON)
-        return buf_append(out, STR("\"_OVERFLOW\""), err) && append_path(out, path, err);
-    return buf_append(out, STR("TRY_CAST(\"_OVERFLOW\""), err) && append_path(out, path, err) &&
+        return append_steps(out, steps, count, err);
+    return buf_append(out, STR("TRY_CAST("), err) && append_steps(out, steps, count, err) &&
            buf_printf(out, err, "::VARCHAR AS %s)", type);
 }
 
@@ -328,13 +365,12 @@ bool snowflake_promote(void *state, const TableSpec *table, const Column *column
 {
     SnowflakeWarehouse *db = state;
     assert(db->load.spec == NULL);
-    if (path.size < 2 || path.data[0] != '/' ||
-        str_find_char(str_slice(path, 1, path.size), '/') + 1 < path.size)
-        return error_set(err, ERROR_JOB,
-                         "'" STR_FMT "' is no path such as /foo: deeper ones stay in _overflow"
-                         " here (OBJECT_DELETE takes members of the top level only)",
+    if (path.size < 2 || path.data[0] != '/')
+        return error_set(err, ERROR_JOB, "'" STR_FMT "' is no path such as /foo/bar",
                          STR_ARG(path));
-    TRY(snowflake_begin_call(db, err));
+    Str steps[PATH_STEPS_MAX];
+    size_t count = 0;
+    TRY(snowflake_begin_call(db, err) && split_steps(path, db->scratch, steps, &count, err));
     CLEANUP(snowflake_batch_done) SnowflakeBatch add = {0};
     TRY(buf_append(&add.sql, STR("ALTER TABLE "), err) &&
         snowflake_table(&add.sql, table, "", err) &&
@@ -346,12 +382,16 @@ bool snowflake_promote(void *state, const TableSpec *table, const Column *column
     Buf *sql = &update.sql;
     TRY(buf_append(sql, STR("UPDATE "), err) && snowflake_table(sql, table, "", err) &&
         buf_append(sql, STR(" SET "), err) && snowflake_name(sql, column->name, err) &&
-        buf_append(sql, STR(" = "), err) && append_cast(sql, column, path, err) &&
-        buf_append(sql, STR(", \"_OVERFLOW\" = NULLIF(OBJECT_DELETE(\"_OVERFLOW\", "), err) &&
-        snowflake_literal(sql, str_slice(path, 1, path.size), err) &&
-        buf_append(sql, STR("), OBJECT_CONSTRUCT()) WHERE \"_OVERFLOW\" IS NOT NULL AND "), err) &&
-        append_cast(sql, column, path, err) && buf_append(sql, STR(" IS NOT NULL"), err) &&
-        snowflake_batch_end(&update, err));
+        buf_append(sql, STR(" = "), err) && append_cast(sql, column, steps, count, err) &&
+        buf_append(sql, STR(", \"_OVERFLOW\" = NULLIF("), err) &&
+        append_without(sql, steps, count, err) &&
+        buf_append(sql, STR(", OBJECT_CONSTRUCT()) WHERE \"_OVERFLOW\" IS NOT NULL AND "), err) &&
+        append_cast(sql, column, steps, count, err) && buf_append(sql, STR(" IS NOT NULL"), err));
+    // What lies in an array stays: it has no members to be taken out.
+    for (size_t i = 1; i < count; i++)
+        TRY(buf_append(sql, STR(" AND "), err) && append_object(sql, steps, i, err) &&
+            buf_append(sql, STR(" IS NOT NULL"), err));
+    TRY(snowflake_batch_end(&update, err));
     TRY(snowflake_batch_run(db, &update, false, &result, err));
     return snowflake_changed(&result, ret_rows, err);
 }

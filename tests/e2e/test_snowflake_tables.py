@@ -283,6 +283,43 @@ class Tables(unittest.TestCase):
 
     # ---- rights
 
+    # ---- promote
+
+    def test_promoting_paths_at_any_depth_gives_the_rows_that_duckdb_has(self):
+        extra = [{"a b": {"c": "it's", "d": 1}, "e": 2}, {"a b": {"c": "5"}}, {"a b": {"d": {"c": 3}}}, {"a b": [{"c": "x"}]},
+                 {"a b": "c"}, {"a b": {"c": None}}, "a b"]
+        with World(calls=40, accounts=1) as world:
+            for value in extra:
+                world.control("mutate", {"account": 1001, "do": "insert", "unix_time": 1772553600, "set": {"extra": value}})
+            contracts = world.folder / "contracts"
+            shutil.copytree(ROOT / "connectors/ctm/contracts", contracts)
+            job = json.loads(world.job.read_text())
+            job["streams"]["calls"]["contract"] = "../contracts/calls.json"
+            (world.folder / "duck").mkdir()
+            world.job.write_text(json.dumps(job).replace("../contracts", str(contracts)))
+            snow = self.site(world, "PROMOTE", schemas=())
+            world.run("historic", *DAYS, "--stream", "calls")
+            before = table(snow, "calls")
+            # Each path in turn: what is around it stays where it was, also the lists and texts that stand in its place.
+            for path, column, type_, rows in (("/extra/a b/c", "deep", "string", 2), ("/extra/e", "middle", "int64", 1),
+                                              ("/extra/a b/0/c", "listed", "string", 0), ("/cnam", "cnam", "string", None)):
+                kept = contracts.joinpath("calls.json").read_text()
+                told = [json.loads(site.pawl("contract", "promote", str(contracts / "calls.json"), path, "--name", column, "--type",
+                                             type_, "--job", str(site.job), "--json").stdout)
+                        for site in (world, snow) if contracts.joinpath("calls.json").write_text(kept)]
+                self.assertEqual(told[0], told[1], path)
+                self.assertEqual(told[1]["rows"], told[1]["rows"] if rows is None else rows, path)
+                self.assertEqual(self.promoted(snow, column), self.promoted(world, column), path)
+            after = table(snow, "calls")
+            self.assertEqual(after, table(world, "calls"))
+            self.assertEqual({k: v["_row_hash"] for k, v in after.items()}, {k: v["_row_hash"] for k, v in before.items()})
+            self.assertEqual(sorted(json.dumps(v["_overflow"]["extra"]) for v in after.values() if "extra" in (v["_overflow"] or {})),
+                             sorted(map(json.dumps, [{"a b": {"d": 1}}, {"a b": {}}, *extra[2:]])))
+
+    def promoted(self, site, column):
+        rows = site.pawl("query", str(site.job), f"SELECT id, {column} FROM ctm.calls WHERE {column} IS NOT NULL ORDER BY 1", "--json")
+        return [tuple(map(str, json.loads(line))) for line in rows.stdout.splitlines()]
+
     def test_the_loader_may_mend_and_forget_what_it_owns(self):
         with World(calls=20, accounts=1) as world:
             self.people(world)

@@ -81,12 +81,22 @@ def bare(name):
     return [quoted.replace('""', '"') or plain.upper() for quoted, plain in re.findall(r'"((?:[^"]|"")+)"|(\w+)', name)]
 
 
+# Functions of objects that fakesnow lacks; they are macros because DuckDB's Python functions want numpy.
+OBJECT_MACROS = ("_as_object(v) AS CASE WHEN json_type(v) = 'OBJECT' THEN CAST(v AS JSON) END",
+                 "_object_delete(v, k) AS to_json(map_from_entries(list_filter(map_entries(CAST(CAST(v AS JSON) AS MAP(VARCHAR, JSON))),"
+                 " lambda e: e.key <> k)))",
+                 "_object_insert(v, k, new, updates) AS to_json(map_concat(CAST(CAST(v AS JSON) AS MAP(VARCHAR, JSON)),"
+                 " MAP {k: CAST(new AS JSON)}))")
+
+
 class Database:
     """An account's databases, and what its external stage stands for: a folder, or a container by its URL and SAS."""
 
     def __init__(self, stage_folder):
         self.fake = fakesnow.instance.FakeSnow()
         self.stage_folder, self.azure, self.fetched = stage_folder, None, []
+        for macro in OBJECT_MACROS:
+            self.fake.duck_conn.execute("CREATE MACRO memory.main." + macro)
         self.connections = {}
         self.loaded_files = set()
         self.made, self.now = {}, lambda: datetime.datetime.now(datetime.timezone.utc)  # (database, oid of a table): when
@@ -271,6 +281,7 @@ class Session:
     @staticmethod
     def plain(sql):
         sql = re.sub(r"\b(BINARY|TIMESTAMP_TZ|TIMESTAMP_NTZ|TIMESTAMP_LTZ)\s*\(\d+\)", r"\1", sql)
+        sql = re.sub(r"\b(AS_OBJECT|OBJECT_DELETE|OBJECT_INSERT)\(", r"memory.main._\1(", sql)
         sql = re.sub(r"TRY_PARSE_JSON\(([^()]+?), 'd'\)", r"TRY_PARSE_JSON(\1)", sql)
         sql = re.sub(r"TO_TIMESTAMP_TZ\(((?:[^()]|\([^()]*\))+), 6\)", r"MAKE_TIMESTAMPTZ((\1)::BIGINT)", sql)
         return sql
