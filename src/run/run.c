@@ -433,6 +433,14 @@ static void expire_pages(Execution *execution)
     log_book_add(execution->log, &row);
 }
 
+// Where replaced rows stay in the warehouse's file until it is written anew. Before the notes go: a
+// run that is killed here leaves them for the next.
+static bool compact_warehouse(const Execution *execution, Error *err)
+{
+    const Warehouse *warehouse = &execution->parts.warehouse;
+    return warehouse->driver->compact == NULL || warehouse->driver->compact(warehouse->state, err);
+}
+
 // Older copies of records that the source redacted. What cannot be done now, because another run is
 // going on, waits in the landing store for the next one; that fails no run either.
 static void purge_redacted(Execution *execution)
@@ -457,6 +465,7 @@ static void purge_redacted(Execution *execution)
                      ETL_LOG_NONE};
     row.started_us = execution->env->now_us(execution->env->state);
     const bool ok =
+        compact_warehouse(execution, &why) &&
         redacted_purge(execution->job, &all, &exclusive, &execution->forget, &pages, &why);
     row.status = ok ? STR("ok") : STR("failed");
     row.rows_deleted = pages;
