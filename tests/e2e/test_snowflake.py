@@ -22,6 +22,31 @@ def text(cell):
     return cell.rstrip("0").rstrip(".") if re.fullmatch(r"-?\d+\.\d+", cell) else cell
 
 
+class Masking(unittest.TestCase):
+    def test_whatever_names_a_person_is_masked(self):
+        """Columns that a contract calls a person's, what has no column, and records that no table could take."""
+        masked = {}
+        for table_name, columns in re.findall(r"ALTER TABLE CALLS_DB\.(\S+) MODIFY([^;]+);", next(
+                (ROOT / "deploy/snowflake").glob("05*.sql")).read_text()):
+            for column, policy in re.findall(r"COLUMN (\S+) SET MASKING POLICY CALLS_DB\.PAWL\.(\w+)", columns):
+                masked[table_name, column] = policy
+        known = {}
+        for stream in json.loads((ROOT / "jobs/ctm.json").read_text())["streams"].values():
+            contract = json.loads((ROOT / "jobs" / stream["contract"]).read_text())
+            types = {column["name"].upper(): column["type"] for column in contract["columns"]}
+            name = stream["target"].upper()
+            known.update({(name, column): type_ for column, type_ in types.items()})
+            known.update({(name, "_OVERFLOW"): "json", (name + "__QUARANTINE", "RECORD"): "json"})
+            persons = {column["name"].upper() for column in contract["columns"] if "person" in column}
+            if persons or contract.get("person"):
+                for place in [*((name, column) for column in persons), (name, "_OVERFLOW"), (name + "__QUARANTINE", "RECORD")]:
+                    self.assertIn(place, masked)
+        # A policy fits its column's type, and no statement fails over a column that is not there.
+        for place, policy in masked.items():
+            self.assertEqual(policy == "MASK_VARIANT", known[place] == "json", place)
+        self.assertGreater(len(masked), 10)
+
+
 @flake.needed()
 class Snowflake(unittest.TestCase):
     @classmethod
