@@ -74,7 +74,9 @@ class Tables(unittest.TestCase):
             log = len(self.fixture.log())
             receipt = snow.report_of("forget", "--phone", PHONE)
             self.assertEqual([(t["table"], t["rows"], t["quarantined"]) for t in receipt["tables"] if t["rows"]], [("ctm.calls", 2, 1)])
-            self.assertTrue(any("QUERY_HISTORY" in json.dumps(wait) for wait in receipt["waits"]))
+            waits = " ".join(wait["what"] for wait in receipt["waits"] if wait["where"] == "warehouse")
+            for word in ("DATA_RETENTION_TIME_IN_DAYS", "Fail-safe", "clones", "QUERY_HISTORY"):
+                self.assertIn(word, waits)
             self.assertEqual(self.traces(snow), {})
             self.assertEqual(int(snow.sql("SELECT count(*) FROM CTM.CALLS")[0][0]), rows - 2)
             # What Snowflake keeps of statements for a year holds no record, only what was looked for.
@@ -361,6 +363,60 @@ class Tables(unittest.TestCase):
                             name = right[2].replace("CALLS_DB.", "")
                             self.assertIn(f"{right[0]} ON {right[1]} {name}", listed)
                     self.fixture.reset()
+
+    def test_the_manual_lists_each_statement_with_what_it_needs(self):
+        """Whatever the commands send is compared with the table of docs/snowflake.md, and nothing stands there that none sends."""
+        rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in
+                (ROOT / "docs/snowflake.md").read_text().split("| --- | --- | --- | --- |\n")[1].split("\n\n")[0].splitlines()]
+        listed = [({kind for code in re.findall(r"`([^`]+)`", row[0]) if (kind := self.kind(code))}, row[2], row[3]) for row in rows]
+        with World(calls=20, accounts=1) as world:
+            self.people(world)
+            contract = world.folder / "calls.json"
+            shutil.copy(ROOT / "connectors/ctm/contracts/calls.json", contract)
+            job = json.loads(world.job.read_text())
+            job["streams"]["calls"]["contract"] = str(contract)
+            world.job.write_text(json.dumps(job))
+            # What another tool filled is there before pawl is, and is Snowflake's own to make.
+            snow = self.fed(world, "CALLS_DB", FEED, "DELETE FROM FIVE.CALLS WHERE id = (SELECT MIN(id) FROM FIVE.CALLS)",
+                            "UPDATE FIVE.CALLS SET notes = 'x' WHERE id = (SELECT MAX(id) FROM FIVE.CALLS)")
+            self.fixture.reset()
+            self.fixture.control("grants", {"files": sorted(map(str, (ROOT / "deploy/snowflake").glob("*.sql")))})
+            self.fixture.control("own", {"database": "CALLS_DB", "schemas": ["CTM", "PAWL"], "role": "PAWL_LOADER"})
+            snow.pawl("check", str(snow.job), check=False)
+            snow.run("rehydration", *DAYS)
+            snow.run("incremental", *DAYS)
+            for words, code in ((("audit", *DAYS, "--table", "five.calls", "--repair"), 0), (("adopt", "--table", "five.calls"), 0),
+                                (("audit", *DAYS, "--table", "ctm.calls", "--repair"), 0), (("forget", "--phone", PHONE), 0)):
+                snow.report_of(*words, expected=code)
+            snow.pawl("contract", "promote", str(contract), "/cnam", "--job", str(snow.job))
+            snow.pawl("replay", str(snow.job), "--rewrite")
+            snow.pawl("status", str(snow.job))
+            log = self.fixture.log()
+        self.assertEqual([e["error"] for e in log if e["error"]], [])
+        seen = {}
+        for entry in log:
+            seen.setdefault(self.kind(entry["sql"]) or entry["sql"][:60], set()).update(entry.get("needs", ()))
+        for kind, needs in seen.items():
+            with self.subTest(kind):
+                mine = [row for row in listed if kind in row[0]]
+                self.assertTrue(mine, "it is not in the table")
+                for need in needs:
+                    need = need.replace("CALLS_DB.", "")
+                    if need.startswith(("USAGE ON DATABASE", "USAGE ON SCHEMA")):
+                        continue  # of every statement, as is said above the table
+                    if need.startswith("USAGE ON WAREHOUSE"):
+                        self.assertTrue(any(row[2] != "no" for row in mine), "the table says that it wakes no warehouse")
+                    else:
+                        self.assertTrue(any(need in row[1] for row in mine), need)
+        self.assertEqual(set().union(*(row[0] for row in listed)) - set(seen), set(), "nothing sends these")
+
+    @staticmethod
+    def kind(sql):
+        """What a statement begins with, as the table has it; None for what is no statement."""
+        match = re.match(r"CREATE TABLE IF NOT EXISTS|CREATE OR REPLACE (?:TRANSIENT TABLE|VIEW)|CREATE (?:TABLE|VIEW)|ALTER TABLE\b.*?"
+                         r"(ADD COLUMN|RENAME TO)|ALTER SESSION|SHOW (?:COLUMNS|TABLES|GRANTS)|DROP TABLE|COPY INTO|(?:EXPLAIN|SELECT|"
+                         r"BEGIN|COMMIT|ROLLBACK|INSERT|UPDATE|DELETE|MERGE)\b", sql, re.DOTALL)
+        return match and ("ALTER TABLE … " + match[1] if match[1] else match[0])
 
 
 if __name__ == "__main__":

@@ -126,6 +126,7 @@ class Service:
                 try:
                     if self.grants is not None:
                         self.grants.check(body.get("role"), sql, session, body.get("warehouse"))
+                        entry["needs"] = sorted(self.grants.asked)
                     self.maybe_fail(sql)
                     table = self.show_grants(sql)
                     table = session.execute(sql) if table is None else table
@@ -239,6 +240,12 @@ class Service:
             elif path == "grants":
                 import snowflake_grants
                 self.grants = snowflake_grants.Grants(body["files"], body.get("without", [])) if body else None
+            elif path == "own":  # tables that were made before rights counted are this role's
+                for schema in body["schemas"]:
+                    for (name,) in self.base.fake.duck_conn.execute(
+                            "SELECT DISTINCT table_name FROM duckdb_columns() WHERE upper(database_name) = ? AND upper(schema_name) = ?",
+                            [body["database"], schema]).fetchall():
+                        self.grants.owners[(body["database"], schema, name)] = body["role"]
             elif path == "faults":
                 return sum(fault.get("times", 1) for fault in self.faults)
             elif path == "stage":  # where CREATE STAGE ... URL = 'azure://...' CREDENTIALS = (AZURE_SAS_TOKEN = ...) points

@@ -15,6 +15,7 @@ class Grants:
     def __init__(self, files, without=()):
         self.rows, self.roles = [], []  # (role, privilege, type, name), (role, to)
         self.owners, self.database = {}, None
+        self.asked = set()  # what the statement at hand needed, beside what it owns
         for file in files:
             for sql in split_statements(pathlib.Path(file).read_text()):
                 if match := ROLE.match(sql):
@@ -35,11 +36,13 @@ class Grants:
         return [row for row in self.rows if row[0] in seen]
 
     def need(self, role, privilege, kind, name):
+        self.asked.add(f"{privilege} ON {kind} {name}")
         if not any(row[1:] == (privilege, kind, name) for row in self.held(role)):
             raise SqlError("003001", "42501", f"SQL access control error: Insufficient privileges to operate on {kind.lower()}"
                                               f" '{name}' ({privilege})")
 
     def check(self, role, sql, session, warehouse):
+        self.asked = set()
         database = session.database
         word = sql.split(None, 1)[0].upper()
         if word in ("BEGIN", "COMMIT", "ROLLBACK") or sql.upper().startswith(("ALTER SESSION", "SHOW GRANTS")):
@@ -88,6 +91,8 @@ class Grants:
         rights = self.rights(role, database, schema, name)
         if not rights:
             raise SqlError("002003", "42S02", f"Object '{database}.{schema}.{name}' does not exist or not authorized.")
+        if self.owners.get((database, schema, name)) != role:
+            self.asked.add(f"{right} ON TABLE {database}.{schema}.{name}")
         if not {right, "OWNERSHIP"} & rights:
             raise SqlError("003001", "42501", "SQL access control error: Insufficient privileges to operate on table"
                                               f" '{name}' ({right})")
