@@ -6,13 +6,25 @@
 
 #include <stdio.h>
 
-static void print_fields(const Field *fields)
+enum { NAME_BYTES = 64 };
+
+// An option that is an object is followed by its own members: stage.name, stage.files.
+static void print_fields(const Field *fields, const char *parent)
 {
-    for (; fields != NULL && fields->name != NULL; fields++)
-        (void)printf(
-            "    %-20s %s%s%s%s%s\n", fields->name, fields->help,
-            fields->required ? " (required)" : "", fields->fallback != NULL ? " (default " : "",
-            fields->fallback != NULL ? fields->fallback : "", fields->fallback != NULL ? ")" : "");
+    for (; fields != NULL && fields->name != NULL; fields++) {
+        char name[NAME_BYTES];
+        (void)snprintf(name, sizeof(name), "%s%s%s", parent, parent[0] != '\0' ? "." : "",
+                       fields->name);
+        (void)printf("    %-20s %s%s%s%s%s", name, fields->help,
+                     fields->required ? " (required)" : "",
+                     fields->fallback != NULL ? " (default " : "",
+                     fields->fallback != NULL ? fields->fallback : "",
+                     fields->fallback != NULL ? ")" : "");
+        for (size_t i = 0; fields->choices != NULL && fields->choices[i] != NULL; i++)
+            (void)printf("%s%s", i == 0 ? "; one of " : ", ", fields->choices[i]);
+        (void)printf("\n");
+        print_fields(fields->kind == FIELD_KIND_STRUCT ? fields->fields : NULL, name);
+    }
 }
 
 static bool drivers_json(bool stores, Error *err)
@@ -46,7 +58,7 @@ bool cli_help_drivers(Cli *cli, Error *err)
     (void)printf("\"warehouse\": {\"driver\": NAME, ...} in a job\n\n");
     for (const WarehouseDriver *const *driver = drivers_warehouses(); *driver != NULL; driver++) {
         (void)printf("  %-12s %s\n", (*driver)->name, (*driver)->summary);
-        print_fields((*driver)->fields);
+        print_fields((*driver)->fields, "");
     }
     (void)printf("\nnext: pawl help stores\n");
     return true;
@@ -59,7 +71,7 @@ bool cli_help_stores(Cli *cli, Error *err)
     (void)printf("\"landing\": {\"store\": NAME, ...} in a job\n\n");
     for (const StoreDriver *const *driver = drivers_stores(); *driver != NULL; driver++) {
         (void)printf("  %-12s %s\n", (*driver)->name, (*driver)->summary);
-        print_fields((*driver)->fields);
+        print_fields((*driver)->fields, "");
     }
     (void)printf("\nnext: pawl help drivers\n");
     return true;

@@ -1,5 +1,5 @@
 """Every command as a user meets it: what it prints, how it ends, that --json is JSON."""
-import json, os, pathlib, shutil, stat, subprocess, unittest
+import json, os, pathlib, re, shutil, stat, subprocess, unittest
 from world import World
 
 
@@ -370,10 +370,23 @@ class Words(unittest.TestCase):
 
     def test_drivers_and_stores_are_json_when_asked(self):
         with World() as world:
-            names = [driver["name"] for driver in json.loads(world.pawl("help", "drivers", "--json").stdout)]
-            self.assertIn("duckdb", names)
-            names = [store["name"] for store in json.loads(world.pawl("help", "stores", "--json").stdout)]
-            self.assertIn("local", names)
+            for word, wanted in (("drivers", {"duckdb", "postgres", "snowflake"}), ("stores", {"local", "adls", "memory"})):
+                drivers = json.loads(world.pawl("help", word, "--json").stdout)
+                self.assertEqual({driver["name"] for driver in drivers}, wanted)
+                text = world.pawl("help", word).stdout
+                for driver in drivers:
+                    options = dict(self.options(driver["options"]))
+                    listed = re.search(rf"^  {driver['name']} .*\n((?:    .*\n)*)", text, re.MULTILINE)[1]
+                    self.assertEqual(re.findall(r"^    (\S+) +\S", listed, re.MULTILINE), list(options), driver["name"])
+                    for line, option in zip(listed.splitlines(), options.values()):
+                        for choice in option.get("enum", ()):
+                            self.assertIn(str(choice), line)
+
+    def options(self, schema, parent=""):
+        """Every option of a driver, those within others too."""
+        for name, option in (schema or {}).get("properties", {}).items():
+            yield parent + name, option
+            yield from self.options(option, parent + name + ".")
 
 
 if __name__ == "__main__":
