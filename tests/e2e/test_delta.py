@@ -101,7 +101,7 @@ class Lake(LakeCase, unittest.TestCase):
             done = world.pawl("forget", str(world.job), "--phone", "+15005550199", "--json")
             receipt = json.loads(done.stdout.splitlines()[-1])
             self.assertEqual(receipt["lake_rows"], 1)
-            self.assertIn("lake", [wait["where"] for wait in receipt["waits"]])
+            self.assertIn("lake.retention", [wait["what"] for wait in receipt["waits"] if wait["where"] == "lake"][0])
             self.assertEqual(self.same([question(world)])[0]["lake"], before - 1)
             # When the retention is over, the next run removes the files of older versions.
             world.advance("2027-12-01T00:00:00Z")

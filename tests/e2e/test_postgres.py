@@ -234,6 +234,30 @@ class Server(unittest.TestCase):
             world.pawl("replay", str(world.job), "--from", "2026-03-04", "--to", "2026-03-06")
             self.assertEqual(world.digest(), wanted)
 
+    def test_a_forgotten_person_leaves_tables_and_quarantine_and_stays_away(self):
+        with self.world() as world:
+            insert = lambda **fields: world.control("mutate", {"account": 1001, "do": "insert", "unix_time": 1772726400, "set": {
+                "notes": "canary", **fields}})["ids"][0]
+            insert(caller_number="(500) 555-0199", caller_number_complete="+15005550199")
+            insert(caller_number="no number", caller_number_complete=None, contact_number="+15005550100",
+                   alternative_number="+15005550199")
+            broken = insert(caller_number="+15005550199")
+            world.control("mutate", {"account": 1001, "id": broken, "do": "edit", "raw": {"id": "null"}})
+            world.run("historic", *RANGE)
+            left = lambda: [world.value(f"SELECT count(*) FROM ctm.{table} t WHERE to_jsonb(t)::text ~ '5550199|555-0199|canary'")
+                            for table in ("calls", "calls__quarantine")]
+            rows = int(world.value("SELECT count(*) FROM ctm.calls"))
+            self.assertEqual(left(), ["2", "1"])
+            receipt = json.loads(world.pawl("forget", str(world.job), "--phone", "+15005550199", "--json").stdout.splitlines()[-1])
+            self.assertEqual([(t["table"], t["rows"], t["quarantined"]) for t in receipt["tables"] if t["rows"]], [("ctm.calls", 2, 1)])
+            waits = " ".join(wait["what"] for wait in receipt["waits"] if wait["where"] == "warehouse")
+            for word in ("VACUUM", "WAL", "backups"):
+                self.assertIn(word, waits)
+            self.assertEqual(left(), ["0", "0"])
+            self.assertEqual(int(world.value("SELECT count(*) FROM ctm.calls")), rows - 2)
+            self.assertEqual(world.report(world.run("rehydration", *RANGE))["forgotten"], 3)
+            self.assertEqual(left(), ["0", "0"])
+
     def test_promoting_a_path_fills_the_past_and_changes_no_hash(self):
         with self.world() as world:
             contracts = world.folder / "contracts"
