@@ -47,14 +47,16 @@ static bool print_people(const Job *job, bool show, const CheckReport *report,
     CLEANUP(buf_done) Buf text = {0};
     if (show)
         TRY(json_write(job->shown, &text, err) && buf_append_char(&text, '\n', err));
-    (void)fwrite(text.data, 1, text.size, stdout);
+    if (text.size > 0) // nothing to show: there is no buffer to give to fwrite()
+        (void)fwrite(text.data, 1, text.size, stdout);
     for (size_t i = 0; i < report->count; i++)
         (void)printf("%s " STR_FMT ": " STR_FMT "\n", marks[report->items[i].status],
                      STR_ARG(report->items[i].what), STR_ARG(report->items[i].text));
     buf_clear(&text);
     TRY(findings_print(findings, &text, err));
     (void)fflush(stdout);
-    (void)fwrite(text.data, 1, text.size, stderr);
+    if (text.size > 0)
+        (void)fwrite(text.data, 1, text.size, stderr);
     if (report->faults == 0 && findings->count == 0)
         (void)printf("%zu streams, no fault found\nnext: pawl plan " STR_FMT " --mode historic\n",
                      report->streams, STR_ARG(job->path));

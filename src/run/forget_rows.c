@@ -395,7 +395,8 @@ static bool take_table(const ForgetRows *rows, size_t index, Statements *stateme
         TRY(warehouse->driver->settle(warehouse->state, &table.stream->table, 1, err));
     TRY(find_rows(&table, err) && find_purged(&table, &rows->purged[index], err) &&
         find_refused(&table, err));
-    qsort(table.keys, table.key_count, sizeof(Key128), key128_compare);
+    if (table.key_count > 0) // nobody found: there is no array to give to qsort()
+        qsort(table.keys, table.key_count, sizeof(Key128), key128_compare);
     size_t distinct = 0;
     for (size_t i = 0; i < table.key_count; i++) {
         if (i == 0 || key128_compare(&table.keys[i], &table.keys[distinct - 1]) != 0)
