@@ -445,6 +445,7 @@ static bool cut_slices(Audit *audit, Error *err)
                                       .sink = &sink};
     const PlanKnowledge nothing = {0};
     return partition_discover(&discover, audit->stream, err) &&
+           partition_check_named(audit->stream, 1, audit->options->account, err) &&
            plan_slices(audit->job, &audit->plan, audit->stream, &nothing,
                        audit->env->now_us(audit->env->state), audit->arena, err);
 }

@@ -260,3 +260,24 @@ bool partition_discover(const DiscoverOptions *options, PlanStream *stream, Erro
     options->sink->emit(options->sink->state, &event);
     return true;
 }
+
+bool partition_check_named(const PlanStream *streams, size_t count, Str account, Error *err)
+{
+    if (account.size == 0)
+        return true;
+    bool parted = false; // a stream that has no accounts is read as a whole
+    for (size_t i = 0; i < count; i++) {
+        if (stream_parent(streams[i].stream) == NULL)
+            continue;
+        parted = true;
+        if (streams[i].partition_count > 0)
+            return true;
+    }
+    if (!parted)
+        return true;
+    return error_set(err, ERROR_NOT_FOUND,
+                     "no stream of this run has an account '" STR_FMT
+                     "': is it spelt so, visible to this credential, and admitted by the job's "
+                     "partitions?",
+                     STR_ARG(account));
+}

@@ -20,3 +20,8 @@ typedef struct DiscoverOptions {
 // Fills partitions of `stream`. A parent partition that is refused (403) is passed over and
 // reported; any other failure is returned with the parent's name.
 bool partition_discover(const DiscoverOptions *options, PlanStream *stream, Error *err) MUST_USE;
+
+// ERROR_NOT_FOUND where --account names a value that none of the streams has, all discovered: a
+// misspelt one would read nothing, and look like success.
+bool partition_check_named(const PlanStream *streams, size_t count, Str account,
+                           Error *err) MUST_USE;

@@ -126,6 +126,7 @@ bool run_plan_dry(JobParts *parts, const RunOptions *options, const EventSink *s
         TRY(run_read_knowledge(parts, plan->mode, stream, &knowledge, err));
         TRY(plan_slices(parts->job, plan, stream, &knowledge, plan->created_us, parts->arena, err));
     }
+    TRY(partition_check_named(plan->streams, plan->stream_count, options->account, err));
     return parts->warehouse.driver->idle(parts->warehouse.state, err);
 }
 
@@ -164,6 +165,7 @@ bool run_preview(const Job *job, const RunOptions *options, Env *env, const Even
                                       .sink = sink};
     for (size_t i = 0; i < parts.stream_count; i++)
         TRY(preview_stream(&discover, &plan, &parts, &parts.streams[i], &previews[i], err));
+    TRY(partition_check_named(parts.streams, parts.stream_count, options->account, err));
     *ret_previews = (RunPreviews){previews, parts.stream_count};
     return true;
 }

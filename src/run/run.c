@@ -328,6 +328,7 @@ static bool make_plan(Execution *execution, Fetch *fetch, Error *err)
         TRY(partition_discover(&discover, stream, err));
     }
     answer_cache_done(&cache);
+    TRY(partition_check_named(plan->streams, plan->stream_count, plan->asked.account, err));
     // The warehouse is opened only now: others may want the file while the source is asked.
     TRY(prepare_warehouse(execution, err) && look_for_memo(execution, err));
     for (size_t i = 0; i < plan->stream_count; i++) {

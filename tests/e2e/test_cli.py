@@ -320,6 +320,17 @@ class Words(unittest.TestCase):
                 self.assertEqual(done.returncode, 2)
                 self.assertIn(text, done.stderr)
 
+    def test_an_account_that_is_not_there_is_not_success(self):
+        with World(calls=20) as world:
+            world.run("historic")
+            job, asked = str(world.job), ("--account", "1O01")
+            for words in (("run", job, "--mode", "historic"), ("plan", job, "--mode", "historic"),
+                          ("audit", job, "--table", "ctm.calls")):
+                done = world.pawl(*words, *asked, check=False)
+                self.assertEqual(done.returncode, 5, words)
+                self.assertIn("no stream of this run has an account '1O01'", done.stderr)
+            world.run("historic", "--account", "1001", "--stream", "accounts")  # read as a whole
+
     def test_schemas_in_the_repository_are_what_the_program_prints(self):
         with World() as world:
             for name in ("job", "contract"):
