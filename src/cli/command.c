@@ -108,8 +108,28 @@ static bool parse_option(const Command *command, int argc, char **argv, int *i, 
     return true;
 }
 
+// "state" alone: the commands that begin so.
+static bool half_command(const char *word, Error *err)
+{
+    const Str first = str_from(word);
+    for (const Command *command = commands; command->name != NULL; command++) {
+        const Str name = str_from(command->name);
+        if (first.size == 0 || !str_starts_with(name, first) || name.data[first.size] != ' ')
+            continue;
+        const char *more = err->code == ERROR_NONE ? "" : ", ";
+        if (err->code == ERROR_NONE)
+            (void)error_set(err, ERROR_JOB, "'%s' needs a second word: ", word);
+        const size_t used = strlen(err->message);
+        (void)snprintf(err->message + used, sizeof(err->message) - used, "%s" STR_FMT, more,
+                       STR_ARG(str_slice(name, first.size + 1, name.size)));
+    }
+    return err->code != ERROR_NONE;
+}
+
 static bool unknown_command(const char *word, Error *err)
 {
+    if (half_command(word, err))
+        return false;
     Str names[NAMES_MAX];
     size_t count = 0;
     for (const Command *command = commands; command->name != NULL && count < NAMES_MAX; command++)
@@ -131,6 +151,12 @@ bool args_parse(int argc, char **argv, const Command **ret_command, Args *ret_ar
         return true;
     int words = 0;
     const Command *command = find_command(argc, argv, &words);
+    // "help", or "help state show": the same as --help behind the rest.
+    if (command == NULL && strcmp(argv[1], "help") == 0) {
+        *ret_help = true;
+        *ret_command = find_command(argc - 1, argv + 1, &words);
+        return argc == 2 || *ret_command != NULL || unknown_command(argv[2], err);
+    }
     if (command == NULL)
         return unknown_command(argv[1], err);
     *ret_command = command;

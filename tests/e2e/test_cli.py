@@ -320,6 +320,17 @@ class Words(unittest.TestCase):
                 self.assertEqual(done.returncode, 2)
                 self.assertIn(text, done.stderr)
 
+    def test_help_as_a_word(self):
+        with World() as world:
+            self.assertEqual(world.pawl("help").stdout, world.pawl("--help").stdout)
+            self.assertEqual(world.pawl("help", "run").stdout, world.pawl("run", "--help").stdout)
+            self.assertEqual(world.pawl("help", "state", "show").stdout, world.pawl("state", "show", "--help").stdout)
+            for words, text in ((("help", "stauts"), "did you mean 'pawl status'"), (("state",), "show, rewind"),
+                                (("render", "x"), "databricks, azure, cron")):
+                done = world.pawl(*words, check=False)
+                self.assertEqual(done.returncode, 2)
+                self.assertIn(text, done.stderr)
+
     def test_an_account_that_is_not_there_is_not_success(self):
         with World(calls=20) as world:
             world.run("historic")
