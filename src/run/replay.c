@@ -294,6 +294,9 @@ bool replay_execute(const Job *job, const ReplayOptions *options, Env *env, cons
                      .last_day = date_from_civil(9999, 12, 28)};
     TRY(read_day(options->from, "from", &replay.first_day, err) &&
         read_day(options->to, "to", &replay.last_day, err));
+    if (replay.first_day > replay.last_day)
+        return error_set(err, ERROR_JOB, "the first day, " STR_FMT ", is after the last, " STR_FMT,
+                         STR_ARG(options->from), STR_ARG(options->to));
     if (options->stream.size > 0 && job_find_stream(job, options->stream) == NULL)
         return error_set(err, ERROR_JOB, "the job has no stream '" STR_FMT "'",
                          STR_ARG(options->stream));

@@ -201,7 +201,8 @@ class Replay(unittest.TestCase):
 
     def test_bad_words(self):
         with World() as world:
-            for words, text in ((("--from", "soon"), "is not a day"), (("--stream", "nope"), "no stream 'nope'")):
+            for words, text in ((("--from", "soon"), "is not a day"), (("--stream", "nope"), "no stream 'nope'"),
+                                (("--from", "2026-03-10", "--to", "2026-03-01"), "is after the last")):
                 done = world.pawl("replay", str(world.job), *words, check=False)
                 self.assertEqual(done.returncode, 2)
                 self.assertIn(text, done.stderr)
