@@ -2,35 +2,62 @@
 #include "cli/open.h"
 #include "run/drivers.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
-enum { CELLS_MAX = 256, WIDTH_MAX = 40, ROWS_MAX = 1000 };
+enum { CELLS_MAX = 1024, WIDTH_MAX = 40, ROWS_MAX = 1000 };
 
-// Rows are kept until all are there, since a column is as wide as its widest cell.
+// Rows for people are kept until all are there, since a column is as wide as its widest cell; those
+// for programs are written as they come, however many.
 typedef struct Table {
     Arena *arena;
     Str *rows[ROWS_MAX];
-    size_t columns, count, left_out;
-    size_t widths[CELLS_MAX];
+    size_t columns, count;
+    size_t widths[CELLS_MAX]; // in characters
+    bool more;
+    Buf line;
     Error *err;
 } Table;
+
+// What of a cell fits, on one line: texts come from an API, and must not move the cursor.
+static bool take_cell(Table *table, Str cell, Str *ret_text, size_t *ret_width)
+{
+    size_t size = 0;
+    size_t width = 0;
+    for (; size < cell.size && width < WIDTH_MAX; width++) {
+        size++;
+        while (size < cell.size && ((unsigned char)cell.data[size] & 0xC0) == 0x80)
+            size++;
+    }
+    char *text = arena_alloc(table->arena, size + 1, table->err);
+    if (text == NULL)
+        return false;
+    for (size_t i = 0; i < size; i++) {
+        const unsigned char c = (unsigned char)cell.data[i];
+        text[i] = c < 0x20 || c == 0x7F ? ' ' : cell.data[i];
+    }
+    *ret_text = (Str){text, size};
+    *ret_width = width;
+    return true;
+}
 
 static bool take_row(void *visitor, const Str *cells, size_t columns)
 {
     Table *table = visitor;
-    if (table->count == ROWS_MAX || columns > CELLS_MAX) {
-        table->left_out++;
-        return true;
-    }
+    table->more = table->count == ROWS_MAX;
+    if (table->more)
+        return false;
+    if (columns > CELLS_MAX)
+        return error_set(table->err, ERROR_LIMIT, "more than %d columns: name fewer, or --json",
+                         CELLS_MAX);
     Str *row = arena_alloc_array(table->arena, columns, sizeof(*row), table->err);
     if (row == NULL)
         return false;
     for (size_t i = 0; i < columns; i++) {
-        const Str cell = cells[i];
-        row[i] = cell;
-        if (cell.data != NULL && !arena_copy_str(table->arena, cell, &row[i], table->err))
+        size_t width = 0;
+        if (!take_cell(table, cells[i], &row[i], &width))
             return false;
-        const size_t width = cell.size < WIDTH_MAX ? cell.size : WIDTH_MAX;
         table->widths[i] = width > table->widths[i] ? width : table->widths[i];
     }
     table->columns = columns;
@@ -39,23 +66,52 @@ static bool take_row(void *visitor, const Str *cells, size_t columns)
 }
 
 // One JSON array a row, of strings and nulls.
-static bool print_json(const Table *table, Error *err)
+static bool print_row_json(void *visitor, const Str *cells, size_t columns)
 {
-    CLEANUP(buf_done) Buf text = {0};
+    Table *table = visitor;
+    Error *err = table->err;
+    Buf *line = &table->line;
+    line->size = 0;
+    for (size_t k = 0; k < columns; k++)
+        TRY(buf_append_char(line, k == 0 ? '[' : ',', err) &&
+            (cells[k].data == NULL ? buf_append(line, STR("null"), err)
+                                   : json_write_str(cells[k], line, err)));
+    TRY(buf_append(line, STR("]\n"), err));
+    return fwrite(line->data, 1, line->size, stdout) == line->size ||
+           error_set(err, ERROR_IO, "standard output: %s", strerror(errno));
+}
+
+static void print_people(const Table *table)
+{
     for (size_t i = 0; i < table->count; i++) {
-        for (size_t k = 0; k < table->columns; k++)
-            TRY(buf_append_char(&text, k == 0 ? '[' : ',', err) &&
-                (table->rows[i][k].data == NULL ? buf_append(&text, STR("null"), err)
-                                                : json_write_str(table->rows[i][k], &text, err)));
-        TRY(buf_printf(&text, err, "]\n"));
+        for (size_t k = 0; k < table->columns; k++) {
+            const Str cell = table->rows[i][k];
+            size_t width = 0;
+            for (size_t c = 0; c < cell.size; c++)
+                width += ((unsigned char)cell.data[c] & 0xC0) != 0x80;
+            const size_t blanks = k + 1 < table->columns ? table->widths[k] - width : 0;
+            (void)printf("%s" STR_FMT "%*s", k > 0 ? "  " : "", STR_ARG(cell), (int)blanks, "");
+        }
+        (void)printf("\n");
     }
-    if (text.size > 0) // no rows: there is no buffer to give to fwrite()
-        (void)fwrite(text.data, 1, text.size, stdout);
-    return true;
+    if (table->more)
+        (void)fprintf(stderr, "only the first %d rows; add a LIMIT or a narrower WHERE, or --json\n",
+                      ROWS_MAX);
+}
+
+// As people type it: with a semicolon behind it.
+static Str without_semicolon(Str sql)
+{
+    while (sql.size > 0 && memchr("; \t\r\n", sql.data[sql.size - 1], 5) != NULL)
+        sql.size--;
+    return sql;
 }
 
 bool cli_query(Cli *cli, Error *err)
 {
+    const Str sql = without_semicolon(cli->args.positional[1]);
+    if (sql.size == 0)
+        return error_set(err, ERROR_JOB, "query: the SQL is empty");
     CLEANUP(arena_wipep) Arena *arena = arena_new(CLI_ARENA_BYTES, err);
     TRY(arena != NULL);
     Job *job = NULL;
@@ -68,18 +124,12 @@ bool cli_query(Cli *cli, Error *err)
     CLEANUP(warehouse_close) Warehouse warehouse = {0};
     TRY(job_open_warehouse(job, cli->env, arena, findings, &warehouse, err));
     TRY(cli_check_findings(findings, err));
-    TRY(warehouse.driver->query(warehouse.state, cli->args.positional[1], take_row, table, err));
-    if (cli->json)
-        return print_json(table, err);
-    for (size_t i = 0; i < table->count; i++) {
-        for (size_t k = 0; k < table->columns; k++) {
-            const Str cell = str_slice(table->rows[i][k], 0, WIDTH_MAX);
-            (void)printf("%s%-*.*s", k > 0 ? "  " : "",
-                         k + 1 < table->columns ? (int)table->widths[k] : 0, STR_ARG(cell));
-        }
-        (void)printf("\n");
-    }
-    if (table->left_out > 0)
-        (void)fprintf(stderr, "%zu more rows; add a LIMIT or a narrower WHERE\n", table->left_out);
+    const bool ok = warehouse.driver->query(warehouse.state, sql,
+                                            cli->json ? print_row_json : take_row, table, err);
+    buf_done(&table->line);
+    // A visitor that failed only ends the query; the reason is here.
+    TRY(ok && err->code == ERROR_NONE);
+    if (!cli->json)
+        print_people(table);
     return true;
 }

@@ -273,6 +273,50 @@ static bool prepare(Duck *duck, const DuckStatement *statement,
     return true;
 }
 
+// Runs as far as the first rows, task by task.
+static bool execute_step_by_step(duckdb_prepared_statement prepared, Env *env,
+                                 duckdb_result *ret_result, Error *err)
+{
+    enum { LOOK_US = 1000 }; // while other threads of DuckDB are at work
+    duckdb_pending_result pending = NULL;
+    bool ok = duckdb_pending_prepared_streaming(prepared, &pending) == DuckDBSuccess ||
+              fail(err, DUCKDB_ERROR_BINDER, duckdb_pending_error(pending));
+    duckdb_pending_state state = DUCKDB_PENDING_RESULT_NOT_READY;
+    while (ok && !duckdb_pending_execution_is_finished(state)) {
+        ok = env_check_stop(env, err);
+        if (!ok)
+            break;
+        state = duckdb_pending_execute_task(pending);
+        if (state == DUCKDB_PENDING_NO_TASKS_AVAILABLE)
+            ok = env_wait(env, LOOK_US, err);
+    }
+    if (ok) {
+        duckdb_result result = {0};
+        ok = duckdb_execute_pending(pending, &result) == DuckDBSuccess;
+        if (ok) {
+            *ret_result = result;
+        } else {
+            (void)fail(err, duckdb_result_error_type(&result), duckdb_result_error(&result));
+            duckdb_destroy_result(&result);
+        }
+    }
+    duckdb_destroy_pending(&pending);
+    return ok;
+}
+
+static bool execute_at_once(duckdb_prepared_statement prepared, duckdb_result *ret_result,
+                            Error *err)
+{
+    duckdb_result result = {0};
+    if (duckdb_execute_prepared(prepared, &result) == DuckDBSuccess) {
+        *ret_result = result;
+        return true;
+    }
+    (void)fail(err, duckdb_result_error_type(&result), duckdb_result_error(&result));
+    duckdb_destroy_result(&result);
+    return false;
+}
+
 static bool execute(Duck *duck, const DuckStatement *statement, duckdb_result *ret_result,
                     Error *err)
 {
@@ -282,14 +326,9 @@ static bool execute(Duck *duck, const DuckStatement *statement, duckdb_result *r
     duckdb_prepared_statement prepared = NULL;
     bool ok = prepare(duck, statement, &prepared, err);
     if (ok) {
-        duckdb_result result = {0};
-        ok = duckdb_execute_prepared(prepared, &result) == DuckDBSuccess;
-        if (ok) {
-            *ret_result = result;
-        } else {
-            (void)fail(err, duckdb_result_error_type(&result), duckdb_result_error(&result));
-            duckdb_destroy_result(&result);
-        }
+        ok = statement->env != NULL
+                 ? execute_step_by_step(prepared, statement->env, ret_result, err)
+                 : execute_at_once(prepared, ret_result, err);
         duckdb_destroy_prepare(&prepared);
     }
     duck->rows = NULL;
@@ -317,9 +356,18 @@ bool duck_query(Duck *duck, const DuckStatement *statement,
     TRY(execute(duck, statement, &result, err));
     bool ok = true;
     while (ok) {
-        duckdb_data_chunk chunk = duckdb_fetch_chunk(result);
-        if (chunk == NULL)
+        if (statement->env != NULL && !env_check_stop(statement->env, err)) {
+            ok = false;
             break;
+        }
+        duckdb_data_chunk chunk = duckdb_fetch_chunk(result);
+        if (chunk == NULL) {
+            // Rows that are made as they are fetched can fail in the middle.
+            const char *why = duckdb_result_error(&result);
+            ok = why == NULL || why[0] == '\0' ||
+                 fail(err, duckdb_result_error_type(&result), why);
+            break;
+        }
         ok = visit(visitor, chunk, err);
         duckdb_destroy_data_chunk(&chunk);
     }

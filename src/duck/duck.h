@@ -9,6 +9,7 @@
 // process.
 #pragma once
 
+#include "base/env.h"
 #include "base/error.h"
 #include "base/str.h"
 
@@ -91,6 +92,9 @@ typedef struct DuckStatement {
     const DuckValue *values;
     size_t value_count;
     const DuckRows *rows; // for pawl_rows() in it; NULL = none
+    // A query of unknown length: its rows are handed on as they come, none is kept, and env->stop is
+    // looked at in between. NULL = the whole result is in memory before the first row is seen.
+    Env *env;
 } DuckStatement;
 
 // Runs SQL whose result nobody wants. *ret_changed (NULL is fine) gets the rows that it changed.

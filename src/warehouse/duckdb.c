@@ -107,23 +107,24 @@ typedef struct TextVisit {
     bool (*visit)(void *visitor, const Str *cells, size_t columns);
     void *visitor;
     Arena *arena;
+    Str *cells; // of the row in hand
     bool stopped;
 } TextVisit;
 
 static bool visit_texts(void *visitor, duckdb_data_chunk chunk, Error *err)
 {
     TextVisit *text = visitor;
-    if (text->stopped)
-        return true;
     const size_t columns = duckdb_data_chunk_get_column_count(chunk);
-    Str *cells = arena_alloc_array(text->arena, columns, sizeof(*cells), err);
+    if (text->cells == NULL)
+        text->cells = arena_alloc_array(text->arena, columns, sizeof(*text->cells), err);
+    Str *cells = text->cells;
     TRY(cells != NULL);
     for (size_t row = 0; row < duckdb_data_chunk_get_size(chunk); row++) {
         for (size_t i = 0; i < columns; i++)
             cells[i] = duck_is_null(chunk, i, row) ? (Str){NULL, 0} : duck_get_text(chunk, i, row);
         text->stopped = !text->visit(text->visitor, cells, columns);
         if (text->stopped)
-            return true;
+            return false;
     }
     return true;
 }
@@ -139,7 +140,9 @@ static bool duck_warehouse_query(void *state, Str sql,
     TRY(arena_printf(db->scratch, &text, err,
                      "SELECT CAST(COLUMNS(*) AS VARCHAR) FROM (" STR_FMT "\n)", STR_ARG(sql)));
     TextVisit texts = {.visit = visit, .visitor = visitor, .arena = db->scratch};
-    return duck_query(&db->duck, &(DuckStatement){.sql = text.data}, visit_texts, &texts, err);
+    const DuckStatement statement = {.sql = text.data, .env = db->env};
+    // Whoever has seen enough ends the query; that is no fault.
+    return duck_query(&db->duck, &statement, visit_texts, &texts, err) || texts.stopped;
 }
 
 const WarehouseDriver warehouse_duckdb = {
