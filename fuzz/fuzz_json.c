@@ -1,6 +1,7 @@
 // links: pawl_base
 //
-// Whatever parses can be written, and what was written says the same when it is read again.
+// Whatever parses can be written, and what was written says the same when it is read again; no
+// number loses a digit.
 #include "base/json.h"
 
 #include <stdlib.h>
@@ -21,6 +22,56 @@ static bool canonical(Str text, Arena *arena, yyjson_doc **ret_doc, Buf *out)
     return true;
 }
 
+// The digits of a number as they stand, without zeros at either end, for a comparison that knows
+// nothing of doubles: "-0.0150e3" is "15".
+static size_t significant(const char *text, char *digits)
+{
+    size_t count = 0;
+    for (; *text != '\0' && *text != 'e' && *text != 'E'; text++) {
+        if (*text >= '0' && *text <= '9' && (count > 0 || *text != '0'))
+            digits[count++] = *text;
+    }
+    while (count > 0 && digits[count - 1] == '0')
+        count--;
+    return count;
+}
+
+// A number became a double only where that is written with the same digits; otherwise its text
+// stands.
+static void check_number(yyjson_val *sent, yyjson_val *read, Arena *arena)
+{
+    Error err = {0};
+    CLEANUP(buf_done) Buf out = {0};
+    const char *text = yyjson_get_raw(sent);
+    const size_t size = yyjson_get_len(sent);
+    must(json_write_canonical(read, &out, &err));
+    if (!yyjson_is_real(read)) {
+        must(!yyjson_is_raw(read) || str_equal(buf_str(&out), (Str){text, size}));
+        return;
+    }
+    must(buf_append_char(&out, '\0', &err));
+    char *one = arena_alloc(arena, size + 1, &err);
+    char *other = arena_alloc(arena, out.size + 1, &err);
+    must(one != NULL && other != NULL);
+    const size_t count = significant(text, one);
+    must(count == significant(out.data, other) && memcmp(one, other, count) == 0);
+    must(strtold(text, NULL) == strtold(out.data, NULL));
+}
+
+// Both readings have the same values in the same order.
+static void check_numbers(Str text, yyjson_doc *doc, Arena *arena)
+{
+    if (str_starts_with(text, STR("\xEF\xBB\xBF")))
+        text = str_slice(text, 3, text.size);
+    yyjson_doc *raw = yyjson_read(text.data, text.size, YYJSON_READ_NUMBER_AS_RAW);
+    must(raw != NULL && raw->val_read == doc->val_read);
+    for (size_t i = 0; i < doc->val_read; i++) {
+        if (yyjson_is_raw(raw->root + i))
+            check_number(raw->root + i, doc->root + i, arena);
+    }
+    yyjson_doc_free(raw);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     Error err = {0};
@@ -39,6 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!canonical(text, arena, &doc, &first))
         return 0;
     yyjson_val *root = yyjson_doc_get_root(doc);
+    check_numbers(text, doc, arena);
     (void)json_pointer(root, text);
     (void)json_pointer(root, STR("/a~1b/0/~0"));
     must(json_write(root, &plain, &err));

@@ -1,7 +1,8 @@
 // links: pawl_contract
 //
-// Whatever parses becomes rows or quarantine; what is stored is text anywhere, and one record
-// always has one hash.
+// Whatever parses becomes rows or quarantine; what is stored is text anywhere, one record always
+// has one hash, and a decimal has the digits that were sent.
+#include "contract/decimal.h"
 #include "contract/plan.h"
 
 #include <stdlib.h>
@@ -18,7 +19,8 @@ static const char *const contract_text =
     "\"k\",\"from\":\"/k\"},"
     "{\"name\":\"s\",\"type\":\"string\",\"from\":[\"/o/s\",\"/"
     "s\"]},{\"name\":\"f\",\"type\":\"double\"},"
-    "{\"name\":\"c\",\"type\":\"decimal\"},{\"name\":\"b\",\"type\":\"boolean\"},"
+    "{\"name\":\"c\",\"type\":\"decimal\"},{\"name\":\"e\",\"type\":\"decimal\",\"precision\":38,"
+    "\"scale\":10},{\"name\":\"b\",\"type\":\"boolean\"},"
     "{\"name\":\"t\",\"type\":\"timestamp\",\"formats\":[\"epoch_s\",\"iso\",\"%Y-%m-%d %I:%M %p "
     "%z\"]},"
     "{\"name\":\"a\",\"type\":\"date\"},{\"name\":\"j\",\"type\":\"json\",\"from\":[\"/j\",\"/o/"
@@ -66,7 +68,44 @@ static void check_array(const struct ArrowArray *array, const Column *columns, s
     }
 }
 
-static void shape(const Contract *contract, yyjson_val *const *records, size_t count, Arena *arena)
+// The decimals of the first batch against the text of the numbers, read by another way: rows are
+// records in their order where none was refused.
+static void check_decimals(const Contract *contract, const struct ArrowArray *rows, Str text)
+{
+    size_t count = 0;
+    size_t column = 0;
+    const Column *columns = contract_columns(contract, &count);
+    while (!str_equal(columns[column].name, STR("e")))
+        column++;
+    const struct ArrowArray *cells = rows->children[column];
+    const uint8_t *valid = cells->buffers[0];
+    const uint64_t *words = cells->buffers[1];
+    yyjson_doc *raw = yyjson_read(text.data, text.size, YYJSON_READ_NUMBER_AS_RAW);
+    yyjson_val *root = yyjson_doc_get_root(raw); // NULL where strings had to be mended
+    for (int64_t row = 0; root != NULL && row < rows->length; row++) {
+        yyjson_val *record = yyjson_is_arr(root) ? yyjson_arr_get(root, (size_t)row) : root;
+        yyjson_val *sent = NULL;
+        yyjson_val *name = NULL;
+        yyjson_val *value = NULL;
+        size_t index = 0;
+        size_t all = 0;
+        yyjson_obj_foreach(record, index, all, name, value)
+        {
+            sent = str_equal(json_str(name), STR("e")) ? value : sent;
+        }
+        if (!yyjson_is_raw(sent))
+            continue;
+        uint64_t expected[2] = {0};
+        const bool fits =
+            decimal_parse((Str){yyjson_get_raw(sent), yyjson_get_len(sent)}, 38, 10, expected);
+        must(fits == (valid == NULL || (valid[row / 8] >> (row % 8) & 1) != 0));
+        must(!fits || memcmp(words + 2 * row, expected, sizeof(expected)) == 0);
+    }
+    yyjson_doc_free(raw);
+}
+
+static void shape(const Contract *contract, yyjson_val *const *records, size_t count, Str text,
+                  Arena *arena)
 {
     Error err = {0};
     CLEANUP(shaper_freep) Shaper *shaper = NULL;
@@ -82,6 +121,8 @@ static void shape(const Contract *contract, yyjson_val *const *records, size_t c
     must(first->rows == 0 ||
          (memcmp(first->keys, second->keys, first->rows * sizeof(Key128)) == 0 &&
           memcmp(first->hashes, second->hashes, first->rows * sizeof(Key128)) == 0));
+    if (first->quarantine.length == 0)
+        check_decimals(contract, &first->array, text);
     size_t columns_count = 0;
     const Column *columns = contract_columns(contract, &columns_count);
     check_array(&first->array, columns, columns_count, arena);
@@ -115,6 +156,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 records[count++] = item;
         }
     }
-    shape(contract, records, count, arena);
+    shape(contract, records, count, (Str){(const char *)data, size}, arena);
     return 0;
 }

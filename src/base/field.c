@@ -3,6 +3,7 @@
 #include "base/time.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdio.h>
 
 // A table has at most FIELDS_MAX rows; a finding names what is allowed in at most LIST_BYTES_MAX
@@ -171,8 +172,8 @@ static void read_int(const Reader *reader, const Field *field, yyjson_val *value
 
 static void read_double(const Reader *reader, const Field *field, yyjson_val *value)
 {
-    const double number = yyjson_get_num(value);
-    if (!yyjson_is_num(value))
+    double number = 0;
+    if (!json_to_double(value, &number) || !isfinite(number))
         complain(reader, str_from(field->name), "is not a number", (Str){NULL, 0});
     else if (!in_range(field, number))
         complain_of_range(reader, field);

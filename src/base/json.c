@@ -2,13 +2,14 @@
 
 #include "base/fault.h"
 #include "base/hash.h"
+#include "base/json_number.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 
-// Objects of up to FEW_MEMBERS are sorted on the stack. NUMBER_BYTES holds whatever yyjson makes of
-// one number.
-enum { FEW_MEMBERS = 32, NUMBER_BYTES = 64 };
+// Objects of up to FEW_MEMBERS are sorted on the stack.
+enum { FEW_MEMBERS = 32 };
 
 // --- reading
 
@@ -52,24 +53,27 @@ void json_place(Str bytes, size_t offset, size_t *ret_line, size_t *ret_column)
     *ret_column = offset - line_start + 1;
 }
 
-// yyjson keeps values in one row, containers before their members, so depth needs no recursion to
-// measure.
-static bool depth_is_fine(const yyjson_doc *doc)
+// Looks at all values once, for depth and for numbers. yyjson keeps them in one row, containers
+// before their members, so that needs no recursion.
+static bool walk_values(Str bytes, yyjson_doc *doc, Arena *arena, Error *err)
 {
+    NumberFinder finder = {.doc = doc, .copy = {doc->str_pool, bytes.size}};
     yyjson_val *ends[JSON_DEPTH_MAX];
     size_t depth = 0;
     yyjson_val *value = doc->root;
     yyjson_val *end = value + doc->val_read;
     for (; value < end; value++) {
+        if (unsafe_yyjson_is_real(value))
+            TRY(json_number_keep(&finder, value, arena, err));
         if (!unsafe_yyjson_is_ctn(value))
             continue;
         while (depth > 0 && ends[depth - 1] <= value)
             depth--;
         if (depth == JSON_DEPTH_MAX)
-            return false;
+            return error_set(err, ERROR_DATA, "nested more than %d deep", JSON_DEPTH_MAX);
         ends[depth++] = value + value->uni.ofs / sizeof(*value);
     }
-    return true;
+    return !finder.lost || json_number_keep_all(bytes, doc, arena, err);
 }
 
 // *ret_failure is set when the text is the reason.
@@ -99,8 +103,8 @@ static bool parse(Str bytes, yyjson_read_flag flags, const char *where, Arena *a
                          failure.msg);
     }
     doc->alc.ctx = NULL; // `memory` goes away now; memory_free() does without
-    if (!depth_is_fine(doc))
-        return error_set(err, ERROR_DATA, "%s: nested more than %d deep", where, JSON_DEPTH_MAX);
+    if (!walk_values(bytes, doc, arena, err))
+        return error_context(err, "%s", where);
     *ret_doc = doc;
     return true;
 }
@@ -390,41 +394,33 @@ static bool write_integer(Writer *writer, uint64_t value, bool negative)
     return write_bytes(writer, digits + at, sizeof(digits) - at);
 }
 
-// Hands yyjson the caller's stack, since it formats doubles but only into memory that it asks for.
-static void *stack_malloc(void *context, size_t size)
+static bool write_double(Writer *writer, double value)
 {
-    return size <= NUMBER_BYTES ? context : NULL;
-}
-
-static bool write_double(Writer *writer, yyjson_val *value)
-{
-    char bytes[NUMBER_BYTES];
-    const yyjson_alc allocator = {stack_malloc, memory_realloc, memory_free, bytes};
-    size_t size = 0;
-    yyjson_write_err failure = {0};
-    if (yyjson_val_write_opts(value, 0, &allocator, &size, &failure) == NULL)
-        return error_set(writer->err, ERROR_DATA, "json: %s", failure.msg);
+    if (!isfinite(value))
+        return error_set(writer->err, ERROR_DATA, "json: nan or inf number is not allowed");
+    char bytes[JSON_NUMBER_BYTES];
+    Str text = json_number_shortest(value, bytes);
     if (!writer->canonical)
-        return write_bytes(writer, bytes, size);
+        return write_bytes(writer, text.data, text.size);
 
     // yyjson writes what ECMAScript would (RFC 8785, section 3.2.2.3) but for "1.0" -> 1, "-0.0" ->
     // 0 and "1e21" -> 1e+21.
-    if (size > 2 && memcmp(bytes + size - 2, ".0", 2) == 0)
-        size -= 2;
-    if (size == 2 && memcmp(bytes, "-0", 2) == 0)
+    if (str_ends_with(text, STR(".0")))
+        text.size -= 2;
+    if (str_equal(text, STR("-0")))
         return write_char(writer, '0');
-    const size_t mark = str_find_char((Str){bytes, size}, 'e');
-    if (mark == size || bytes[mark + 1] == '-')
-        return write_bytes(writer, bytes, size);
-    TRY(write_bytes(writer, bytes, mark + 1));
+    const size_t mark = str_find_char(text, 'e');
+    if (mark == text.size || text.data[mark + 1] == '-')
+        return write_bytes(writer, text.data, text.size);
+    TRY(write_bytes(writer, text.data, mark + 1));
     TRY(write_char(writer, '+'));
-    return write_bytes(writer, bytes + mark + 1, size - mark - 1);
+    return write_bytes(writer, text.data + mark + 1, text.size - mark - 1);
 }
 
 static bool write_number(Writer *writer, yyjson_val *value)
 {
     if (unsafe_yyjson_is_real(value))
-        return write_double(writer, value);
+        return write_double(writer, value->uni.f64);
     if (unsafe_yyjson_is_uint(value))
         return write_integer(writer, value->uni.u64, false);
     const int64_t number = value->uni.i64;

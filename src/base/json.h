@@ -31,8 +31,8 @@ static inline yyjson_val *json_get(yyjson_val *object, Str name)
 
 // Parses strict JSON. `bytes` is copied, so it may go. ERROR_DATA says "<where>: line 3, column 7:
 // ...", for an error, a depth over JSON_DEPTH_MAX, or bytes behind the document; ERROR_LIMIT that
-// the arena is full. Numbers too large for a double are kept raw (yyjson_is_raw), so that 1e400
-// loses nothing.
+// the arena is full. Numbers that neither 64 bits nor a double hold digit by digit are kept raw
+// (yyjson_is_raw), so that 1e400, 1e-400 and 12345678901234567.89 lose nothing; 2.50 is 2.5.
 bool json_parse(Str bytes, const char *where, Arena *arena, yyjson_doc **ret_doc,
                 Error *err) MUST_USE;
 
@@ -43,6 +43,10 @@ bool json_parse(Str bytes, const char *where, Arena *arena, yyjson_doc **ret_doc
 // without any escape. Costs nothing where all is well.
 bool json_parse_lenient(Str bytes, const char *where, Arena *arena, yyjson_doc **ret_doc,
                         Error *err) MUST_USE;
+
+// A number as a double, the nearest one where it was kept raw (1e400: infinity). False for anything
+// else.
+bool json_to_double(yyjson_val *value, double *ret_number);
 
 // A new object in `arena` with those members of `object` that `names` lists (`listed`), or with the
 // others. No text is made of them on the way: they may be secrets.

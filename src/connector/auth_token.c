@@ -157,9 +157,8 @@ static void keep_life(Auth *auth, yyjson_val *life)
     int64_t now = auth_now_us(auth);
     auth->expires_us = now + TOKEN_LIFE_SECONDS * second;
     double seconds = 0;
-    if (yyjson_is_num(life))
-        seconds = yyjson_get_num(life);
-    else if (!yyjson_is_str(life) || !str_to_double(json_str(life), &seconds))
+    if (!json_to_double(life, &seconds) &&
+        (!yyjson_is_str(life) || !str_to_double(json_str(life), &seconds)))
         seconds = -1;
     if (auth->spec->oauth.expiry_is_time) {
         int64_t at = 0;

@@ -221,7 +221,7 @@ static bool read_signed(Reader *reader, Value *ret_value)
     if (minus && value.kind == VALUE_INT) {
         value.integer = -value.integer;
     } else if (minus && value.kind == VALUE_FLOAT) {
-        value.number = -value.number;
+        value = value_float(-value.number);
     } else if (minus) {
         CLEANUP(buf_done) Buf text = {0};
         if (!buf_append_char(&text, '-', reader->err) ||

@@ -130,7 +130,8 @@ static yyjson_mut_val *to_mut(yyjson_mut_doc *doc, Value value, size_t depth)
     if (value.kind == VALUE_INT)
         return yyjson_mut_sint(doc, value.integer);
     if (value.kind == VALUE_FLOAT)
-        return yyjson_mut_real(doc, value.number);
+        return value.sent != NULL ? yyjson_val_mut_copy(doc, value.sent)
+                                  : yyjson_mut_real(doc, value.number);
     if (value.kind == VALUE_BIGINT)
         // Without digits the size is the number itself: see Value.
         return value.text.data == NULL ? yyjson_mut_uint(doc, value.text.size)

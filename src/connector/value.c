@@ -1,7 +1,6 @@
 #include "connector/value.h"
 
 #include <assert.h>
-#include <math.h>
 #include <stdio.h>
 
 Value value_none(void)
@@ -51,16 +50,20 @@ Value value_object(const ValueObject *object)
     return (Value){.kind = VALUE_OBJECT, .object = object};
 }
 
-// A number that yyjson left as text: an integer beyond 64 bits, or a float beyond a double, which
-// Python reads as infinity.
-static Value raw_number(Str text)
+// A number that was left as text: an integer beyond 64 bits, or a float with more digits than a
+// double has (or beyond one, which Python reads as infinity).
+static Value raw_number(yyjson_val *json)
 {
+    const Str text = {yyjson_get_raw(json), yyjson_get_len(json)};
     const bool integer = str_find_char(text, '.') == text.size &&
                          str_find_char(text, 'e') == text.size &&
                          str_find_char(text, 'E') == text.size;
     if (integer)
         return (Value){.kind = VALUE_BIGINT, .text = text};
-    return value_float(text.data[0] == '-' ? -(double)INFINITY : (double)INFINITY);
+    Value value = value_float(0);
+    (void)json_to_double(json, &value.number); // it is a number
+    value.sent = json;
+    return value;
 }
 
 Value value_json(yyjson_val *json)
@@ -73,7 +76,7 @@ Value value_json(yyjson_val *json)
     case YYJSON_TYPE_STR:
         return value_str(json_str(json));
     case YYJSON_TYPE_RAW:
-        return raw_number((Str){yyjson_get_raw(json), yyjson_get_len(json)});
+        return raw_number(json);
     case YYJSON_TYPE_NUM:
         if (yyjson_is_real(json))
             return value_float(yyjson_get_real(json));
@@ -451,6 +454,17 @@ static bool copy_pairs(Value value, Arena *arena, Value *ret_copy, Error *err)
     return true;
 }
 
+static bool copy_sent(yyjson_val *sent, Arena *arena, yyjson_val **ret_copy, Error *err)
+{
+    Str text = {yyjson_get_raw(sent), yyjson_get_len(sent)};
+    yyjson_val *copy = arena_alloc(arena, sizeof(*copy), err);
+    TRY(copy != NULL && arena_copy_str(arena, text, &text, err));
+    copy->tag = YYJSON_TYPE_RAW;
+    yyjson_set_raw(copy, text.data, text.size);
+    *ret_copy = copy;
+    return true;
+}
+
 bool value_copy(Value value, Arena *arena, Value *ret_copy, Error *err)
 {
     if (value_is_mapping(value))
@@ -460,6 +474,8 @@ bool value_copy(Value value, Arena *arena, Value *ret_copy, Error *err)
     Value copy = value;
     if (value.kind == VALUE_STR || (value.kind == VALUE_BIGINT && value.text.data != NULL))
         TRY(arena_copy_str(arena, value.text, &copy.text, err));
+    if (value.kind == VALUE_FLOAT && value.sent != NULL)
+        TRY(copy_sent(value.sent, arena, &copy.sent, err));
     *ret_copy = copy;
     return true;
 }

@@ -38,7 +38,10 @@ struct Value {
         bool boolean;
         int64_t integer; // int; days of date; microseconds of timedelta and of datetime (UTC, or
                          // local where it is naive)
-        double number;
+        struct {
+            double number;    // float
+            yyjson_val *sent; // float: the raw JSON it was read from, NULL where `number` says all
+        };
         Str text;         // str; bigint: its digits, or {NULL, n} for an n that a uint64_t can hold
         yyjson_val *json; // VALUE_JSON
         struct {

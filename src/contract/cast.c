@@ -138,13 +138,10 @@ static bool integer_of(yyjson_val *value, Str text, int64_t *ret_value)
 
 static bool double_of(yyjson_val *value, Str text, double *ret_value)
 {
-    if (unsafe_yyjson_is_num(value)) {
-        *ret_value = unsafe_yyjson_get_num(value);
+    if (json_to_double(value, ret_value))
         return isfinite(*ret_value);
-    }
-    if (!unsafe_yyjson_is_str(value) && !unsafe_yyjson_is_raw(value))
-        return false;
-    return str_to_double(str_trim(text), ret_value) && isfinite(*ret_value);
+    return unsafe_yyjson_is_str(value) && str_to_double(str_trim(text), ret_value) &&
+           isfinite(*ret_value);
 }
 
 static bool number_at(const Caster *caster, int source, double *ret_number)

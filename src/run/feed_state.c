@@ -51,9 +51,9 @@ static yyjson_val *find_stream(yyjson_val *value, Str stream, int depth)
 static bool instant_of(yyjson_val *value, const Zone *zone, int64_t *ret_us)
 {
     int32_t date = 0;
-    if (yyjson_is_num(value)) {
-        const double number = yyjson_get_num(value);
-        if (number < 1e8) // no time of this century
+    double number = 0;
+    if (json_to_double(value, &number)) {
+        if (!(number >= 1e8 && number < 1e15)) // no time of this century
             return false;
         *ret_us = (int64_t)(number > 1e11 ? number * 1e3 : number * 1e6);
         return true;

@@ -273,6 +273,12 @@ TEST(records_are_filtered_and_transformed)
          "record['o'] }}\"}]\n",
          "{\"o\":{\"k\":[1,null,true]}}",
          "[{\"o\":{\"k\":[1,null,true]},\"x\":{\"k\":[1,null,true]}}]"},
+        {"digits beyond a double",
+         "    transformations:\n      - type: AddFields\n        fields: [{path: [x], value: \"{{ "
+         "record['a'] > 1 }}\"}, {path: [o, k], value: \"1\"}]\n",
+         "{\"a\":1.23456789012345678,\"b\":1e-400,\"o\":{\"l\":12345678901234567.89}}",
+         "[{\"a\":1.23456789012345678,\"b\":1e-400,\"o\":{\"l\":12345678901234567.89,\"k\":1},"
+         "\"x\":true}]"},
         {"second sees first",
          "    transformations:\n      - type: AddFields\n        fields: [{path: [x], value: "
          "\"2\"}, {path: [y], value: \"{{ record['x'] * 3 }}\"}]\n",

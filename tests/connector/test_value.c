@@ -249,6 +249,29 @@ TEST(truth_is_pythons)
     CHECK(!value_is_true((Value){.kind = VALUE_TIMEDELTA}));
 }
 
+// Python would round it; expressions do, records keep it.
+TEST(a_float_remembers_digits_that_a_double_has_not)
+{
+    FAULTS() {
+        Error err = {0};
+        yyjson_doc *doc = NULL;
+        Value copy = value_undefined();
+        CLEANUP(arena_freep) Arena *arena = arena_new(RUN_BYTES, &err);
+        CLEANUP(arena_freep) Arena *page = arena_new(RUN_BYTES, &err);
+        const bool ok = arena != NULL && page != NULL &&
+                        json_parse(STR("12345678901234567.89"), "t", page, &doc, &err) &&
+                        value_copy(value_json(yyjson_doc_get_root(doc)), arena, &copy, &err);
+        CHECK(ok == (err.code == ERROR_NONE));
+        if (!ok)
+            continue;
+        arena_reset(page);
+        CHECK_INT(copy.kind, VALUE_FLOAT);
+        CHECK(copy.number == 12345678901234568.0);
+        CHECK_STR(str_from(yyjson_get_raw(copy.sent)), STR("12345678901234567.89"));
+    }
+    CHECK(value_float(1).sent == NULL);
+}
+
 TEST(literals_and_copies_survive_every_fault)
 {
     FAULTS() {

@@ -73,6 +73,30 @@ static inline void shaping_run(Shaping *shaping, const char *contract, const cha
     shaping_take(shaping);
 }
 
+// The digits of a decimal, without its point.
+static inline Str decimal_text(const uint64_t words[2], char text[48])
+{
+    const bool negative = (int64_t)words[1] < 0;
+    uint64_t low = negative ? 0 - words[0] : words[0];
+    uint64_t high = negative ? ~words[1] + (words[0] == 0 ? 1 : 0) : words[1];
+    size_t at = 48;
+    do {
+        uint64_t limbs[4] = {high >> 32, high & UINT32_MAX, low >> 32, low & UINT32_MAX};
+        uint64_t rest = 0;
+        for (size_t i = 0; i < 4; i++) {
+            const uint64_t part = rest << 32 | limbs[i];
+            limbs[i] = part / 10;
+            rest = part % 10;
+        }
+        high = limbs[0] << 32 | limbs[1];
+        low = limbs[2] << 32 | limbs[3];
+        text[--at] = (char)('0' + rest);
+    } while (low != 0 || high != 0);
+    if (negative)
+        text[--at] = '-';
+    return (Str){text + at, 48 - at};
+}
+
 // Cell as text: "null", text as it is, numbers in decimal, keys in hexadecimal; decimals unscaled.
 static inline Str array_cell(const struct ArrowArray *array, const Column *columns, size_t column,
                              size_t row, Arena *arena)
@@ -87,6 +111,8 @@ static inline Str array_cell(const struct ArrowArray *array, const Column *colum
     const double *doubles = cells->buffers[1];
     const uint8_t *bytes = cells->buffers[1];
     Str text = {0};
+    const uint64_t *words = cells->buffers[1];
+    char digits[48];
     char hex[2 * KEY_BYTES + 1];
     bool ok = true;
     switch (columns[column].type) {
@@ -110,8 +136,7 @@ static inline Str array_cell(const struct ArrowArray *array, const Column *colum
     case COLUMN_BOOLEAN:
         return (bytes[row / 8] >> (row % 8) & 1) != 0 ? STR("true") : STR("false");
     case COLUMN_DECIMAL:
-        ok = integers[2 * row + 1] == (integers[2 * row] < 0 ? -1 : 0) &&
-             arena_printf(arena, &text, &err, "%" PRIi64, integers[2 * row]);
+        ok = arena_copy_str(arena, decimal_text(words + 2 * row, digits), &text, &err);
         break;
     case COLUMN_KEY:
     default:

@@ -30,6 +30,8 @@ static void run_case(const Case *one)
     CHECK_STR(shaping_cell(&shaping, 0, "_overflow"), str_from(one->overflow));
 }
 
+#define DECIMAL_38_10 "\"type\":\"decimal\",\"precision\":38,\"scale\":10"
+
 // clang-format off
 static const Case casts[] = {
     {"text",               "\"type\":\"string\"", "\"c\":\"x\"", "x", "null"},
@@ -60,6 +62,23 @@ static const Case casts[] = {
     {"decimal too fine",   "\"type\":\"decimal\"", "\"c\":\"0.001\"", "null", "{\"c\":\"0.001\"}"},
     {"decimal too large",  "\"type\":\"decimal\",\"precision\":4", "\"c\":\"100\"", "null", "{\"c\":\"100\"}"},
     {"decimal, exponent",  "\"type\":\"decimal\"", "\"c\":\"1.2e1\"", "1200", "null"},
+    {"decimal of digits that no double has",  DECIMAL_38_10, "\"c\":12345678901234567.89", "123456789012345678900000000", "null"},
+    {"decimal, negative, exponent",           DECIMAL_38_10, "\"c\":-1234567890123456789012345e-10", "-1234567890123456789012345", "null"},
+    {"decimal of 38 digits",                  DECIMAL_38_10, "\"c\":1234567890123456789012345678.0123456789", "12345678901234567890123456780123456789", "null"},
+    {"decimal of a double",                   DECIMAL_38_10, "\"c\":0.30000000000000004", "null", "{\"c\":0.30000000000000004}"},
+    {"decimal, too many digits to keep",      DECIMAL_38_10, "\"c\":0.1234567890123456789", "null", "{\"c\":0.1234567890123456789}"},
+    {"decimal, next to nothing",              DECIMAL_38_10, "\"c\":1e-400", "null", "{\"c\":1e-400}"},
+    {"decimal, zeros behind 38 digits",       DECIMAL_38_10, "\"c\":1.5000000000000000000000000000000000000000", "15000000000", "null"},
+    {"decimal from ms, exactly",              DECIMAL_38_10 ",\"unit\":\"ms\"", "\"c\":12345678901234567890.1234567", "123456789012345678901234567", "null"},
+    {"scale 19",           "\"type\":\"decimal\",\"precision\":20,\"scale\":19", "\"c\":0.1234567890123456789", "1234567890123456789", "null"},
+    {"text of many digits", "\"type\":\"string\"", "\"c\":12345678901234567.890", "12345678901234567.890", "null"},
+    {"json of many digits", "\"type\":\"json\"", "\"c\":[{\"b\":12345678901234567.89,\"a\":2.50}]", "[{\"a\":2.5,\"b\":12345678901234567.89}]", "null"},
+    {"unknown, many digits", "\"type\":\"string\"", "\"d\":[12345678901234567.89,1e-400]", "null", "{\"d\":[12345678901234567.89,1e-400]}"},
+    {"double of many digits", "\"type\":\"double\"", "\"c\":0.1000000000000000055511151231257827", "0.10000000000000001", "null"},
+    {"double from ms by the look of many digits", "\"type\":\"double\",\"unit\":{\"ms_if_over\":\"/d\"}", "\"d\":60.0000000000000000001,\"c\":59", "59", "{\"d\":60.0000000000000000001}"},
+    {"integer of many digits", "\"type\":\"int64\"", "\"c\":9007199254740993.0", "9007199254740993", "null"},
+    {"integer and next to nothing", "\"type\":\"int64\"", "\"c\":1.0000000000000000001", "null", "{\"c\":1.0000000000000000001}"},
+    {"time of many digits", "\"type\":\"timestamp\",\"formats\":[\"epoch_s\"]", "\"c\":1.5000000000000000001", "1500000", "null"},
     {"boolean",            "\"type\":\"boolean\"", "\"c\":false", "false", "null"},
     {"boolean from 1",     "\"type\":\"boolean\"", "\"c\":1", "true", "null"},
     {"boolean from text",  "\"type\":\"boolean\"", "\"c\":\"True\"", "true", "null"},
@@ -131,6 +150,29 @@ TEST(the_hash_is_that_of_the_canonical_text)
                       arena),
               STR("af750624ebc59ac4528f785d064a7b0b"));
     CHECK_STR(hash_of(plain, STR("[{\"id\":1}]"), arena), STR("b740eaf9c9eebfb7273ee74bfb95edc4"));
+}
+
+// Digits that a double does not have are part of the content; zeros behind others are not.
+TEST(the_hash_sees_every_digit_of_a_number)
+{
+    static const struct {
+        const char *one, *other;
+        bool same;
+    } rows[] = {
+        {"[{\"id\":1,\"n\":12345678901234567.89}]", "[{\"id\":1,\"n\":12345678901234567.88}]",
+         false},
+        {"[{\"id\":1,\"n\":0.12345678901234567891}]", "[{\"id\":1,\"n\":0.12345678901234567892}]",
+         false},
+        {"[{\"id\":1,\"a\":[{\"n\":1e-400}]}]", "[{\"id\":1,\"a\":[{\"n\":0.0}]}]", false},
+        {"[{\"id\":1,\"n\":2.5000000000000000000}]", "[{\"id\":1,\"n\":2.5}]", true},
+    };
+    Error err = {0};
+    CLEANUP(arena_freep) Arena *arena = arena_new(1 << 20, &err);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        check_row(rows[i].one);
+        const Str one = hash_of(plain, str_from(rows[i].one), arena);
+        CHECK_INT(str_equal(one, hash_of(plain, str_from(rows[i].other), arena)), rows[i].same);
+    }
 }
 
 TEST(member_order_nulls_and_number_style_do_not_change_the_hash)
@@ -575,6 +617,7 @@ TEST(the_vectors_of_the_manual_hold)
         {"[{\"id\":1,\"x\":null}]", "b740eaf9c9eebfb7273ee74bfb95edc4"},
         {"[{\"id\":1,\"n\":\"h\\u0022\\\\\\u0001\\u00e9\\/\"}]",
          "585a2ac695ced3357419199aa2f6af10"},
+        {"[{\"id\":1,\"n\":12345678901234567.89}]", "6df2ccf3ea7f391f9c104e798432514e"},
         {"[{\"id\":1,\"a\":1e21,\"b\":-1e-3,\"c\":1e400}]", "3158c5896c6242c6e9601983b27838db"},
     };
     Error err = {0};

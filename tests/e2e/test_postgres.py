@@ -103,6 +103,29 @@ class Equal(unittest.TestCase):
             self.assertEqual(json.loads(row[0][0])["$bytes"]["/notes"], "YQBi")
 
 
+    def test_digits_that_no_double_has_arrive_as_they_were_sent(self):
+        """A decimal(38,10), a number that nothing knows, and a change behind the digits that a double has."""
+        with World(calls=60) as world:
+            contract = json.loads((ROOT / "connectors/ctm/contracts/calls.json").read_text())
+            contract["columns"].append({"name": "exact", "type": "decimal", "precision": 38, "scale": 10})
+            (world.folder / "exact.json").write_text(json.dumps(contract))
+            job = json.loads(world.job.read_text())
+            job["streams"]["calls"]["contract"] = str(world.folder / "exact.json")
+            world.job.write_text(json.dumps(job))
+            site = self.twin(world)
+            self.addCleanup(site.warehouse.remove)
+            one = {"account": 1001, "start_date": "2026-03-04", "end_date": "2026-03-04", "limit": 1, "do": "edit"}
+            seen = "SELECT CAST(exact AS VARCHAR), CAST(_overflow AS VARCHAR) FROM ctm.calls WHERE exact IS NOT NULL"
+            for mode, last in (("historic", 7), ("rehydration", 8)):
+                world.control("mutate", {**one, "raw": {"exact": f"12345678901234567.890123456{last}", "fine": "0.1234567890123456789"}})
+                report = self.both(world, site, mode, *RANGE)
+                for place in (world, site):
+                    (exact, overflow), = place.rows(seen)
+                    self.assertEqual(exact, f"12345678901234567.890123456{last}")
+                    self.assertRegex(overflow, r'"fine": ?0\.1234567890123456789\b')
+            self.assertEqual(report["updated"], 1)
+
+
 class Server(unittest.TestCase):
     """Two runs at once, servers that go away, people at the console."""
 
