@@ -1,0 +1,242 @@
+// Whole slices become loads: which of them together, and how far each partition has come with them.
+#include "run/pipeline_parts.h"
+
+#include <stdio.h>
+
+// Of limits.memory: a load ends there even when it has fewer rows than limits.load_rows.
+enum { LOAD_SHARE_PERCENT = 20 };
+
+static bool note_load(Pipeline *pipeline, const LoadTask *load, Error *err)
+{
+    if (plan_is_replay(pipeline->options->plan))
+        return true; // killed, it begins anew
+    CLEANUP(buf_done) Buf text = {0};
+    TRY(buf_printf(&text, err, "{\"version\":1,\"ordinal\":%u,\"slices\":[", load->ordinal));
+    for (size_t i = 0; i < load->slice_count; i++)
+        TRY(buf_printf(&text, err, "%s[%u,%u]", i > 0 ? "," : "", load->slices[i]->ordinal,
+                       load->slices[i]->reading));
+    TRY(buf_printf(&text, err, "]}"));
+    char name[256];
+    (void)snprintf(name, sizeof(name), STR_FMT "/loads/%06u.json",
+                   STR_ARG(stream_name(load->stream->stream)), load->ordinal);
+    Error there = {0};
+    if (landing_create_note(pipeline->options->landing, str_from(pipeline->options->plan->run),
+                            str_from(name), buf_str(&text), &there) ||
+        there.code == ERROR_CONFLICT)
+        return true; // the same one: a fixed load is only ever gathered as it was fixed
+    *err = there;
+    return false;
+}
+
+// Notes the partitions that lack a slice between `from` and `to`: no later one proves anything.
+static void find_gaps(const Pipeline *pipeline, uint32_t s, size_t from, size_t to, bool *gaps)
+{
+    const PlanStream *stream = &pipeline->options->plan->streams[s];
+    const unsigned char *states = pipeline->streams[s].states;
+    for (size_t i = from; i < to; i++) {
+        if (states[i] != STATE_LOADING && states[i] != STATE_LOADED)
+            gaps[stream->slices[i].partition] = true;
+    }
+}
+
+static bool is_last_of_partition(const PlanStream *stream, uint32_t ordinal)
+{
+    for (size_t i = ordinal + 1; i < stream->slice_count; i++) {
+        if (stream->slices[i].partition == stream->slices[ordinal].partition)
+            return false;
+    }
+    return true;
+}
+
+// The furthest each partition of the load has come without a gap. A gap may have been left by an
+// earlier attempt too, whose failures are not known any more.
+static bool prove_watermarks(Pipeline *pipeline, LoadTask *load, Error *err)
+{
+    const RunMode mode = pipeline->options->plan->mode;
+    const uint32_t s = load->slices[0]->stream_index;
+    const PlanStream *stream = &pipeline->options->plan->streams[s];
+    // An incremental run over days that a person chose proves nothing about those before them.
+    const bool chosen = mode == MODE_INCREMENTAL && pipeline->options->plan->asked.to.size > 0;
+    if (mode == MODE_REHYDRATION || chosen || pipeline->options->plan->keeps_watermarks)
+        return true;
+    load->watermarks =
+        arena_alloc_array(load->arena, load->slice_count + 1, sizeof(Watermark), err);
+    bool *gaps = arena_alloc_array(load->arena, stream->partition_count + 1, sizeof(bool), err);
+    TRY(load->watermarks != NULL && gaps != NULL);
+    load->only_where_none = mode == MODE_HISTORIC;
+    size_t looked = 0;
+    for (size_t i = 0; i < load->slice_count; i++) {
+        const SliceTask *slice = load->slices[i];
+        const PlanSlice *plan = &stream->slices[slice->ordinal];
+        find_gaps(pipeline, s, looked, slice->ordinal, gaps);
+        looked = slice->ordinal;
+        // Historic sets one only when the partition's last slice is in.
+        if (gaps[plan->partition] ||
+            (mode == MODE_HISTORIC && !is_last_of_partition(stream, slice->ordinal)))
+            continue;
+        int64_t from_us = 0;
+        int64_t to_us = 0;
+        plan_slice_bounds(stream, plan, &from_us, &to_us);
+        const int64_t fetched_us = slice->manifest.fetched_us;
+        const int64_t mark_us = !stream->cursor.exists || fetched_us < to_us ? fetched_us : to_us;
+        load->watermarks[load->watermark_count++] =
+            (Watermark){.stream = stream_name(stream->stream),
+                        .partition_key = stream->partitions[plan->partition].partition.key,
+                        .us = mark_us};
+    }
+    return true;
+}
+
+static bool send_load(Pipeline *pipeline, LoadTask *load, Error *err)
+{
+    TRY(note_load(pipeline, load, err));
+    TRY(prove_watermarks(pipeline, load, err));
+    load->epoch = pipeline->options->epoch;
+    load->accept_deletes = pipeline->options->accept_deletes;
+    load->lake = pipeline->options->lake;
+    load->log = pipeline->log;
+    pipeline->log = NULL;
+    TRY(log_book_new(&pipeline->log, err));
+    pipeline->loads_under_way++;
+    if (!queue_put(pipeline->to_write, load))
+        return error_set(err, ERROR_STOPPED, "stopped on request");
+    return true;
+}
+
+// Moves the given slices, all whole, into a new load.
+static bool make_load(Pipeline *pipeline, uint32_t s, uint32_t ordinal, const uint32_t *slices,
+                      size_t count, Error *err)
+{
+    StreamState *state = &pipeline->streams[s];
+    LoadTask *load = NULL;
+    TRY(load_task_new(&pipeline->context, &pipeline->options->plan->streams[s], ordinal, count,
+                      &load, err));
+    for (size_t i = 0; i < count; i++) {
+        load->slices[i] = state->whole[slices[i]];
+        state->whole[slices[i]] = NULL;
+        state->states[slices[i]] = STATE_LOADING;
+    }
+    if (send_load(pipeline, load, err))
+        return true;
+    load_task_free(load);
+    return false;
+}
+
+// Loads that an earlier attempt fixed come first, exactly as they were.
+static bool gather_fixed(Pipeline *pipeline, uint32_t s, bool *ret_wait, Error *err)
+{
+    StreamState *state = &pipeline->streams[s];
+    *ret_wait = false;
+    while (state->fixed_next < state->fixed_count) {
+        const FixedLoad *fixed = &state->fixed[state->fixed_next];
+        for (size_t i = 0; i < fixed->count; i++) {
+            if (state->states[fixed->slices[i]] == STATE_FAILED)
+                return error_set(err, ERROR_DATA,
+                                 "load %u: slice %u was landed whole but cannot be read",
+                                 fixed->ordinal, fixed->slices[i]);
+            if (state->states[fixed->slices[i]] != STATE_WHOLE) {
+                *ret_wait = true;
+                return true;
+            }
+        }
+        if (pipeline->loads_under_way >= LOADS_AHEAD) {
+            *ret_wait = true;
+            return true;
+        }
+        state->fixed_next++;
+        TRY(make_load(pipeline, s, fixed->ordinal, fixed->slices, fixed->count, err));
+    }
+    return true;
+}
+
+// Consecutive whole slices up to about limits.load_rows rows; a failed slice is passed over.
+static bool gather_next(Pipeline *pipeline, uint32_t s, bool *ret_made, Error *err)
+{
+    StreamState *state = &pipeline->streams[s];
+    const PlanStream *stream = &pipeline->options->plan->streams[s];
+    *ret_made = false;
+    const JobLimits *limits = &pipeline->options->job->limits;
+    const LoadBounds bounds = {.rows_unit = pipeline->options->warehouse->driver->rows_unit,
+                               .rows_max = limits->load_rows,
+                               .bytes_max = limits->memory_bytes / 100 * LOAD_SHARE_PERCENT};
+    int64_t rows = 0;
+    uint64_t bytes = 0;
+    size_t count = 0;
+    size_t i = state->next_gather;
+    for (; i < stream->slice_count && rows < bounds.rows_max && bytes < bounds.bytes_max; i++) {
+        if (state->states[i] == STATE_WAITING || state->states[i] == STATE_ACTIVE)
+            return true;
+        if (state->states[i] != STATE_WHOLE)
+            continue;
+        if (load_ends_before(&bounds, rows, bytes, state->whole[i]->manifest.records))
+            break;
+        rows += state->whole[i]->manifest.records;
+        bytes += state->whole[i]->batch_bytes;
+        count++;
+    }
+    if (count == 0) {
+        state->next_gather = i;
+        return true;
+    }
+    uint32_t *slices = arena_alloc_array(pipeline->arena, count, sizeof(*slices), err);
+    TRY(slices != NULL);
+    size_t filled = 0;
+    for (size_t k = state->next_gather; k < i; k++) {
+        if (state->states[k] == STATE_WHOLE)
+            slices[filled++] = (uint32_t)k;
+    }
+    state->next_gather = i;
+    *ret_made = true;
+    return make_load(pipeline, s, state->next_ordinal++, slices, count, err);
+}
+
+// Nothing of it differs from what the warehouse holds, so nothing is told to it.
+static void settle_resting(Pipeline *pipeline)
+{
+    Event event = {.kind = EVENT_WAREHOUSE_RESTS, EVENT_NONE};
+    for (uint32_t s = 0; s < pipeline->options->plan->stream_count; s++) {
+        StreamState *state = &pipeline->streams[s];
+        for (size_t i = 0; i < pipeline->options->plan->streams[s].slice_count; i++) {
+            pipeline->report.unchanged += state->whole[i]->manifest.distinct_keys;
+            pipeline->report.overflowed += state->whole[i]->counts.overflowed;
+            slice_free(state->whole[i]);
+            state->whole[i] = NULL;
+            state->states[i] = STATE_LOADED;
+        }
+    }
+    pipeline->unsettled = 0;
+    pipeline->options->memo->rests = true;
+    event.rows = pipeline->report.unchanged;
+    pipeline_emit(pipeline, event);
+}
+
+// While all that was read is as the last run left it, no load begins: it may turn out that none is
+// needed. Rows that wait for that fill no more than their share of memory.
+static bool may_rest(Pipeline *pipeline)
+{
+    pipeline->rests = pipeline->rests && pipeline_has_room(pipeline);
+    if (!pipeline->rests)
+        return false;
+    for (uint32_t s = 0; s < pipeline->options->plan->stream_count; s++) {
+        for (size_t i = 0; i < pipeline->options->plan->streams[s].slice_count; i++) {
+            if (pipeline->streams[s].states[i] != STATE_WHOLE)
+                return true;
+        }
+    }
+    settle_resting(pipeline);
+    return true;
+}
+
+bool pipeline_gather(Pipeline *pipeline, Error *err)
+{
+    if (may_rest(pipeline))
+        return true;
+    for (uint32_t s = 0; s < pipeline->options->plan->stream_count; s++) {
+        bool wait = false;
+        TRY(gather_fixed(pipeline, s, &wait, err));
+        bool made = !wait;
+        while (made && pipeline->loads_under_way < LOADS_AHEAD)
+            TRY(gather_next(pipeline, s, &made, err));
+    }
+    return true;
+}
