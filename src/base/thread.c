@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 
 bool thread_start(pthread_t *ret_thread, void *(*body)(void *state), void *state, Error *err)
 {
@@ -13,4 +14,11 @@ bool thread_start(pthread_t *ret_thread, void *(*body)(void *state), void *state
     const int code = pthread_create(ret_thread, NULL, body, state);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     return code == 0 || error_set(err, ERROR_LIMIT, "cannot start a thread: %s", strerror(code));
+}
+
+void thread_give_way(void)
+{
+    // Linux keeps a nice value for each thread, whatever POSIX says of processes (setpriority(2)).
+    enum { NICER = 10 };
+    (void)setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + NICER);
 }

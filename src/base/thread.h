@@ -8,3 +8,7 @@
 // Joined by the caller with pthread_join().
 bool thread_start(pthread_t *ret_thread, void *(*body)(void *state), void *state,
                   Error *err) MUST_USE;
+
+// The calling thread runs where others leave it a processor. For those of whom there are many,
+// beside one whom everything waits for.
+void thread_give_way(void);

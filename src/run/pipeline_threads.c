@@ -34,6 +34,9 @@ static void work(Pipeline *pipeline, SliceTask *task, SliceWorker *worker)
 static void *worker_main(void *state)
 {
     Pipeline *pipeline = state;
+    // The one writer is what a backfill waits for: workers that shared its processor would fill
+    // memory with rows that it has no time for, and then stand still.
+    thread_give_way();
     Error err = {0};
     CLEANUP(arena_freep) Arena *arena = arena_new(PAGE_ARENA_BYTES, &err);
     CLEANUP(store_close) Store store = {0};
