@@ -5,13 +5,20 @@ import os
 import pathlib
 import re
 import resource
+import shutil
+import socket
+import socketserver
+import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
+import zipfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 import world  # noqa: E402
+from azure import make_certificate  # noqa: E402
 
 ROOT, BUILD = world.ROOT, world.BUILD
 PLAIN = BUILD.name in ("debug", "release")
@@ -24,9 +31,32 @@ def exported(path):
     return {name for _, kind, name in (line.split() for line in lines.splitlines()) if kind.isupper()}
 
 
-def newest_glibc(path):
-    needs = subprocess.run(["objdump", "-T", path], capture_output=True, text=True, check=True).stdout
-    return max((tuple(map(int, found)) for found in re.findall(r"\*UND\*.*GLIBC_(\d+)\.(\d+)", needs)), default=(0, 0))
+# What Ubuntu 22.04 has of the libraries that a wheel may take from the machine, and RHEL from 10 on: the newest version of each family.
+NEWEST = {"GLIBC": (2, 35), "GCC": (12, 0, 0), "ZLIB": (1, 2, 11)}
+
+
+def versions_needed(path, names):
+    """{(family, version)} of what a binary asks of the libraries `names` of the machine, symbols or not (GLIBC_ABI_DT_RELR is none)."""
+    text = subprocess.run(["objdump", "-p", path], capture_output=True, text=True, check=True).stdout
+    found = set()
+    for library, list_ in re.findall(r"^  required from (\S+):\n((?:    .*\n)*)", text, re.MULTILINE):
+        if library not in names:
+            found |= {tuple(name.split("_", 1)) for name in re.findall(r"\S+$", list_, re.MULTILINE)}
+    return found
+
+
+def too_new(path, own=()):
+    """What the machines that the wheel is for have not."""
+    def known(family, version):
+        numbers = version.split(".")
+        return all(number.isdigit() for number in numbers) and tuple(map(int, numbers)) <= NEWEST.get(family, ())
+    return sorted("_".join(need) for need in versions_needed(path, own) if not known(*need))
+
+
+def library_made_of(folder, code, *words):
+    path = folder / "libtried.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-x", "c", "-", "-o", path, *words], input=code, text=True, check=True)
+    return path
 
 
 class AbiTest(unittest.TestCase):
@@ -54,6 +84,68 @@ class AbiTest(unittest.TestCase):
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True,
                               env={**os.environ, "PYTHONPATH": str(ROOT / "python"), "PAWL_LIBRARIES": str(BUILD)})
         self.assertEqual(done.stdout, sizes)
+
+
+# Where each system has its certificates, and whether the one of this test is among them.
+PLACES = {"ubuntu": ("etc/ssl/certs/ca-certificates.crt", True), "rhel": ("etc/pki/tls/certs/ca-bundle.crt", True),
+          "rhel that does not trust us": ("etc/pki/tls/certs/ca-bundle.crt", False), "a system without any": ("", True)}
+IN_ROOT = """
+set -e
+mount -t tmpfs none "$1"
+mkdir -p "$1/usr" "$1/proc" "$1/dev" "$1/tmp" "$1/etc"
+for name in bin lib lib64; do ln -s "usr/$name" "$1/$name"; done
+mount --rbind /usr "$1/usr"; mount --rbind /proc "$1/proc"; mount --rbind /dev "$1/dev"; mount --rbind /tmp "$1/tmp"
+if [ -n "$3" ]; then mkdir -p "$(dirname "$1/$3")"; cp "$2" "$1/$3"; fi
+root=$1; shift 3
+exec chroot "$root" "$@"
+"""
+
+
+def rooted():
+    """How a process gets mounts of its own: as root, or as root of a user namespace; None where neither is allowed."""
+    for words in (["unshare", "--mount"], ["unshare", "--map-root-user", "--mount"]):
+        if subprocess.run([*words, "true"], capture_output=True).returncode == 0:
+            return words
+    return None
+
+
+class Front:
+    """TLS before the simulator, with a certificate that was made for this test."""
+
+    def __init__(self, folder, port):
+        key, self.certificate = make_certificate(folder)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate, key)
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self):
+                try:
+                    with context.wrap_socket(self.request, server_side=True) as near, socket.create_connection(("127.0.0.1", port)) as far:
+                        back = threading.Thread(target=copy, args=(far, near), daemon=True)
+                        back.start()
+                        copy(near, far)
+                        back.join()
+                except OSError:
+                    pass  # who did not trust us went away
+
+        def copy(source, target):
+            try:
+                while data := source.recv(65536):
+                    target.sendall(data)
+                target.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass
+
+        class Threads(socketserver.ThreadingTCPServer):
+            daemon_threads = True
+
+        self.server = Threads(("127.0.0.1", 0), Handler)
+        self.url = f"https://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
 
 
 @unittest.skipUnless(PLAIN, "a sanitized library cannot be loaded into a plain Python")
@@ -91,16 +183,66 @@ class WheelTest(unittest.TestCase):
 
     def test_the_name_says_where_it_runs_and_every_binary_keeps_to_that(self):
         self.assertRegex(self.wheel.name, r"^pawl_ingest-[0-9.]+-py3-none-manylinux_2_35_x86_64\.whl$")
+        with zipfile.ZipFile(self.wheel) as archive:
+            inside = {name for name in archive.namelist() if archive.read(name)[:4] == b"\x7fELF"}
         binaries = [path for path in self.site.rglob("*") if path.is_file() and path.read_bytes()[:4] == b"\x7fELF"]
-        self.assertGreater(len(binaries), 5)
+        # All there are, ours and those put beside them; nothing was left out on the way from the archive.
+        self.assertEqual({str(path.relative_to(self.site)) for path in binaries}, inside)
+        self.assertGreater(len([name for name in inside if name.startswith("pawl_ingest.libs/")]), 5)
+        self.assertLessEqual({"pawl/libpawl.so", "pawl/libpawl_capsule.so", "pawl/bin/pawl"}, inside)
+        names = {path.name for path in binaries}
         for path in binaries:
-            self.assertLessEqual(newest_glibc(path), (2, 35), path.name)
+            self.assertIn("GLIBC", {family for family, _ in versions_needed(path, names)} or {"GLIBC"}, path.name)
+            self.assertEqual(too_new(path, names), [], path.name)
+
+    def test_what_is_too_new_is_noticed(self):
+        folder = pathlib.Path(self.scratch.name)
+        fine = library_made_of(folder, "#include <unistd.h>\nint f(void) { return getpid(); }")
+        self.assertEqual(too_new(fine), [])
+        newer = library_made_of(folder, "unsigned arc4random(void);\nunsigned f(void) { return arc4random(); }")
+        self.assertEqual(too_new(newer), ["GLIBC_2.36"])
+        # No symbol asks for this, but an older loader refuses the library.
+        packed = library_made_of(folder, "#include <unistd.h>\nint f(void) { return getpid(); }\nvoid *p[] = {f};", "-Wl,-z,pack-relative-relocs")
+        self.assertEqual(too_new(packed), ["GLIBC_ABI_DT_RELR"])
 
     def test_it_brings_what_it_needs_but_for_the_c_library(self):
         own = subprocess.run(["ldd", self.site / "pawl/libpawl.so"], capture_output=True, text=True, check=True).stdout
         outside = {line.split()[0] for line in own.splitlines() if "=> /" in line and str(self.site) not in line}
         self.assertLessEqual({re.sub(r"\.so.*", "", name) for name in outside},
                              {"libc", "libm", "libdl", "libpthread", "librt", "libresolv", "libz", "libgcc_s"})
+
+    def test_certificates_are_found_where_each_system_keeps_them(self):
+        """The program in a root whose /etc has nothing but certificates, where Ubuntu or RHEL keeps them."""
+        namespaces = rooted()
+        if namespaces is None:
+            self.skipTest("no mounts of one's own are allowed here")
+        with world.World(calls=60) as site:
+            site.run("historic")
+            wanted = site.digest()
+            front = Front(site.folder, site.port)
+            self.addCleanup(front.close)
+            # What they read lies below /tmp, which the root has; /work, or where else the tests are, it has not.
+            shutil.copytree(ROOT / "connectors", site.folder / "connectors")
+            site.write_job(world.STREAMS, {"config": {"base_url": front.url + "/api/v1"}})
+            job = json.loads(site.job.read_text().replace(str(ROOT / "connectors"), str(site.folder / "connectors")))
+            site.job.write_text(json.dumps(job))
+            root, other = site.folder / "root", site.folder / "other"
+            root.mkdir()
+            other.mkdir()
+            _, strange = make_certificate(other)
+            for system, (place, trusted) in PLACES.items():
+                with self.subTest(system):
+                    site.forget_pawl()
+                    _, environment = site.command()
+                    environment.pop("SSL_CERT_FILE", None)
+                    done = subprocess.run([*namespaces, "sh", "-c", IN_ROOT, "sh", root, front.certificate if trusted else strange, place, self.site / "pawl/bin/pawl",
+                                           "run", site.job, "--mode", "historic"], env=environment, capture_output=True, text=True, timeout=120)
+                    if place and trusted:
+                        self.assertEqual(done.returncode, 0, done.stderr[-1000:])
+                        self.assertEqual(site.digest(), wanted)
+                    else:
+                        self.assertNotEqual(done.returncode, 0)
+                        self.assertIn("certificate", done.stderr.splitlines()[-2])
 
     def test_it_is_installed_quickly(self):
         self.assertLessEqual(self.install_cpu_s, INSTALL_CPU_S)
