@@ -3,6 +3,7 @@ import datetime, json, pathlib, shutil, sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "warehouse"))
 import flake  # noqa: F401  (tests take it from here)
+from azure import KEY
 from world import ROOT, Site
 
 
@@ -57,6 +58,20 @@ class SnowSite(Site):
         self.fixture.control("clone", {"from": self.database, "to": site.database})
         site.runs = self.runs
         return site
+
+
+def on_azure(world, fixture, azurite, name, database, endpoint=None):
+    """A site as in production: pages and the stage's files in one container, from which Snowflake reads by a SAS."""
+    container = azurite.make_container(name)
+    snow = SnowSite(world.folder / name, world, fixture, database)
+    snow.env = {"TEST_ACCOUNT_KEY": KEY}
+    store = azurite.landing(container, endpoint=endpoint or azurite.endpoint)
+    job = json.loads(snow.job.read_text())
+    job["landing"] = store
+    job["warehouse"]["stage"]["files"] = {**store, "prefix": "pawl-stage"}
+    snow.job.write_text(json.dumps(job))
+    fixture.control("stage", {"url": f"{azurite.endpoint}/{container}/pawl-stage", "sas": azurite.sas(container, "rl")[0]})
+    return snow
 
 
 def table(site, name):

@@ -1,8 +1,8 @@
 """Whole runs into Snowflake's fixture: the same tables as DuckDB gives, whatever fails or is killed."""
 import json, pathlib, re, shutil, signal, subprocess, unittest
 
-from azure import KEY, Azurite, Faulty, needs_azurite
-from snow import SnowSite, flake, table
+from azure import Azurite, Faulty, needs_azurite
+from snow import SnowSite, flake, on_azure, table
 from world import ROOT, World, select_wait
 
 
@@ -100,26 +100,12 @@ class Snowflake(unittest.TestCase):
                              [["0"]])
             self.assertEqual({e["tag"].split(" ")[0] for e in self.fixture.log()}, {"pawl"})
 
-    def on_azure(self, world, azurite, name, database, endpoint=None):
-        """A site as in production: pages and the stage's files in one container, from which Snowflake reads by a SAS."""
-        container = azurite.make_container(name)
-        snow = SnowSite(world.folder / name, world, self.fixture, database)
-        snow.env = {"TEST_ACCOUNT_KEY": KEY}
-        store = azurite.landing(container, endpoint=endpoint or azurite.endpoint)
-        job = json.loads(snow.job.read_text())
-        job["landing"] = store
-        job["warehouse"]["stage"]["files"] = {**store, "prefix": "pawl-stage"}
-        snow.job.write_text(json.dumps(job))
-        self.fixture.control("stage", {"url": f"{azurite.endpoint}/{container}/pawl-stage",
-                                       "sas": azurite.sas(container, "rl")[0]})
-        return snow
-
     @needs_azurite
     def test_landing_and_stage_on_azure(self):
         with World(calls=80, accounts=1) as world, Azurite() as azurite:
             self.fixture.control("drop", {"name": "CALLS_DB"})
             self.fixture.control("grants", {"files": sorted(map(str, (ROOT / "deploy/snowflake").glob("*.sql")))})
-            snow = self.on_azure(world, azurite, "lake", "CALLS_DB")
+            snow = on_azure(world, self.fixture, azurite, "lake", "CALLS_DB")
             snow.change(daily_seconds=3600)
             snow.pawl("check", str(snow.job))
             self.both(world, snow, "historic", "--to", "2026-03-09")
@@ -148,12 +134,12 @@ class Snowflake(unittest.TestCase):
         with World(calls=40, accounts=1, last="2026-03-06") as world, Azurite() as azurite, Faulty(azurite, plan) as faulty:
             words = ("historic", "--stream", "calls")
             world.run(*words)
-            calm = self.on_azure(world, azurite, "calm", "AZURE_CALM", faulty.endpoint)
+            calm = on_azure(world, self.fixture, azurite, "calm", "AZURE_CALM", faulty.endpoint)
             points = calm.folder / "points"
             calm.run(*words, env={"PAWL_TEST_KILL_LIST": str(points)})
             commits = [p for p in points.read_text().splitlines() if p.startswith("commit")]
             self.assertGreater(len(commits), 1)
-            killed = self.on_azure(world, azurite, "killed", "AZURE_KILLED", faulty.endpoint)
+            killed = on_azure(world, self.fixture, azurite, "killed", "AZURE_KILLED", faulty.endpoint)
             self.assertEqual(killed.run(*words, env={"PAWL_TEST_KILL_AT": commits[-1]}, check=False).returncode,
                              -signal.SIGKILL)
             self.assertNotEqual(azurite.names("killed", "pawl-stage/loads/"), [])

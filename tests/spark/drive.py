@@ -1,12 +1,16 @@
-"""The driver of a Spark test: python drive.py MASTER JOB LAKE CONF. Takes steps, a line of JSON each: {"mode": ...} with "options" of
-Engine.run(), {"words": [...]} of the wheel's entry point, or {"dump": [table, folder]}: the Delta table as one Parquet file. Answers each with a line."""
+"""The driver of a Spark test: python drive.py MASTER FOLDER CONF. Takes steps, a line of JSON each, with "now", "job" and "lake":
+{"mode": ...} with "options" of Engine.run() and "trouble" of first(), {"words": [...]} of the wheel's entry point, or
+{"dump": [table, folder]}: the Delta table as one Parquet file. Answers each with a line."""
+import contextlib
 import json
 import os
+import signal
 import sys
+from unittest import mock
 
 from pyspark.sql import SparkSession
 
-from pawl.spark import Engine
+from pawl.spark import Engine, executor
 from pawl.spark.__main__ import main as command
 
 
@@ -30,12 +34,36 @@ def session(master, folder, extra):
     for name, value in extra.items():
         builder = builder.config(name, value)
     # Executors see what this process sees: credentials and where pawl lies.
-    for name in ("CTM_CLIENT_ID", "CTM_CLIENT_SECRET", "PYTHONPATH", "PAWL_LIBRARIES"):
-        builder = builder.config(f"spark.executorEnv.{name}", os.environ[name])
+    for name in ("CTM_CLIENT_ID", "CTM_CLIENT_SECRET", "PYTHONPATH", "PAWL_LIBRARIES", "TEST_ACCOUNT_KEY", "SNOWFLAKE_PASSPHRASE"):
+        if name in os.environ:
+            builder = builder.config(f"spark.executorEnv.{name}", os.environ[name])
     return builder.getOrCreate()
 
 
-def do(spark, job, lake, step):
+def first(function, trouble, mark):
+    """The same function for mapInArrow, but the first task that has given some of its rows fails, or stands still until SIGCONT."""
+    def troubled(batches, **options):
+        for rows in function(batches, **options):
+            yield rows
+            try:
+                os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
+            except FileExistsError:
+                continue
+            if trouble == "fail":
+                raise RuntimeError("the test lets this task fail")
+            os.kill(os.getpid(), signal.SIGSTOP)
+    return troubled
+
+
+def run(spark, job, lake, step):
+    trouble = step.get("trouble", {})
+    changed = {name: first(getattr(executor, name), kind, f"{os.path.dirname(job)}/{kind}-{name}") for name, kind in trouble.items()}
+    with mock.patch.multiple(executor, **changed) if changed else contextlib.nullcontext():
+        return Engine(spark, job, lake, slots=2, **step.get("engine", {})).run(step["mode"], **step.get("options", {}))
+
+
+def do(spark, step):
+    job, lake = step["job"], step["lake"]
     os.environ["PAWL_TEST_NOW"] = step["now"]
     if "dump" in step:
         table, folder = step["dump"]
@@ -44,16 +72,15 @@ def do(spark, job, lake, step):
     if "words" in step:
         command([*step["words"], "--lake", lake, "--slots", "2"])
         return {}
-    engine = Engine(spark, job, lake, slots=2, **step.get("engine", {}))
-    return engine.run(step["mode"], **step.get("options", {}))
+    return run(spark, job, lake, step)
 
 
 def main():
-    master, job, lake, conf = sys.argv[1:5]
-    spark = session(master, os.path.dirname(job), json.loads(conf))
+    master, folder, conf = sys.argv[1:4]
+    spark = session(master, folder, json.loads(conf))
     spark.sparkContext.setLogLevel("ERROR")
     for line in sys.stdin:
-        print("answer " + json.dumps(do(spark, job, lake, json.loads(line))), flush=True)
+        print("answer " + json.dumps(do(spark, json.loads(line))), flush=True)
     spark.stop()
 
 

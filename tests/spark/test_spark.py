@@ -1,20 +1,25 @@
 """The Spark engine against the machine of its own: the same job, the same rows, whatever is killed in between.
 
-`./dev test` runs one session of Spark 4.0 in this process's machine; PAWL_SPARK=all (./dev spark) also Spark 3.5 and a cluster of one master
-and two workers. Executors have the real time and the driver the test's: so what executors read is always later than before.
+`./dev test` runs one session of Spark 4.0 in this process's machine; PAWL_SPARK=all (./dev spark) also Spark 3.5, a cluster of one master
+and two workers, and kills. Executors have the real time and the driver the test's: so what executors read is always later than before.
 """
 import json
 import os
 import pathlib
+import select
 import signal
-import socket
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 import world  # noqa: E402
+from azure import KEY, Azurite, needs_azurite  # noqa: E402
+from cluster import Cluster  # noqa: E402
+from test_postgres import OWN, content  # noqa: E402
+from snow import flake, on_azure, table  # noqa: E402
 
 HERE = pathlib.Path(__file__).parent
 PLAIN = world.BUILD.name in ("debug", "release")
@@ -50,23 +55,29 @@ def packages(kind):
 
 
 class Driver:
-    """A driver that takes steps until it is closed, or killed."""
+    """A driver that takes steps for one site or more, until it is closed, or killed."""
 
-    def __init__(self, site, kind, master="local[2,4]", conf=None, env=None):
-        self.site, self.python = site, packages(kind)
-        environment = site.command()[1] | {
+    def __init__(self, folder, kind="spark", master="local[2,4]", conf=None, env=None):
+        self.folder, self.python = pathlib.Path(folder), packages(kind)
+        self.events = self.folder / "events"
+        self.events.mkdir(exist_ok=True)
+        conf = {"spark.eventLog.enabled": "true", "spark.eventLog.dir": f"file:{self.events}", "spark.eventLog.compress": "false",
+                "spark.eventLog.rolling.enabled": "false", **(conf or {})}
+        environment = os.environ | {
+            "CTM_CLIENT_ID": "sim-client", "CTM_CLIENT_SECRET": "sim-client-secret",
             "PYTHONPATH": str(world.ROOT / "python"), "PAWL_LIBRARIES": str(world.BUILD), "PYSPARK_PYTHON": self.python,
             "PYSPARK_DRIVER_PYTHON": self.python, "SPARK_LOCAL_IP": "127.0.0.1", **(env or {})}
         environment.pop("SPARK_HOME", None)
-        environment.pop("PAWL_TEST_NOW")  # executors would begin at that moment with every task
-        self.log = open(site.folder / "spark.log", "ab")
-        self.process = subprocess.Popen([self.python, HERE / "drive.py", master, site.job, f"{site.folder}/delta/",
-                                         json.dumps(conf or {})], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,
-                                        env=environment, text=True, cwd=site.folder)
+        environment.pop("PAWL_TEST_NOW", None)  # executors would begin at that moment with every task
+        self.log = open(self.folder / "spark.log", "ab")
+        self.process = subprocess.Popen([self.python, HERE / "drive.py", master, self.folder, json.dumps(conf)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, env=environment, text=True,
+                                        cwd=self.folder)
 
-    def step(self, **step):
-        self.site.runs += 1
-        self.process.stdin.write(json.dumps({"now": self.site.now, **step}) + "\n")
+    def step(self, site, **step):
+        site.runs += 1
+        step = {"now": site.now, "job": str(site.job), "lake": f"{site.folder}/delta/", **step}
+        self.process.stdin.write(json.dumps(step) + "\n")
         self.process.stdin.flush()
         for line in self.process.stdout:
             if line.startswith("answer "):
@@ -74,127 +85,312 @@ class Driver:
         self.process.wait()
         return None
 
-    def compare(self, table="ctm.calls"):
-        folder = self.site.folder / "dump"
-        self.step(dump=[table.replace(".", "/"), str(folder)])
-        done = subprocess.run([packages("arrow"), "-c", COMPARE, folder, self.site.folder / "ctm.duckdb", table],
+    def compare(self, site, duck, table="ctm.calls"):
+        """The Delta table of one site and the table in the DuckDB file of another, or the same."""
+        self.step(site, dump=[table.replace(".", "/"), f"{site.folder}/dump"])
+        done = subprocess.run([packages("arrow"), "-c", COMPARE, site.folder / "dump", duck.folder / "ctm.duckdb", table],
                               capture_output=True, text=True)
         if done.returncode != 0:
             raise AssertionError(done.stderr)
         return json.loads(done.stdout)
 
-    def __enter__(self):
-        return self
+    def ended_tasks(self):
+        """What Spark's event log says of tasks that have ended: {(session, stage, index): {(attempt, a speculative copy?, reason), ...}}."""
+        tasks = {}
+        for path in self.events.iterdir():
+            for line in path.read_text().splitlines():
+                event = json.loads(line)
+                if event["Event"] == "SparkListenerTaskEnd":
+                    info = event["Task Info"]
+                    task = (path.name.removesuffix(".inprogress"), event["Stage ID"], info["Index"])
+                    tasks.setdefault(task, set()).add(
+                        (info["Attempt"], info["Speculative"], event["Task End Reason"]["Reason"]))
+        return tasks
 
-    def __exit__(self, kind, *_):
+    def close(self):
         self.process.stdin.close()
         self.process.stdout.close()
         self.process.wait()
         self.log.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        self.close()
         if kind is not None:
-            print((self.site.folder / "spark.log").read_text()[-3000:])
+            print((self.folder / "spark.log").read_text()[-3000:])
+
+
+def small_world(**more):
+    return world.World(**{"calls": 150, "last": LAST, "now": f"{LAST}T18:00:00Z", "streams": ["calls"], **more})
+
+
+def landed(site):
+    """The files of all landed slices, whatever their runs are called."""
+    return sorted(str(path.relative_to(site.folder / "lake/ctm/runs")).split("/", 1)[1]
+                  for path in (site.folder / "lake/ctm/runs").glob("*/calls/*/*/*"))
+
+
+WINDOW = {"from_": "2026-03-01", "to": LAST}
 
 
 class Story:
     """What is asked of each kind of cluster."""
 
-    def world(self):
-        return world.World(calls=150, last=LAST, now=f"{LAST}T18:00:00Z", streams=["calls"])
-
-    def check_equal(self, driver, site, single, gone=0):
-        found = driver.compare()
+    def check_lake(self, driver, site, duck, gone=0):
+        found = driver.compare(site, duck)
         self.assertGreater(found["lake"], 100)
         self.assertEqual({**found, "warehouse": found["lake"]},
                          {"warehouse": found["lake"], "lake": found["warehouse"], "only_warehouse": 0, "only_lake": 0, "differ": "[]",
                           "gone": gone})
+
+    def check_equal(self, driver, site, single, gone=0):
+        self.check_lake(driver, site, site, gone)
         self.assertEqual(site.digest(), single.digest())
 
-    def tell(self, kind, master, conf=None):
-        with self.world() as site:
-            single = site.copy("single")
-            window = {"from_": "2026-03-01", "to": LAST}
-            with Driver(site, kind, master, conf) as driver:
-                report = driver.step(mode="historic", options=window)
-                single.run("historic", "--to", LAST)
-                self.assertEqual((report["requests"], report["slices_failed"]), (0, 0))
-                self.check_equal(driver, site, single)
+    def tell(self, driver, site):
+        single = site.copy("single")
+        report = driver.step(site, mode="historic", options=WINDOW)
+        single.run("historic", "--to", LAST)
+        self.assertEqual((report["requests"], report["slices_failed"]), (0, 0))
+        self.check_equal(driver, site, single)
 
-                first, *_, last = [row[0] for row in site.rows("SELECT id FROM ctm.calls WHERE account_id = 1001 ORDER BY ALL")]
-                site.control("mutate", {"account": 1001, "id": int(first), "do": "delete"})
-                site.control("mutate", {"account": 1001, "id": int(last), "do": "edit", "set": {"notes": "late"}})
-                driver.step(mode="rehydration", options=window)
-                single.run("rehydration", "--from", "2026-03-01", "--to", LAST)
-                self.check_equal(driver, site, single, gone=1)
+        first, *_, last = [row[0] for row in site.rows("SELECT id FROM ctm.calls WHERE account_id = 1001 ORDER BY ALL")]
+        site.control("mutate", {"account": 1001, "id": int(first), "do": "delete"})
+        site.control("mutate", {"account": 1001, "id": int(last), "do": "edit", "set": {"notes": "late"}})
+        driver.step(site, mode="rehydration", options=WINDOW)
+        single.run("rehydration", "--from", "2026-03-01", "--to", LAST)
+        self.check_equal(driver, site, single, gone=1)
 
-                site.control("mutate", {"account": 1001, "id": int(first), "do": "restore"})
-                # As a job of the bundle calls it (deploy/databricks), with a parameter that nobody has set.
-                driver.step(words=["run", str(site.job), "--mode", "incremental", "--from", "2026-03-01", "--to", ""])
-                single.run("incremental", "--from", "2026-03-01")
-                self.check_equal(driver, site, single)
-            stages = dict(site.rows("SELECT stage, count(*) FROM etl_log WHERE stage LIKE 'spark%' AND status = 'ok' GROUP BY 1"))
-            self.assertEqual(stages, {"spark.plan": "3", "spark.land": "3", "spark.merge": "3", "spark.load": "3"})
+        site.control("mutate", {"account": 1001, "id": int(first), "do": "restore"})
+        # As a job of the bundle calls it (deploy/databricks), with a parameter that nobody has set.
+        driver.step(site, words=["run", str(site.job), "--mode", "incremental", "--from", "2026-03-01", "--to", ""])
+        single.run("incremental", "--from", "2026-03-01")
+        self.check_equal(driver, site, single)
+        stages = dict(site.rows("SELECT stage, count(*) FROM etl_log WHERE stage LIKE 'spark%' AND status = 'ok' GROUP BY 1"))
+        self.assertEqual(stages, {"spark.plan": "3", "spark.land": "3", "spark.merge": "3", "spark.load": "3"})
 
 
 @unittest.skipUnless(PLAIN, "a sanitized library cannot be loaded into a plain Python")
 class SparkTest(Story, unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = cls.enterClassContext(tempfile.TemporaryDirectory(prefix="pawl-spark-"))
+        cls.driver = cls.enterClassContext(Driver(cls.folder))
+
     def test_three_modes_give_what_one_machine_gives(self):
-        self.tell("spark", "local[2,4]")
+        with small_world() as site:
+            self.tell(self.driver, site)
+
+    def test_a_task_that_fails_once_is_done_again_and_doubles_nothing(self):
+        with small_world(job={"config": {"per_page": 5}}) as site:
+            single = site.copy("single")
+            single.run("historic", "--to", LAST)
+            before = self.driver.ended_tasks()
+            self.driver.step(site, mode="historic", options=WINDOW, trouble={"land": "fail", "shape": "fail"})
+            # Spark gave up none of the two, and did both again.
+            ends = [ends for task, ends in self.driver.ended_tasks().items() if task not in before]
+            failed = [sorted(reason for _, _, reason in end) for end in ends if len(end) > 1]
+            self.assertEqual(failed, [["ExceptionFailure", "Success"]] * 2)
+            self.assertEqual(landed(site), landed(single))
+            self.check_equal(self.driver, site, single)
+
+    def test_postgres_gets_what_duckdb_gets_of_one_machine(self):
+        with small_world() as single:
+            site = on_postgres(single)
+            self.addCleanup(site.warehouse.remove)
+            self.driver.step(site, mode="historic", options=WINDOW)
+            single.run("historic", "--to", LAST)
+            self.check_lake(self.driver, site, single)
+            self.assertEqual(content(site, "ctm.calls", "_row_key", OWN), content(single, "ctm.calls", "_row_key", OWN))
+
+
+def on_postgres(site):
+    """A site of the same world whose warehouse is a database."""
+    twin = site.copy("postgres")
+    twin.warehouse = world.Postgres()
+    job = json.loads(twin.job.read_text())
+    job["warehouse"] = twin.warehouse.options()
+    twin.job.write_text(json.dumps(job))
+    return twin
+
+
+class Kills(Story):
+    def kill(self, site, single, points, env=None):
+        """The driver dies at each point in turn, and Python workers at a page, whose tasks are done again."""
+        listed = single.folder / "points"
+        single.run("historic", "--to", LAST, env={"PAWL_TEST_KILL_LIST": str(listed)})
+        page = [name for name in listed.read_text().splitlines() if name.startswith("page was put, calls")][3]
+        for point in points:
+            with Driver(site.folder, conf={"spark.executorEnv.PAWL_TEST_KILL_AT": page},
+                        env={**(env or {}), "PAWL_TEST_KILL_AT": point}) as driver:
+                self.assertIsNone(driver.step(site, mode="historic", options=WINDOW), point)
+                self.assertEqual(driver.process.returncode, -signal.SIGKILL, point)
 
 
 @unittest.skipUnless(PLAIN and ALL, "only with PAWL_SPARK=all (./dev spark)")
-class KillTest(Story, unittest.TestCase):
+class KillTest(Kills, unittest.TestCase):
     def test_killed_anywhere_it_goes_on_and_nothing_is_doubled(self):
-        with self.world() as site:
+        with small_world() as site:
             single = site.copy("single")
-            single.run("historic", "--to", LAST)
-            window = {"from_": "2026-03-01", "to": LAST}
-            listed = site.folder / "points"
-            probe = site.copy("probe")
-            probe.run("historic", "--to", LAST, env={"PAWL_TEST_KILL_LIST": str(listed)})
-            page = [name for name in listed.read_text().splitlines() if name.startswith("page was put, calls")][3]
-            for point in ("run noted, historic", "delta merge, calls 0", "delta merged, calls 0"):
-                # Python workers die at the page, and their tasks are done again; the driver dies at the point.
-                with Driver(site, "spark", conf={"spark.executorEnv.PAWL_TEST_KILL_AT": page},
-                            env={"PAWL_TEST_KILL_AT": point}) as driver:
-                    self.assertIsNone(driver.step(mode="historic", options=window), point)
-                    self.assertEqual(driver.process.returncode, -signal.SIGKILL, point)
-            with Driver(site, "spark") as driver:
-                report = driver.step(mode="historic", options=window)
+            self.kill(site, single, ("run noted, historic", "delta merge, calls 0", "delta merged, calls 0"))
+            with Driver(site.folder) as driver:
+                report = driver.step(site, mode="historic", options=WINDOW)
                 self.assertTrue(report["resumed"])
                 self.assertEqual(report["lake"], [])
                 self.check_equal(driver, site, single)
+
+    def test_killed_around_the_commit_of_postgres(self):
+        with small_world() as single:
+            site = on_postgres(single)
+            self.addCleanup(site.warehouse.remove)
+            self.kill(site, single, ("commit, calls load 0", "committed, calls load 0"))
+            with Driver(site.folder) as driver:
+                report = driver.step(site, mode="historic", options=WINDOW)
+                self.assertEqual((report["resumed"], report["inserted"], report["lake"]), (True, 0, []))
+                self.check_lake(driver, site, single)
+            self.assertEqual(content(site, "ctm.calls", "_row_key", OWN), content(single, "ctm.calls", "_row_key", OWN))
+            self.assertEqual(site.value("SELECT count(*) FROM pawl_load WHERE stream = 'calls'"), "1")
+
+
+@flake.needed()
+@needs_azurite
+@unittest.skipUnless(PLAIN and ALL, "only with PAWL_SPARK=all (./dev spark)")
+class SnowflakeTest(Kills, unittest.TestCase):
+    """The job's warehouse is Snowflake's fixture; its stage and the landing are in a container, as in production."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.fixture = flake.Fixture()
+        cls.addClassCleanup(cls.fixture.close)
+        cls.azurite = cls.enterClassContext(Azurite())
+        cls.env = {"TEST_ACCOUNT_KEY": KEY, "SNOWFLAKE_PASSPHRASE": cls.fixture.ready["passphrase"]}
+
+    def check_tables(self, driver, site, single, gone=0):
+        self.check_lake(driver, site, single, gone)
+        self.assertEqual(table(site, "calls"), table(single, "calls"))
+        self.assertEqual(site.sql("SELECT count(*) - count(DISTINCT load_id) FROM PAWL.PAWL_LOAD"), [["0"]])
+        self.assertFalse((site.folder / "lake").exists())  # no page came to this machine
+
+    def test_three_modes_give_what_one_machine_gives(self):
+        with small_world() as single:
+            site = on_azure(single, self.fixture, self.azurite, "modes", "MODES")
+            site.command()  # the fixture's clock is the world's
+            with Driver(site.folder, env=self.env) as driver:
+                driver.step(site, mode="historic", options=WINDOW)
+                single.run("historic", "--to", LAST)
+                self.check_tables(driver, site, single)
+
+                first, *_, last = [row[0] for row in single.rows("SELECT id FROM ctm.calls WHERE account_id = 1001 ORDER BY ALL")]
+                single.control("mutate", {"account": 1001, "id": int(first), "do": "delete"})
+                single.control("mutate", {"account": 1001, "id": int(last), "do": "edit", "set": {"notes": "late"}})
+                driver.step(site, mode="rehydration", options=WINDOW)
+                single.run("rehydration", "--from", "2026-03-01", "--to", LAST)
+                self.check_tables(driver, site, single, gone=1)
+
+                single.control("mutate", {"account": 1001, "id": int(first), "do": "restore"})
+                driver.step(site, mode="incremental", options={"from_": "2026-03-01"})
+                single.run("incremental", "--from", "2026-03-01")
+                self.check_tables(driver, site, single)
+            copied = [entry for entry in self.fixture.log() if entry["sql"].startswith("COPY INTO") and entry["error"] is None]
+            self.assertGreater(len(copied), 2)
+            # Nothing of a load is left in the stage. (Of one that was killed there is: docs/snowflake.md.)
+            self.assertEqual(self.azurite.names("modes", "pawl-stage/loads/"), [])
+
+    def test_killed_around_stage_and_commit(self):
+        with small_world() as single:
+            site = on_azure(single, self.fixture, self.azurite, "killed", "KILLED")
+            site.command()
+            self.kill(site, single, ("stage put, rows calls load 0", "commit, calls load 0", "committed, calls load 0"), self.env)
+            with Driver(site.folder, env=self.env) as driver:
+                report = driver.step(site, mode="historic", options=WINDOW)
+                self.assertEqual((report["resumed"], report["inserted"], report["lake"]), (True, 0, []))
+                self.check_tables(driver, site, single)
 
 
 @unittest.skipUnless(PLAIN and ALL, "only with PAWL_SPARK=all (./dev spark)")
 class OlderTest(Story, unittest.TestCase):
     def test_spark_3_5_gives_the_same(self):
-        self.tell("spark35", "local[2,4]")
+        with small_world() as site, Driver(site.folder, "spark35") as driver:
+            self.tell(driver, site)
+
+
+def stopped(folder):
+    """Processes that stand still somewhere below a folder."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            state = (path / "stat").read_text().rsplit(")", 1)[1].split()[0]
+            if state == "T" and pathlib.Path(os.readlink(path / "cwd")).is_relative_to(folder):
+                found.append(int(path.name))
+        except OSError:
+            continue  # it has ended
+    return found
+
+
+def let_go(pid):
+    """Lets a process go on, to its end."""
+    handle = os.pidfd_open(pid)
+    try:
+        os.kill(pid, signal.SIGCONT)
+        if not select.select([handle], [], [], 60)[0]:
+            raise AssertionError(f"process {pid} does not end")
+    finally:
+        os.close(handle)
 
 
 @unittest.skipUnless(PLAIN and ALL, "only with PAWL_SPARK=all (./dev spark)")
 class ClusterTest(Story, unittest.TestCase):
-    def start(self, name, *words):
-        python = packages("spark")
-        home = next(pathlib.Path(python).parents[1].glob("lib/python3*/site-packages/pyspark"))
-        process = subprocess.Popen([home / "bin/spark-class", f"org.apache.spark.deploy.{name}", *words],
-                                   env=os.environ | {"SPARK_LOCAL_IP": "127.0.0.1", "SPARK_DAEMON_MEMORY": "256m"},
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.terminate)
-
     def test_a_master_and_two_workers_give_the_same(self):
-        with socket.socket() as one:
-            one.bind(("127.0.0.1", 0))
-            port = one.getsockname()[1]
-        master = f"spark://127.0.0.1:{port}"
-        self.start("master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", "0")
-        deadline = time.monotonic() + 120
-        while socket.socket().connect_ex(("127.0.0.1", port)) != 0:
-            self.assertLess(time.monotonic(), deadline)
-            world.select_wait()
-        for _ in range(2):
-            self.start("worker.Worker", "--host", "127.0.0.1", "--cores", "1", "--memory", "1g", "--webui-port", "0", master)
-        self.tell("spark", master, {"spark.executor.memory": "512m", "spark.executor.cores": "1"})
+        with small_world() as site:
+            cluster = self.enterContext(Cluster(packages("spark"), site.folder, workers=2))
+            with Driver(site.folder, master=cluster.url, conf={**cluster.conf, "spark.executor.memory": "512m"}) as driver:
+                self.tell(driver, site)
+
+    def copies(self, driver, before):
+        """Tasks that ended well as Spark's second copy, while their first attempt had not."""
+        return [task for task, ends in driver.ended_tasks().items() if task not in before and
+                (1, True, "Success") in ends and (0, False, "Success") not in ends]
+
+
+@unittest.skipUnless(PLAIN and ALL, "only with PAWL_SPARK=all (./dev spark)")
+class SpeculationTest(Story, unittest.TestCase):
+    def twice(self, site, cluster, single, mode, conf=None, trouble=None):
+        """A run of which one task stands still, until Spark's copy of it has brought the run to its end. Then the first goes on to its own end.
+        Returns how often the API was asked after that."""
+        conf = {**cluster.conf, "spark.executor.memory": "512m", "spark.speculation": "true", "spark.speculation.interval": "50ms",
+                "spark.speculation.quantile": "0.5",
+                # Spark would kill who stands still once the copy is done. Here he lives on, which is worse.
+                "spark.python.task.killTimeout": "600s", **(conf or {})}
+        with Driver(site.folder, master=cluster.url, conf=conf) as driver:
+            before = driver.ended_tasks()
+            driver.step(site, mode=mode, options=WINDOW, trouble=trouble or {})
+            copies = [ends for task, ends in driver.ended_tasks().items() if task not in before and
+                      (1, True, "Success") in ends and (0, False, "Success") not in ends]
+            self.assertGreaterEqual(len(copies), 1)
+            late = stopped(site.folder)
+            self.assertEqual(len(late), 1)
+            files, asked = landed(site), len(site.log())
+            self.assertEqual(files, landed(single))
+            let_go(*late)
+            self.assertEqual(landed(site), files)
+            asked = len(site.log()) - asked
+            self.check_equal(driver, site, single)
+        return asked
+
+    def test_a_task_that_spark_runs_twice_doubles_nothing(self):
+        with small_world(job={"config": {"per_page": 5}}) as site:
+            single = site.copy("single")
+            listed = site.folder / "points"
+            single.run("historic", "--to", LAST, env={"PAWL_TEST_KILL_LIST": str(listed)})
+            page = next(name for name in listed.read_text().splitlines() if name.startswith("page was put, calls") and name.endswith(" page 0"))
+            cluster = self.enterContext(Cluster(packages("spark"), site.folder, workers=2))
+            # Behind the first of its pages: the copy takes that over, and the late one asks for the others again.
+            self.assertGreater(self.twice(site, cluster, single, "historic", {"spark.executorEnv.PAWL_TEST_KILL_AT": f"stop:{page}"}), 0)
+            # Behind the first of the rows that are merged.
+            single.run("rehydration", "--from", "2026-03-01", "--to", LAST)
+            self.twice(site, cluster, single, "rehydration", trouble={"shape": "stop"})
 
 
 if __name__ == "__main__":
