@@ -9,8 +9,10 @@ Parts (all of them where none is named; each may be run by itself, what others m
     latency   50,000 calls, 100 ms a page, 20 requests/s
     cold      1,000 calls, from `pawl run` to rows in a new file
     destinations  50,000 calls (BENCH_CALLS) into DuckDB and PostgreSQL, and COPY beside psql's of the same bytes
-BENCH_RUNS says how many runs the median is of (3), BENCH_WHO who is measured ("curl pawl hand dlt cdk singer"): figures of the
-others stay as they were. Wall and CPU seconds and peak memory are those of the whole process
+    spark     200,000 calls (SPARK_CALLS) by the Spark engine, by the naive design, and by pawl alone
+    scale     as many by 1, 2 and 4 executors, processes of their own, without a limit (scale); at 100 requests/s and 100 ms a page, landing only (scale_rate)
+BENCH_RUNS says how many runs the median is of (3), BENCH_WHO who is measured ("curl pawl hand dlt cdk singer spark"): figures of the
+others stay as they were ("spark": all that is Spark; "engine", "naive", "1", "2", "4": the engine, the naive design, so many executors). Wall and CPU seconds and peak memory are those of the whole process
 as the kernel counted them. The machine should have nothing else to do.
 """
 import atexit, base64, datetime, json, os, pathlib, platform, shutil, signal, statistics, subprocess, sys, tempfile, threading, time, urllib.request
@@ -18,15 +20,18 @@ import duckdb
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/e2e"))
+sys.path.insert(0, str(ROOT / "tests/spark"))
 import postgres  # the private cluster of the tests
+from cluster import Cluster  # and Spark's
 
 BUILD = ROOT / "build/release"
 WORK = ROOT / "build/bench"
 KEPT = WORK / "results.json"
 RUNS = int(os.environ.get("BENCH_RUNS", "3"))
-WHO_RUNS = os.environ.get("BENCH_WHO", "curl pawl hand dlt cdk singer").split()
+WHO_RUNS = os.environ.get("BENCH_WHO", "curl pawl hand dlt cdk singer spark").split()
 CDK_PYTHON = os.environ.get("PAWL_CDK_PYTHON", "")
 SINGER_PYTHON = os.environ.get("PAWL_SINGER_PYTHON", "")
+SPARK_CALLS = int(os.environ.get("SPARK_CALLS", "200000"))
 DESTINATION_CALLS = int(os.environ.get("BENCH_CALLS", "50000"))
 PER_PAGE = 150
 EXCLUDED = "transcription_text,chat_messages"
@@ -526,28 +531,96 @@ def part_destinations():
     return result | (copy_beside_psql(10 * DESTINATION_CALLS) if "pawl" in WHO_RUNS else {})
 
 
+# --- Spark -----------------------------------------------------------------------------------------------------------
+
+class Watched(threading.Thread):
+    """CPU seconds of everything that some processes have started, seen every fifth of a second."""
+
+    def __init__(self, processes):
+        super().__init__(daemon=True)
+        self.roots, self.seen, self.done = {process.pid for process in processes}, {}, threading.Event()
+
+    def run(self):
+        while not self.done.wait(0.2):
+            found = {}
+            for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+                try:
+                    words = path.read_text().rsplit(")", 1)[1].split()
+                except OSError:
+                    continue  # it has ended
+                found[int(path.parent.name)] = (int(words[1]), words[19], int(words[11]) + int(words[12]))
+            for pid, (parent, started, ticks) in found.items():
+                while parent not in self.roots and parent in found:
+                    parent = found[parent][0]
+                if parent in self.roots:
+                    self.seen[pid, started] = ticks
+
+    def seconds(self):
+        self.done.set()
+        self.join()
+        return sum(self.seen.values()) / os.sysconf("SC_CLK_TCK")
+
+
+def spark_run(sim, who, master, slots, conf=None, **limits):
+    """The Spark engine, or the naive design; whole processes, JVM and all. What the engine's stages took is of its ETL_LOG."""
+    folder = fresh(f"spark_{who}")
+    write_job(folder, sim, **limits)
+    sim.forget()
+    python = subprocess.run([ROOT / "tools/deps", "--venv", "spark"], capture_output=True, text=True, check=True).stdout.strip()
+    run = measure([python, str(ROOT / "bench/spark_bench.py"), who, str(folder / "job.json"), f"{folder}/delta/",
+                   sim.origin + "/api/v1", str(sim.first), str(sim.last - datetime.timedelta(days=1)), master, str(slots),
+                   json.dumps(conf or {})],
+                  PYTHONPATH=str(ROOT / "python"), PAWL_LIBRARIES=str(BUILD), PYSPARK_PYTHON=python, **PAWL_ENV)
+    told = [json.loads(line) for line in open(WORK / "output.log") if line.startswith("{")][-1]
+    expect(f"spark, {who}", told["rows"], sim.truth())
+    if who == "engine":
+        with duckdb.connect() as connection:
+            connection.execute(f"ATTACH '{folder / 'ctm.duckdb'}' AS file (READ_ONLY)")
+            run |= dict(connection.sql("SELECT substr(stage, 7), sum(duration_us) / 1e6 FROM file.main.etl_log "
+                                       "WHERE stage LIKE 'spark.%' GROUP BY 1").fetchall())
+    if who == "land":
+        run["land"] = told["land"]
+    stats = sim.stats()
+    return run | {"refused": stats["rate_limited"], "requests": stats["requests"]}
+
+
 def spark(sim, who, slots):
-    """The Spark engine, or the naive design; whole processes, JVM and all."""
+    if who not in WHO_RUNS and "spark" not in WHO_RUNS:
+        return None
+    return repeat(f"spark, {who}, {slots}", lambda: spark_run(sim, who, f"local[{slots}]", slots))
+
+
+def executors(sim, count, who="engine", **limits):
+    """`count` executors of one core each, processes of a standalone cluster on this machine."""
+    if f"{count}" not in WHO_RUNS and "spark" not in WHO_RUNS:
+        return None
     python = subprocess.run([ROOT / "tools/deps", "--venv", "spark"], capture_output=True, text=True, check=True).stdout.strip()
 
     def once():
-        folder = fresh(f"spark_{who}")
-        write_job(folder, sim)
-        sim.forget()
-        run = measure([python, str(ROOT / "bench/spark_bench.py"), who, str(folder / "job.json"), f"{folder}/delta/",
-                       sim.origin + "/api/v1", str(sim.first), str(sim.last - datetime.timedelta(days=1)), str(slots)],
-                      PYTHONPATH=str(ROOT / "python"), PAWL_LIBRARIES=str(BUILD), PYSPARK_PYTHON=python, **PAWL_ENV)
-        told = [json.loads(line) for line in open(WORK / "output.log") if line.startswith("{")][-1]
-        expect(f"spark, {who}", told["rows"], sim.truth())
+        with Cluster(python, fresh("cluster"), count) as cluster:
+            watched = Watched(cluster.workers)
+            watched.start()
+            run = spark_run(sim, who, cluster.url, count, {**cluster.conf, "spark.executor.memory": "768m"}, **limits)
+            run["cpu"] += watched.seconds()
         return run
-    return repeat(f"spark, {who}, {slots}", once, 1)
+    return repeat(f"{count} executors", once)
 
 
 def part_spark():
     """SPARK_CALLS calls over two weeks by one, two and four tasks at once, beside the naive design and pawl alone."""
-    with two_weeks(int(os.environ.get("SPARK_CALLS", "50000"))) as sim:
-        return {"pawl": pawl(sim, times=1), **{f"spark {n}": spark(sim, "engine", n) for n in (1, 2, 4)},
-                "spark naive": spark(sim, "naive", 2)}
+    with two_weeks(SPARK_CALLS) as sim:
+        return {"pawl": pawl(sim), "spark 2": spark(sim, "engine", 2), "spark naive": spark(sim, "naive", 2)}
+
+
+def part_scale():
+    with two_weeks(SPARK_CALLS) as sim:
+        return {"pawl": pawl(sim), **{f"executors {n}": executors(sim, n) for n in (1, 2, 4)}}
+
+
+def part_scale_rate():
+    with two_weeks(SPARK_CALLS, "--latency-ms", "100", "--rate", "100") as sim:
+        limits = {"requests_per_second": 100, "connections": 20}
+        return {"pawl": pawl(sim, **limits), **{f"executors {n}": executors(sim, n, "land", **limits) for n in (1, 2, 4)}}
 
 
 PARTS = {name[5:]: function for name, function in list(globals().items()) if name.startswith("part_")}
@@ -560,12 +633,14 @@ WHO = {"curl": "curl, 8 connections, to nowhere (the floor)", "pawl": "pawl", "p
        "cdk": "Airbyte CDK 7.39.1, extraction only", "pawl postgres": "pawl → PostgreSQL",
        "dlt postgres": "dlt 1.31, rest_api → PostgreSQL merge, csv files", "singer": "target-postgres 0.8.1 by COPY, from a file, no extraction",
        "driver": "pawl's loads into PostgreSQL, rows of 1.6 KB", "psql": "psql \\copy of the same bytes into the same table",
-       **{f"spark {n}": f"pawl on Spark 4.0, Delta and DuckDB, local[{n}]" for n in (1, 2, 4)},
+       "spark 2": "pawl on Spark 4.0, Delta and DuckDB, local[2]",
+       **{f"executors {n}": f"{n} executor{'s' * (n > 1)} of one core, Spark 4.0, Delta and DuckDB" for n in (1, 2, 4)},
        "spark naive": "Spark 4.0, naive: requests in the driver, createDataFrame, MERGE, local[2]"}
 TITLES = {"small": "2,000 calls (a try)", "empty": "50,000 calls into an empty table", "grown": "50,000 calls into a table of 2 million",
           "history": "2 million calls over 18 months", "again": "2 million unchanged calls read again",
           "latency": "50,000 calls, 100 ms a page, 20 requests/s", "destinations": f"{DESTINATION_CALLS:,} calls, by destination", "cold": "1,000 calls, cold, into a new file",
-          "spark": "two weeks of calls on Spark (SPARK_CALLS, 50,000)"}
+          "spark": f"{SPARK_CALLS:,} calls on Spark", "scale": f"{SPARK_CALLS:,} calls, executors as processes of their own, no limit",
+          "scale_rate": f"{SPARK_CALLS:,} calls, executors as processes of their own, 100 ms a page, 100 requests/s, landing only"}
 
 
 def claims(all_parts):
@@ -622,6 +697,9 @@ def table(part):
             note = f"{run['mb_s']:.0f} MB/s" + ("" if run["mb_s"] >= FLOOR_MB_S_MIN else ": VOID, the floor is too low")
         if "rows_s" in run:
             note = f"{run['rows_s']:,.0f} rows/s"
+        if "land" in run:
+            note = ", ".join(f"{stage} {run[stage]:.1f}" for stage in ("plan", "land", "merge", "load") if stage in run) + " s"
+            note += f"; {run['requests']:,.0f} requests" + (f", {run['refused']:.0f} answers 429" if run["refused"] else "")
         ratio = f"{run['wall'] / pawl_wall:.1f}" if pawl_wall else ""
         yield f"| {WHO[name]} | {run['wall']:.2f} | {run['cpu']:.2f} | {run['mb']:.0f} | {ratio} | {note} |"
 

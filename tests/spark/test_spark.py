@@ -295,7 +295,7 @@ class SnowflakeTest(Kills, unittest.TestCase):
                 self.check_tables(driver, site, single)
             copied = [entry for entry in self.fixture.log() if entry["sql"].startswith("COPY INTO") and entry["error"] is None]
             self.assertGreater(len(copied), 2)
-            # Nothing of a load is left in the stage. (Of one that was killed there is: docs/snowflake.md.)
+            # Nothing of a load is left in the stage. (Of one that was killed there is: docs/status.md.)
             self.assertEqual(self.azurite.names("modes", "pawl-stage/loads/"), [])
 
     def test_killed_around_stage_and_commit(self):
