@@ -197,7 +197,9 @@ bool fetcher_add_lane(Fetcher *fetcher, const FetchLaneOptions *options, FetchLa
     rate_init(&lane->rate, options->requests_per_second, options->burst,
               fetch_monotonic_us(fetcher));
     if (options->share > 0)
-        lane->rate.share = options->share;
+        rate_set_share(&lane->rate, options->share);
+    if (options->learnt.per_second > 0)
+        rate_resume(&lane->rate, &options->learnt, fetch_monotonic_us(fetcher));
     fetcher->lanes[fetcher->lane_count++] = lane;
     *ret_lane = lane;
     return true;
@@ -210,8 +212,12 @@ FetchCounts fetcher_lane_counts(const FetchLane *lane)
 
 void fetcher_lane_set_share(FetchLane *lane, double share)
 {
-    assert(share > 0 && share <= 1);
-    lane->rate.share = share;
+    rate_set_share(&lane->rate, share);
+}
+
+bool fetcher_lane_learnt(const FetchLane *lane, RateLearnt *ret_learnt)
+{
+    return rate_learnt(&lane->rate, ret_learnt);
 }
 
 size_t fetcher_pending(const Fetcher *fetcher)

@@ -59,6 +59,7 @@ typedef struct FetchLaneOptions {
     double requests_per_second; // 0 = no limit but what 429s teach
     double burst;               // 0 = 1
     double share;               // 0 = all of it
+    RateLearnt learnt;          // by an earlier process
     FetchAuth auth;
     RetryPolicy token_retry; // for token requests; {0} = never again
 } FetchLaneOptions;
@@ -117,6 +118,7 @@ bool fetcher_add_lane(Fetcher *fetcher, const FetchLaneOptions *options, FetchLa
                       Error *err) MUST_USE;
 FetchCounts fetcher_lane_counts(const FetchLane *lane); // fetch thread
 void fetcher_lane_set_share(FetchLane *lane, double share);
+bool fetcher_lane_learnt(const FetchLane *lane, RateLearnt *ret_learnt); // rate_learnt()
 
 // From any thread, callbacks included; never blocks. ERROR_BUSY when FETCH_WAITING_MAX wait.
 bool fetcher_submit(Fetcher *fetcher, FetchTask *task, Error *err) MUST_USE;

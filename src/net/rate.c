@@ -33,10 +33,28 @@ void rate_init(RateLimit *rate, double per_second, double burst, int64_t now_us)
     rate->tokens = rate->burst;
 }
 
+void rate_set_share(RateLimit *rate, double share)
+{
+    assert(share > 0 && share <= 1);
+
+    rate->share = share;
+    if (share < 1)
+        rate->alone = false;
+}
+
+bool rate_learnt(const RateLimit *rate, RateLearnt *ret_learnt)
+{
+    if (rate->phase != RATE_HOLD || !rate->whole)
+        return false;
+    *ret_learnt = (RateLearnt){rate->learnt, rate->burst_seen, rate->burst_most};
+    return true;
+}
+
 double rate_now(const RateLimit *rate)
 {
     const double configured = rate->per_second * rate->share;
-    const double learnt = rate->phase == RATE_MEASURE ? 0 : rate->learnt;
+    const double learnt =
+        rate->phase == RATE_MEASURE ? 0 : rate->learnt * (rate->whole ? rate->share : 1);
     if (configured > 0 && (learnt == 0 || configured < learnt))
         return configured;
     return learnt;
@@ -74,7 +92,20 @@ static void start_rate(RateLimit *rate, double per_second, int64_t now_us)
 static void hold(RateLimit *rate, int64_t now_us)
 {
     rate->phase = RATE_HOLD;
+    rate->whole = rate->alone;
     start_rate(rate, rate->low, now_us);
+}
+
+void rate_resume(RateLimit *rate, const RateLearnt *learnt, int64_t now_us)
+{
+    assert(rate->taken == 0);
+    assert(learnt->per_second > 0);
+
+    rate->low = learnt->per_second;
+    rate->burst_seen = learnt->burst_seen;
+    rate->burst_most = learnt->burst_most;
+    rate->alone = true;
+    hold(rate, now_us);
 }
 
 static void search_on(RateLimit *rate, int64_t now_us)
@@ -96,6 +127,7 @@ static void probe(RateLimit *rate, int64_t now_us)
     rate->probe_after_us *= rate->probe_after_us * 2 <= PROBE_US_MAX ? 2 : 1;
     rate->low = rate->learnt;
     rate->high = rate->low * 1.1;
+    rate->alone = rate->share == 1;
     search_on(rate, now_us);
 }
 
@@ -155,6 +187,7 @@ bool rate_take(RateLimit *rate, RatePriority priority, int64_t now_us, RateTicke
 static void begin_measure(RateLimit *rate, uint64_t accepted, int64_t at_us)
 {
     rate->phase = RATE_MEASURE;
+    rate->alone = rate->share == 1;
     rate->mark_count = accepted;
     rate->mark_us = at_us;
     rate->measured = 0;
@@ -226,6 +259,12 @@ static void learn(RateLimit *rate, uint64_t accepted, RateTicket ticket, int64_t
     } else if (rate->phase == RATE_MEASURE) {
         measure(rate, accepted, ticket, now_us);
     } else {
+        if (rate->whole) { // no more: from here on it is ours alone that is learnt
+            rate->learnt *= rate->share;
+            rate->low *= rate->share;
+            rate->alone = rate->share == 1;
+            rate->whole = false;
+        }
         narrow(rate, accepted, ticket);
         // A rate that held may do so no longer: then come down far enough to get out of it.
         if (rate->low >= rate->high)

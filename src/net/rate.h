@@ -23,6 +23,13 @@ typedef enum RatePhase {
     RATE_HOLD,   // learnt
 } RatePhase;
 
+// What was learnt of a far side, for a process that comes later.
+typedef struct RateLearnt {
+    double per_second; // 0 = nothing
+    double burst_seen; // what its bucket brought at least, after a wait
+    double burst_most; // and what it holds at most
+} RateLearnt;
+
 typedef struct RateLimit {
     double per_second; // as configured; 0 = no limit but what is learnt
     double burst;      // bucket size, at least 1
@@ -30,6 +37,8 @@ typedef struct RateLimit {
     // private
     double tokens;
     double learnt; // per second, after what refusals taught; 0 = nothing yet
+    bool alone;    // no other process had a share while it was being learnt
+    bool whole;    // so it is the far side's rate, of which we have our share
     RatePhase phase;
     int64_t refilled_at_us;
     int64_t blocked_until_us;
@@ -78,3 +87,13 @@ void rate_accepted(RateLimit *rate, RateTicket ticket, int64_t now_us);
 
 // What is allowed now, per second; 0 = no limit is known.
 double rate_now(const RateLimit *rate);
+
+// This process's part, (0, 1], of what is configured and of what was learnt alone.
+void rate_set_share(RateLimit *rate, double share);
+
+// False while there is nothing that others could begin with: not through, or learnt beside others.
+bool rate_learnt(const RateLimit *rate, RateLearnt *ret_learnt);
+
+// Begins with what another process learnt, as if it had been learnt now: held, and after a while
+// asked for a little more. Before the first token.
+void rate_resume(RateLimit *rate, const RateLearnt *learnt, int64_t now_us);

@@ -23,6 +23,11 @@ struct Fetch {
     pthread_t thread;
     bool runs;
     atomic_bool stopping;
+    // By stream_auth_id(), in millionths; written by the fetch thread. A reader may meet one of two
+    // learnt rates with the other's burst, which matters to nobody.
+    struct {
+        atomic_llong per_second, burst_seen, burst_most;
+    } learnt[LANES_MAX];
     atomic_int share_permille; // of the rate budget; 0 = not told
     int share_set;             // what the lanes have
     atomic_bool failed;        // the thread ended by itself; `err` says why
@@ -122,11 +127,13 @@ static bool find_lane(Fetch *fetch, const Stream *stream, FetchLane **ret_lane, 
     TRY(connector_auth(fetch->options.connector, stream, fetch->options.arena, &lane->auth, err));
     fetch->lane_count++;
     const Job *job = fetch->options.job;
-    const FetchLaneOptions options = {
+    FetchLaneOptions options = {
         .requests_per_second = job->limits.requests_per_second,
         .burst = job->limits.burst,
         .auth = {.state = lane->auth, .apply = apply, .answer = answer, .expire = expire},
         .token_retry = job->retry};
+    if (fetch->options.learnt != NULL && id < LANES_MAX)
+        options.learnt = fetch->options.learnt[id];
     TRY(fetcher_add_lane(fetch->fetcher, &options, &lane->lane, err));
     *ret_lane = lane->lane;
     return true;
@@ -210,11 +217,38 @@ static void apply_share(Fetch *fetch)
         fetcher_lane_set_share(fetch->lanes[i].lane, permille / 1000.0);
 }
 
+static void publish_learnt(Fetch *fetch)
+{
+    for (size_t i = 0; i < fetch->lane_count; i++) {
+        const Lane *lane = &fetch->lanes[i];
+        RateLearnt learnt = {0};
+        if (lane->auth_id >= LANES_MAX || !fetcher_lane_learnt(lane->lane, &learnt))
+            continue;
+        atomic_store(&fetch->learnt[lane->auth_id].burst_seen,
+                     (long long)(learnt.burst_seen * 1e6));
+        atomic_store(&fetch->learnt[lane->auth_id].burst_most,
+                     (long long)(learnt.burst_most * 1e6));
+        atomic_store(&fetch->learnt[lane->auth_id].per_second,
+                     (long long)(learnt.per_second * 1e6));
+    }
+}
+
+bool fetch_learnt(Fetch *fetch, size_t auth_id, RateLearnt *ret_learnt)
+{
+    if (auth_id >= LANES_MAX || atomic_load(&fetch->learnt[auth_id].per_second) == 0)
+        return false;
+    ret_learnt->per_second = (double)atomic_load(&fetch->learnt[auth_id].per_second) / 1e6;
+    ret_learnt->burst_seen = (double)atomic_load(&fetch->learnt[auth_id].burst_seen) / 1e6;
+    ret_learnt->burst_most = (double)atomic_load(&fetch->learnt[auth_id].burst_most) / 1e6;
+    return true;
+}
+
 static void *fetch_main(void *state)
 {
     Fetch *fetch = state;
     while (!atomic_load(&fetch->stopping)) {
         apply_share(fetch);
+        publish_learnt(fetch);
         if (fetcher_step(fetch->fetcher, STEP_MS, &fetch->err))
             continue;
         atomic_store(&fetch->failed, true);

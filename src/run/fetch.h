@@ -18,6 +18,8 @@ typedef struct FetchOptions {
     Env *env;
     Str connect_to; // tests; empty = none
     Arena *arena;   // outlives the fetch
+    // What earlier runs learnt of the rate, FETCH_LANES_MAX by stream_auth_id(); NULL = nothing
+    const RateLearnt *learnt;
 } FetchOptions;
 
 bool fetch_open(const FetchOptions *options, Fetch **ret_fetch, Error *err) MUST_USE;
@@ -36,6 +38,10 @@ bool fetch_put(Fetch *fetch, SliceTask *task, Error *err) MUST_USE;
 
 // Which part of the rate budget this run may use, (0, 1]. From any thread.
 void fetch_set_share(Fetch *fetch, double part);
+
+// What was learnt of the rate of a credential, all of it from refusals in this process or before.
+// False when nothing was (yet). From any thread.
+bool fetch_learnt(Fetch *fetch, size_t auth_id, RateLearnt *ret_learnt);
 
 // False when the thread could not go on; `err` says why.
 bool fetch_check(Fetch *fetch, Error *err) MUST_USE;

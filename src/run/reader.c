@@ -149,17 +149,21 @@ static bool open_parts(Reader *reader, const SliceRow *rows, size_t count, Error
 static bool open_fetch(Reader *reader, Error *err)
 {
     const ReaderOptions *options = &reader->options;
-    const FetchOptions fetch_options = {.job = options->job,
-                                        .mode = reader->plan.mode,
-                                        .connector = reader->parts.connector,
-                                        .env = options->env,
-                                        .arena = reader->arena};
-    TRY(fetch_open(&fetch_options, &reader->fetch, err));
     char id[UUID_TEXT_BYTES + 1];
     uuid_new(options->env, id);
     const Str who = {id + UUID_TEXT_BYTES - WHO_HEX, WHO_HEX};
     TRY(job_open_share(options->job, reader->plan.mode, who, &reader->parts.store, reader->arena,
                        &reader->share, err));
+    // Without what runs before learnt, it is learnt again.
+    Error unknown = {0};
+    (void)!share_recall_rates(&reader->share, &unknown);
+    const FetchOptions fetch_options = {.job = options->job,
+                                        .mode = reader->plan.mode,
+                                        .connector = reader->parts.connector,
+                                        .env = options->env,
+                                        .arena = reader->arena,
+                                        .learnt = reader->share.learnt};
+    TRY(fetch_open(&fetch_options, &reader->fetch, err));
     return fetch_start(reader->fetch, &reader->plan, reader->answered, err);
 }
 

@@ -73,6 +73,17 @@ static bool take_lease(Execution *execution, Error *err)
     }
 }
 
+// What refusals taught, as soon as it is known: whoever is killed has learnt it for the next one.
+static void note_rates(Execution *execution)
+{
+    for (size_t i = 0; i < FETCH_LANES_MAX; i++) {
+        RateLearnt learnt = {0};
+        Error untold = {0}; // then the next run learns for itself
+        if (fetch_learnt(execution->fetch, i, &learnt))
+            (void)!share_note_rate(&execution->share, i, &learnt, &untold);
+    }
+}
+
 static bool renew(void *state, Error *err)
 {
     Execution *execution = state;
@@ -81,6 +92,7 @@ static bool renew(void *state, Error *err)
     Error unknown = {0};
     if (share_refresh(&execution->share, &unknown))
         fetch_set_share(execution->fetch, execution->share.part);
+    note_rates(execution);
     return true;
 }
 
@@ -491,7 +503,11 @@ static bool begin(Execution *execution, Error *err)
                                         .connector = parts->connector,
                                         .env = execution->env,
                                         .connect_to = options->connect_to,
-                                        .arena = execution->arena};
+                                        .arena = execution->arena,
+                                        .learnt = execution->share.learnt};
+    // Without what others learnt, it is learnt again.
+    Error unknown = {0};
+    (void)!share_recall_rates(&execution->share, &unknown);
     TRY(fetch_open(&fetch_options, &execution->fetch, err));
     TRY(plan_or_resume(execution, execution->fetch, &execution->report, err));
     memcpy(execution->report.run, execution->plan.run, sizeof(execution->report.run));

@@ -54,6 +54,22 @@ class Stop(unittest.TestCase):
             world.run("historic")
             self.assertEqual(world.control("stats")["rate_limited"], 0)
 
+    def test_a_rate_that_was_learnt_is_kept_by_the_next_run(self):
+        with World(calls=400, accounts=4, first="2026-01-01", sim=("--rate", "30", "--burst", "80")) as world:
+            march = ("--from", "2026-01-01", "--to", "2026-03-10")
+            world.run("historic", *march)
+            self.assertGreater(world.control("stats")["rate_limited"], 0)
+            note, = world.folder.glob("lake/**/learnt.json")
+            lane, = json.loads(note.read_text())["lanes"]
+            self.assertGreater(lane["per_second"], 30 * 0.8)
+            self.assertLessEqual(lane["per_second"], 30)
+            world.control("stats", method="DELETE")
+            world.run("rehydration", *march)
+            self.assertGreater(world.control("stats")["requests"], 200)
+            self.assertEqual(world.control("stats")["rate_limited"], 0)
+            self.assertEqual(json.loads(note.read_text())["lanes"], [lane])
+
+
 class Secrets(unittest.TestCase):
     """A canary secret, whole or as it goes over the wire, stands in no output, error, argv, page, state or table."""
     CANARY = "canary-0815-4711"

@@ -160,7 +160,7 @@ TEST(a_share_is_a_part_of_the_rate)
 {
     RateLimit rate = {0};
     rate_init(&rate, 20, 1, START_US);
-    rate.share = 0.25;
+    rate_set_share(&rate, 0.25);
     FarSide far = {.per_second = 1e9, .burst = 1e9, .tokens = 1e9, .refilled_at_us = START_US};
     const Outcome outcome = drive(&rate, &far, START_US, 101);
     CHECK(outcome.last_us >= 20000000);
@@ -229,6 +229,93 @@ TEST(a_hidden_rate_is_learnt)
         CHECK_INT(outcome.refused_after_learnt, 0);
         CHECK(reached >= 0.97 * rows[i].per_second);
     }
+}
+
+// What one process learnt, the next one keeps from its first request on: nothing is refused, though
+// the far side's bucket has filled up meanwhile.
+TEST(a_rate_that_was_learnt_is_handed_on)
+{
+    const struct {
+        const char *name;
+        double per_second, burst;
+        double seconds;
+    } rows[] = {
+        {"20/s, a second's burst", 20, 20, 590}, {"20/s, large burst", 20, 100, 590},
+        {"20/s, no burst", 20, 1, 590},          {"5/s, two seconds' burst", 5, 10, 590},
+        {"70/s, a second's burst", 70, 70, 590},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        check_row(rows[i].name);
+        RateLearnt learnt = {0};
+        RateLimit rate = {0};
+        rate_init(&rate, 0, 1, START_US);
+        CHECK(!rate_learnt(&rate, &learnt));
+        FarSide far = {.per_second = rows[i].per_second,
+                       .burst = rows[i].burst,
+                       .tokens = rows[i].burst,
+                       .refilled_at_us = START_US,
+                       .retry_after_us = -1};
+        const int64_t pages = (int64_t)(rows[i].per_second * rows[i].seconds);
+        const Outcome first = drive(&rate, &far, START_US, pages);
+        CHECK(first.refused > 0);
+        CHECK(rate_learnt(&rate, &learnt));
+
+        const int64_t later_us = START_US + first.last_us + INT64_C(3600) * 1000000;
+        rate_init(&rate, 0, 1, later_us);
+        rate_resume(&rate, &learnt, later_us);
+        const Outcome second = drive(&rate, &far, later_us, pages * 9 / 10);
+        CHECK_INT(second.refused, 0);
+        CHECK((double)(pages * 9 / 10) / (double)second.last_us * 1e6 >= 0.97 * rows[i].per_second);
+    }
+}
+
+// Held for ten minutes, then a tenth more is tried, as by who learnt it himself.
+TEST(a_rate_from_before_is_asked_for_more_and_gives_way)
+{
+    const RateLearnt learnt = {.per_second = 10, .burst_seen = 10, .burst_most = 12};
+    RateLimit rate = {0};
+    rate_init(&rate, 0, 1, START_US);
+    rate_resume(&rate, &learnt, START_US);
+    FarSide far = {.per_second = 13,
+                   .burst = 10,
+                   .tokens = 10,
+                   .refilled_at_us = START_US,
+                   .retry_after_us = -1};
+    const Outcome first = drive(&rate, &far, START_US, 5900);
+    CHECK_INT(first.refused, 0);
+    CHECK(rate_now(&rate) == 10);
+    const Outcome second = drive(&rate, &far, START_US + first.last_us, 80000);
+    CHECK(rate_now(&rate) > 11 && rate_now(&rate) <= 13);
+    far.per_second = 6;
+    (void)drive(&rate, &far, START_US + first.last_us + second.last_us, 4000);
+    CHECK(rate_now(&rate) > 5.8 && rate_now(&rate) <= 6);
+}
+
+// Beside others, what is learnt is what they leave: that is no news for later, and what was learnt
+// alone is shared.
+TEST(what_is_learnt_beside_others_is_not_handed_on)
+{
+    const RateLearnt before = {.per_second = 20, .burst_seen = 2, .burst_most = 3};
+    RateLearnt learnt = {0};
+    RateLimit rate = {0};
+    rate_init(&rate, 0, 1, START_US);
+    rate_resume(&rate, &before, START_US);
+    rate_set_share(&rate, 0.25);
+    CHECK(rate_now(&rate) == 5);
+    CHECK(rate_learnt(&rate, &learnt) && learnt.per_second == 20);
+
+    // The others take more than we leave them: only two a second are there.
+    FarSide far = {
+        .per_second = 2, .burst = 1, .tokens = 1, .refilled_at_us = START_US, .retry_after_us = -1};
+    int64_t now_us = START_US;
+    for (int i = 0; i < 100 && (rate.refused == 0 || rate.phase != RATE_HOLD); i++)
+        now_us += drive(&rate, &far, now_us, 100).last_us;
+    CHECK_INT(rate.phase, RATE_HOLD);
+    CHECK(rate_now(&rate) > 1.9 && rate_now(&rate) <= 2);
+    CHECK(!rate_learnt(&rate, &learnt));
+    // Alone again, it is not more than was learnt until the next probe.
+    rate_set_share(&rate, 1);
+    CHECK(rate_now(&rate) <= 2);
 }
 
 // The promise for a slow API: 500 pages at a hidden 20 requests a second end within 3 % of the
