@@ -25,7 +25,7 @@ const Field contract_fields[] = {
     {"$schema",        FIELD_STR(ContractSpec, schema), .help = "where editors find schemas/contract.schema.json"},
     {"stream",         FIELD_STR(ContractSpec, stream), .required = true, .help = "name of the stream in the connector"},
     {"comment",        FIELD_STR(ContractSpec, comment), .help = "what a row of the table is"},
-    {"evolution",      FIELD_CHOICE(ContractSpec, evolution, evolutions), .fallback = "overflow", .help = "what happens to members that no column names: kept in _overflow, made columns, or refused"},
+    {"evolution",      FIELD_CHOICE(ContractSpec, evolution, evolutions), .fallback = "overflow", .help = "what happens to members that no column names: kept in _overflow, the same while the table follows the contract's columns, or refused"},
     {"total_pointer",  FIELD_STR(ContractSpec, total_pointer), .help = "JSON pointer into a page: how many records its slice has"},
     {"window_column",  FIELD_STR(ContractSpec, window_column), .help = "timestamp or date column that decides in which window a row lies"},
     {"key",            FIELD_JSON(ContractSpec, key), .required = true, .help = "columns that name a row: an array of names; string, int64 or date"},
