@@ -85,9 +85,8 @@ static void notes_open(Notes *notes)
     CHECK_OK(store_open(&notes->store, &store_memory, (DriverOptions){NULL, STR("test")}, &test_env,
                         notes->arena, findings, &err),
              &err);
-    CHECK_OK(share_open(&notes->share, &notes->store, STR("api"), STR("ctm"), STR("historic"),
-                        RATE_LOW, notes->arena, &err),
-             &err);
+    const ShareMember member = {STR("api"), STR("ctm"), STR("historic"), RATE_LOW};
+    CHECK_OK(share_open(&notes->share, &notes->store, &member, notes->arena, &err), &err);
 }
 
 static void notes_done(Notes *notes)
