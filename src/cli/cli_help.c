@@ -15,11 +15,10 @@ static void print_fields(const Field *fields, const char *parent)
         char name[NAME_BYTES];
         (void)snprintf(name, sizeof(name), "%s%s%s", parent, parent[0] != '\0' ? "." : "",
                        fields->name);
-        (void)printf("    %-20s %s%s%s%s%s", name, fields->help,
-                     fields->required ? " (required)" : "",
-                     fields->fallback != NULL ? " (default " : "",
-                     fields->fallback != NULL ? fields->fallback : "",
-                     fields->fallback != NULL ? ")" : "");
+        (void)printf(
+            "    %-20s %s%s%s%s%s", name, fields->help, fields->required ? " (required)" : "",
+            fields->fallback != NULL ? " (default " : "",
+            fields->fallback != NULL ? fields->fallback : "", fields->fallback != NULL ? ")" : "");
         for (size_t i = 0; fields->choices != NULL && fields->choices[i] != NULL; i++)
             (void)printf("%s%s", i == 0 ? "; one of " : ", ", fields->choices[i]);
         (void)printf("\n");

@@ -95,7 +95,8 @@ static void print_people(const Table *table)
         (void)printf("\n");
     }
     if (table->more)
-        (void)fprintf(stderr, "only the first %d rows; add a LIMIT or a narrower WHERE, or --json\n",
+        (void)fprintf(stderr,
+                      "only the first %d rows; add a LIMIT or a narrower WHERE, or --json\n",
                       ROWS_MAX);
 }
 

@@ -364,8 +364,7 @@ bool duck_query(Duck *duck, const DuckStatement *statement,
         if (chunk == NULL) {
             // Rows that are made as they are fetched can fail in the middle.
             const char *why = duckdb_result_error(&result);
-            ok = why == NULL || why[0] == '\0' ||
-                 fail(err, duckdb_result_error_type(&result), why);
+            ok = why == NULL || why[0] == '\0' || fail(err, duckdb_result_error_type(&result), why);
             break;
         }
         ok = visit(visitor, chunk, err);

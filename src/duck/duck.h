@@ -92,8 +92,8 @@ typedef struct DuckStatement {
     const DuckValue *values;
     size_t value_count;
     const DuckRows *rows; // for pawl_rows() in it; NULL = none
-    // A query of unknown length: its rows are handed on as they come, none is kept, and env->stop is
-    // looked at in between. NULL = the whole result is in memory before the first row is seen.
+    // A query of unknown length: its rows are handed on as they come, none is kept, and env->stop
+    // is looked at in between. NULL = the whole result is in memory before the first row is seen.
     Env *env;
 } DuckStatement;
 

@@ -333,17 +333,17 @@ static bool append_object(Buf *out, const Str *steps, size_t count, Error *err)
            buf_append_char(out, ')', err);
 }
 
-// _OVERFLOW without what lies at the path. OBJECT_DELETE() takes members of one object only, so each
-// object around it is put into the one around that again.
+// _OVERFLOW without what lies at the path. OBJECT_DELETE() takes members of one object only, so
+// each object around it is put into the one around that again.
 static bool append_without(Buf *out, const Str *steps, size_t count, Error *err)
 {
     for (size_t i = 0; i + 1 < count; i++)
         TRY(buf_append(out, STR("OBJECT_INSERT("), err) && append_object(out, steps, i, err) &&
             buf_append(out, STR(", "), err) && snowflake_literal(out, steps[i], err) &&
             buf_append(out, STR(", "), err));
-    TRY(buf_append(out, STR("OBJECT_DELETE("), err) &&
-        append_object(out, steps, count - 1, err) && buf_append(out, STR(", "), err) &&
-        snowflake_literal(out, steps[count - 1], err) && buf_append_char(out, ')', err));
+    TRY(buf_append(out, STR("OBJECT_DELETE("), err) && append_object(out, steps, count - 1, err) &&
+        buf_append(out, STR(", "), err) && snowflake_literal(out, steps[count - 1], err) &&
+        buf_append_char(out, ')', err));
     for (size_t i = 0; i + 1 < count; i++)
         TRY(buf_append(out, STR(", TRUE)"), err));
     return true;

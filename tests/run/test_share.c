@@ -101,8 +101,8 @@ static double recalled(Notes *notes, Str api, size_t auth_id)
 {
     Error err = {0};
     CLEANUP(share_close) Share next = {0};
-    CHECK_OK(share_open(&next, &notes->store, api, STR("ctm"), STR("incremental"), RATE_HIGH,
-                        notes->arena, &err) &&
+    const ShareMember member = {api, STR("ctm"), STR("incremental"), RATE_HIGH};
+    CHECK_OK(share_open(&next, &notes->store, &member, notes->arena, &err) &&
                  share_recall_rates(&next, &err),
              &err);
     CHECK(next.learnt[auth_id].per_second == 0 || next.learnt[auth_id].burst_most == 22.5);
