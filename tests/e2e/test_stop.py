@@ -1,8 +1,10 @@
 """Ctrl-C, credentials and the rate: a run ends when it is told to, says no secret, and keeps to its limit."""
 import base64, ctypes, json, os, pathlib, re, signal, subprocess, unittest
+from test_faults import RECOVERED, UNCLEAR
 from world import World
 
 RANGE = ("--from", "2026-03-04", "--to", "2026-03-06")
+IMPATIENT = {"limits": {"requests_per_second": 0, "connections": 4, "timeout": "PT0.7S", "page": "1MiB"}}
 CALLS = {"path": "/accounts/1001/calls"}
 
 
@@ -71,7 +73,10 @@ class Stop(unittest.TestCase):
 
 
 class Secrets(unittest.TestCase):
-    """A canary secret, whole or as it goes over the wire, stands in no output, error, argv, page, state or table."""
+    """A canary secret, whole or as it goes over the wire, stands in no output, error, argv, page, state or table.
+
+    There are no log levels: every event goes to the state folder and, with --json, to standard error.
+    """
     CANARY = "canary-0815-4711"
     # The secret; what Basic makes of it; the simulator's access and refresh tokens.
     NEEDLES = re.compile(b"|".join([CANARY.encode(), base64.b64encode(b"sim-key:" + CANARY.encode()),
@@ -126,6 +131,13 @@ class Secrets(unittest.TestCase):
                       {"do": "error_200", "variant": "errors"}, {"do": "expired"}):
             world.control("faults", [{"match": CALLS, "times": 0, **fault}], method="PUT")
             self.assertIn(self.pawl(world, *run, env=env, check=False).returncode, (3, 4, 8), fault)
+        # All that the simulator can play, one after the other, until each has acted.
+        world.control("faults", [{"match": CALLS, "times": 1, **fault} for fault in {**RECOVERED, **UNCLEAR}.values()], method="PUT")
+        for _ in range(60):
+            self.pawl(world, *run, env=env, check=False)
+            if all(fault["done"] for fault in world.control("faults")):
+                break
+        self.assertEqual([fault for fault in world.control("faults") if not fault["done"]], [])
         world.control("faults", [], method="PUT")
         self.clean_process(world, env)
         for words in (("check", job), ("check", job, "--show"), ("plan", job, "--mode", "historic", "--from", "2026-03-04"),
@@ -134,15 +146,15 @@ class Secrets(unittest.TestCase):
         self.clean_folder(world, given)
 
     def test_oauth_with_the_secret_from_the_environment(self):
-        with World(calls=100, sim=("--client-secret", self.CANARY)) as world:
+        with World(calls=100, sim=("--client-secret", self.CANARY), job=IMPATIENT) as world:
             self.everything(world, {"CTM_CLIENT_SECRET": self.CANARY})
 
     def test_basic_with_the_secret_from_a_file(self):
-        with World(calls=100, sim=("--secret", self.CANARY)) as world:
+        with World(calls=100, sim=("--secret", self.CANARY), job=IMPATIENT) as world:
             given = world.folder / "secret"
             given.write_text(self.CANARY)
             (world.folder / "key").write_text("sim-key")
-            world.write_job(["accounts", "calls"], {"config": {"auth": "basic", "access_key": "${file:./key}",
+            world.write_job(["accounts", "calls"], {**IMPATIENT, "config": {"auth": "basic", "access_key": "${file:./key}",
                                                                "secret_key": "${file:./secret}"}})
             self.everything(world, {}, given)
 
