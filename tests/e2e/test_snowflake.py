@@ -152,6 +152,15 @@ class Snowflake(unittest.TestCase):
     def merges(self):
         return sum(e["sql"].startswith("MERGE") and e["error"] is None for e in self.fixture.log())
 
+    def says_no_secret(self, snow, done):
+        """Neither passphrase nor key nor a token signed by it: in what was printed, kept on disk or put into ETL_LOG."""
+        needles = re.compile("|".join([re.escape(self.fixture.ready["passphrase"]), "PRIVATE KEY", r"eyJ[\w-]{10,}"]).encode())
+        self.assertIsNone(needles.search((done.stdout + done.stderr).encode()))
+        for path in snow.folder.rglob("*"):
+            self.assertIsNone(needles.search(path.read_bytes() if path.is_file() else b""), path)
+        self.assertIsNone(needles.search(json.dumps(snow.sql("SELECT * FROM PAWL.ETL_LOG")).encode()))
+        self.assertIsNone(needles.search(json.dumps([e["sql"] for e in self.fixture.log()]).encode()))
+
     def test_what_fails_on_the_way_fails_nothing(self):
         """Answers that are late, lost, refused or in parts; nothing runs twice."""
         faults = {
@@ -170,7 +179,8 @@ class Snowflake(unittest.TestCase):
                     self.fixture.reset()
                     self.fixture.control("set", {"faults": list_, "polls": number % 3, "partition_rows": 7})
                     snow = SnowSite(world.folder / f"snow-{number}", world, self.fixture, f"FAULT_{number}")
-                    snow.run("historic", "--to", "2026-03-09", "--stream", "calls")
+                    done = snow.run("historic", "--to", "2026-03-09", "--stream", "calls")
+                    self.says_no_secret(snow, done)
                     self.assertEqual(table(snow, "calls"), wanted)
                     self.assertEqual(self.fixture.control("faults"), 0, "a fault that never came")
                     loads = snow.sql("SELECT count(*), count(DISTINCT load_id) FROM PAWL.PAWL_LOAD")[0]
