@@ -52,17 +52,11 @@ static void listen_to_signals(void)
 
 // Batches are filled by one thread and freed by another, all day long: what is given back to the
 // system comes again a moment later, page fault by page fault. Kept instead, it is bounded all the
-// same, by limits.memory. Setting one of these ends glibc's own learning of the mapping threshold,
-// so that one is set too, to the most there is: at 128 KiB every batch and every block of DuckDB
-// would be a mapping of its own.
+// same, by limits.memory. What is larger than glibc's 128 KiB stays a mapping of its own: from the
+// heap it cost a twentieth less CPU time, but the heap then held a tenth more than was in use.
 static void keep_memory(void)
 {
-    enum {
-        TRIM_BYTES = 512 * 1024 * 1024,
-        GROW_BYTES = 1024 * 1024,
-        MAPPED_BYTES_MIN = 32 * 1024 * 1024
-    };
-    (void)mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES_MIN);
+    enum { TRIM_BYTES = 512 * 1024 * 1024, GROW_BYTES = 1024 * 1024 };
     (void)mallopt(M_TRIM_THRESHOLD, TRIM_BYTES);
     (void)mallopt(M_TOP_PAD, GROW_BYTES);
 }
