@@ -2,14 +2,13 @@
 
 #include "base/arena.h"
 #include "base/fault.h"
+#include "batch/block.h"
 
 #include <assert.h>
-#include <stdalign.h>
-#include <stdatomic.h>
 
 // ROWS_FIRST rows have room without a reallocation; a builder's own description of its columns
 // stays below DESCRIPTION_BYTES_MAX.
-enum { ROWS_FIRST = 64, DESCRIPTION_BYTES_MAX = 4 * 1024 * 1024, BUFFER_ALIGNMENT = 64 };
+enum { ROWS_FIRST = 64, DESCRIPTION_BYTES_MAX = 4 * 1024 * 1024 };
 
 // How one type of column is stored.
 typedef struct Storage {
@@ -356,25 +355,11 @@ static bool arrow_ok(ArrowErrorCode code, Error *err)
 #define ARROW(call) TRY(!fault_here() ? arrow_ok((call), err) : arrow_ok(ENOMEM, err))
 
 // All buffers of one batch lie in one block of just the right size: a builder's own buffers have
-// doubled to more than they need, and a run holds many batches until they are loaded. Each buffer
-// counts as a user; whoever releases the last one frees the block.
-typedef struct Block {
-    atomic_size_t users;
-    alignas(BUFFER_ALIGNMENT) uint8_t bytes[];
-} Block;
-
-static void block_release(struct ArrowBufferAllocator *allocator, uint8_t *data, int64_t size)
-{
-    (void)data;
-    (void)size;
-    Block *block = allocator->private_data;
-    if (atomic_fetch_sub(&block->users, 1) == 1)
-        ArrowFree(block);
-}
+// doubled to more than they need, and a run holds many batches until they are loaded.
 
 static size_t aligned(size_t size)
 {
-    return (size + BUFFER_ALIGNMENT - 1) / BUFFER_ALIGNMENT * BUFFER_ALIGNMENT;
+    return (size + BLOCK_ALIGNMENT - 1) / BLOCK_ALIGNMENT * BLOCK_ALIGNMENT;
 }
 
 static size_t block_size(const BatchBuilder *builder)
@@ -391,13 +376,7 @@ static size_t block_size(const BatchBuilder *builder)
 // A copy of the first `size` bytes of `from`, at `*at` in the block.
 static struct ArrowBuffer place(Block *block, size_t *at, const uint8_t *from, size_t size)
 {
-    struct ArrowBuffer buffer;
-    ArrowBufferInit(&buffer);
-    buffer.data = block->bytes + *at;
-    buffer.size_bytes = (int64_t)size;
-    buffer.capacity_bytes = (int64_t)size;
-    buffer.allocator = ArrowBufferDeallocator(block_release, block);
-    atomic_fetch_add(&block->users, 1);
+    struct ArrowBuffer buffer = block_buffer(block, *at, size);
     if (size > 0)
         memcpy(buffer.data, from, size);
     *at += aligned(size);
@@ -447,14 +426,14 @@ bool batch_builder_finish(BatchBuilder *builder, struct ArrowArray *ret_array, E
     CLEANUP(arrow_array_done) struct ArrowArray array = {.release = NULL};
     TRY(make_array(builder, &array, err));
     const size_t size = block_size(builder);
-    Block *block = fault_here() ? NULL : ArrowMalloc((int64_t)(sizeof(*block) + size));
+    Block *block = block_new(size);
     if (block == NULL)
         return error_set(err, ERROR_LIMIT, "batch: out of memory for %zu bytes", size);
-    atomic_init(&block->users, 0);
     size_t at = 0;
     for (size_t i = 0; i < builder->count; i++)
         copy_column(&builder->cells[i], builder->rows, block, &at, array.children[i]);
     assert(at <= size);
+    block_leave(block);
     array.length = (int64_t)builder->rows;
     array.null_count = 0;
     builder->rows = 0;
