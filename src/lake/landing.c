@@ -1,6 +1,7 @@
 #include "lake/landing.h"
 
 #include "base/kill.h"
+#include "lake/known_pages.h"
 #include "lake/landing_path.h"
 #include "lake/seal.h"
 #include "lake/slice_file.h"
@@ -14,6 +15,7 @@ enum {
     VERIFY_ARENA_BYTES = LANDING_BODY_BYTES_MAX + 1024 * 1024,
     FINISH_ARENA_BYTES = 256 * 1024 * 1024,
     SEAL_BYTES_MAX = LANDING_NOTE_BYTES_MAX + 1024,
+    KNOWN_BYTES_MIN = 16 * 1024, // of a body: less is compressed sooner than a file is read
 };
 
 static const Str manifest_file = {"slice.json", 10};
@@ -28,6 +30,7 @@ bool landing_open(const LandingOptions *options, Arena *arena, Landing **ret_lan
     landing->store = options->store;
     landing->coder.level = options->compression;
     landing->file.limit_bytes = (size_t)2 * LANDING_BODY_BYTES_MAX;
+    landing->before.limit_bytes = FILE_BYTES_MAX;
     TRY(path_append_name(&landing->runs, options->job, err) &&
         path_append(&landing->runs, STR("runs"), err));
     *ret_landing = landing;
@@ -40,6 +43,7 @@ void landing_close(Landing *landing)
         return;
     page_coder_done(&landing->coder);
     buf_done(&landing->file);
+    buf_done(&landing->before);
 }
 
 void landing_closep(Landing **landing)
@@ -188,6 +192,47 @@ void landing_expect_nothing(Landing *landing)
     landing->is_fresh = true;
 }
 
+void landing_use_known(Landing *landing, const KnownPages *known)
+{
+    landing->known = known;
+}
+
+// The page as it was compressed when it was landed before, in landing->before; empty where none is
+// known, or where its file is gone. What it claims to be is for the caller to check.
+static Str find_known(Landing *landing, size_t body_bytes, const Key128 *hash, KnownPage *ret_page)
+{
+    Error why = {0};
+    Path path = {.text = ""};
+    Str packed = {0};
+    buf_clear(&landing->before);
+    if (body_bytes < KNOWN_BYTES_MIN || !known_pages_find(landing->known, hash, ret_page) ||
+        !path_append(&path, ret_page->folder, &why) ||
+        !path_append_page(&path, ret_page->number, false, &why) ||
+        !store_read_into(landing->store, path_str(&path), FILE_BYTES_MAX, &landing->before, &why) ||
+        !page_file_find_page(buf_str(&landing->before), path.text, &packed, &why))
+        return (Str){0};
+    return packed;
+}
+
+// Fills `file` with a page that came uncompressed.
+static bool pack_page(Landing *landing, PageNote *note, Str body, Buf *file, Error *err)
+{
+    KnownPage page = {0};
+    Str packed = {0};
+    if (landing->known != NULL) {
+        note->info.body_hash = content_hash(body);
+        packed = find_known(landing, body.size, &note->info.body_hash, &page);
+    }
+    if (packed.size > 0) {
+        TRY(page_file_write(&landing->coder, note, body, packed, HTTP_ENCODING_ZSTD, file, err));
+        if (memcmp(note->info.page_sha256.bytes, page.sum.bytes, SHA256_BYTES) == 0)
+            return true;
+        buf_clear(file); // damaged, or another page by now
+    }
+    return page_file_write(&landing->coder, note, body, (Str){0}, HTTP_ENCODING_IDENTITY, file,
+                           err);
+}
+
 bool landing_put_page(Landing *landing, const SliceName *name, uint32_t page, Str body, Str encoded,
                       HttpEncoding encoding, PageInfo *info, Error *err)
 {
@@ -206,7 +251,9 @@ bool landing_put_page(Landing *landing, const SliceName *name, uint32_t page, St
     CLEANUP(buf_done) Buf file = landing->file;
     landing->file = (Buf){.limit_bytes = file.limit_bytes}; // place_page() may read into it
     buf_clear(&file);
-    TRY(page_file_write(&landing->coder, &note, body, encoded, encoding, &file, err));
+    TRY(encoded.size > 0
+            ? page_file_write(&landing->coder, &note, body, encoded, encoding, &file, err)
+            : pack_page(landing, &note, body, &file, err));
 
     char label[LABEL_BYTES];
     path_label(name, label, sizeof(label));

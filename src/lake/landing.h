@@ -13,6 +13,7 @@
 //   <job>/runs/<run>/<stream>/loads/<ordinal>.json     the slices of a load; fixed before staging
 //   <job>/runs/<run>/end.json                          the run is over
 //   <job>/runs/<run>/expired.json                      its pages were removed
+//   <job>/pages.json                                   what was landed, by content (known_pages.h)
 //
 // <slice> has 8 digits and <page> 6. A second reading of a slice in the same run (totals moved,
 // deletions confirmed) is reading 2, 3...: a folder "<slice>.2".
@@ -72,11 +73,16 @@ typedef struct PageInfo {
     uint64_t body_bytes;
     uint64_t stored_bytes;
     Sha256 page_sha256; // of the page as it is stored, compressed
+    Key128 body_hash;   // content_hash() of a body that came uncompressed, else 0; not kept
 } PageInfo;
 
 // From now on only pages of runs that began in this process are landed: none of them can lie there
 // already with the other compression, so that landing_put_page() need not ask.
 void landing_expect_nothing(Landing *landing);
+
+// From now on a page that `known` (borrowed) knows is stored as it was compressed then.
+typedef struct KnownPages KnownPages;
+void landing_use_known(Landing *landing, const KnownPages *known);
 
 // Lands page `page` (from 0). `encoded` (with its encoding) is stored as received when it is given,
 // else `body` is compressed. A page that is there already stays (put-if-absent): ERROR_CONFLICT,

@@ -13,9 +13,11 @@ struct Landing {
     Store *store;
     Path runs; // "<job>/runs"
     PageCoder coder;
-    Buf file;        // the page in hand
-    bool gzip_first; // the last page was gzip, so the next one probably is
-    bool is_fresh;   // see landing_expect_nothing()
+    Buf file;                // the page in hand
+    bool gzip_first;         // the last page was gzip, so the next one probably is
+    bool is_fresh;           // see landing_expect_nothing()
+    const KnownPages *known; // NULL = pages are always compressed
+    Buf before;              // the file that a known page is taken from
 };
 
 enum { PARTITION_DIGITS = 16, TAG_DIGITS = 4, WHERE_BYTES = STORE_PATH_BYTES_MAX + 3 };

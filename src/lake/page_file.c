@@ -172,6 +172,15 @@ bool page_file_read_note(Str file, const char *where, Arena *arena, PageNote *re
     return true;
 }
 
+bool page_file_find_page(Str file, const char *where, Str *ret_page, Error *err)
+{
+    Str text = {NULL, 0};
+    size_t size = 0;
+    TRY(find_note(file, where, &text, &size, err));
+    *ret_page = str_slice(file, size, file.size);
+    return true;
+}
+
 // --- compression
 
 static bool zstd_failed(const char *what, size_t result, Error *err)

@@ -36,6 +36,9 @@ bool page_file_write(PageCoder *coder, PageNote *note, Str body, Str encoded, Ht
 bool page_file_read_note(Str file, const char *where, Arena *arena, PageNote *ret_note,
                          size_t *ret_size, Error *err) MUST_USE;
 
+// The page as it is stored, without a look at its checksum or at what the note says.
+bool page_file_find_page(Str file, const char *where, Str *ret_page, Error *err) MUST_USE;
+
 // Reads and verifies all of it. ERROR_DATA, with `where` in front, for anything that was not
 // written so.
 bool page_file_read(PageCoder *coder, Str file, const char *where, Arena *arena, PageNote *ret_note,

@@ -163,9 +163,20 @@ static bool settle_confirmation(Pipeline *pipeline, SliceTask *task, Error *err)
     return true;
 }
 
+// For the next run; without them it has more to compress.
+static void remember_pages(Pipeline *pipeline, const SliceTask *task)
+{
+    const PipelineOptions *options = pipeline->options;
+    const SliceName name = slice_name(task);
+    Error ignored = {0};
+    if (options->known != NULL)
+        (void)!known_pages_add(options->known, options->landing, &name, &task->manifest, &ignored);
+}
+
 static bool settle_whole(Pipeline *pipeline, SliceTask *task, Error *err)
 {
     StreamState *state = &pipeline->streams[task->stream_index];
+    remember_pages(pipeline, task);
     char name[SLICE_TEXT_BYTES];
     switch (match_slice(task, pipeline->env->now_us(pipeline->env->state))) {
     case MATCH_READ_AGAIN: {

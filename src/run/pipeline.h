@@ -10,6 +10,7 @@
 // their share of limits.memory and a load is being written: then the writer is what all wait for.
 #pragma once
 
+#include "lake/known_pages.h"
 #include "run/event.h"
 #include "run/fetch.h"
 #include "run/load.h"
@@ -20,6 +21,7 @@ typedef struct PipelineOptions {
     Plan *plan;
     Fetch *fetch;         // closed when the pipeline ends
     Landing *landing;     // of the caller's thread
+    KnownPages *known;    // likewise; takes in what is landed. NULL = none
     Store *store;         // likewise
     Warehouse *warehouse; // used by the write thread while the pipeline runs
     Delta *lake;          // likewise; NULL = none

@@ -28,8 +28,9 @@ typedef struct Run {
     WarehouseMark mark; // when the run began; loads -1 = not asked
     Memo memo;          // of the run before this one
     MemoRun memo_run;
-    Fetch *fetch;     // until the pipeline has closed it
-    Str planned_with; // a resumed run: the options that it keeps
+    KnownPages *known; // NULL = not asked for
+    Fetch *fetch;      // until the pipeline has closed it
+    Str planned_with;  // a resumed run: the options that it keeps
     RunReport report;
     int64_t started_us;
     bool ended;
@@ -377,6 +378,7 @@ static bool open_worker_landing(void *state, Arena *arena, Store *ret_store, Lan
     TRY(findings_check(&findings, err));
     if (!execution->plan.resumed)
         landing_expect_nothing(*ret_landing);
+    landing_use_known(*ret_landing, execution->known);
     return true;
 }
 
@@ -519,10 +521,15 @@ static bool load(Execution *execution, Error *err)
     const bool remembers = execution->mark.loads >= 0;
     if (remembers)
         TRY(memo_run_new(&execution->plan, execution->arena, &execution->memo_run, err));
+    // A page that is far away is sooner compressed than fetched.
+    Store *store = &execution->parts.store;
+    if ((store->driver->features & STORE_REMOTE) == 0)
+        TRY(known_pages_open(store, execution->job->name, &execution->known, err));
     const PipelineOptions options = {.job = execution->job,
                                      .plan = &execution->plan,
                                      .fetch = execution->fetch,
                                      .landing = execution->parts.landing,
+                                     .known = execution->known,
                                      .store = &execution->parts.store,
                                      .warehouse = &execution->parts.warehouse,
                                      .lake = execution->parts.lake,
@@ -539,7 +546,10 @@ static bool load(Execution *execution, Error *err)
         pipeline_run(&options, execution->env, execution->arena, &execution->report.pipeline, err);
     execution->fetch = NULL; // the pipeline has closed it
     TRY(ok);
-    Error unknown = {0}; // without a memo the next run asks the warehouse
+    Error unknown = {0}; // without the pages the next run compresses them
+    if (execution->known != NULL)
+        (void)!known_pages_write(execution->known, store, execution->job->name, &unknown);
+    unknown = (Error){0}; // without a memo the next run asks the warehouse
     if (remembers && !execution->memo_run.rests && !execution->memo_run.unsure &&
         execution->report.pipeline.slices_failed == 0)
         (void)!note_memo(execution, &unknown);
@@ -642,6 +652,8 @@ static void end(Execution *execution, bool ok, const Error *why)
         return; // it never began
     fetch_closep(&execution->fetch);
     execution->fetch = NULL;
+    known_pages_close(execution->known);
+    execution->known = NULL;
     close_log(execution, report, why);
     share_close(&execution->share);
     lease_release(&execution->lease);
