@@ -286,7 +286,9 @@ bool local_read(void *state, Str path, uint64_t offset, char *bytes, size_t size
 {
     char name[PATH_MAX];
     TRY(local_name(state, path, name, err));
-    CLEANUP(local_close_fd) int fd = local_fault() ? -1 : open(name, O_RDONLY | O_CLOEXEC);
+    // Without O_NONBLOCK a named pipe in a file's place would be waited for until somebody writes.
+    CLEANUP(local_close_fd)
+    int fd = local_fault() ? -1 : open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return file_error(err, "open", name);
     ssize_t got = -1;
@@ -295,6 +297,8 @@ bool local_read(void *state, Str path, uint64_t offset, char *bytes, size_t size
     while (got < 0 && errno == EINTR);
     if (got < 0 && errno == EISDIR)
         return error_set(err, ERROR_NOT_FOUND, "read '%s': it is a folder", name);
+    if (got < 0 && errno == ESPIPE)
+        return error_set(err, ERROR_DATA, "read '%s': it is a pipe, not a file", name);
     if (got < 0)
         return file_error(err, "read", name);
     *ret_got = (size_t)got;

@@ -306,6 +306,21 @@ TEST(only_files_and_folders_are_listed)
     CHECK_INT(count, 1);
 }
 
+// Nobody writes into it: opened like a file it would be waited for for ever.
+TEST(a_pipe_in_the_place_of_a_file_is_told_at_once)
+{
+    Place place = {0};
+    open_at(&place, in_folder("lake"));
+    Error err = {0};
+    CHECK_OK(store_put(&place.store, STR("f/a"), STR("x"), 0, &err), &err);
+    CHECK(mkfifo(in_folder("lake/f/c"), 0600) == 0);
+    Str bytes = {0};
+    CHECK(!store_read_all(&place.store, STR("f/c"), 100, place.arena, &bytes, &err));
+    CHECK_INT(err.code, ERROR_DATA);
+    CHECK(strstr(err.message, "lake/f/c': it is a pipe, not a file") != NULL);
+    close_place(&place);
+}
+
 TEST(folders_nested_too_deep_are_refused)
 {
     CLEANUP(close_place) Place place = {0};
