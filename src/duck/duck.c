@@ -8,8 +8,18 @@
 
 enum { SQL_BYTES = 4096, ATTACH_BYTES = 100, MESSAGE_BYTES = 400, ROW_GROUP_ROWS = 122880 };
 
+// DuckDB calls them IO errors, but no second try mends them.
+static bool tells_damage(const char *message)
+{
+    return strstr(message, "not a valid DuckDB database file") != NULL ||
+           strstr(message, "Corrupt database file") != NULL ||
+           strstr(message, "Could not read enough bytes from file") != NULL;
+}
+
 static ErrorCode code_of(duckdb_error_type type, const char *message)
 {
+    if (tells_damage(message))
+        return ERROR_DATA;
     if (strstr(message, "No space left") != NULL || strstr(message, "File too large") != NULL)
         return ERROR_LIMIT;
     if (strstr(message, "Could not set lock") != NULL)
@@ -47,8 +57,9 @@ static bool fail(Error *err, duckdb_error_type type, const char *message)
     if (message == NULL)
         message = "no reason given";
     const int size = (int)strcspn(message, "\n");
-    return error_set(err, code_of(type, message), "duckdb: %.*s",
-                     size < MESSAGE_BYTES ? size : MESSAGE_BYTES, message);
+    return error_set(err, code_of(type, message), "duckdb: %.*s%s",
+                     size < MESSAGE_BYTES ? size : MESSAGE_BYTES, message,
+                     tells_damage(message) ? "; restore it, or move it away and replay" : "");
 }
 
 static duckdb_logical_type logical_type(const DuckColumn *column)
@@ -157,18 +168,20 @@ static bool quote(const char *text, char *out, size_t room)
     return true;
 }
 
+// The type is named because DuckDB would otherwise look for an extension when a foreign file, of
+// SQLite say, lies there.
 static void attach_options(const DuckOptions *options, char *text, size_t room)
 {
     const int rows = options->row_group_rows > 0 ? options->row_group_rows : ROW_GROUP_ROWS;
     assert(rows % DUCK_VECTOR_ROWS == 0);
     if (options->read_only)
-        (void)snprintf(text, room, "READ_ONLY");
+        (void)snprintf(text, room, "TYPE duckdb, READ_ONLY");
     // Naming a format older than that of a file that is there would be refused.
     else if (options->storage != NULL && access(options->path, F_OK) != 0)
-        (void)snprintf(text, room, "ROW_GROUP_SIZE %d, STORAGE_VERSION '%s'", rows,
+        (void)snprintf(text, room, "TYPE duckdb, ROW_GROUP_SIZE %d, STORAGE_VERSION '%s'", rows,
                        options->storage);
     else
-        (void)snprintf(text, room, "ROW_GROUP_SIZE %d", rows);
+        (void)snprintf(text, room, "TYPE duckdb, ROW_GROUP_SIZE %d", rows);
 }
 
 // The file is attached rather than opened, so that SQL knows it by a name of ours: opened as

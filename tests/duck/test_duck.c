@@ -107,6 +107,55 @@ TEST(nothing_is_fetched_from_elsewhere)
     CHECK(!duck_run_sql(&duck, "SELECT * FROM 'https://127.0.0.1:1/x.parquet'", &err));
 }
 
+static void write_bytes(const char *path, const char *bytes, size_t size)
+{
+    FILE *file = fopen(path, "wb");
+    CHECK(file != NULL);
+    CHECK(fwrite(bytes, 1, size, file) == size);
+    CHECK_INT(fclose(file), 0);
+}
+
+// Not a failure that a scheduler may try again: a person must act, and is told how.
+TEST(a_damaged_file_is_data_that_a_person_must_restore)
+{
+    char path[128];
+    (void)snprintf(path, sizeof(path), "%s/ours.duckdb", test_folder());
+    static char bytes[1024 * 1024];
+    const DuckOptions options = {.path = path, .name = "ours"};
+    Error err = {0};
+    CLEANUP(duck_close) Duck duck = {0};
+    CHECK_OK(duck_open(&duck, &options, &err), &err);
+    CHECK_OK(duck_run_sql(&duck, "CREATE TABLE t AS SELECT hash(range) FROM range(9000)", &err),
+             &err);
+    duck_close(&duck);
+    FILE *file = fopen(path, "rb");
+    CHECK(file != NULL);
+    const size_t size = fread(bytes, 1, sizeof(bytes), file);
+    CHECK_INT(fclose(file), 0);
+    CHECK(size > 20000 && size < sizeof(bytes));
+
+    enum { EMPTY, TEXT, SQLITE, FLIPPED, CUT, KINDS };
+    static const char *const names[KINDS] = {"empty", "text", "SQLite", "flipped", "cut"};
+    for (int kind = 0; kind < KINDS; kind++) {
+        check_row(names[kind]);
+        static char damaged[sizeof(bytes)];
+        memcpy(damaged, bytes, size);
+        if (kind == TEXT)
+            memset(damaged, 'x', size);
+        if (kind == SQLITE)
+            memcpy(damaged, "SQLite format 3", 16);
+        if (kind == FLIPPED)
+            damaged[12300] ^= 1;
+        write_bytes(path, damaged, kind == EMPTY ? 0 : kind == CUT ? size / 3 : size);
+        err = (Error){0};
+        CHECK(!duck_open(&duck, &options, &err) ||
+              !duck_run_sql(&duck, "INSERT INTO t SELECT max(hash) FROM t", &err));
+        CHECK_INT(err.code, ERROR_DATA);
+        CHECK_CONTAINS(str_from(err.message), STR("restore it, or move it away and replay"));
+        duck_close(&duck);
+    }
+}
+
 // A file named like a schema in it: opened by its own name, "ctm.calls" would be ambiguous.
 TEST(a_file_is_known_by_our_name_for_it)
 {
