@@ -2,7 +2,7 @@
 #include "cli/cli.h"
 #include "cli/open.h"
 #include "cli/text.h"
-#include "run/forget.h"
+#include "run/receipt.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -54,78 +54,7 @@ static bool read_options(const Cli *cli, char line[VALUE_BYTES], ForgetOptions *
     return true;
 }
 
-// --- the receipt
-
-static void out_waits(JsonOut *out, const ForgetReport *report)
-{
-    out_open(out, "waits", '[');
-    for (const char *const *what = report->remains; what != NULL && *what != NULL; what++) {
-        out_open(out, NULL, '{');
-        out_str(out, "where", STR("warehouse"));
-        out_str(out, "what", str_from(*what));
-        out_close(out, '}');
-    }
-    if (report->has_lake) {
-        out_open(out, NULL, '{');
-        out_str(out, "where", STR("lake"));
-        out_str(out, "what",
-                STR("files of older versions, until lake.retention is over and a run has removed "
-                    "them"));
-        out_close(out, '}');
-    }
-    for (size_t i = 0; i < report->left_count; i++) {
-        out_open(out, NULL, '{');
-        out_str(out, "where", report->left_tables[i]);
-        out_str(out, "what", STR("a table that was taken over: drop it, or erase there by hand"));
-        out_close(out, '}');
-    }
-    out_open(out, NULL, '{');
-    out_str(out, "where", STR("landing"));
-    out_str(out, "what",
-            STR("snapshots, soft-deleted versions and backups of the store until they expire"));
-    out_close(out, '}');
-    if (report->pages_of_others > 0) {
-        out_open(out, NULL, '{');
-        out_str(out, "where", STR("landing"));
-        out_str(out, "what", STR("pages of streams that the job does not have any more"));
-        out_int(out, "pages", report->pages_of_others);
-        out_close(out, '}');
-    }
-    out_close(out, ']');
-}
-
-static void write_receipt(JsonOut *out, const Job *job, const ForgetOptions *options,
-                          const ForgetReport *report)
-{
-    out_open(out, NULL, '{');
-    out_int(out, "receipt", 1);
-    out_str(out, "job", job->name);
-    out_time(out, "at", report->at_us);
-    out_bool(out, "dry_run", options->dry_run);
-    out_str(out, "kind", str_from(person_kind_name(options->kind)));
-    out_str(out, "person", report->person);
-    out_bool(out, "known_before", report->known);
-    out_open(out, "landing", '{');
-    out_int(out, "pages_read", report->pages_read);
-    out_int(out, "pages_rewritten", report->pages);
-    out_int(out, "records", report->records);
-    out_int(out, "pages_unreadable", report->pages_unreadable);
-    out_close(out, '}');
-    out_open(out, "tables", '[');
-    for (size_t i = 0; i < report->table_count; i++) {
-        out_open(out, NULL, '{');
-        out_str(out, "table", report->tables[i].target);
-        out_int(out, "rows", report->tables[i].rows);
-        out_int(out, "quarantined", report->tables[i].refused);
-        out_int(out, "mentions_left", report->tables[i].mentions);
-        out_close(out, '}');
-    }
-    out_close(out, ']');
-    out_bool(out, "warehouse_rewritten", report->compacted);
-    out_int(out, "lake_rows", report->lake_rows);
-    out_waits(out, report);
-    out_close(out, '}');
-}
+// --- what is told
 
 static void print_people(const Job *job, const ForgetOptions *options, const ForgetReport *report,
                          Str receipt)
@@ -147,6 +76,8 @@ static void print_people(const Job *job, const ForgetOptions *options, const For
     }
     for (const char *const *what = report->remains; what != NULL && *what != NULL; what++)
         (void)printf("waits: %s\n", *what);
+    if (report->remains_of_search != NULL)
+        (void)printf("waits: %s\n", report->remains_of_search);
     if (report->has_lake)
         (void)printf("lake: %lld rows %s\nwaits: files of its older versions, until lake.retention "
                      "is over and a run has removed them\n",
@@ -187,7 +118,7 @@ bool cli_forget(Cli *cli, Error *err)
         return false;
     }
     CLEANUP(out_done) JsonOut out = {.err = err};
-    write_receipt(&out, job, &options, &report);
+    receipt_write(&out, job, str_from(person_kind_name(options.kind)), options.dry_run, &report);
     if (out.failed)
         return false;
     if (receipt.size > 0)

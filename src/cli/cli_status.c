@@ -89,6 +89,15 @@ static bool print_json(const Status *status, Error *err)
         out_close(&out, '}');
     }
     out_close(&out, ']');
+    out_int(&out, "receipts_total", status->receipts_total);
+    out_open(&out, "receipts", '[');
+    for (size_t i = 0; i < status->receipt_count; i++) {
+        out_open(&out, NULL, '{');
+        out_str(&out, "path", status->receipts[i].path);
+        out_json(&out, "receipt", status->receipts[i].json);
+        out_close(&out, '}');
+    }
+    out_close(&out, ']');
     out_json(&out, "last_event", status->last_event);
     out_close(&out, '}');
     return out_print(&out);
@@ -173,6 +182,24 @@ static void print_open(const Status *status, const Job *job)
                      run_mode_name(status->unfinished[i].mode));
 }
 
+// The newest says what waits; the others only that they are there.
+static void print_receipts(const Status *status)
+{
+    for (size_t i = 0; i < status->receipt_count; i++) {
+        const ReceiptNote *note = &status->receipts[i];
+        char at[TIME_TEXT_BYTES];
+        time_format_iso(note->at_us / US_PER_SECOND * US_PER_SECOND, at);
+        (void)printf(
+            "%sredacted by the source: %lld records, older copies purged %s, receipt " STR_FMT "\n",
+            i == 0 ? "\n" : "", (long long)note->rows, at, STR_ARG(note->path));
+        for (size_t k = 0; i == 0 && k < note->wait_count; k++)
+            (void)printf("    waits: " STR_FMT "\n", STR_ARG(note->waits[k]));
+    }
+    if (status->receipts_total > (int64_t)status->receipt_count)
+        (void)printf("%lld older receipts lie beside them\n",
+                     (long long)status->receipts_total - (long long)status->receipt_count);
+}
+
 static void print_next(const Status *status, const Job *job)
 {
     const bool nothing_yet = status->blind.size > 0 && status->unfinished_count == 0;
@@ -193,6 +220,7 @@ static void print_people(const Status *status, const Job *job)
         print_streams(status);
     print_runs(status);
     print_open(status, job);
+    print_receipts(status);
     if (status->blind.size > 0 && status->last_event.size > 0)
         (void)printf("\nlast event: " STR_FMT "\n", STR_ARG(status->last_event));
     print_next(status, job);

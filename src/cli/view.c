@@ -88,6 +88,13 @@ static void show_line(View *view, const Event *event)
                       STR_ARG(event->stream), STR_ARG(event->partition), (long long)event->slice,
                       (long long)event->rows, (long long)event->total);
         break;
+    case EVENT_REDACTED:
+        view_end(view);
+        (void)fprintf(stderr,
+                      "note: the source redacted %lld records, their older copies went; what keeps "
+                      "some for a while is in the receipt " STR_FMT " of the landing store\n",
+                      (long long)event->rows, STR_ARG(event->text));
+        break;
     case EVENT_WAITING:
         view_end(view);
         (void)fprintf(stderr, "waiting for " STR_FMT "\n", STR_ARG(event->text));

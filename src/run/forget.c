@@ -124,9 +124,18 @@ static bool clean_pages(Forgetting *forgetting, ForgetReport *report, Error *err
     report->records = purge.records;
     report->pages_unreadable = purge.pages_unreadable;
     report->pages_of_others = purge.pages_of_others;
-    return options->dry_run ||
-           redacted_purge(forgetting->job, &forgetting->parts, &forgetting->exclusive,
-                          &forgetting->list, &report->redacted_pages, err);
+    return true;
+}
+
+// Redactions that waited. After the warehouse: its file is written anew by then.
+static bool clean_redacted(Forgetting *forgetting, Error *err)
+{
+    RedactedPurge purge = {.job = forgetting->job,
+                           .parts = &forgetting->parts,
+                           .warehouse = &forgetting->parts.warehouse,
+                           .exclusive = &forgetting->exclusive,
+                           .list = &forgetting->list};
+    return forgetting->options->dry_run || redacted_purge(&purge, err);
 }
 
 // --- the warehouse
@@ -167,6 +176,7 @@ static bool clean_warehouse(Forgetting *forgetting, ForgetReport *report, Error 
     report->has_lake = forgetting->parts.lake != NULL;
     TRY(forget_rows(&rows, report, err));
     report->remains = driver->dialect->remains;
+    report->remains_of_search = driver->dialect->remains_of_search;
     if (forgetting->options->dry_run)
         return true;
     // Also where nothing was found: an earlier attempt may have come as far as here.
@@ -194,7 +204,7 @@ bool forget_execute(const Job *job, const ForgetOptions *options, Env *env, Aren
     TRY(exclusive_take(&forgetting.exclusive, job, &forgetting.parts.store, env, MODE_COUNT,
                        options->wait_us, err));
     TRY(put_on_list(&forgetting, ret_report, err) && clean_pages(&forgetting, ret_report, err) &&
-        clean_warehouse(&forgetting, ret_report, err));
+        clean_warehouse(&forgetting, ret_report, err) && clean_redacted(&forgetting, err));
     return ret_report->pages_unreadable == 0 ||
            error_set(
                err, ERROR_DATA,

@@ -18,26 +18,31 @@ typedef struct ForgetOptions {
 } ForgetOptions;
 
 typedef struct ForgetTable {
-    Str target;       // "ctm.calls"
-    int64_t rows;     // that went, or would
-    int64_t refused;  // likewise, of its quarantine
-    int64_t mentions; // rows of others that hold the value in some text: they stay
+    Str target;         // "ctm.calls"
+    int64_t rows;       // that went, or would; of redactions: whose content went
+    int64_t refused;    // likewise, of its quarantine
+    int64_t mentions;   // rows of others that hold the value in some text: they stay
+    const Key128 *keys; // of redactions: the list's hash of each row's key
+    size_t key_count;
 } ForgetTable;
 
+// Of `pawl forget`, and of redactions: those have a run and keys instead of a person.
 typedef struct ForgetReport {
-    Str person; // the list's hash of it: for the receipt, which names nobody
-    bool known; // was on the list already
+    Str person;  // the list's hash of it: for the receipt, which names nobody
+    bool known;  // was on the list already
+    Str run;     // whose end it was; empty = `pawl forget`
+    Str receipt; // of redactions: its path in the landing store; empty = there were none
     int64_t pages, pages_read, records; // of the landing store
     int64_t pages_unreadable, pages_of_others;
-    int64_t redacted_pages; // written anew for redactions that waited
     ForgetTable *tables;
     size_t table_count;
     Str *left_tables; // "<name>__before_pawl": not pawl's to change
     size_t left_count;
     bool has_warehouse, compacted;
     bool has_lake;
-    int64_t lake_rows;          // that went from it
-    const char *const *remains; // what the warehouse keeps by itself; NULL = nothing known
+    int64_t lake_rows;             // that went from it
+    const char *const *remains;    // what the warehouse keeps by itself; NULL = nothing known
+    const char *remains_of_search; // likewise, of the statements that looked for the person
     int64_t at_us;
 } ForgetReport;
 

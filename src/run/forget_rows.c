@@ -341,36 +341,43 @@ static bool table_stands(Table *table, bool *ret_stands, Error *err)
     return true;
 }
 
+// --- tables that were taken over: what stood before is not pawl's to change
+
+typedef struct LeftTables {
+    Arena *arena;
+    Str *names;
+    size_t count, room;
+    Error *err;
+    bool failed;
+} LeftTables;
+
 static bool visit_left(void *visitor, const Str *cells, size_t columns)
 {
     (void)columns;
-    Table *table = visitor;
-    if (table->refused_count == TABLES_MAX)
+    LeftTables *left = visitor;
+    if (left->count == TABLES_MAX)
         return false;
-    Str *names = longer(table->arena, table->refused, table->refused_count, &table->refused_room,
-                        sizeof(*names), table->err);
-    table->failed = names == NULL || !arena_copy_str(table->arena, cells[0],
-                                                     &names[table->refused_count], table->err);
-    if (table->failed)
+    Str *names =
+        longer(left->arena, left->names, left->count, &left->room, sizeof(*names), left->err);
+    left->failed =
+        names == NULL || !arena_copy_str(left->arena, cells[0], &names[left->count], left->err);
+    if (left->failed)
         return false;
-    table->refused = names;
-    table->refused_count++;
+    left->names = names;
+    left->count++;
     return true;
 }
 
-// Tables that were taken over: what stood before is not pawl's to change.
-static bool find_left(const ForgetRows *rows, const SqlDialect *dialect, ForgetReport *report,
-                      Error *err)
+bool forget_find_left(Warehouse *warehouse, Arena *arena, ForgetReport *report, Error *err)
 {
-    Table table = {.rows = rows, .dialect = dialect, .arena = rows->parts->arena};
-    CLEANUP(buf_done) Buf sql = {0};
-    TRY(buf_append(&sql,
-                   STR("SELECT table_name FROM information_schema.tables"
-                       " WHERE lower(table_name) LIKE '%before@_pawl' ESCAPE '@'"),
-                   err) &&
-        run_query(&table, &sql, visit_left, err));
-    report->left_tables = table.refused;
-    report->left_count = table.refused_count;
+    LeftTables left = {.arena = arena, .err = err};
+    TRY(warehouse->driver->query(warehouse->state,
+                                 STR("SELECT table_name FROM information_schema.tables"
+                                     " WHERE lower(table_name) LIKE '%before@_pawl' ESCAPE '@'"),
+                                 visit_left, &left, err) &&
+        !left.failed);
+    report->left_tables = left.names;
+    report->left_count = left.count;
     return true;
 }
 
@@ -443,5 +450,5 @@ bool forget_rows(const ForgetRows *rows, ForgetReport *report, Error *err)
         TRY(count_mentions(&table, &of->mentions, err));
         of->mentions -= rows->dry_run ? of->rows : 0;
     }
-    return find_left(rows, driver->dialect, report, err);
+    return forget_find_left(&parts->warehouse, parts->arena, report, err);
 }

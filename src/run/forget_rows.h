@@ -17,3 +17,7 @@ typedef struct ForgetRows {
 
 // Fills tables, left_tables and their counts.
 bool forget_rows(const ForgetRows *rows, ForgetReport *report, Error *err) MUST_USE;
+
+// Fills left_tables alone.
+bool forget_find_left(Warehouse *warehouse, Arena *arena, ForgetReport *report,
+                      Error *err) MUST_USE;

@@ -1,5 +1,10 @@
 #include "run/redacted_purge.h"
 
+#include "run/drivers.h"
+#include "run/forget_rows.h"
+#include "run/receipt.h"
+#include "warehouse/sql.h"
+
 #include <stdio.h>
 
 enum { NOTES_MAX = 10000, NOTE_BYTES_MAX = 64 * 1024 * 1024, NOTE_ARENA_BYTES = 512 * 1024 * 1024 };
@@ -71,68 +76,119 @@ static bool is_older_copy(void *state, yyjson_val *record, yyjson_val *partition
     return true;
 }
 
-static const PlanStream *find_stream(const JobParts *parts, Str name)
+// Index into the parts' streams; their count = the job does not have it, or not at hand.
+static size_t find_stream(const JobParts *parts, Str name)
 {
-    for (size_t i = 0; i < parts->stream_count; i++) {
-        if (str_equal(stream_name(parts->streams[i].stream), name))
-            return &parts->streams[i];
-    }
-    return NULL;
+    size_t i = 0;
+    while (i < parts->stream_count && !str_equal(stream_name(parts->streams[i].stream), name))
+        i++;
+    return i;
 }
 
-static bool purge_note(JobParts *parts, Exclusive *exclusive, ForgetList *list, yyjson_val *note,
-                       int64_t *pages, bool *ret_done, Error *err)
+// `keys` by stream: those of the redacted records, as the list hashes them.
+static bool purge_note(RedactedPurge *purge, yyjson_val *note, ForgetSet *keys, bool *ret_done,
+                       Error *err)
 {
-    const PlanStream *stream = find_stream(parts, json_str(json_get(note, STR("stream"))));
-    *ret_done = stream != NULL;
-    if (stream == NULL)
+    JobParts *parts = purge->parts;
+    const size_t index = find_stream(parts, json_str(json_get(note, STR("stream"))));
+    *ret_done = index < parts->stream_count;
+    if (!*ret_done)
         return true;
-    Redaction redaction = {.contract = stream->contract, .keys = json_get(note, STR("keys"))};
-    Purge purge = {.parts = parts,
-                   .exclusive = exclusive,
-                   .forgotten = list->forgotten,
+    const Contract *contract = parts->streams[index].contract;
+    Redaction redaction = {.contract = contract, .keys = json_get(note, STR("keys"))};
+    Purge pages = {.parts = parts,
+                   .exclusive = purge->exclusive,
+                   .forgotten = purge->list->forgotten,
                    .stream = json_str(json_get(note, STR("stream"))),
                    .partition_key = json_str(json_get(note, STR("partition"))),
                    .from_us = yyjson_get_sint(json_get(note, STR("from_us"))),
                    .to_us = yyjson_get_sint(json_get(note, STR("to_us"))),
                    .also = is_older_copy,
                    .state = &redaction};
-    TRY(purge_pages(&purge, err));
-    *pages += purge.pages_written;
+    TRY(purge_pages(&pages, err));
+    purge->report.pages += pages.pages_written;
+    purge->report.pages_read += pages.pages_read;
+    purge->report.records += pages.records;
+    purge->report.pages_unreadable += pages.pages_unreadable;
     size_t i = 0;
     size_t count = 0;
     yyjson_val *item = NULL;
     yyjson_arr_foreach(redaction.keys, i, count, item)
     {
-        const Key128 hash = forgotten_hash_key(
-            list->forgotten, contract_info(stream->contract)->stream, json_str(item));
-        TRY(forget_set_add(&list->redacted, &hash, parts->arena, err));
+        const Key128 hash = forgotten_hash_key(purge->list->forgotten,
+                                               contract_info(contract)->stream, json_str(item));
+        TRY(forget_set_add(&purge->list->redacted, &hash, parts->arena, err) &&
+            forget_set_add(&keys[index], &hash, parts->arena, err));
     }
     return true;
 }
 
-bool redacted_purge(const Job *job, JobParts *parts, Exclusive *exclusive, ForgetList *list,
-                    int64_t *ret_pages, Error *err)
+// What waits, and where the receipt goes.
+static bool complete_report(RedactedPurge *purge, const ForgetSet *keys, Error *err)
 {
+    JobParts *parts = purge->parts;
+    ForgetReport *report = &purge->report;
+    report->run = purge->run;
+    report->at_us = parts->env->now_us(parts->env->state);
+    report->has_warehouse = job_has_warehouse(purge->job);
+    report->has_lake = purge->job->lake_store.size > 0;
+    report->tables =
+        arena_alloc_array(parts->arena, parts->stream_count + 1, sizeof(ForgetTable), err);
+    TRY(report->tables != NULL);
+    for (size_t i = 0; i < parts->stream_count; i++) {
+        if (keys[i].count == 0)
+            continue;
+        ForgetTable *table = &report->tables[report->table_count++];
+        *table = (ForgetTable){
+            .rows = (int64_t)keys[i].count, .keys = keys[i].hashes, .key_count = keys[i].count};
+        report->lake_rows += report->has_lake ? table->rows : 0;
+        TRY(sql_target(parts->arena, &parts->streams[i].table, &table->target, err));
+    }
+    const WarehouseDriver *driver = purge->warehouse->driver;
+    if (report->has_warehouse) {
+        report->remains = driver->dialect == NULL ? NULL : driver->dialect->remains;
+        report->compacted = driver->compact != NULL;
+        TRY(forget_find_left(purge->warehouse, parts->arena, report, err));
+    }
+    char id[UUID_TEXT_BYTES + 1]; // of version 7: their order is that of time
+    uuid_new(parts->env, id);
+    return arena_printf(parts->arena, &report->receipt, err, STR_FMT "/receipts/%s.json",
+                        STR_ARG(purge->job->name), id);
+}
+
+static bool put_receipt(RedactedPurge *purge, const ForgetSet *keys, Error *err)
+{
+    return complete_report(purge, keys, err) &&
+           receipt_put(purge->job, &purge->parts->store, STR("redacted"), &purge->report, err);
+}
+
+bool redacted_purge(RedactedPurge *purge, Error *err)
+{
+    const Job *job = purge->job;
+    JobParts *parts = purge->parts;
     CLEANUP(arena_freep) Arena *arena = arena_new(NOTE_ARENA_BYTES, err);
     TRY(arena != NULL);
     Notes notes;
-    *ret_pages = 0;
+    purge->report = (ForgetReport){0};
     TRY(list_notes(job, &parts->store, arena, &notes, err));
     if (notes.count == 0)
         return true;
-    TRY(forget_list_begin(job, parts->env, parts->arena, list, err));
+    TRY(forget_list_begin(job, parts->env, parts->arena, purge->list, err));
+    bool any = false;
     bool *done = arena_alloc_array(arena, notes.count, sizeof(bool), err);
-    TRY(done != NULL);
+    ForgetSet *keys = arena_alloc_array(arena, parts->stream_count + 1, sizeof(ForgetSet), err);
+    TRY(done != NULL && keys != NULL);
     for (size_t i = 0; i < notes.count; i++) {
         Str text = {0};
         yyjson_doc *doc = NULL;
         TRY(store_read_all(&parts->store, notes.paths[i], NOTE_BYTES_MAX, arena, &text, err) &&
             json_parse(text, "redacted", arena, &doc, err) &&
-            purge_note(parts, exclusive, list, yyjson_doc_get_root(doc), ret_pages, &done[i], err));
+            purge_note(purge, yyjson_doc_get_root(doc), keys, &done[i], err));
+        any = any || done[i];
     }
-    TRY(forget_list_renew(job, parts->arena, list, err) &&
-        forget_list_put(job, &parts->store, list, err));
+    TRY(forget_list_renew(job, parts->arena, purge->list, err) &&
+        forget_list_put(job, &parts->store, purge->list, err));
+    TRY(!any || put_receipt(purge, keys, err));
     for (size_t i = 0; i < notes.count; i++)
         TRY(!done[i] || store_remove(&parts->store, notes.paths[i], err));
     return true;

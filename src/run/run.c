@@ -456,12 +456,23 @@ static bool compact_warehouse(const Execution *execution, Error *err)
     return warehouse->driver->compact == NULL || warehouse->driver->compact(warehouse->state, err);
 }
 
+static void tell_redacted(Execution *execution, const ForgetReport *report)
+{
+    Event event = {.kind = EVENT_REDACTED, EVENT_NONE};
+    event.rows = 0;
+    for (size_t i = 0; i < report->table_count; i++)
+        event.rows += report->tables[i].rows;
+    event.deleted = report->records;
+    event.pages = report->pages;
+    event.text = report->receipt;
+    emit(execution, event);
+}
+
 // Older copies of records that the source redacted. What cannot be done now, because another run is
 // going on, waits in the landing store for the next one; that fails no run either.
 static void purge_redacted(Execution *execution)
 {
     bool waits = false;
-    int64_t pages = 0;
     Error why = {0};
     CLEANUP(job_parts_close) JobParts all = {0};
     CLEANUP(exclusive_release) Exclusive exclusive = {0}; // in its store
@@ -479,11 +490,17 @@ static void purge_redacted(Execution *execution)
                      .stage = STR("purge"),
                      ETL_LOG_NONE};
     row.started_us = execution->env->now_us(execution->env->state);
-    const bool ok =
-        compact_warehouse(execution, &why) &&
-        redacted_purge(execution->job, &all, &exclusive, &execution->forget, &pages, &why);
+    RedactedPurge purge = {.job = execution->job,
+                           .parts = &all,
+                           .warehouse = &execution->parts.warehouse,
+                           .exclusive = &exclusive,
+                           .list = &execution->forget,
+                           .run = str_from(execution->plan.run)};
+    const bool ok = compact_warehouse(execution, &why) && redacted_purge(&purge, &why);
+    if (ok && purge.report.receipt.size > 0)
+        tell_redacted(execution, &purge.report);
     row.status = ok ? STR("ok") : STR("failed");
-    row.rows_deleted = pages;
+    row.rows_deleted = purge.report.records;
     row.duration_us = execution->env->now_us(execution->env->state) - row.started_us;
     Error ignored = {0};
     if (!ok && !log_book_error_json(execution->log, &why, &row.error_json, &ignored))

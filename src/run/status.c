@@ -270,6 +270,8 @@ bool status_read(const Job *job, Str state_folder, Env *env, Arena *arena, Findi
     else if (!ask_warehouse(&parts, status, &blind))
         TRY(arena_copy_str(arena, str_from(blind.message), &status->blind, err));
     TRY(read_unfinished(&parts, status, err));
+    TRY(receipts_read(job, &parts.store, arena, status->receipts, STATUS_RECEIPTS_MAX,
+                      &status->receipt_count, &status->receipts_total, err));
     TRY(event_log_last(state_folder, arena, &status->last_event, err));
     *ret_status = status;
     return true;

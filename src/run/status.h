@@ -2,9 +2,10 @@
 // state folder know. Reads only.
 #pragma once
 
+#include "run/receipt.h"
 #include "run/run.h"
 
-enum { STATUS_RUNS_MAX = 10, STATUS_FAILURES_MAX = 100 };
+enum { STATUS_RUNS_MAX = 10, STATUS_FAILURES_MAX = 100, STATUS_RECEIPTS_MAX = 5 };
 
 typedef struct StatusStream {
     Str stream, target;
@@ -45,6 +46,9 @@ typedef struct Status {
     size_t failure_count;
     StatusUnfinished unfinished[MODE_COUNT];
     size_t unfinished_count;
+    ReceiptNote receipts[STATUS_RECEIPTS_MAX]; // newest first
+    size_t receipt_count;
+    int64_t receipts_total;
     Str last_event; // of the newest run, one JSON object; empty = none
 } Status;
 

@@ -8,12 +8,10 @@ static const char *const postgres_remains[] = {
     "dead rows until VACUUM (autovacuum does it, VACUUM FULL at once)",
     "archived WAL, replication slots and base backups until they expire", NULL};
 static const char *const snowflake_remains[] = {
-    "Time Travel for DATA_RETENTION_TIME_IN_DAYS of the table",
-    "Fail-safe for 7 days after that",
+    "Time Travel for DATA_RETENTION_TIME_IN_DAYS of the table", "Fail-safe for 7 days after that",
     "clones, shares and copies of the external stage's files",
     "files in the external stage of loads that were killed: the first run two days later takes "
     "them",
-    "QUERY_HISTORY for 365 days: the statements that looked for the person",
     NULL};
 
 static bool duckdb_json_text(Buf *out, Str expression, Str pointer, Error *err)
@@ -72,6 +70,7 @@ const SqlDialect sql_dialect_snowflake = {
     .json_value = "PARSE_JSON(%s)",
     .json_text = snowflake_json_text,
     .remains = snowflake_remains,
+    .remains_of_search = "QUERY_HISTORY for 365 days: the statements that looked for the person",
 };
 
 static char upper_of(char c)

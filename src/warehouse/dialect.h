@@ -19,7 +19,8 @@ typedef struct SqlDialect {
     // Appends the text of what lies at a JSON pointer of steps without special characters in a JSON
     // expression.
     bool (*json_text)(Buf *out, Str expression, Str pointer, Error *err);
-    const char *const *remains; // what the system keeps of erased rows by itself; ends with NULL
+    const char *const *remains;    // what the system keeps of erased rows by itself; ends with NULL
+    const char *remains_of_search; // likewise, of statements that looked for a value; or NULL
 } SqlDialect;
 
 extern const SqlDialect sql_dialect_duckdb;

@@ -109,6 +109,18 @@ class Lake(LakeCase, unittest.TestCase):
             self.same([question(world)])
             self.assertEqual([path for path in held if path.exists()], [])
 
+    def test_a_redacted_call_has_a_receipt_that_tells_of_older_versions(self):
+        with World(calls=100, accounts=1, job=LAKE) as world:
+            call = world.control("mutate", {"account": 1001, "do": "insert", "unix_time": 1772726400,
+                                            "set": {"notes": "canary"}})["ids"][0]
+            world.run("historic", *HISTORIC)
+            world.control("mutate", {"account": 1001, "id": call, "do": "edit", "set": {"redacted": True, "notes": None}})
+            world.run("rehydration", *HISTORIC)
+            self.same([question(world)])
+            receipt = world.redaction_receipt()
+            self.assertEqual(receipt["lake_rows"], 1)
+            self.assertIn("lake.retention", [wait["what"] for wait in receipt["waits"] if wait["where"] == "lake"][0])
+
     def test_two_writers_lose_nothing(self):
         commits = 15
         with World(calls=400, job={**LAKE, "limits": {"load_rows": 20}}) as world:

@@ -166,14 +166,41 @@ class Forget(unittest.TestCase):
             self.assertEqual(rows_of(world), 0)
             self.assertEqual(traces(world), [])
             self.assertEqual(list((world.folder / "lake/ctm/redacted").glob("*")), [])
+            receipt = world.redaction_receipt()
+            self.assertEqual((receipt["landing"]["records"], receipt["warehouse_rewritten"]), (1, True))
+            self.assertEqual([wait["where"] for wait in receipt["waits"]], ["warehouse", "landing"])
+            shown = world.pawl("status", str(world.job)).stdout
+            self.assertIn("redacted by the source: 1 records, older copies purged", shown)
+            self.assertIn("waits: warehouse: the disk's free blocks", shown)
             # Seen again, it is no news.
             world.run("rehydration", *DAYS)
             self.assertEqual(list((world.folder / "lake/ctm/redacted").glob("*")), [])
+            self.assertEqual(world.redaction_receipt(), receipt)
             for path in world.folder.glob("ctm.duckdb*"):
                 path.unlink()
             world.pawl("replay", str(world.job), "--json")
             self.assertEqual(world.value(f"SELECT count(*) FROM ctm.calls WHERE id = {call}"), "1")
             self.assertEqual(traces(world), [])
+
+    def test_a_kill_beside_the_receipt_of_a_redaction(self):
+        """The notes go after the receipt: who was killed before says it again, and no redaction is without one."""
+        with World(calls=40, accounts=1) as world:
+            call = self.insert(world, 3, caller_number=PHONE)
+            world.run("historic", *DAYS)
+            world.control("mutate", {"account": 1001, "id": call, "do": "edit", "set": {
+                "redacted": True, "name": None, "notes": None, "caller_number": None, "caller_number_complete": None,
+                "caller_number_bare": None, "contact_number": None}})
+            for number, (point, receipts) in enumerate((("receipt put", 1), ("receipt was put", 2))):
+                with self.subTest(point=point):
+                    site = world.copy(f"kill-{number}")
+                    killed = site.run("rehydration", *DAYS, env={"PAWL_TEST_KILL_AT": point}, check=False)
+                    self.assertEqual(killed.returncode, -signal.SIGKILL)
+                    self.assertEqual(len(list((site.folder / "lake/ctm/redacted").glob("*"))), 1)
+                    site.run("rehydration", *DAYS)
+                    self.assertEqual(traces(site), [])
+                    self.assertEqual(list((site.folder / "lake/ctm/redacted").glob("*")), [])
+                    site.redaction_receipt(receipts)
+                    site.remove()
 
 
 if __name__ == "__main__":

@@ -281,6 +281,20 @@ class Server(unittest.TestCase):
             self.assertEqual(world.report(world.run("rehydration", *RANGE))["forgotten"], 3)
             self.assertEqual(left(), ["0", "0"])
 
+    def test_a_redacted_call_has_a_receipt_that_tells_of_dead_rows(self):
+        with self.world() as world:
+            call = world.control("mutate", {"account": 1001, "do": "insert", "unix_time": 1772726400, "set": {
+                "notes": "canary"}})["ids"][0]
+            world.run("historic", *RANGE)
+            world.control("mutate", {"account": 1001, "id": call, "do": "edit", "set": {"redacted": True, "notes": None}})
+            world.run("rehydration", *RANGE)
+            self.assertEqual(world.value("SELECT count(*) FROM ctm.calls t WHERE to_jsonb(t)::text ~ 'canary'"), "0")
+            receipt = world.redaction_receipt()
+            self.assertEqual((receipt["landing"]["records"], receipt["warehouse_rewritten"]), (1, False))
+            waits = " ".join(wait["what"] for wait in receipt["waits"] if wait["where"] == "warehouse")
+            for word in ("VACUUM", "WAL", "backups"):
+                self.assertIn(word, waits)
+
     def test_promoting_a_path_fills_the_past_and_changes_no_hash(self):
         with self.world() as world:
             contracts = world.folder / "contracts"

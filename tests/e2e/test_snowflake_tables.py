@@ -84,6 +84,21 @@ class Tables(unittest.TestCase):
             self.assertEqual(snow.report(snow.run("rehydration", *DAYS, "--stream", "calls"))["forgotten"], 3)
             self.assertEqual(self.traces(snow), {})
 
+    def test_a_redacted_call_has_a_receipt_that_tells_of_time_travel(self):
+        with World(calls=40, accounts=1) as world:
+            call = world.control("mutate", {"account": 1001, "do": "insert", "unix_time": 1772726400, "set": {
+                "notes": "canary"}})["ids"][0]
+            snow = self.site(world, "REDACTED")
+            world.control("mutate", {"account": 1001, "id": call, "do": "edit", "set": {"redacted": True, "notes": None}})
+            snow.run("rehydration", *DAYS, "--stream", "calls")
+            self.assertEqual(self.traces(snow), {})
+            receipt = snow.redaction_receipt()
+            self.assertEqual((receipt["landing"]["records"], receipt["warehouse_rewritten"]), (1, False))
+            waits = " ".join(wait["what"] for wait in receipt["waits"] if wait["where"] == "warehouse")
+            for word in ("DATA_RETENTION_TIME_IN_DAYS", "Fail-safe", "clones"):
+                self.assertIn(word, waits)
+            self.assertNotIn("QUERY_HISTORY", waits)  # nobody looked for anything
+
     def test_a_kill_in_the_middle_of_forgetting(self):
         with World(calls=40, accounts=1) as world:
             self.people(world)

@@ -102,6 +102,24 @@ class Site:
     def value(self, sql):
         return self.rows(sql)[0][0]
 
+    def redaction_receipt(self, count=1):
+        """The newest receipt of what the source redacted, as pawl status gives it; the run's event and ETL_LOG know of it."""
+        status = json.loads(self.pawl("status", str(self.job), "--json").stdout)
+        newest = status["receipts"][0]
+        if (status["receipts_total"], len(status["receipts"])) != (count, count):
+            raise AssertionError(f"{status['receipts_total']} receipts instead of {count}: {status['receipts']}")
+        receipt = newest["receipt"]
+        if (receipt["kind"], [(t["table"], t["rows"], len(t["keys"])) for t in receipt["tables"]]) != (
+                "redacted", [("ctm.calls", 1, 1)]):
+            raise AssertionError(f"a strange receipt: {receipt}")
+        events = (self.folder / f".pawl/events-{receipt['run']}.jsonl").read_text()
+        if newest["path"] not in events:
+            raise AssertionError(f"no event names {newest['path']}")
+        logged = self.value(f"SELECT status FROM etl_log WHERE run_id = '{receipt['run']}' AND stage = 'purge'")
+        if logged != "ok":
+            raise AssertionError(f"ETL_LOG says {logged} of the purge")
+        return receipt
+
     # Everything that must be the same after a kill: all columns but those that name the run and the moment.
     def digest(self, table="ctm.calls"):
         return self.rows(self.warehouse.digest_sql(table))[0]
