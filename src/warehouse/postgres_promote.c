@@ -61,6 +61,20 @@ static bool append_path(Buf *sql, Str path, Error *err)
     return buf_append(sql, STR("]"), err);
 }
 
+// Each value around the path must be an object: a step names a member (docs/contract.md), while #>
+// takes one of digits for the index of a list as well.
+static bool append_objects_around(Buf *sql, Str path, Error *err)
+{
+    for (size_t i = 1; i < path.size; i++) {
+        if (path.data[i] != '/')
+            continue;
+        TRY(buf_append(sql, STR(" AND jsonb_typeof(_overflow #> "), err) &&
+            append_path(sql, str_slice(path, 0, i), err) &&
+            buf_append(sql, STR(") = 'object'"), err));
+    }
+    return true;
+}
+
 static bool update_from_overflow(PgWarehouse *db, const TableSpec *table, const Column *column,
                                  Str path, int64_t *ret_rows, Error *err)
 {
@@ -79,7 +93,7 @@ static bool update_from_overflow(PgWarehouse *db, const TableSpec *table, const 
                    " = " STR_FMT ", _overflow = nullif(_overflow #- " STR_FMT ", '{}')"
                    " WHERE _overflow IS NOT NULL AND " STR_FMT " IS NOT NULL",
                    STR_ARG(buf_str(&value)), STR_ARG(buf_str(&steps)), STR_ARG(buf_str(&value))) &&
-        buf_append_char(&sql, '\0', err));
+        append_objects_around(&sql, path, err) && buf_append_char(&sql, '\0', err));
     return pg_run(&db->pg, &(PgStatement){.sql = sql.data}, ret_rows, err);
 }
 

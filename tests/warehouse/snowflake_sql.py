@@ -47,6 +47,22 @@ def cast_to_text(expression):
 fakesnow.transforms.numeric_agg_implicit_cast = cast_to_text
 
 
+indices_to_json_extract = fakesnow.transforms.indices_to_json_extract
+
+
+def indices_at_any_depth(expression):
+    """v['a']['0']: fakesnow translates the last index only, and DuckDB takes text of digits for a place in a list."""
+    done = indices_to_json_extract(expression)
+    if done is not expression:
+        if re.fullmatch(r"-\d+", done.expression.this):
+            done.expression.set("this", "$." + done.expression.this)
+        done.set("this", done.this.transform(indices_at_any_depth))
+    return done
+
+
+fakesnow.transforms.indices_to_json_extract = indices_at_any_depth
+
+
 class SqlError(Exception):
     def __init__(self, code, state, message):
         super().__init__(message)

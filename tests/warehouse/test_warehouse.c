@@ -1,6 +1,7 @@
 // One suite for every driver: what a load promises.
 #include "cluster.h"
 #include "fixture.h"
+#include "warehouse/sql.h"
 
 #include <string.h>
 #include <time.h>
@@ -844,4 +845,92 @@ ON_EACH_DRIVER(statements_happen_together_or_not_at_all)
     CHECK_INT(changed[0], 2);
     CHECK_INT(changed[1], 1);
     CHECK_STR(rig_query(rig, ORDERS), STR("3|III"));
+}
+
+// Sets _overflow of the row `id`.
+static void keep(Rig *rig, int64_t id, const char *json)
+{
+    Error err = {0};
+    CLEANUP(buf_done) Buf literal = {0};
+    CLEANUP(buf_done) Buf sql = {0};
+    const SqlDialect *dialect = rig->driver->dialect;
+    CHECK_OK(sql_literal(dialect, &literal, str_from(json), &err), &err);
+    CHECK_OK(buf_append(&sql, STR("UPDATE shop.\"or\"\"ders\" SET _overflow = "), &err), &err);
+    CHECK_OK(sql_expression(&sql, dialect->json_value == NULL ? "%s" : dialect->json_value,
+                            buf_str(&literal), &err),
+             &err);
+    CHECK_OK(buf_printf(&sql, &err, " WHERE id = %lld", (long long)id), &err);
+    const Str statement = buf_str(&sql);
+    CHECK_OK(rig->driver->execute(rig->state, "test", &statement, 1, NULL, &err), &err);
+}
+
+// Systems put blanks into JSON as they like.
+static Str without_blanks(Rig *rig, Str text)
+{
+    Error err = {0};
+    CHECK_OK(arena_copy_str(rig->arena, text, &text, &err), &err);
+    char *to = (char *)(uintptr_t)text.data;
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.data[i] != ' ')
+            *to++ = text.data[i];
+    }
+    return (Str){text.data, (size_t)(to - text.data)};
+}
+
+// As the shaper reads them: a step is a member's name, also one of digits, never an index.
+ON_EACH_DRIVER(promoted_paths_name_members_never_places_in_a_list)
+{
+    static const char *const kept[] = {"{\"a\":{\"b\":\"x\"}}",
+                                       "{\"a\":[{\"b\":\"x\"},\"l\"]}",
+                                       "{\"a\":{\"0\":{\"b\":\"y\"}}}",
+                                       "{\"a\":{\"-1\":\"z\"}}",
+                                       "{\"a\":\"t\"}",
+                                       "{\"0\":[\"u\"]}"};
+    enum { KEPT = sizeof(kept) / sizeof(kept[0]) };
+    static const struct {
+        const char *path;
+        const char *expected[KEPT]; // NULL = nothing moves
+        const char *left[KEPT];     // NULL = as it was
+    } cases[] = {
+        {"/a/b", {"x"}, {"{\"a\":{}}"}},
+        {"/a/0", {[2] = "{\"b\":\"y\"}"}, {[2] = "{\"a\":{}}"}},
+        {"/a/0/b", {[2] = "y"}, {[2] = "{\"a\":{\"0\":{}}}"}},
+        {"/a/-1", {[3] = "z"}, {[3] = "{\"a\":{}}"}},
+        {"/a/1", {NULL}, {NULL}},
+        {"/0/0", {NULL}, {NULL}},
+        {"/0", {[5] = "[\"u\"]"}, {[5] = "-"}},
+    };
+    READ(rig, "r1", 5, {0, "0"}, {1, "1"}, {2, "2"}, {3, "3"}, {4, "4"}, {5, "5"});
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char name[16];
+        char row[64];
+        char sql[200];
+        Error err = {0};
+        int64_t moved = 0;
+        int64_t expected = 0;
+        for (size_t k = 0; k < KEPT; k++)
+            keep(rig, (int64_t)k, kept[k]);
+        (void)snprintf(name, sizeof(name), "p%zu", i);
+        const Column column = {.name = str_from(name), .type = COLUMN_STRING};
+        CHECK_OK(rig->driver->promote(rig->state, &rig_table, &column, str_from(cases[i].path),
+                                      &moved, &err),
+                 &err);
+        for (size_t k = 0; k < KEPT; k++) {
+            (void)snprintf(row, sizeof(row), "%s: %s of row %zu", rig->driver->name, cases[i].path,
+                           k);
+            check_row(row);
+            const char *value = cases[i].expected[k];
+            const char *left = cases[i].left[k];
+            expected += value == NULL ? 0 : 1;
+            (void)snprintf(sql, sizeof(sql), "SELECT %s FROM shop.\"or\"\"ders\" WHERE id = %zu",
+                           name, k);
+            CHECK_STR(without_blanks(rig, rig_query(rig, sql)),
+                      str_from(value == NULL ? "-" : value));
+            (void)snprintf(sql, sizeof(sql),
+                           "SELECT _overflow FROM shop.\"or\"\"ders\" WHERE id = %zu", k);
+            CHECK_STR(without_blanks(rig, rig_query(rig, sql)),
+                      str_from(left == NULL ? kept[k] : left));
+        }
+        CHECK_INT(moved, expected);
+    }
 }
