@@ -28,24 +28,29 @@ static bool read_type(Str name, ColumnType *ret_type, Error *err)
                      STR_ARG(name));
 }
 
-static bool print_promoted(const Cli *cli, const PromoteReport *report, bool with_job, Error *err)
+static bool print_promoted(const Cli *cli, const PromoteReport *report, const Job *job, Error *err)
 {
+    const bool has_lake = job != NULL && job->lake_store.size > 0;
     if (cli->json) {
         CLEANUP(out_done) JsonOut out = {.err = err};
         out_open(&out, NULL, '{');
         out_str(&out, "column", report->column);
         out_int(&out, "tables", (int64_t)report->tables);
         out_int(&out, "rows", report->rows);
+        if (has_lake)
+            out_int(&out, "lake_rows", report->lake_rows);
         out_close(&out, '}');
         return out_print(&out);
     }
     (void)printf(STR_FMT ": column '" STR_FMT "' added\n", STR_ARG(cli->args.positional[0]),
                  STR_ARG(report->column));
-    if (with_job)
+    if (job != NULL)
         (void)printf("%zu tables have it, %lld rows of the past filled from _overflow\n",
                      report->tables, (long long)report->rows);
-    (void)printf("next: %s\n", with_job ? "pawl run fills it for what comes"
-                                        : "give --job to add it to the table as well");
+    if (has_lake)
+        (void)printf("%lld rows of the lake filled from _overflow\n", (long long)report->lake_rows);
+    (void)printf("next: %s\n", job != NULL ? "pawl run fills it for what comes"
+                                           : "give --job to add it to the table as well");
     return true;
 }
 
@@ -64,7 +69,7 @@ bool cli_contract_promote(Cli *cli, Error *err)
     options.job = job;
     PromoteReport report = {0};
     TRY(promote_path(&options, cli->env, arena, &report, err));
-    return print_promoted(cli, &report, job != NULL, err);
+    return print_promoted(cli, &report, job, err);
 }
 
 // --- discover

@@ -111,6 +111,12 @@ typedef struct DeltaErased {
 bool delta_erase(Delta *delta, Str schema, Str name, const DeltaErased *rows, size_t count,
                  int64_t *ret_rows, Error *err) MUST_USE;
 
+// Makes a column of a path of _overflow (contract promote): adds the column, fills it in rows whose
+// value fits and takes that out of their _overflow, in one commit. *ret_rows counts them. Where all
+// of that is done, or there is no table, nothing is written.
+bool delta_promote(Delta *delta, const DeltaTableSpec *table, const Column *column, Str path,
+                   int64_t *ret_rows, Error *err) MUST_USE;
+
 typedef struct DeltaKept {
     int64_t files_compacted; // small ones that became one
     int64_t files_removed;   // that no version within the retention needs

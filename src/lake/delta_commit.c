@@ -346,3 +346,49 @@ bool delta_checkpoint(Delta *delta, DeltaTable *table, Error *err)
     table->is_open = delta_log_open(log, err);
     return table->is_open;
 }
+
+// --- metaData
+
+bool delta_metadata_text(Delta *delta, const DeltaLog *log, Str schema_json, Str *ret_text,
+                         Error *err)
+{
+    CLEANUP(buf_done) Buf text = {0};
+    if (log->version < 0) {
+        char id[UUID_TEXT_BYTES + 1];
+        uuid_new(delta->env, id);
+        TRY(buf_printf(&text, err,
+                       "{\"id\":\"%s\",\"format\":{\"provider\":\"parquet\",\"options\":{}},"
+                       "\"partitionColumns\":[],\"configuration\":{"
+                       "\"delta.setTransactionRetentionDuration\":\"interval 30 days\"},"
+                       "\"createdTime\":%lld,\"schemaString\":",
+                       id, (long long)delta_now_ms(delta)));
+        TRY(json_write_str(schema_json, &text, err) && buf_append_char(&text, '}', err));
+        return arena_copy_str(delta->work, buf_str(&text), ret_text, err);
+    }
+    yyjson_doc *doc = NULL;
+    TRY(json_parse(log->metadata, "metaData", delta->work, &doc, err));
+    size_t i = 0;
+    size_t count = 0;
+    yyjson_val *name = NULL;
+    yyjson_val *value = NULL;
+    TRY(buf_append(&text, STR("{\"schemaString\":"), err) &&
+        json_write_str(schema_json, &text, err));
+    yyjson_obj_foreach(yyjson_doc_get_root(doc), i, count, name, value)
+    {
+        if (str_equal(json_str(name), STR("schemaString")))
+            continue;
+        TRY(buf_append_char(&text, ',', err) && json_write_str(json_str(name), &text, err) &&
+            buf_append_char(&text, ':', err) && json_write(value, &text, err));
+    }
+    TRY(buf_append_char(&text, '}', err));
+    return arena_copy_str(delta->work, buf_str(&text), ret_text, err);
+}
+
+void delta_bound_keys(DeltaSchema *schema, const DeltaTableSpec *table)
+{
+    for (size_t i = 0; i < schema->count; i++) {
+        DeltaField *field = &schema->fields[i];
+        for (size_t k = 0; k < table->key_count && !field->text_bounds; k++)
+            field->text_bounds = str_equal(field->name, table->key_columns[k]);
+    }
+}

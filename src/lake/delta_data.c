@@ -169,7 +169,9 @@ bool delta_open_table(Delta *delta, Str schema, Str name, DeltaTable **ret_table
         table->next = delta->tables;
         delta->tables = table;
     }
-    // What was half read when an error came is read again from the start.
+    // What was half read when an error came, here or behind a commit, is read again from the start.
+    if (!table->is_open)
+        delta_log_close(&table->log);
     const bool ok =
         table->is_open ? delta_log_update(&table->log, err) : delta_log_open(&table->log, err);
     table->is_open = ok;

@@ -581,12 +581,8 @@ static bool fit_schema(Merge *merge, Error *err)
                              merge->delta->work, &merge->schema_json, &merge->schema_changed, err))
         return error_context(err, "lake table " STR_FMT, STR_ARG(merge->table->folder));
     TRY(delta_schema_read(merge->schema_json, merge->delta->work, &merge->schema, err));
-    const DeltaTableSpec *spec = merge->load == NULL ? NULL : &merge->load->table;
-    for (size_t i = 0; spec != NULL && i < merge->schema.count; i++) {
-        DeltaField *field = &merge->schema.fields[i];
-        for (size_t k = 0; k < spec->key_count && !field->text_bounds; k++)
-            field->text_bounds = str_equal(field->name, spec->key_columns[k]);
-    }
+    if (merge->load != NULL)
+        delta_bound_keys(&merge->schema, &merge->load->table);
     return true;
 }
 
@@ -644,42 +640,6 @@ static bool still_holds(const Merge *merge, bool *ret_holds, Error *err)
     return true;
 }
 
-// The members of metaData: those that stand, with our schema; or new ones.
-static bool metadata_text(const Merge *merge, Str *ret_text, Error *err)
-{
-    const DeltaLog *log = &merge->table->log;
-    CLEANUP(buf_done) Buf text = {0};
-    if (log->version < 0) {
-        char id[UUID_TEXT_BYTES + 1];
-        uuid_new(merge->delta->env, id);
-        TRY(buf_printf(&text, err,
-                       "{\"id\":\"%s\",\"format\":{\"provider\":\"parquet\",\"options\":{}},"
-                       "\"partitionColumns\":[],\"configuration\":{"
-                       "\"delta.setTransactionRetentionDuration\":\"interval 30 days\"},"
-                       "\"createdTime\":%lld,\"schemaString\":",
-                       id, (long long)delta_now_ms(merge->delta)));
-        TRY(json_write_str(merge->schema_json, &text, err) && buf_append_char(&text, '}', err));
-        return arena_copy_str(merge->delta->work, buf_str(&text), ret_text, err);
-    }
-    yyjson_doc *doc = NULL;
-    TRY(json_parse(log->metadata, "metaData", merge->delta->work, &doc, err));
-    size_t i = 0;
-    size_t count = 0;
-    yyjson_val *name = NULL;
-    yyjson_val *value = NULL;
-    TRY(buf_append(&text, STR("{\"schemaString\":"), err) &&
-        json_write_str(merge->schema_json, &text, err));
-    yyjson_obj_foreach(yyjson_doc_get_root(doc), i, count, name, value)
-    {
-        if (str_equal(json_str(name), STR("schemaString")))
-            continue;
-        TRY(buf_append_char(&text, ',', err) && json_write_str(json_str(name), &text, err) &&
-            buf_append_char(&text, ':', err) && json_write(value, &text, err));
-    }
-    TRY(buf_append_char(&text, '}', err));
-    return arena_copy_str(merge->delta->work, buf_str(&text), ret_text, err);
-}
-
 static bool try_commit(Merge *merge, DeltaOutcome *ret_outcome, Error *err)
 {
     DeltaCommit commit = {.table = merge->table,
@@ -698,7 +658,8 @@ static bool try_commit(Merge *merge, DeltaOutcome *ret_outcome, Error *err)
     if (merge->table->log.version < 0)
         commit.protocol = STR("{\"minReaderVersion\":1,\"minWriterVersion\":2}");
     if (merge->schema_changed)
-        TRY(metadata_text(merge, &commit.metadata, err));
+        TRY(delta_metadata_text(merge->delta, &merge->table->log, merge->schema_json,
+                                &commit.metadata, err));
     return delta_commit(merge->delta, &commit, ret_outcome, err);
 }
 

@@ -108,6 +108,11 @@ typedef enum DeltaOutcome { DELTA_COMMITTED, DELTA_OVERTAKEN } DeltaOutcome;
 // Puts the commit as the next version. OVERTAKEN: another one is there, and the log is up to date.
 bool delta_commit(Delta *delta, const DeltaCommit *commit, DeltaOutcome *ret_outcome,
                   Error *err) MUST_USE;
+// The members of metaData: those that stand, with this schema; or new ones. Lives in delta->work.
+bool delta_metadata_text(Delta *delta, const DeltaLog *log, Str schema_json, Str *ret_text,
+                         Error *err) MUST_USE;
+// Texts of the business key may stand in stats: which files hold a key is known by them.
+void delta_bound_keys(DeltaSchema *schema, const DeltaTableSpec *table);
 // Writes a checkpoint when one is due. Not worth a load: the caller may go on without.
 bool delta_checkpoint(Delta *delta, DeltaTable *table, Error *err) MUST_USE;
 

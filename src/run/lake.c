@@ -137,6 +137,30 @@ bool lake_erase(JobParts *parts, const PlanStream *stream, const Key128 *keys, s
                                       filled, ret_rows, err);
 }
 
+static void close_delta(Delta **delta)
+{
+    delta_close(*delta);
+}
+
+bool lake_promote(const Job *job, const JobStream *target, const Contract *contract,
+                  const Column *column, Str path, Env *env, Arena *arena, int64_t *ret_rows,
+                  Error *err)
+{
+    Findings findings = {.arena = arena};
+    CLEANUP(store_close) Store store = {0};
+    CLEANUP(close_delta) Delta *delta = NULL;
+    *ret_rows = 0;
+    TRY(job_open_lake(job, env, arena, &findings, &store, &delta, err) &&
+        findings_check(&findings, err));
+    if (delta == NULL)
+        return true;
+    PlanStream stream = {.target = target, .contract = contract};
+    stream.table = (TableSpec){.schema = target->schema, .name = target->table};
+    stream.table.columns = contract_columns(contract, &stream.table.column_count);
+    const DeltaTableSpec spec = table_spec(&stream);
+    return delta_promote(delta, &spec, column, path, ret_rows, err);
+}
+
 bool lake_keep(JobParts *parts, bool dry, DeltaKept *ret_kept, Error *err)
 {
     for (size_t i = 0; parts->lake != NULL && i < parts->stream_count; i++)

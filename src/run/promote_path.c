@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "run/drivers.h"
+#include "run/lake.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -76,6 +77,24 @@ static bool fill_tables(const PromoteOptions *options, const Contract *contract,
     return true;
 }
 
+// Every stream whose table the contract describes.
+static bool fill_lake(const PromoteOptions *options, const Contract *contract, Env *env,
+                      Arena *arena, PromoteReport *report, Error *err)
+{
+    const Job *job = options->job;
+    const Column *column = find_column(contract, report->column);
+    for (size_t i = 0; column != NULL && i < job->stream_count; i++) {
+        const JobStream *stream = &job->streams[i];
+        if (!is_same_file(stream->contract_path.data, options->contract_path.data))
+            continue;
+        int64_t rows = 0;
+        TRY(lake_promote(job, stream, contract, column, options->promotion.path, env, arena, &rows,
+                         err));
+        report->lake_rows += rows;
+    }
+    return true;
+}
+
 bool promote_path(const PromoteOptions *options, Env *env, Arena *arena, PromoteReport *ret_report,
                   Error *err)
 {
@@ -86,6 +105,8 @@ bool promote_path(const PromoteOptions *options, Env *env, Arena *arena, Promote
     TRY(contract_promote(text, &options->promotion, arena, &changed, &ret_report->column, err));
     Contract *contract = NULL;
     TRY(open_text(options, buf_str(&changed), arena, &contract, err));
+    if (options->job != NULL)
+        TRY(fill_lake(options, contract, env, arena, ret_report, err));
     if (options->job != NULL && job_has_warehouse(options->job))
         TRY(fill_tables(options, contract, env, arena, ret_report, err));
     return file_write(options->contract_path.data, buf_str(&changed), err);

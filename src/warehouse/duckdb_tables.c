@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "base/kill.h"
+#include "duck/overflow.h"
 
 #include <assert.h>
 
@@ -266,58 +267,21 @@ typedef struct Promoted {
     int64_t rows;
 } Promoted;
 
-// {"a":{"b":null}} for "/a/b": what RFC 7396 takes out of a document.
-static bool removal_of(Str path, Buf *out, Error *err)
-{
-    size_t depth = 0;
-    Str rest = str_slice(path, 1, path.size);
-    while (rest.data != NULL) {
-        CLEANUP(buf_done) Buf name = {0};
-        TRY(json_read_step(str_split_next(&rest, '/'), &name, err));
-        TRY(buf_append_char(out, '{', err) && json_write_str(buf_str(&name), out, err) &&
-            buf_append_char(out, ':', err));
-        depth++;
-    }
-    TRY(buf_append(out, STR("null"), err));
-    for (; depth > 0; depth--)
-        TRY(buf_append_char(out, '}', err));
-    return true;
-}
-
-// Each value around the path must be an object. A pointer finds its way through lists too, but the
-// patch that takes out what it found would put an object in the list's place.
-static bool append_objects_around(Buf *sql, Str path, Error *err)
-{
-    for (size_t i = 1; i < path.size; i++) {
-        if (path.data[i] != '/')
-            continue;
-        TRY(buf_append(sql, STR(" AND json_type(_overflow, "), err) &&
-            sql_literal(&sql_dialect_duckdb, sql, str_slice(path, 0, i), err) &&
-            buf_append(sql, STR(") = 'OBJECT'"), err));
-    }
-    return true;
-}
-
 static bool update_from_overflow(DuckWarehouse *db, Promoted *promoted, Error *err)
 {
-    CLEANUP(buf_done) Buf removal = {0};
     CLEANUP(buf_done) Buf sql = {0};
+    CLEANUP(duck_overflow_done) DuckOverflow overflow = {0};
     char type[TYPE_BYTES];
     duck_type_name(promoted->column, type, sizeof(type));
-    // JSON stays JSON; everything else is read from its text.
-    const bool is_json = promoted->column->type == COLUMN_JSON;
-    TRY(removal_of(promoted->path, &removal, err));
+    TRY(duck_overflow_init(&overflow, promoted->path, type, promoted->column->type == COLUMN_JSON,
+                           err));
     TRY(buf_append(&sql, STR("UPDATE "), err) && sql_table(&sql, promoted->table, "", err) &&
         buf_append(&sql, STR(" SET "), err) && sql_name(&sql, promoted->column->name, err) &&
-        buf_printf(&sql, err,
-                   " = TRY_CAST(%s(_overflow, $1) AS %s),"
-                   " _overflow = nullif(CAST(json_merge_patch(_overflow, $2) AS VARCHAR), '{}')"
-                   " WHERE _overflow IS NOT NULL AND TRY_CAST(%s(_overflow, $1) AS %s) IS NOT NULL",
-                   is_json ? "json_extract" : "json_extract_string", type,
-                   is_json ? "json_extract" : "json_extract_string", type) &&
-        append_objects_around(&sql, promoted->path, err) && buf_append_char(&sql, '\0', err));
-    const DuckValue values[] = {duck_text(promoted->path), duck_text(buf_str(&removal))};
-    const DuckStatement statement = {.sql = sql.data, .values = values, .value_count = 2};
+        buf_printf(&sql, err, " = " STR_FMT ", _overflow = " STR_FMT " WHERE " STR_FMT,
+                   STR_ARG(buf_str(&overflow.value)), STR_ARG(buf_str(&overflow.left)),
+                   STR_ARG(buf_str(&overflow.moves))) &&
+        buf_append_char(&sql, '\0', err));
+    const DuckStatement statement = {.sql = sql.data};
     return duck_run(&db->duck, &statement, &promoted->rows, err);
 }
 

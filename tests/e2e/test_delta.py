@@ -3,7 +3,7 @@
 Readers and writers nobody here wrote: DuckDB's delta extension and delta-rs (PAWL_CDK_PYTHON has both), Spark with Delta Lake
 (PAWL_SPARK_PYTHON).
 """
-import json, os, pathlib, signal, subprocess, unittest
+import json, os, pathlib, shutil, signal, subprocess, unittest
 from azure import KEY, Azurite, needs_azurite
 from world import ROOT, World
 
@@ -187,6 +187,90 @@ class LakeKill(LakeCase, unittest.TestCase):
 
 
 @needs_azurite
+class LakePromote(LakeCase, unittest.TestCase):
+    """contract promote on a job with a lake: the lake gets the rows that the warehouse gets."""
+
+    PATHS = (("/cnam", "cnam", "string"), ("/extra/a b/c", "deep", "int64"), ("/extra/list/0", "listed", "string"),
+             ("/extra/list", "whole", "json"), ("/nowhere", "nowhere", "string"))
+
+    def with_contracts(self, world):
+        contracts = world.folder / "contracts"
+        shutil.copytree(ROOT / "connectors/ctm/contracts", contracts)
+        job = json.loads(world.job.read_text())
+        for name, stream in job["streams"].items():
+            stream["contract"] = str(contracts / f"{name}.json")
+        world.job.write_text(json.dumps(job))
+        return contracts / "calls.json"
+
+    def insert(self, world, unix, extra):
+        world.control("mutate", {"account": 1001, "do": "insert", "unix_time": unix, "set": {"extra": extra}})
+
+    def promote(self, site, contract, path, column, type_, **options):
+        return site.pawl("contract", "promote", str(contract), path, "--name", column, "--type", type_, "--job", str(site.job),
+                         "--json", **options)
+
+    def test_each_path_gives_the_rows_that_the_warehouse_has(self):
+        with World(calls=200, job=LAKE) as world:
+            contract = self.with_contracts(world)
+            for extra in ({"a b": {"c": 7, "d": "it's"}}, {"a b": {"c": "x"}}, {"a b": [{"c": 1}]}, {"list": ["u", {"v": None}]},
+                          {"list": {"0": "w"}}, "a b"):
+                self.insert(world, 1772726400, extra)
+            world.run("historic", "--to", "2026-03-09")
+            world.advance("2026-03-12T18:00:00Z")
+            self.insert(world, 1773230400, {"a b": {"c": "8"}})
+            world.run("incremental")
+            before = ask([question(world)])[0]
+            filled = []
+            for path, column, type_ in self.PATHS:
+                told = json.loads(self.promote(world, contract, path, column, type_).stdout)
+                self.assertEqual(told["lake_rows"], told["rows"], path)
+                filled.append(told["rows"])
+                self.same([question(world, reader) for reader in ("duckdb", "deltalake")])
+            self.assertEqual(filled[1:], [2, 1, 2, 0])  # the object around /extra/list/0 was left empty
+            self.assertGreater(filled[0], 20)
+            after = ask([question(world)])[0]
+            self.assertEqual(after["lake"], before["lake"])
+            # One commit a path; only the files that hold it were written anew.
+            self.assertEqual(after["version"], before["version"] + len(self.PATHS))
+            log = world.folder / "delta/ctm/calls/_delta_log"
+            adds = [sum('"add"' in line for line in (log / f"{version:020}.json").read_text().splitlines())
+                    for version in range(before["version"] + 1, after["version"] + 1)]
+            self.assertEqual(adds[1:], [2, 1, 1, 0])
+            # What comes later is read by the new contract, and promoting changed no hash.
+            world.advance("2026-03-13T18:00:00Z")
+            self.insert(world, 1773316800, {"a b": {"c": 9}})
+            self.assertEqual(world.report(world.run("incremental"))["updated"], 0)
+            self.assertEqual(world.value("SELECT count(*) FROM ctm.calls WHERE deep = 9"), "1")
+            self.same([question(world, reader) for reader in ("duckdb", "deltalake")])
+
+    def test_a_kill_anywhere_is_mended_by_the_same_command(self):
+        with World(calls=100, accounts=1, job=LAKE) as world:
+            contract = self.with_contracts(world)
+            world.run("historic", "--to", "2026-03-09")
+            world.advance("2026-03-12T18:00:00Z")
+            world.run("incremental")
+            as_it_was = contract.read_text()
+            calm = copy_site(world, "calm")
+            points = calm.folder / "points"
+            told = json.loads(self.promote(calm, contract, "/cnam", "cnam", "string",
+                                           env={"PAWL_TEST_KILL_LIST": str(points)}).stdout)
+            self.assertGreater(told["lake_rows"], 10)
+            sites = [calm]
+            for number, point in enumerate(dict.fromkeys(points.read_text().splitlines())):
+                if not point.startswith("lake") and number % 4:
+                    continue
+                contract.write_text(as_it_was)
+                site = copy_site(world, f"promote-{number}")
+                killed = self.promote(site, contract, "/cnam", "cnam", "string", env={"PAWL_TEST_KILL_AT": point}, check=False)
+                self.assertEqual(killed.returncode, -signal.SIGKILL, point)
+                self.assertEqual(contract.read_text(), as_it_was, point)
+                again = json.loads(self.promote(site, contract, "/cnam", "cnam", "string").stdout)
+                self.assertIn(again["lake_rows"], (0, told["lake_rows"]))
+                sites.append(site)
+            self.assertGreater(len(sites), 6)
+            self.same([question(site, reader) for site in sites for reader in ("duckdb", "deltalake")])
+
+
 class LakeAzure(LakeCase, unittest.TestCase):
     def test_a_container_gets_the_same_tables(self):
         os.environ["TEST_ACCOUNT_KEY"] = KEY

@@ -10,6 +10,7 @@ static const Column columns[RIG_COLUMNS] = {
     {.name = {"_row_key", 8}, .type = COLUMN_KEY},
     {.name = {"_row_hash", 9}, .type = COLUMN_KEY},
     {.name = {"_fetched_at", 11}, .type = COLUMN_TIMESTAMP},
+    {.name = {"_overflow", 9}, .type = COLUMN_JSON},
 };
 static const Str keys[] = {{"account", 7}, {"id", 2}};
 
@@ -80,12 +81,15 @@ static bool add_row(BatchBuilder *builder, const RigRow *row, Error *err)
     const Key128 key = rig_key(row->id);
     const Sha256 sum = sha256(str_from(row->note));
     const Key128 hash = key128(&sum);
+    char overflow[64];
+    (void)snprintf(overflow, sizeof(overflow), "{\"left\":{\"note\":\"%s\"}}", row->note);
     return batch_row_begin(builder, err) && batch_set_str(builder, 0, STR("one"), err) &&
            batch_set_int64(builder, 1, row->id, err) &&
            batch_set_str(builder, 2, str_from(row->note), err) &&
            batch_set_int64(builder, 3, row->id * 1000000, err) &&
            batch_set_key(builder, 4, &key, err) && batch_set_key(builder, 5, &hash, err) &&
-           batch_set_int64(builder, 6, row->fetched_us, err) && batch_row_end(builder, err);
+           batch_set_int64(builder, 6, row->fetched_us, err) &&
+           batch_set_str(builder, 7, str_from(overflow), err) && batch_row_end(builder, err);
 }
 
 static bool never(void *state, Str run, Str stream, uint32_t ordinal, bool *ret_is, Error *err)
@@ -190,16 +194,12 @@ static bool take_line(void *visitor, duckdb_data_chunk chunk, Error *err)
 }
 
 // Reads the live files by their names in the log, as any reader would.
-static bool read_rows(Rig *rig, const DeltaLog *log, Duck *duck, Lines *lines, Error *err)
+static bool read_rows(Rig *rig, const DeltaLog *log, Duck *duck, const char *expression,
+                      Lines *lines, Error *err)
 {
     CLEANUP(buf_done) Buf sql = {0};
     size_t live = 0;
-    TRY(buf_append(
-        &sql,
-        STR("SELECT id || ':' || note || ':' || epoch_us(_fetched_at) ||"
-            " CASE WHEN _deleted_at IS NULL THEN '' ELSE ':' || epoch_us(_deleted_at) END"
-            " FROM read_parquet(["),
-        err));
+    TRY(buf_printf(&sql, err, "SELECT %s FROM read_parquet([", expression));
     for (size_t i = 0; i < log->file_count; i++) {
         Str path = {0};
         Str local = {0};
@@ -213,11 +213,18 @@ static bool read_rows(Rig *rig, const DeltaLog *log, Duck *duck, Lines *lines, E
     }
     if (live == 0)
         return true;
-    TRY(buf_append(&sql, STR("]) ORDER BY id, note"), err) && buf_append_char(&sql, '\0', err));
+    TRY(buf_append(&sql, STR("], union_by_name = true) ORDER BY id, note"), err) &&
+        buf_append_char(&sql, '\0', err));
     return duck_query(duck, &(DuckStatement){.sql = sql.data}, take_line, lines, err);
 }
 
 Str rig_rows(Rig *rig)
+{
+    return rig_rows_as(rig, "id || ':' || note || ':' || epoch_us(_fetched_at) || CASE WHEN"
+                            " _deleted_at IS NULL THEN '' ELSE ':' || epoch_us(_deleted_at) END");
+}
+
+Str rig_rows_as(Rig *rig, const char *expression)
 {
     Error err = {0};
     CLEANUP(duck_close) Duck duck = {0};
@@ -225,7 +232,7 @@ Str rig_rows(Rig *rig)
     Lines lines = {0};
     Str text = {0};
     rig_log(rig, &duck, &log);
-    CHECK_OK(read_rows(rig, &log, &duck, &lines, &err), &err);
+    CHECK_OK(read_rows(rig, &log, &duck, expression, &lines, &err), &err);
     CHECK_OK(arena_copy_str(rig->arena, buf_str(&lines.text), &text, &err), &err);
     buf_done(&lines.text);
     delta_log_close(&log);

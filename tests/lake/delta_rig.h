@@ -5,9 +5,10 @@
 #include "lake/delta.h"
 #include "lake/delta_log.h"
 
-enum { RIG_COLUMNS = 7, RIG_ROWS_MAX = 5000 };
+enum { RIG_COLUMNS = 8, RIG_ROWS_MAX = 5000 };
 
-// One row of a load. Its hash is made of `note`, its time `called_at` of `id`.
+// One row of a load. Its hash is made of `note`, its time `called_at` of `id`; `note` lies in
+// _overflow as well, at /left/note.
 typedef struct RigRow {
     int64_t id;
     const char *note;
@@ -45,5 +46,6 @@ DeltaReport rig_load_ok(Rig *rig, const RigLoad *load);
 
 // What a reader sees: "id:note:fetched[:deleted]" a row, by id, blanks between.
 Str rig_rows(Rig *rig);
+Str rig_rows_as(Rig *rig, const char *expression); // another text a row
 // The log as it is; closed by the caller with delta_log_close() and duck_close().
 void rig_log(Rig *rig, Duck *duck, DeltaLog *ret_log);

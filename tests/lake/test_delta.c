@@ -578,6 +578,122 @@ TEST(a_load_survives_every_fault)
     }
 }
 
+// --- a path of _overflow becomes a column
+
+static const Column promoted = {.name = {"moved", 5}, .type = COLUMN_STRING};
+#define PROMOTED "id || ':' || coalesce(moved, '-') || ':' || coalesce(_overflow, '-')"
+
+static int64_t promote_ok(Rig *rig)
+{
+    Error err = {0};
+    int64_t rows = -1;
+    CHECK_OK(delta_promote(rig->delta, &rig_table, &promoted, STR("/left/note"), &rows, &err),
+             &err);
+    return rows;
+}
+
+TEST(promoting_twice_changes_nothing)
+{
+    Rig rig;
+    rig_open(&rig);
+    CHECK_INT(promote_ok(&rig), 0); // no table: none is made
+    CHECK_INT((int64_t)data_files(&rig), 0);
+    (void)rig_load_ok(&rig, &LOAD("r1", 10, {1, "a", 10}, {2, "b", 10}));
+    CHECK_INT(promote_ok(&rig), 2);
+    CHECK_STR(rig_rows_as(&rig, PROMOTED), STR("1:a:{\"left\":{}} 2:b:{\"left\":{}}"));
+    CHECK_INT(promote_ok(&rig), 0);
+    // A load by the old contract: its row is there to be filled, the others stay.
+    const DeltaReport report = rig_load_ok(&rig, &LOAD("r2", 20, {3, "c", 20}));
+    CHECK_INT(report.version, 2);
+    CHECK_INT(promote_ok(&rig), 1);
+    CHECK_STR(rig_rows_as(&rig, PROMOTED),
+              STR("1:a:{\"left\":{}} 2:b:{\"left\":{}} 3:c:{\"left\":{}}"));
+    CHECK_STR(rig_rows(&rig), STR("1:a:10 2:b:10 3:c:20"));
+    rig_close(&rig);
+}
+
+TEST(promoting_beside_another_writer_loses_nothing)
+{
+    static const struct {
+        const char *name;
+        RigRow other; // committed just before ours
+        int64_t rows;
+        const char *expected;
+    } rows[] = {
+        {"another key", {9, "x", 15}, 3, "1:a 2:b 9:x"},
+        {"the same file", {1, "A", 15}, 2, "1:A 2:b"},
+        {"nothing new", {1, "a", 15}, 2, "1:a 2:b"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        Rig rig;
+        check_row(rows[i].name);
+        rig_open(&rig);
+        (void)rig_load_ok(&rig, &LOAD("r1", 10, {1, "a", 10}, {2, "b", 10}));
+        race(&rig);
+        RigLoad theirs = LOAD("h1", 15, rows[i].other);
+        theirs.mode = "historic";
+        Other other = {&rig, rig_delta(&rig, &rig.store), &theirs};
+        racing.before = load_other;
+        racing.state = &other;
+        CHECK_INT(promote_ok(&rig), rows[i].rows);
+        CHECK(racing.before == NULL);
+        CHECK_STR(rig_rows_as(&rig, "id || ':' || moved"), str_from(rows[i].expected));
+        delta_close(other.delta);
+        rig_close(&rig);
+    }
+}
+
+TEST(a_promotion_whose_answer_was_lost_is_looked_up)
+{
+    Rig rig;
+    rig_open(&rig);
+    (void)rig_load_ok(&rig, &LOAD("r1", 10, {1, "a", 10}));
+    race(&rig);
+    racing.lost = true;
+    CHECK_INT(promote_ok(&rig), 1);
+    CHECK(!racing.lost);
+    CHECK_STR(rig_rows_as(&rig, "id || ':' || moved"), STR("1:a"));
+    rig_close(&rig);
+}
+
+TEST(a_column_of_another_type_is_refused_by_name)
+{
+    Rig rig;
+    Error err = {0};
+    int64_t rows = 0;
+    const Column note = {.name = {"note", 4}, .type = COLUMN_INT64};
+    rig_open(&rig);
+    (void)rig_load_ok(&rig, &LOAD("r1", 10, {1, "a", 10}));
+    CHECK(!delta_promote(rig.delta, &rig_table, &note, STR("/left/note"), &rows, &err));
+    CHECK_INT(err.code, ERROR_JOB);
+    CHECK_CONTAINS(str_from(err.message), STR("note"));
+    err = (Error){0};
+    CHECK(!delta_promote(rig.delta, &rig_table, &promoted, STR("left"), &rows, &err));
+    CHECK_INT(err.code, ERROR_JOB);
+    rig_close(&rig);
+}
+
+TEST(a_promotion_survives_every_fault)
+{
+    Rig rig;
+    rig_open(&rig);
+    (void)rig_load_ok(&rig, &LOAD("r1", 10, {1, "a", 10}));
+    FAULTS() {
+        // A column of its own for each round: the table keeps those of the rounds before.
+        static int round = 0;
+        char name[16];
+        Error err = {0};
+        int64_t rows = 0;
+        (void)snprintf(name, sizeof(name), "c%d", round++);
+        const Column column = {.name = str_from(name), .type = COLUMN_STRING};
+        const bool ok =
+            delta_promote(rig.delta, &rig_table, &column, STR("/left/nothing"), &rows, &err);
+        CHECK(ok == (err.code == ERROR_NONE));
+    }
+    CHECK_STR(rig_rows(&rig), STR("1:a:10"));
+    rig_close(&rig);
+}
+
 // --- what is told of files
 
 TEST(names_in_the_log_are_told_apart)

@@ -1,0 +1,19 @@
+// Overflow: what takes a path out of the column _overflow and makes a value of it, as SQL. The
+// warehouse's tables and the lake's files promote paths by the same expressions, so that they get
+// the same rows.
+#pragma once
+
+#include "base/buf.h"
+
+// Expressions over a column _overflow that is JSON or its text.
+typedef struct DuckOverflow {
+    Buf value; // what lies at the path, as the type wanted
+    Buf left;  // _overflow without it; NULL when nothing is left
+    Buf moves; // whether there is something, and it fits
+} DuckOverflow;
+
+// `path` as the contract has it, "/a/b"; ERROR_JOB when it is none. `type` is DuckDB's name of the
+// column's; `is_json`: JSON stays JSON, everything else is read from its text.
+bool duck_overflow_init(DuckOverflow *overflow, Str path, const char *type, bool is_json,
+                        Error *err) MUST_USE;
+void duck_overflow_done(DuckOverflow *overflow); // for CLEANUP()
