@@ -113,6 +113,10 @@ static void write_step(Yaml *yaml, const char *environment, const char *word, co
     yaml_item_open(yaml);
     yaml_text(yaml, "task", "AzureCLI@2");
     yaml_text(yaml, "displayName", label);
+    // The token of a step lives for an hour, and after ten minutes the login gives no other one. A
+    // step that runs out of time has failed, so the release is rolled back; a job would be
+    // canceled.
+    yaml_int(yaml, "timeoutInMinutes", 55);
     yaml_open(yaml, "inputs");
     yaml_printf(yaml, "azureSubscription", "pawl-%s", environment);
     yaml_text(yaml, "scriptType", "bash");

@@ -35,6 +35,10 @@ class Files(unittest.TestCase):
             steps = deployment["strategy"]["runOnce"]["deploy"]["steps"]
             tasks = [step for step in steps if "task" in step]
             self.assertEqual({step["inputs"]["azureSubscription"] for step in tasks}, {f"pawl-{environment}"})
+            # Within the hour that a token lives; and the job's own time is never up first: it would be canceled, not failed.
+            minutes = [int(step["timeoutInMinutes"]) for step in tasks]
+            self.assertLess(max(minutes), 60)
+            self.assertLess(sum(minutes), int(deployment["timeoutInMinutes"]))
             # Nothing is built or checked out on the way: what was tested is what arrives.
             self.assertEqual([step for step in steps if "checkout" in step or "./dev" in step.get("script", "")], [])
 
