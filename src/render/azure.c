@@ -130,6 +130,7 @@ static void write_step(Yaml *yaml, const char *environment, const char *word, co
     yaml_text(yaml, "BUNDLE_VAR_lake", "$(PAWL_LAKE)");
     yaml_text(yaml, "BUNDLE_VAR_service_principal", "$(PAWL_SERVICE_PRINCIPAL)");
     yaml_text(yaml, "BUNDLE_VAR_notify", "$(PAWL_NOTIFY)");
+    yaml_text(yaml, "BUNDLE_VAR_operators", "$(PAWL_OPERATORS)");
     yaml_close(yaml);
     yaml_item_close(yaml);
 }

@@ -235,6 +235,13 @@ static bool write_job(Yaml *yaml, const Deployment *deployment, RunMode mode, Ar
     yaml_str(yaml, "pawl_job", first->job->name);
     yaml_text(yaml, "pawl_mode", run_mode_name(mode));
     yaml_close(yaml);
+    // The service principal owns what it deploys: without this, nobody else sees or starts it.
+    yaml_open(yaml, "permissions");
+    yaml_item_open(yaml);
+    yaml_text(yaml, "level", "CAN_MANAGE_RUN");
+    yaml_text(yaml, "group_name", "${var.operators}");
+    yaml_item_close(yaml);
+    yaml_close(yaml);
     yaml_int(yaml, "max_concurrent_runs", 1);
     yaml_open(yaml, "queue");
     yaml_bool(yaml, "enabled", true);
@@ -300,6 +307,8 @@ static void write_variables(Yaml *yaml)
     write_variable(yaml, "service_principal",
                    "application id of the service principal that the jobs run as", NULL);
     write_variable(yaml, "notify", "mail address that hears of failures", NULL);
+    write_variable(yaml, "operators", "group whose members may see, start and cancel the jobs",
+                   NULL);
     write_variable(yaml, "secret_scope", "secret scope, backed by the key vault", "pawl");
     write_variable(yaml, "schedules",
                    "UNPAUSED, or PAUSED: jobs run only when somebody starts them", "UNPAUSED");

@@ -55,7 +55,7 @@ class DryRun(unittest.TestCase):
         self.addCleanup(kept.cleanup)
         self.folder = pathlib.Path(kept.name)
         groups = {f"pawl-{name}": {"DATABRICKS_HOST": f"https://{name}.example", "PAWL_VOLUME": f"/Volumes/{name}", "PAWL_LAKE": f"{name}.ctm",
-                                   "PAWL_SERVICE_PRINCIPAL": f"app-{name}", "PAWL_NOTIFY": "a@example.org",
+                                   "PAWL_SERVICE_PRINCIPAL": f"app-{name}", "PAWL_NOTIFY": "a@example.org", "PAWL_OPERATORS": "oncall",
                                    "DATABRICKS_CLI_VERSION": "1.2.3"} for name in ENVIRONMENTS}
         self.agent = Agent(ROOT, self.folder, groups)
         digest = hashlib.sha256((self.folder / "databricks.zip").read_bytes()).hexdigest()

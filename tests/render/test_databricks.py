@@ -91,6 +91,8 @@ class Files(unittest.TestCase):
                 self.assertGreater(task["timeout_seconds"], 0)
                 self.assertGreater(job["timeout_seconds"], task["timeout_seconds"])
                 self.assertEqual(job["email_notifications"]["on_failure"], ["${var.notify}"])
+                # Who mends a failed run may start it again, and no more.
+                self.assertEqual(job["permissions"], [{"level": "CAN_MANAGE_RUN", "group_name": "${var.operators}"}])
                 self.assertTrue(task["libraries"][0]["whl"].startswith("${var.volume}/"))
                 defaults = "spark.databricks.delta.properties.defaults."
                 self.assertEqual(cluster["spark_conf"][defaults + "enableDeletionVectors"], "false")
@@ -199,8 +201,8 @@ class Jobs(unittest.TestCase):
         (world.folder / "releases").mkdir()
         (world.folder / "releases/1").symlink_to(world.folder.parent)
         variables = {"var.volume": str(world.folder), "var.version": "1", "var.secret_scope": "pawl", "bundle.target": "dev",
-                     "var.service_principal": "app", "var.notify": "a@example.org", "var.spark_version": "17.3.x-scala2.13",
-                     "var.node_type": "node", "var.lake": "dev.ctm", "var.workers": "2", "var.schedules": "PAUSED"}
+                     "var.service_principal": "app", "var.notify": "a@example.org", "var.operators": "oncall",
+                     "var.spark_version": "17.3.x-scala2.13", "var.node_type": "node", "var.lake": "dev.ctm", "var.workers": "2", "var.schedules": "PAUSED"}
         # Without Spark nobody takes --lake.
         script = ("import os, sys\nat = sys.argv.index('--lake')\nassert sys.argv[at + 1] == 'dev.ctm'\ndel sys.argv[at:at + 2]\n"
                   f"os.execv({str(BUILD / 'pawl')!r}, ['pawl', *sys.argv[1:]])\n")
@@ -224,6 +226,7 @@ class Jobs(unittest.TestCase):
 
     def run_job(self, api, job):
         job = copy.deepcopy(job)
+        del job["permissions"]  # the CLI sends them to another interface, /api/2.0/permissions/jobs
         created = api.call("2.2/jobs/create", job)["job_id"]
         kept = api.call(f"2.2/jobs/get?job_id={created}")["settings"]
         self.assertEqual({name: kept.get(name) for name in job if name != "tasks"},
