@@ -196,6 +196,14 @@ class SparkTest(Story, unittest.TestCase):
             self.assertEqual(landed(site), landed(single))
             self.check_equal(self.driver, site, single)
 
+    def test_landing_is_one_wave_and_no_task_more_than_has_every_slice_under_way(self):
+        # Six slices and two slots. The driver and each task asks for a token.
+        for connections, tasks in ((2, 2), (5, 2), (6, 1)):
+            with self.subTest(connections=connections), small_world(job={"limits": {"connections": connections}}) as site:
+                report = self.driver.step(site, mode="historic", options=WINDOW)
+                self.assertEqual((report["slices_not_landed"], report["slices"]), (0, 6))
+                self.assertEqual(sum("token" in entry["request"] for entry in site.log()), 1 + tasks)
+
     def test_postgres_gets_what_duckdb_gets_of_one_machine(self):
         with small_world() as single:
             site = on_postgres(single)

@@ -6,6 +6,7 @@ the job's own warehouse, as `pawl run` would. Killed anywhere, the same call goe
 """
 import functools
 import json
+import math
 
 import pyarrow as pa
 from pyspark.sql import functions as F
@@ -23,6 +24,7 @@ REPORT_COLUMNS = ("stream STRING, slice BIGINT, reading BIGINT, value STRING, wh
 # Deletions are believed when a second reading lacks the rows too; more than so many at once are not marked.
 CONFIRMATIONS_MAX = 3
 HELD_BACK_ROWS, HELD_BACK_PART = 20, 0.01
+CARDS = 8  # in the hand of each landing task
 
 
 class Engine:
@@ -30,9 +32,11 @@ class Engine:
         """`lake`: where the Delta tables are: "catalog.schema", or "/a/path/" below which they are folders.
         `slots`: how many tasks run at once (the cluster's cores); each gets its part of the rate."""
         self.spark, self.job, self.lake, self.environment = spark, Job(job, environment), lake, environment
-        if json.loads(self.job.text).get("lake"):
+        effective = json.loads(self.job.text)
+        if effective.get("lake"):
             raise ValueError("the job has a lake of its own: on Spark the tables are the engine's, so leave that out")
         self.slots = slots or spark.sparkContext.defaultParallelism
+        self.connections = effective["limits"]["connections"]
         self.load_rows, self.accept_deletes = load_rows, accept_deletes
         self.current = None  # the run in hand
         self.tables = {row["stream"]: DeltaTable(spark, lake, row) for row in pa.table(self.job.tables()).to_pylist()}
@@ -103,20 +107,27 @@ class Engine:
                 return count
         return len(slices)
 
-    def _frame(self, slices):
-        """Rows of slices as a DataFrame, neighbours in one task, one task a slot and a few more for the slow ones."""
+    def _table(self, slices):
+        """Rows of slices for a DataFrame, and its columns."""
         names = [part.split()[0].strip("`") for part in SLICE_COLUMNS.split(", ")]
         rows = slices.to_pylist() if isinstance(slices, pa.Table) else slices
         extra = [name for name in ("fetched_us",) if rows and name in rows[0]]
-        schema = SLICE_COLUMNS + "".join(f", {name} BIGINT" for name in extra)
-        frame = self.spark.createDataFrame([tuple(row[name] for name in names + extra) for row in rows], schema)
+        return [tuple(row[name] for name in names + extra) for row in rows], SLICE_COLUMNS + "".join(f", {name} BIGINT" for name in extra)
+
+    def _frame(self, slices):
+        """Slices whose rows are to be shaped: neighbours in one task (executor.PLACE_BITS), a few tasks a slot for the slow ones."""
+        rows, columns = self._table(slices)
         tasks = max(1, min(len(rows), self.slots * 4))
-        return frame.repartitionByRange(tasks, "stream", "slice")
+        return self.spark.createDataFrame(rows, columns).repartitionByRange(tasks, "stream", "slice")
 
     def _land(self, slices):
-        land = functools.partial(executor.land, path=self.job.path, environment=self.environment, siblings=self.slots)
-        found = self._frame(slices).mapInArrow(land, REPORT_COLUMNS).collect()
-        return [row.asDict() for row in found]
+        """Each task costs a start, a token and a list of accounts, and its last slices leave connections idle. So there is one wave of
+        them, no more than have every slice under way at once; slices are dealt out like cards, since nobody knows what each holds."""
+        rows, columns = self._table(slices)
+        tasks = max(1, min(self.slots, math.ceil(len(rows) / self.connections)))
+        frame = self.spark.createDataFrame(dealt(rows, tasks), f"{columns}, place BIGINT").repartitionByRange(tasks, "place").drop("place")
+        land = functools.partial(executor.land, path=self.job.path, environment=self.environment, siblings=tasks)
+        return [row.asDict() for row in frame.mapInArrow(land, REPORT_COLUMNS).collect()]
 
     def _shape(self, table, frame):
         shape = functools.partial(executor.shape, path=self.job.path, environment=self.environment, stream=table.stream)
@@ -163,3 +174,9 @@ class Engine:
         held = {number for number, count in gone.items() if count > HELD_BACK_ROWS and count > totals[number] * HELD_BACK_PART}
         return [row for row in kept if row["slice"] not in held]
 
+
+def dealt(rows, hands):
+    """The rows hand by hand, each with its place. A card is some neighbours: an account that refuses is asked by few tasks."""
+    card = max(1, math.ceil(len(rows) / (hands * CARDS)))
+    order = sorted(range(len(rows)), key=lambda i: i // card % hands)
+    return [(*rows[i], place) for place, i in enumerate(order)]
