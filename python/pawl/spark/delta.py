@@ -14,8 +14,10 @@ from pawl.spark.stages import kill_point
 TYPES = {"string": "STRING", "json": "STRING", "int64": "BIGINT", "double": "DOUBLE", "boolean": "BOOLEAN",
          "timestamp": "TIMESTAMP", "date": "DATE", "key": "BINARY"}
 SYSTEM = [("_run_id", "STRING"), ("_load_id", "STRING"), ("_loaded_at", "TIMESTAMP"), ("_deleted_at", "TIMESTAMP")]
-# No feature that pawl's own Delta writer, or a plain reader, would refuse.
-PROPERTIES = "'delta.minReaderVersion' = '1', 'delta.minWriterVersion' = '2', 'delta.enableDeletionVectors' = 'false'"
+# No feature that pawl's own Delta writer, or a plain reader, would refuse, whatever session and workspace turn on by themselves.
+PROPERTIES = ", ".join(f"'delta.{name}' = '{value}'" for name, value in {
+    "minReaderVersion": 1, "minWriterVersion": 2, "enableDeletionVectors": "false", "enableRowTracking": "false", "columnMapping.mode": "none",
+    "checkpointPolicy": "classic"}.items())
 HISTORY_MAX = 10000
 
 
