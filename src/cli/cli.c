@@ -5,6 +5,8 @@
 #include "cli/command.h"
 #include "pawl/pawl.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -50,6 +52,16 @@ static void listen_to_signals(void)
     (void)sigaction(SIGPIPE, &ignore, NULL);
 }
 
+// Started with standard output closed, the first file that is opened would take its number: what is
+// printed would be written into the warehouse.
+static void hold_standard_files(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+            _exit(error_code_exit(ERROR_IO)); // no place is left to say why
+    }
+}
+
 // Batches are filled by one thread and freed by another, all day long: what is given back to the
 // system comes again a moment later, page fault by page fault. Kept instead, it is bounded all the
 // same, by limits.memory. What is larger than glibc's 128 KiB stays a mapping of its own: from the
@@ -76,6 +88,18 @@ static int report_error(const Cli *cli, const Error *err)
     return error_code_exit(err->code);
 }
 
+// What was asked for is done, but whoever reads half a report or none must hear of it.
+static int report_end(const Cli *cli)
+{
+    const bool failed_before = ferror(stdout) != 0; // its reason is not known any more
+    if (fflush(stdout) == 0 && !failed_before)
+        return EXIT_SUCCESS;
+    Error err = {0};
+    (void)error_set(&err, ERROR_IO, "standard output could not be written%s%s; all else is done",
+                    failed_before ? "" : ": ", failed_before ? "" : strerror(errno));
+    return report_error(cli, &err);
+}
+
 static int print_help(const Command *command)
 {
     CLEANUP(buf_done) Buf text = {0};
@@ -84,15 +108,16 @@ static int print_help(const Command *command)
                           : help_write_command(command, &text, &err)))
         return EXIT_FAILURE;
     (void)fwrite(text.data, 1, text.size, stdout);
-    return EXIT_SUCCESS;
+    return report_end(&(Cli){0});
 }
 
 int pawl_main(int argc, char **argv)
 {
+    hold_standard_files();
     env_init_system(&env);
     if (argc == 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0)) {
         (void)puts("pawl " PAWL_VERSION);
-        return EXIT_SUCCESS;
+        return report_end(&(Cli){0});
     }
     kill_init(getenv("PAWL_TEST_KILL_AT"), getenv("PAWL_TEST_KILL_LIST"));
     shift_clock(getenv("PAWL_TEST_NOW"));
@@ -109,5 +134,5 @@ int pawl_main(int argc, char **argv)
     cli.json = args_has(&cli.args, "json");
     if (!cli.command->run(&cli, &err))
         return report_error(&cli, &err);
-    return EXIT_SUCCESS;
+    return report_end(&cli);
 }

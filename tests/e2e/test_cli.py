@@ -353,6 +353,32 @@ class Query(unittest.TestCase):
             self.assertEqual(done.stdout, " a b  " + "\u00e4" * 40 + "  1\n")
 
 
+class Output(unittest.TestCase):
+    def sh(self, world, line):
+        command, env = world.command("run")
+        return subprocess.run(["sh", "-c", line], env={**env, "PAWL": command[0], "JOB": str(world.job)},
+                              capture_output=True, text=True, timeout=120)
+
+    def test_closed_standard_files_are_not_taken_for_the_warehouse(self):
+        with World() as world:
+            world.run("historic", "--to", "2026-03-04")
+            before = world.digest()
+            for closed in (">&-", "2>&-", "<&- >&- 2>&-"):
+                world.runs += 1
+                done = self.sh(world, f'"$PAWL" run "$JOB" --mode rehydration --from 2026-03-01 --to 2026-03-04 {closed}')
+                self.assertEqual(done.returncode, 0, closed)
+                self.assertEqual(world.digest(), before, closed)
+
+    def test_output_that_nobody_can_read_is_told(self):
+        with World() as world:
+            world.run("historic", "--to", "2026-03-04")
+            for words in ("--version", "help", "help man", "completion bash", 'status "$JOB"', 'plan "$JOB" --mode historic',
+                          'state show "$JOB" --json', 'query "$JOB" "SELECT 1"'):
+                done = self.sh(world, f'"$PAWL" {words} > /dev/full')
+                self.assertEqual(done.returncode, 8, words)
+                self.assertIn("standard output could not be written", done.stderr)
+
+
 class Words(unittest.TestCase):
     def test_every_listed_command_has_help(self):
         with World() as world:
