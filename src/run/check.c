@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "run/drivers.h"
 #include "run/lake.h"
+#include "store/lease.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -95,15 +96,46 @@ static bool check_files(Checker *checker, Error *err)
 
 // --- stores
 
-static bool probe_store(Checker *checker, Store *store, Error *err)
+static bool found_probe(void *visitor, const StoreEntry *entry)
+{
+    (void)entry;
+    *(bool *)visitor = true;
+    return false;
+}
+
+// A lease is taken once on a file of its own: rights to write do not always hold for leases.
+static bool probe_lease(Checker *checker, Store *store, Str probe, Error *err)
+{
+    Str path = {0};
+    CLEANUP(lease_release) Lease lease = {0};
+    TRY(arena_printf(checker->arena, &path, err, STR_FMT ".lease", STR_ARG(probe)));
+    if (!lease_take(&lease, store, path, STR("check"), LEASE_TTL_US_MIN, err))
+        return error_context(err, "lease");
+    lease_release(&lease);
+    return store_remove(store, path, err) || error_context(err, "delete");
+}
+
+// Every kind of request that a run makes, each by its name: an identity may have the right to some
+// of them only.
+static bool probe_store(Checker *checker, Store *store, bool leases, Error *err)
 {
     char id[UUID_TEXT_BYTES + 1];
     uuid_new(checker->env, id);
     Str path = {0};
+    char byte = 0;
+    size_t got = 0;
+    bool listed = false;
     TRY(arena_printf(checker->arena, &path, err, STR_FMT "/check-%s", STR_ARG(checker->job->name),
                      id));
-    TRY(store_put(store, path, STR("a probe of pawl check; it may be removed"), 0, err));
-    return store_remove(store, path, err);
+    if (!store_put(store, path, STR("a probe of pawl check; it may be removed"), 0, err))
+        return error_context(err, "write");
+    if (!store_read(store, path, 0, &byte, 1, &got, err))
+        return error_context(err, "read");
+    if (!store_list(store, checker->job->name, STORE_SHALLOW, found_probe, &listed, err))
+        return error_context(err, "list");
+    if (!store_remove(store, path, err))
+        return error_context(err, "delete");
+    return !leases || probe_lease(checker, store, path, err);
 }
 
 static bool check_landing(Checker *checker, Error *err)
@@ -117,7 +149,7 @@ static bool check_landing(Checker *checker, Error *err)
                                      &store, &landing, &why);
     if (checker->findings->count > before)
         return true;
-    if (!ok || !probe_store(checker, &store, &why))
+    if (!ok || !probe_store(checker, &store, true, &why))
         return fault(checker, what, &why, err);
     return good(checker, what, STR("is writable"), err);
 }
@@ -235,7 +267,7 @@ static bool check_lake(Checker *checker, Error *err)
                                   &parts.lake_store, &parts.lake, &why);
     if (checker->findings->count > before)
         return true;
-    if (!ok || !probe_store(checker, &parts.lake_store, &why))
+    if (!ok || !probe_store(checker, &parts.lake_store, false, &why))
         return fault(checker, what, &why, err);
     for (size_t i = 0; i < checker->job->stream_count; i++) {
         if (checker->job->streams[i].enabled &&

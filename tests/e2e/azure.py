@@ -217,7 +217,8 @@ class Cloud(Server):
 class Faulty(Server):
     """Stands in front of Azurite and now and then carries a request out and loses the answer, or refuses it.
 
-    `plan(number, method, path)` says what happens to a request: None, "lost" (carried out, no answer), or a status.
+    `plan(number, method, path)` says what happens to a request: None, "lost" (carried out, no answer), "denied" (as Azure
+    refuses an identity whose role does not allow it: Azurite knows no roles), or a status.
     """
 
     def __init__(self, azurite, plan):
@@ -234,6 +235,8 @@ class Faulty(Server):
             fault = self.plan(self.count, handler.command, handler.path)
         if isinstance(fault, int):
             return self.reply(handler, fault, b"", [("Retry-After", "0"), ("x-ms-error-code", "ServerBusy")])
+        if fault == "denied":
+            return self.reply(handler, 403, b"", [("x-ms-error-code", "AuthorizationPermissionMismatch")])
         status, got, headers = self.forward(handler, body)
         if fault == "lost":
             handler.close_connection = True

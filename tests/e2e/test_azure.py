@@ -204,6 +204,34 @@ class Tokens(unittest.TestCase):
                     asked = "GET /metadata" if name.endswith("managed") else "POST /tenant-1/"
                     self.assertTrue(cloud.log and all(line.startswith(asked) for line in cloud.log), cloud.log)
 
+    def test_check_names_the_role_that_lacks_whatever_it_was_needed_for(self):
+        """Azurite knows no roles: what stands before it refuses one kind of request, as Azure does for want of a role."""
+        query = lambda path: urllib.parse.parse_qs(urllib.parse.urlsplit(path).query)
+        kinds = {"write": lambda method, path: method == "PUT" and "comp" not in query(path),
+                 "read": lambda method, path: method == "GET" and "comp" not in query(path),
+                 "list": lambda method, path: query(path).get("comp") == ["list"],
+                 "lease": lambda method, path: query(path).get("comp") == ["lease"],
+                 "delete": lambda method, path: method == "DELETE", None: lambda method, path: False}
+        denied = None
+        plan = lambda number, method, path: "denied" if kinds[denied](method, path) else None
+        with World(calls=10, accounts=1) as world, Cloud() as cloud, Faulty(self.azurite, plan) as faulty:
+            for number, denied in enumerate(kinds):
+                with self.subTest(denied):
+                    landing = self.landing(f"denied-{number}", auth="client_secret", client_secret="${env:APP_SECRET}")
+                    site = machine(world, f"denied-{number}", {**landing, "endpoint": faulty.endpoint})
+                    env = {"AZURE_AUTHORITY_HOST": cloud.url, "AZURE_TENANT_ID": "tenant-1", "AZURE_CLIENT_ID": "app-1",
+                           "APP_SECRET": cloud.client_secret}
+                    done = site.pawl("check", str(site.job), env=env, check=False)
+                    told = done.stdout + done.stderr
+                    if denied is None:
+                        self.assertEqual(done.returncode, 0, told)
+                        self.assertEqual(self.azurite.names(f"denied-{number}"), [])  # probes go
+                        continue
+                    self.assertEqual(done.returncode, 4, told)
+                    line = next(line for line in told.splitlines() if "Storage Blob Data Contributor" in line)
+                    for word in (f"{denied}:", f"/denied-{number}", "client app-1", "AuthorizationPermissionMismatch"):
+                        self.assertIn(word, line)
+
     def test_a_refused_identity_says_so_without_its_secret(self):
         with World(calls=10, accounts=1) as world, Cloud() as cloud:
             site = machine(world, "refused", self.landing("refused"))
