@@ -8,8 +8,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-// Sizes are rounded up to STEP_BYTES, so that pages of nearly as many rows fit each other's blocks.
-enum { STEP_BYTES = 64 * 1024 };
+// Sizes are rounded up to STEP_BYTES; what is smaller is not worth keeping.
+enum { STEP_BYTES = 16 * 1024 };
 
 struct Block {
     atomic_size_t users;

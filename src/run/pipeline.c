@@ -18,6 +18,15 @@ bool pipeline_has_room(const Pipeline *pipeline)
     return atomic_load(&pipeline->counters.batch_bytes) < (long long)share;
 }
 
+// Where nothing is under way, waiting for room would be for ever: the load in hand needs slices
+// that were not started yet.
+bool pipeline_may_start(const Pipeline *pipeline)
+{
+    if (pipeline->active - atomic_load(&pipeline->sealed) >= pipeline->active_max)
+        return false;
+    return (pipeline->active == 0 && pipeline->loads_under_way == 0) || pipeline_has_room(pipeline);
+}
+
 // --- starting slices
 
 static bool start_slice(Pipeline *pipeline, uint32_t stream, uint32_t ordinal, uint32_t reading,
@@ -42,10 +51,7 @@ static bool start_more(Pipeline *pipeline, Error *err)
         const PlanStream *stream = &pipeline->options->plan->streams[s];
         while (state->next_start < stream->slice_count) {
             const size_t i = state->next_start;
-            if (pipeline->active - atomic_load(&pipeline->sealed) >= pipeline->active_max ||
-                // Without a load at the writer, waiting would be for ever: the load in hand needs
-                // its slices.
-                (pipeline->loads_under_way > 0 && !pipeline_has_room(pipeline)))
+            if (!pipeline_may_start(pipeline))
                 return true;
             state->next_start++;
             if (state->states[i] != STATE_WAITING)

@@ -85,6 +85,10 @@ typedef struct Pipeline {
 // Shaped rows fill less than their share of limits.memory.
 bool pipeline_has_room(const Pipeline *pipeline);
 
+// Whether another slice may be started now: slices whose pages a slow disk is still to make durable
+// hold their rows like those that wait for the writer.
+bool pipeline_may_start(const Pipeline *pipeline);
+
 // --- events and ETL_LOG (pipeline_events.c)
 
 void pipeline_emit(Pipeline *pipeline, Event event);

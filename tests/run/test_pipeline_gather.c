@@ -245,6 +245,32 @@ TEST(a_fixed_load_whose_slice_cannot_be_read_stops_the_run)
     CHECK_STR(str_from(err.message), STR("load 7: slice 2 was landed whole but cannot be read"));
 }
 
+// Whatever holds the rows: the writer, or a disk that is slow to make their pages durable.
+TEST(slices_wait_while_rows_fill_their_share_of_memory)
+{
+    Error err = {0};
+    CLEANUP(rig_done) Rig rig = {0};
+    CHECK_OK(rig_open(&rig, MODE_HISTORIC, "wwwwww", 100, &err), &err);
+    Pipeline *pipeline = &rig.pipeline;
+    pipeline->active_max = 2;
+    CHECK(pipeline_may_start(pipeline));
+    pipeline->active = 5;
+    atomic_store(&pipeline->sealed, 4);
+    CHECK(pipeline_may_start(pipeline)); // nothing is asked for any more for four of them
+    atomic_store(&pipeline->counters.batch_bytes, (long long)rig.job.limits.memory_bytes);
+    CHECK(!pipeline_may_start(pipeline));
+    pipeline->active = 0;
+    atomic_store(&pipeline->sealed, 0);
+    pipeline->loads_under_way = 1;
+    CHECK(!pipeline_may_start(pipeline));
+    // The load in hand needs slices that were not started yet: waiting would be for ever.
+    pipeline->loads_under_way = 0;
+    CHECK(pipeline_may_start(pipeline));
+    atomic_store(&pipeline->counters.batch_bytes, 0);
+    pipeline->active = 2;
+    CHECK(!pipeline_may_start(pipeline));
+}
+
 TEST(gathering_survives_every_fault)
 {
     FAULTS() {
