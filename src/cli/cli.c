@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,11 +89,18 @@ static int report_error(const Cli *cli, const Error *err)
     return error_code_exit(err->code);
 }
 
-// What was asked for is done, but whoever reads half a report or none must hear of it.
+// `pawl status | head` has read what it wanted.
+static bool reader_left(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO};
+    return poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0;
+}
+
+// What was asked for is done, but whoever gets half a report or none must hear of it.
 static int report_end(const Cli *cli)
 {
     const bool failed_before = ferror(stdout) != 0; // its reason is not known any more
-    if (fflush(stdout) == 0 && !failed_before)
+    if ((fflush(stdout) == 0 && !failed_before) || reader_left())
         return EXIT_SUCCESS;
     Error err = {0};
     (void)error_set(&err, ERROR_IO, "standard output could not be written%s%s; all else is done",

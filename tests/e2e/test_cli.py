@@ -377,6 +377,9 @@ class Output(unittest.TestCase):
                 done = self.sh(world, f'"$PAWL" {words} > /dev/full')
                 self.assertEqual(done.returncode, 8, words)
                 self.assertIn("standard output could not be written", done.stderr)
+            # Who reads a part of it and leaves has what he wanted.
+            done = self.sh(world, 'bash -c \'"$PAWL" help man | head -1; exit ${PIPESTATUS[0]}\'')
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
 
 
 class Words(unittest.TestCase):
