@@ -210,6 +210,32 @@ class SparkTest(Story, unittest.TestCase):
                 self.assertEqual((report["slices_not_landed"], report["slices"]), (0, 6))
                 self.assertEqual(sum("token" in entry["request"] for entry in site.log()), 1 + tasks)
 
+    @unittest.skipUnless(ALL, "only with PAWL_SPARK=all (./dev spark)")
+    def test_an_account_that_is_refused_is_left_out_and_read_when_it_may_be(self):
+        with small_world() as site:
+            single = site.copy("single")
+            site.control("forbid", {"account": 1002})
+            report = self.driver.step(site, mode="historic", options=WINDOW)
+            self.assertEqual((report["slices_not_landed"], report["slices_failed"]), (3, 3))
+            self.assertIn("403", report["first_failure"])
+            site.control("forbid", {"account": 1002, "from": None})
+            single.run("historic", "--to", LAST)
+            report = self.driver.step(site, mode="historic", options=WINDOW)
+            self.assertEqual((report["resumed"], report["slices_failed"], report["slices_not_landed"]), (True, 0, 0))
+            self.assertEqual([load["load"] for load in report["lake"]], [1])
+            self.check_equal(self.driver, site, single)
+
+    @unittest.skipUnless(ALL, "only with PAWL_SPARK=all (./dev spark)")
+    def test_too_many_vanished_rows_are_not_believed(self):
+        with small_world(calls=300, accounts=1) as site:
+            self.driver.step(site, mode="historic", options=WINDOW)
+            for row in site.rows("SELECT id FROM ctm.calls ORDER BY called_at LIMIT 21"):
+                site.control("mutate", {"account": 1001, "id": int(row[0]), "do": "delete"})
+            self.driver.step(site, mode="rehydration", options=WINDOW)
+            self.check_lake(self.driver, site, site)
+            self.driver.step(site, mode="rehydration", options=WINDOW, engine={"accept_deletes": True})
+            self.check_lake(self.driver, site, site, gone=21)
+
     def test_postgres_gets_what_duckdb_gets_of_one_machine(self):
         with small_world() as single:
             site = on_postgres(single)
