@@ -57,10 +57,8 @@ bool duck_warehouse_fence(DuckWarehouse *db, Str job, Str mode, uint64_t epoch, 
     bool found = false;
     TRY(duck_query_int64(&db->duck, &query, &stored, &found, err));
     if (found && stored > (int64_t)epoch)
-        return error_set(err, ERROR_CONFLICT,
-                         "job " STR_FMT ", mode " STR_FMT
-                         ": another run has taken over (epoch %lld, ours is %llu)",
-                         STR_ARG(job), STR_ARG(mode), (long long)stored, (unsigned long long)epoch);
+        return warehouse_turned_away(&(LoadSpec){.job = job, .mode = mode, .epoch = epoch}, stored,
+                                     err);
     if (found && stored == (int64_t)epoch)
         return true;
     const DuckValue values[] = {duck_int64((int64_t)epoch),

@@ -49,10 +49,8 @@ bool pg_warehouse_fence(PgWarehouse *db, Str job, Str mode, uint64_t epoch, Erro
                                              .values = values,
                                              .value_count = 2},
                                take_int64, &stored, err));
-    return error_set(err, ERROR_CONFLICT,
-                     "job " STR_FMT ", mode " STR_FMT
-                     ": another run has taken over (epoch %lld, ours is %llu)",
-                     STR_ARG(job), STR_ARG(mode), (long long)stored, (unsigned long long)epoch);
+    return warehouse_turned_away(&(LoadSpec){.job = job, .mode = mode, .epoch = epoch}, stored,
+                                 err);
 }
 
 typedef struct TextTaker {

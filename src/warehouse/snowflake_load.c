@@ -22,11 +22,7 @@ static bool judge_standing(SnowflakeWarehouse *db, const LoadSpec *spec,
                            const SnowflakeStanding *standing, bool *ret_loaded, Error *err)
 {
     if (standing->epoch > (int64_t)spec->epoch)
-        return error_set(err, ERROR_CONFLICT,
-                         "job " STR_FMT ", mode " STR_FMT
-                         ": another run has taken over (epoch %lld, ours is %llu)",
-                         STR_ARG(spec->job), STR_ARG(spec->mode), (long long)standing->epoch,
-                         (unsigned long long)spec->epoch);
+        return warehouse_turned_away(spec, standing->epoch, err);
     *ret_loaded = standing->checksum.data != NULL;
     if (!*ret_loaded)
         return true;

@@ -26,6 +26,20 @@ bool warehouse_open(Warehouse *warehouse, const WarehouseDriver *driver,
     return true;
 }
 
+// Epochs live in the landing store. Where that is new or was emptied they begin at 1 again, and each
+// run would be turned away until they have caught up, after thousands of runs perhaps.
+bool warehouse_turned_away(const LoadSpec *who, int64_t stored, Error *err)
+{
+    return error_set(err, ERROR_CONFLICT,
+                     "job " STR_FMT ", mode " STR_FMT
+                     ": another run has taken over (epoch %lld, ours is %llu). Is there none, then "
+                     "the landing store is not the one of the runs before: write %lld for 'epoch' "
+                     "into its " STR_FMT "/leases/" STR_FMT ".json",
+                     STR_ARG(who->job), STR_ARG(who->mode), (long long)stored,
+                     (unsigned long long)who->epoch, (long long)stored, STR_ARG(who->job),
+                     STR_ARG(who->mode));
+}
+
 void warehouse_close(Warehouse *warehouse)
 {
     if (warehouse->driver != NULL)

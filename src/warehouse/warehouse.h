@@ -241,3 +241,6 @@ bool warehouse_open(Warehouse *warehouse, const WarehouseDriver *driver,
 // Hands the stage's files over, which are closed with the warehouse, also after a failure.
 bool warehouse_use_stage(Warehouse *warehouse, const StageFiles *files, Error *err) MUST_USE;
 void warehouse_close(Warehouse *warehouse); // for CLEANUP()
+
+// For drivers: why the fence turned somebody away (ERROR_CONFLICT). Always false.
+bool warehouse_turned_away(const LoadSpec *who, int64_t stored, Error *err);
