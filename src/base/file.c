@@ -23,6 +23,7 @@ static ErrorCode code_from_errno(int number)
     switch (number) {
     case ENOENT:
     case ENOTDIR:
+    case ENAMETOOLONG: // nothing can have such a name
         return ERROR_NOT_FOUND;
     case EEXIST:
         return ERROR_CONFLICT;

@@ -77,9 +77,11 @@ TEST(errno_becomes_a_code)
     const struct {
         int number;
         ErrorCode code;
-    } rows[] = {{ENOENT, ERROR_NOT_FOUND}, {ENOTDIR, ERROR_NOT_FOUND}, {EEXIST, ERROR_CONFLICT},
-                {EACCES, ERROR_ACCESS},    {EPERM, ERROR_ACCESS},      {EROFS, ERROR_ACCESS},
-                {ENOSPC, ERROR_LIMIT},     {EDQUOT, ERROR_LIMIT},      {EFBIG, ERROR_LIMIT},
+    } rows[] = {{ENOENT, ERROR_NOT_FOUND}, {ENOTDIR, ERROR_NOT_FOUND},
+                {EEXIST, ERROR_CONFLICT},  {ENAMETOOLONG, ERROR_NOT_FOUND},
+                {EACCES, ERROR_ACCESS},    {EPERM, ERROR_ACCESS},
+                {EROFS, ERROR_ACCESS},     {ENOSPC, ERROR_LIMIT},
+                {EDQUOT, ERROR_LIMIT},     {EFBIG, ERROR_LIMIT},
                 {EIO, ERROR_IO},           {EMFILE, ERROR_IO}};
     for (size_t i = 0; i < COUNT(rows); i++) {
         Error err = {0};

@@ -399,6 +399,11 @@ class Words(unittest.TestCase):
                 self.assertEqual(done.returncode, 2)
                 self.assertIn(text, done.stderr)
 
+    def test_an_environment_that_is_not_there_is_a_wrong_name_however_long(self):
+        with World() as world:
+            for name in ("nowhere", "n" * 300, "n" * 5000):
+                self.assertEqual(world.pawl("status", str(world.job), "--env", name, check=False).returncode, 5, len(name))
+
     def test_help_as_a_word(self):
         with World() as world:
             self.assertEqual(world.pawl("help").stdout, world.pawl("--help").stdout)
