@@ -46,7 +46,7 @@ const Command commands[] = {
      "  pawl state show jobs/ctm.json", cli_state_show},
     {"state rewind", "JOB --stream NAME --to DAY", "move watermarks back by hand, on record",
      "The next incremental run reads from there (less its lookback) again; rows that did not change stay as they are.\n"
-     "A day begins in the job's time zone. Watermarks never move forward by hand.",
+     "A day begins in the job's time zone. Watermarks never move forward by hand, nor before modes.historic.from.",
      1, 1,
      {{"stream", "NAME", "whose watermarks"}, {"account", "VALUE", "only partitions of this value"},
       {"to", "DAY", "2026-03-01, or an instant such as 2026-03-01T12:00:00Z"}, OPTION_ENV, {NULL, NULL, NULL}},

@@ -73,18 +73,31 @@ bool state_marks(const JobParts *parts, Str account, StateMark **ret_marks, size
     return true;
 }
 
+// A mark before the history that the job asks for is a slip of the pen, after which an incremental
+// run would read centuries. A job without such a day has no history before 1970.
+static bool check_not_before_history(const Job *job, Str text, int64_t us, Error *err)
+{
+    int32_t first = 0; // 1970-01-01
+    const bool named = date_parse(job->modes[MODE_HISTORIC].from, &first);
+    if (us >= zone_start_of_date(job->timezone, first))
+        return true;
+    char day[TIME_TEXT_BYTES];
+    date_format(first, day);
+    return error_set(err, ERROR_JOB, "--to: '" STR_FMT "' is too early: %s is the earliest day%s",
+                     STR_ARG(text), day, named ? " (modes.historic.from of the job)" : "");
+}
+
 static bool parse_to(const Job *job, Str text, int64_t *ret_us, Error *err)
 {
     int32_t date = 0;
-    if (date_parse(text, &date)) {
+    if (date_parse(text, &date))
         *ret_us = zone_start_of_date(job->timezone, date);
-        return true;
-    }
-    return time_parse_iso(text, ret_us) ||
-           error_set(err, ERROR_JOB,
-                     "--to: '" STR_FMT "' is neither a day such as 2026-03-01 nor an instant such "
-                     "as 2026-03-01T12:00:00Z",
-                     STR_ARG(text));
+    else if (!time_parse_iso(text, ret_us))
+        return error_set(err, ERROR_JOB,
+                         "--to: '" STR_FMT "' is neither a day such as 2026-03-01 nor an instant "
+                         "such as 2026-03-01T12:00:00Z",
+                         STR_ARG(text));
+    return check_not_before_history(job, text, *ret_us, err);
 }
 
 static bool log_rewind(JobParts *parts, Str run, const StateMark *mark, Error *err)

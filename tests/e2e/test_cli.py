@@ -137,6 +137,9 @@ class State(unittest.TestCase):
             for words, status, text in (
                     (("--stream", "cals", "--to", "2026-03-01"), 2, "did you mean 'calls'"),
                     (("--stream", "calls", "--to", "soon"), 2, "neither a day"),
+                    (("--stream", "calls", "--to", "0000-01-01"), 2, "neither a day"),
+                    (("--stream", "calls", "--to", "0001-01-01"), 2, "2026-03-01 is the earliest day (modes.historic.from"),
+                    (("--stream", "calls", "--to", "2026-02-28T23:59:59Z"), 2, "2026-03-01 is the earliest day"),
                     (("--stream", "calls", "--account", "77", "--to", "2026-03-01"), 5, "no such watermark"),
                     (("--to", "2026-03-01"), 2, "needs --stream")):
                 done = world.pawl("state", "rewind", str(world.job), *words, check=False)
