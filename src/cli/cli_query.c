@@ -117,6 +117,7 @@ bool cli_query(Cli *cli, Error *err)
     TRY(arena != NULL);
     Job *job = NULL;
     TRY(cli_open_job(cli, arena, &job, err));
+    TRY(cli_need_warehouse(job, err));
     Findings *findings = arena_alloc(arena, sizeof(*findings), err);
     Table *table = arena_alloc(arena, sizeof(*table), err);
     TRY(findings != NULL && table != NULL);

@@ -96,8 +96,7 @@ bool cli_state_rewind(Cli *cli, Error *err)
     TRY(arena != NULL);
     Job *job = NULL;
     TRY(cli_open_job(cli, arena, &job, err));
-    if (!job_has_warehouse(job))
-        return error_set(err, ERROR_NOT_FOUND, "there is no warehouse yet: no run has come so far");
+    TRY(cli_need_warehouse(job, err));
     StateMark *marks = NULL;
     size_t count = 0;
     TRY(state_rewind(job, &options, cli->env, arena, &marks, &count, err));

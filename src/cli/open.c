@@ -1,6 +1,7 @@
 #include "cli/open.h"
 
 #include "base/file.h"
+#include "run/drivers.h"
 
 #include <stdio.h>
 
@@ -35,6 +36,15 @@ bool cli_open_job_at(Cli *cli, Str name, Arena *arena, Job **ret_job, Error *err
     const JobOptions options = {.environment = args_get(&cli->args, "env")};
     TRY(job_open(path.data, &options, cli->env, arena, findings, ret_job, err));
     return cli_check_findings(findings, err);
+}
+
+bool cli_need_warehouse(const Job *job, Error *err)
+{
+    return job_has_warehouse(job) ||
+           error_set(err, ERROR_NOT_FOUND,
+                     "there is no warehouse yet, nothing was loaded so far: pawl run " STR_FMT
+                     " --mode historic",
+                     STR_ARG(job->path));
 }
 
 bool cli_state_folder(const Cli *cli, const Job *job, Arena *arena, Str *ret_folder, Error *err)

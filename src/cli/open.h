@@ -13,6 +13,9 @@ bool cli_open_job(Cli *cli, Arena *arena, Job **ret_job, Error *err) MUST_USE;
 // The same for a job named by an option.
 bool cli_open_job_at(Cli *cli, Str path, Arena *arena, Job **ret_job, Error *err) MUST_USE;
 
+// ERROR_NOT_FOUND when the warehouse is a file that no run has made yet; says how to make it.
+bool cli_need_warehouse(const Job *job, Error *err) MUST_USE;
+
 // Prints findings, if any, and turns them into `err`.
 bool cli_check_findings(const Findings *findings, Error *err) MUST_USE;
 

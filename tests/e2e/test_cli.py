@@ -1,5 +1,5 @@
 """Every command as a user meets it: what it prints, how it ends, that --json is JSON."""
-import json, os, pathlib, re, shutil, signal, stat, subprocess, time, unittest
+import contextlib, json, os, pathlib, re, shutil, signal, stat, subprocess, time, unittest
 from world import World
 
 
@@ -311,28 +311,49 @@ class Query(unittest.TestCase):
     def query(self, world, *words):
         return world.pawl("query", str(world.job), *words, check=False)
 
-    def test_programs_get_every_row_and_people_the_first(self):
+    @contextlib.contextmanager
+    def loaded(self):
+        """A world whose warehouse is there, and small."""
         with World(calls=0) as world:
+            world.run("historic", "--to", "2026-03-02")
+            yield world
+
+    def wait_until_open(self, pid, path):
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(OSError):  # closed meanwhile
+                    if fd.samefile(path):
+                        return
+            time.sleep(0.01)
+
+    def test_before_any_run_it_says_so_and_makes_nothing(self):
+        with World(calls=0) as world:
+            done = self.query(world, "SELECT 1")
+            self.assertEqual((done.returncode, done.stdout), (5, ""))
+            self.assertIn(f"nothing was loaded so far: pawl run {world.job} --mode historic", done.stderr)
+            self.assertEqual(list(world.folder.glob("ctm.duckdb*")), [])
+
+    def test_programs_get_every_row_and_people_the_first(self):
+        with self.loaded() as world:
             self.assertEqual(len(world.rows("SELECT * FROM range(5000)")), 5000)
             done = self.query(world, "SELECT * FROM range(1000000000000)")
             self.assertEqual((done.returncode, done.stdout.count("\n")), (0, 1000))
             self.assertIn("only the first 1000 rows", done.stderr)
 
     def test_a_failure_after_many_rows_is_one(self):
-        with World(calls=0) as world:
+        with self.loaded() as world:
             done = self.query(world, "SELECT CASE WHEN range = 200000 THEN error('late') ELSE 1 END FROM range(300000)",
                               "--json")
             self.assertEqual(done.returncode, 3)
             self.assertIn("late", done.stderr)
 
     def test_it_ends_when_asked_to_and_when_nobody_reads(self):
-        with World(calls=0) as world:
+        with self.loaded() as world:
             for sql in ("SELECT * FROM range(1000000000000)", "SELECT sum(range) FROM range(1000000000000)"):
                 command, env = world.command("query", str(world.job), sql, "--json")
                 with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as running:
-                    deadline = time.monotonic() + 20
-                    while not (world.folder / "ctm.duckdb").exists() and time.monotonic() < deadline:
-                        time.sleep(0.01)
+                    self.wait_until_open(running.pid, world.folder / "ctm.duckdb")
                     time.sleep(0.2)
                     running.send_signal(signal.SIGINT)
                     try:
@@ -349,7 +370,7 @@ class Query(unittest.TestCase):
                     running.kill()
 
     def test_as_people_type_it_and_as_a_terminal_can_show_it(self):
-        with World(calls=0) as world:
+        with self.loaded() as world:
             self.assertEqual(self.query(world, "SELECT 1 ;\n").stdout, "1\n")
             self.assertIn("the SQL is empty", self.query(world, " ; ").stderr)
             done = self.query(world, "SELECT chr(27) || 'a' || chr(10) || 'b', repeat('\u00e4', 50), 1")
