@@ -1,6 +1,8 @@
 #include "duck/duck.h"
 
 #include "base/fault.h"
+#include "base/queue.h"
+#include "base/thread.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -286,23 +288,12 @@ static bool prepare(Duck *duck, const DuckStatement *statement,
     return true;
 }
 
-// Runs as far as the first rows, task by task.
-static bool execute_step_by_step(duckdb_prepared_statement prepared, Env *env,
-                                 duckdb_result *ret_result, Error *err)
+static bool execute_streaming(duckdb_prepared_statement prepared, duckdb_result *ret_result,
+                              Error *err)
 {
-    enum { LOOK_US = 1000 }; // while other threads of DuckDB are at work
     duckdb_pending_result pending = NULL;
     bool ok = duckdb_pending_prepared_streaming(prepared, &pending) == DuckDBSuccess ||
               fail(err, DUCKDB_ERROR_BINDER, duckdb_pending_error(pending));
-    duckdb_pending_state state = DUCKDB_PENDING_RESULT_NOT_READY;
-    while (ok && !duckdb_pending_execution_is_finished(state)) {
-        ok = env_check_stop(env, err);
-        if (!ok)
-            break;
-        state = duckdb_pending_execute_task(pending);
-        if (state == DUCKDB_PENDING_NO_TASKS_AVAILABLE)
-            ok = env_wait(env, LOOK_US, err);
-    }
     if (ok) {
         duckdb_result result = {0};
         ok = duckdb_execute_pending(pending, &result) == DuckDBSuccess;
@@ -339,9 +330,8 @@ static bool execute(Duck *duck, const DuckStatement *statement, duckdb_result *r
     duckdb_prepared_statement prepared = NULL;
     bool ok = prepare(duck, statement, &prepared, err);
     if (ok) {
-        ok = statement->env != NULL
-                 ? execute_step_by_step(prepared, statement->env, ret_result, err)
-                 : execute_at_once(prepared, ret_result, err);
+        ok = statement->env != NULL ? execute_streaming(prepared, ret_result, err)
+                                    : execute_at_once(prepared, ret_result, err);
         duckdb_destroy_prepare(&prepared);
     }
     duck->rows = NULL;
@@ -361,18 +351,14 @@ bool duck_run(Duck *duck, const DuckStatement *statement, int64_t *ret_changed, 
     return true;
 }
 
-bool duck_query(Duck *duck, const DuckStatement *statement,
-                bool (*visit)(void *visitor, duckdb_data_chunk chunk, Error *err), void *visitor,
-                Error *err)
+static bool query(Duck *duck, const DuckStatement *statement,
+                  bool (*visit)(void *visitor, duckdb_data_chunk chunk, Error *err), void *visitor,
+                  Error *err)
 {
     duckdb_result result = {0};
     TRY(execute(duck, statement, &result, err));
     bool ok = true;
     while (ok) {
-        if (statement->env != NULL && !env_check_stop(statement->env, err)) {
-            ok = false;
-            break;
-        }
         duckdb_data_chunk chunk = duckdb_fetch_chunk(result);
         if (chunk == NULL) {
             // Rows that are made as they are fetched can fail in the middle.
@@ -380,10 +366,51 @@ bool duck_query(Duck *duck, const DuckStatement *statement,
             ok = why == NULL || why[0] == '\0' || fail(err, duckdb_result_error_type(&result), why);
             break;
         }
-        ok = visit(visitor, chunk, err);
+        ok = visit(visitor, chunk, err) &&
+             (statement->env == NULL || env_check_stop(statement->env, err));
         duckdb_destroy_data_chunk(&chunk);
     }
     duckdb_destroy_result(&result);
+    return ok;
+}
+
+// Whoever waits for rows sees env->stop only when the next ones come, and that may take hours: a
+// thread beside it looks, and interrupts DuckDB.
+typedef struct Watch {
+    Duck *duck;
+    Env *env;
+    Queue *end; // carries nothing; closed when the query is over
+} Watch;
+
+static void *watch(void *state)
+{
+    enum { LOOK_MS = 50 };
+    Watch *watch = state;
+    while (!queue_is_closed(watch->end)) {
+        // Again and again: DuckDB forgets an interrupt that comes before the query began.
+        if (atomic_load(&watch->env->stop))
+            duckdb_interrupt(watch->duck->connection);
+        (void)queue_take(watch->end, LOOK_MS);
+    }
+    return NULL;
+}
+
+bool duck_query(Duck *duck, const DuckStatement *statement,
+                bool (*visit)(void *visitor, duckdb_data_chunk chunk, Error *err), void *visitor,
+                Error *err)
+{
+    if (statement->env == NULL)
+        return query(duck, statement, visit, visitor, err);
+    CLEANUP(queue_freep) Queue *end = queue_new(1, err);
+    TRY(end != NULL);
+    Watch watching = {.duck = duck, .env = statement->env, .end = end};
+    pthread_t watcher;
+    TRY(thread_start(&watcher, watch, &watching, err));
+    const bool ok = query(duck, statement, visit, visitor, err);
+    queue_close(end);
+    (void)pthread_join(watcher, NULL);
+    // DuckDB says of an interrupt only that there was one.
+    TRY(ok || env_check_stop(statement->env, err));
     return ok;
 }
 

@@ -93,7 +93,7 @@ typedef struct DuckStatement {
     size_t value_count;
     const DuckRows *rows; // for pawl_rows() in it; NULL = none
     // A query of unknown length: its rows are handed on as they come, none is kept, and env->stop
-    // is looked at in between. NULL = the whole result is in memory before the first row is seen.
+    // ends it at any moment. NULL = the whole result is in memory before the first row is seen.
     Env *env;
 } DuckStatement;
 

@@ -369,6 +369,22 @@ class Query(unittest.TestCase):
                 finally:
                     running.kill()
 
+    def test_it_ends_although_no_row_comes_for_long(self):
+        with self.loaded() as world:
+            sql = "SELECT * FROM range(1000000000000) WHERE range < 200000 OR range = 999999999999"
+            command, env = world.command("query", str(world.job), sql, "--json")
+            out = world.folder / "out"
+            with out.open("wb") as file, subprocess.Popen(command, env=env, stdout=file, stderr=subprocess.DEVNULL) as running:
+                deadline = time.monotonic() + 20
+                while out.stat().st_size < 1000000 and time.monotonic() < deadline:  # DuckDB gives out as much at a time
+                    time.sleep(0.01)
+                time.sleep(0.5)
+                running.send_signal(signal.SIGINT)
+                try:
+                    self.assertEqual(running.wait(20), 10)
+                finally:
+                    running.kill()
+
     def test_as_people_type_it_and_as_a_terminal_can_show_it(self):
         with self.loaded() as world:
             self.assertEqual(self.query(world, "SELECT 1 ;\n").stdout, "1\n")
