@@ -1,8 +1,8 @@
 """A site whose warehouse is a database of the Snowflake fixture's."""
-import datetime, json, pathlib, shutil, sys
+import datetime, json, pathlib, shutil, sys, unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "warehouse"))
-import flake  # noqa: F401  (tests take it from here)
+import flake  # noqa: E402  (tests take it from here too)
 from azure import KEY
 from world import ROOT, Site
 
@@ -58,6 +58,22 @@ class SnowSite(Site):
         self.fixture.control("clone", {"from": self.database, "to": site.database})
         site.runs = self.runs
         return site
+
+
+@flake.needed()
+class SnowTestCase(unittest.TestCase):
+    """Tests of a class share a fixture, which is as new for each. tools/run_tests looks for this name's end in their files."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.fixture = flake.Fixture()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.fixture.close()
+
+    def setUp(self):
+        self.fixture.reset()
 
 
 def on_azure(world, fixture, azurite, name, database, endpoint=None):

@@ -2,7 +2,7 @@
 import json, pathlib, re, shutil, signal, subprocess, unittest
 
 from azure import Azurite, Faulty, needs_azurite
-from snow import SnowSite, flake, on_azure, table
+from snow import SnowSite, SnowTestCase, on_azure, table
 from world import ROOT, World, select_wait
 
 
@@ -47,18 +47,9 @@ class Masking(unittest.TestCase):
         self.assertGreater(len(masked), 10)
 
 
-@flake.needed()
-class Snowflake(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.fixture = flake.Fixture()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.fixture.close()
-
+class Snowflake(SnowTestCase):
     def setUp(self):
-        self.fixture.reset()
+        super().setUp()
         for folder in ("loads", "usage"):
             shutil.rmtree(self.fixture.folder / "stage" / folder, ignore_errors=True)
 

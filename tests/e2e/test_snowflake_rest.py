@@ -1,26 +1,14 @@
 """Incremental runs that find nothing new, on Snowflake's fixture: the warehouse sleeps on, and nothing is lost by it."""
 import re, shutil, signal, subprocess, unittest
 
-from snow import SnowSite, flake, table
+from snow import SnowSite, SnowTestCase, table
 from world import World, select_wait
 
 # Statements that Snowflake's cloud services answer alone; a table that is made of a SELECT needs a warehouse when it is made.
 LIGHT = re.compile(r"CREATE\s+(OR\s+REPLACE\s+)?(TRANSIENT\s+)?(TABLE|VIEW)|ALTER|DROP|SHOW|EXPLAIN", re.IGNORECASE)
 
 
-@flake.needed()
-class Rest(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.fixture = flake.Fixture()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.fixture.close()
-
-    def setUp(self):
-        self.fixture.reset()
-
+class Rest(SnowTestCase):
     def site(self, world, name, **options):
         """A site whose last incremental run was a while ago. The simulator has no call between 17:10 and 19:20 of that day."""
         snow = SnowSite(world.folder / name.lower(), world, self.fixture, name)

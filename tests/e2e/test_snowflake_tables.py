@@ -1,7 +1,7 @@
 """Audit, adopt and forget on Snowflake's fixture: names as Snowflake keeps them, kills, and the rights that each needs."""
 import json, os, re, shutil, signal, subprocess, unittest
 
-from snow import SnowSite, flake, table
+from snow import SnowSite, SnowTestCase, table
 from world import ROOT, World, select_wait
 
 DAYS = ("--from", "2026-03-03", "--to", "2026-03-06")
@@ -16,19 +16,7 @@ QUOTED = ('CREATE TABLE SIX."calls" AS SELECT id AS "id", account_id AS "account
 LEDGER = ("PAWL_LOAD", "PAWL_SLICE", "PAWL_STATE")
 
 
-@flake.needed()
-class Tables(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.fixture = flake.Fixture()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.fixture.close()
-
-    def setUp(self):
-        self.fixture.reset()
-
+class Tables(SnowTestCase):
     def site(self, world, name, statements=(), schemas=("FIVE", "SIX")):
         """A warehouse with a few days of calls, among them those of one person."""
         self.fixture.control("drop", {"name": name})
