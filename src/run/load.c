@@ -373,10 +373,16 @@ static bool find_vanished(LoadTask *task, size_t index, Warehouse *warehouse, Er
     int64_t from_us = 0;
     int64_t to_us = 0;
     plan_slice_bounds(task->stream, plan, &from_us, &to_us);
-    TRY(warehouse->driver->window_keys(warehouse->state, &task->stream->table, info->window_column,
-                                       info->partition_columns, values, info->partition_count,
-                                       from_us, to_us, slice->manifest.fetched_us, task->arena,
-                                       &vanished->keys, &vanished->count, err));
+    const KeyWindow window = {.table = &task->stream->table,
+                              .window_column = info->window_column,
+                              .partition_columns = info->partition_columns,
+                              .partition_values = values,
+                              .partition_count = info->partition_count,
+                              .from_us = from_us,
+                              .to_us = to_us,
+                              .fetched_us = slice->manifest.fetched_us};
+    TRY(warehouse->driver->window_keys(warehouse->state, &window, task->arena, &vanished->keys,
+                                       &vanished->count, err));
     vanished->stored = vanished->count;
     return subtract(task, slice, vanished->keys, &vanished->count, err);
 }

@@ -416,15 +416,12 @@ static bool append_partition(Buf *sql, const TableSpec *table, Str name, Error *
     return buf_printf(sql, err, " = CAST(? AS %s)", type);
 }
 
-bool duck_warehouse_window_keys(void *state, const TableSpec *table, Str window_column,
-                                const Str *partition_columns, const Str *partition_values,
-                                size_t partition_count, int64_t from_us, int64_t to_us,
-                                int64_t fetched_us, Arena *arena, Key128 **ret_keys,
-                                size_t *ret_count, Error *err)
+bool duck_warehouse_window_keys(void *state, const KeyWindow *window, Arena *arena,
+                                Key128 **ret_keys, size_t *ret_count, Error *err)
 {
     DuckWarehouse *db = state;
     assert(db->load.spec == NULL);
-    if (partition_count > PARTITION_FIELDS_MAX)
+    if (window->partition_count > PARTITION_FIELDS_MAX)
         return error_set(err, ERROR_LIMIT, "window: more than %d partition fields",
                          PARTITION_FIELDS_MAX);
     TRY(duck_warehouse_begin_call(db, err));
@@ -432,22 +429,22 @@ bool duck_warehouse_window_keys(void *state, const TableSpec *table, Str window_
     DuckValue values[PARTITION_FIELDS_MAX + 3];
     size_t count = 0;
     TRY(buf_append(&sql, STR("SELECT _row_key FROM "), err));
-    TRY(sql_table(&sql, table, "", err));
+    TRY(sql_table(&sql, window->table, "", err));
     TRY(buf_append(&sql, STR(" WHERE _deleted_at IS NULL AND _fetched_at <= ?"), err));
-    values[count++] = duck_time(fetched_us);
-    if (window_column.size > 0) {
+    values[count++] = duck_time(window->fetched_us);
+    if (window->window_column.size > 0) {
         // A date is its first instant, in UTC: the connection's time zone is.
         TRY(buf_append(&sql, STR(" AND CAST("), err));
-        TRY(sql_name(&sql, window_column, err));
+        TRY(sql_name(&sql, window->window_column, err));
         TRY(buf_append(&sql, STR(" AS TIMESTAMPTZ) >= ? AND CAST("), err));
-        TRY(sql_name(&sql, window_column, err));
+        TRY(sql_name(&sql, window->window_column, err));
         TRY(buf_append(&sql, STR(" AS TIMESTAMPTZ) < ?"), err));
-        values[count++] = duck_time(from_us);
-        values[count++] = duck_time(to_us);
+        values[count++] = duck_time(window->from_us);
+        values[count++] = duck_time(window->to_us);
     }
-    for (size_t i = 0; i < partition_count; i++) {
-        TRY(append_partition(&sql, table, partition_columns[i], err));
-        values[count++] = duck_text(partition_values[i]);
+    for (size_t i = 0; i < window->partition_count; i++) {
+        TRY(append_partition(&sql, window->table, window->partition_columns[i], err));
+        values[count++] = duck_text(window->partition_values[i]);
     }
     TRY(buf_append_char(&sql, '\0', err));
     List list = {.arena = arena};

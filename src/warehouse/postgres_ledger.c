@@ -434,32 +434,30 @@ static bool append_window(Buf *sql, const TableSpec *table, Str name, Error *err
            buf_append(sql, STR(" <= CAST($3 - interval '1 microsecond' AS date)"), err);
 }
 
-bool pg_warehouse_window_keys(void *state, const TableSpec *table, Str window_column,
-                              const Str *partition_columns, const Str *partition_values,
-                              size_t partition_count, int64_t from_us, int64_t to_us,
-                              int64_t fetched_us, Arena *arena, Key128 **ret_keys,
+bool pg_warehouse_window_keys(void *state, const KeyWindow *window, Arena *arena, Key128 **ret_keys,
                               size_t *ret_count, Error *err)
 {
     PgWarehouse *db = state;
     assert(db->load.spec == NULL);
-    if (partition_count > PARTITION_FIELDS_MAX)
+    if (window->partition_count > PARTITION_FIELDS_MAX)
         return error_set(err, ERROR_LIMIT, "window: more than %d partition fields",
                          PARTITION_FIELDS_MAX);
     CLEANUP(buf_done) Buf sql = {0};
     PgValue values[PARTITION_FIELDS_MAX + 3];
     size_t count = 0;
     TRY(buf_append(&sql, STR("SELECT _row_key FROM "), err));
-    TRY(sql_table(&sql, table, "", err));
+    TRY(sql_table(&sql, window->table, "", err));
     TRY(buf_append(&sql, STR(" WHERE _deleted_at IS NULL AND _fetched_at <= $1"), err));
-    values[count++] = pg_value_time(fetched_us);
-    if (window_column.size > 0) {
-        TRY(append_window(&sql, table, window_column, err));
-        values[count++] = pg_value_time(from_us);
-        values[count++] = pg_value_time(to_us);
+    values[count++] = pg_value_time(window->fetched_us);
+    if (window->window_column.size > 0) {
+        TRY(append_window(&sql, window->table, window->window_column, err));
+        values[count++] = pg_value_time(window->from_us);
+        values[count++] = pg_value_time(window->to_us);
     }
-    for (size_t i = 0; i < partition_count; i++) {
-        TRY(append_comparison(&sql, table, partition_columns[i], "=", count + 1, err));
-        values[count++] = pg_value_text(partition_values[i]);
+    for (size_t i = 0; i < window->partition_count; i++) {
+        TRY(append_comparison(&sql, window->table, window->partition_columns[i], "=", count + 1,
+                              err));
+        values[count++] = pg_value_text(window->partition_values[i]);
     }
     TRY(buf_append_char(&sql, '\0', err) && pg_warehouse_begin(db, err));
     List list = {.arena = arena};

@@ -86,10 +86,7 @@ bool pg_warehouse_load_mark_deleted(void *state, const Key128 *keys, size_t coun
                                     int64_t fetched_us, int64_t *ret_marked, Error *err);
 bool pg_warehouse_load_commit(void *state, const LoadCommit *commit, Error *err);
 void pg_warehouse_load_abort(void *state);
-bool pg_warehouse_window_keys(void *state, const TableSpec *table, Str window_column,
-                              const Str *partition_columns, const Str *partition_values,
-                              size_t partition_count, int64_t from_us, int64_t to_us,
-                              int64_t fetched_us, Arena *arena, Key128 **ret_keys,
+bool pg_warehouse_window_keys(void *state, const KeyWindow *window, Arena *arena, Key128 **ret_keys,
                               size_t *ret_count, Error *err);
 bool pg_warehouse_read_watermarks(void *state, Str job, const TableSpec *table, Arena *arena,
                                   Watermark **ret_marks, size_t *ret_count, Error *err);

@@ -372,33 +372,33 @@ static bool append_partition(Buf *sql, const TableSpec *table, Str name, Str val
            buf_printf(sql, err, "::%s", type);
 }
 
-bool snowflake_window_keys(void *state, const TableSpec *table, Str window_column,
-                           const Str *partition_columns, const Str *partition_values,
-                           size_t partition_count, int64_t from_us, int64_t to_us,
-                           int64_t fetched_us, Arena *arena, Key128 **ret_keys, size_t *ret_count,
-                           Error *err)
+bool snowflake_window_keys(void *state, const KeyWindow *window, Arena *arena, Key128 **ret_keys,
+                           size_t *ret_count, Error *err)
 {
     SnowflakeWarehouse *db = state;
     assert(db->load.spec == NULL);
-    if (partition_count > PARTITION_FIELDS_MAX)
+    if (window->partition_count > PARTITION_FIELDS_MAX)
         return error_set(err, ERROR_LIMIT, "window: more than %d partition fields",
                          PARTITION_FIELDS_MAX);
     TRY(snowflake_begin_call(db, err));
     CLEANUP(buf_done) Buf sql = {0};
     TRY(buf_append(&sql, STR("SELECT \"_ROW_KEY\" FROM "), err) &&
-        snowflake_table(&sql, table, "", err) &&
+        snowflake_table(&sql, window->table, "", err) &&
         buf_append(&sql, STR(" WHERE \"_DELETED_AT\" IS NULL AND \"_FETCHED_AT\" <= "), err) &&
-        snowflake_literal_time(&sql, fetched_us, err));
-    if (window_column.size > 0)
+        snowflake_literal_time(&sql, window->fetched_us, err));
+    if (window->window_column.size > 0)
         // A date is its first instant, in UTC: the session's time zone is.
-        TRY(buf_append(&sql, STR(" AND "), err) && snowflake_name(&sql, window_column, err) &&
+        TRY(buf_append(&sql, STR(" AND "), err) &&
+            snowflake_name(&sql, window->window_column, err) &&
             buf_append(&sql, STR("::TIMESTAMP_TZ >= "), err) &&
-            snowflake_literal_time(&sql, from_us, err) && buf_append(&sql, STR(" AND "), err) &&
-            snowflake_name(&sql, window_column, err) &&
+            snowflake_literal_time(&sql, window->from_us, err) &&
+            buf_append(&sql, STR(" AND "), err) &&
+            snowflake_name(&sql, window->window_column, err) &&
             buf_append(&sql, STR("::TIMESTAMP_TZ < "), err) &&
-            snowflake_literal_time(&sql, to_us, err));
-    for (size_t i = 0; i < partition_count; i++)
-        TRY(append_partition(&sql, table, partition_columns[i], partition_values[i], err));
+            snowflake_literal_time(&sql, window->to_us, err));
+    for (size_t i = 0; i < window->partition_count; i++)
+        TRY(append_partition(&sql, window->table, window->partition_columns[i],
+                             window->partition_values[i], err));
     List list = {.arena = arena};
     TRY(snowflake_query(db, &sql, take_key, &list, err));
     *ret_keys = list.items;

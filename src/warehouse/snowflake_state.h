@@ -184,11 +184,8 @@ bool snowflake_load_mark_deleted(void *state, const Key128 *keys, size_t count, 
                                  int64_t *ret_marked, Error *err);
 bool snowflake_load_commit(void *state, const LoadCommit *commit, Error *err);
 void snowflake_load_abort(void *state);
-bool snowflake_window_keys(void *state, const TableSpec *table, Str window_column,
-                           const Str *partition_columns, const Str *partition_values,
-                           size_t partition_count, int64_t from_us, int64_t to_us,
-                           int64_t fetched_us, Arena *arena, Key128 **ret_keys, size_t *ret_count,
-                           Error *err);
+bool snowflake_window_keys(void *state, const KeyWindow *window, Arena *arena, Key128 **ret_keys,
+                           size_t *ret_count, Error *err);
 bool snowflake_read_watermarks(void *state, Str job, const TableSpec *table, Arena *arena,
                                Watermark **ret_marks, size_t *ret_count, Error *err);
 bool snowflake_read_slices(void *state, const TableSpec *table, Str stream, Arena *arena,

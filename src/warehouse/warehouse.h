@@ -104,6 +104,18 @@ typedef struct EtlLogRow {
     Str error_json;
 } EtlLogRow;
 
+// Where window_keys() looks: one partition (its columns and their canonical values), and the window
+// [from_us, to_us) of `window_column` (empty = all times). Rows fresher than `fetched_us` do not
+// count.
+typedef struct KeyWindow {
+    const TableSpec *table;
+    Str window_column;
+    const Str *partition_columns, *partition_values;
+    size_t partition_count;
+    int64_t from_us, to_us;
+    int64_t fetched_us;
+} KeyWindow;
+
 typedef struct WarehouseMark {
     Str text;        // never the same again once a load was committed
     int64_t loads;   // in the ledger, of all jobs
@@ -172,13 +184,9 @@ typedef struct WarehouseDriver {
     bool (*load_commit)(void *state, const LoadCommit *commit, Error *err);
     void (*load_abort)(void *state);
 
-    // Keys of live rows of one partition (its columns and canonical values) whose window column
-    // lies in [from_us, to_us), not fresher than `fetched_us`: what a slice read whole should have
-    // shown. Outside a load.
-    bool (*window_keys)(void *state, const TableSpec *table, Str window_column,
-                        const Str *partition_columns, const Str *partition_values,
-                        size_t partition_count, int64_t from_us, int64_t to_us, int64_t fetched_us,
-                        Arena *arena, Key128 **ret_keys, size_t *ret_count, Error *err);
+    // Keys of the live rows in `window`: what a slice read whole should have shown. Outside a load.
+    bool (*window_keys)(void *state, const KeyWindow *window, Arena *arena, Key128 **ret_keys,
+                        size_t *ret_count, Error *err);
 
     // Ledger reads. Slices: the latest reading of each window of (table, stream).
     bool (*read_watermarks)(void *state, Str job, const TableSpec *table, Arena *arena,

@@ -363,22 +363,33 @@ ON_EACH_DRIVER(the_keys_of_a_window_are_known)
     size_t count = 0;
     const Str columns[] = {STR("account")};
     const Str values[] = {STR("3")};
-    CHECK_OK(rig->driver->window_keys(rig->state, &rig_table, STR("happened"), columns, values, 1,
-                                      3000000, 33000000, 20, rig->arena, &keys, &count, &err),
-             &err);
+    const KeyWindow window = {.table = &rig_table,
+                              .window_column = STR("happened"),
+                              .partition_columns = columns,
+                              .partition_values = values,
+                              .partition_count = 1,
+                              .from_us = 3000000,
+                              .to_us = 33000000,
+                              .fetched_us = 20};
+    CHECK_OK(rig->driver->window_keys(rig->state, &window, rig->arena, &keys, &count, &err), &err);
     CHECK_INT((int64_t)count, 2);
     const Key128 first = rig_key(3), second = rig_key(23);
     CHECK((memcmp(&keys[0], &first, sizeof(first)) == 0 &&
            memcmp(&keys[1], &second, sizeof(second)) == 0) ||
           (memcmp(&keys[1], &first, sizeof(first)) == 0 &&
            memcmp(&keys[0], &second, sizeof(second)) == 0));
-    CHECK_OK(rig->driver->window_keys(rig->state, &rig_table, STR(""), NULL, NULL, 0, 0, 0, 99,
-                                      rig->arena, &keys, &count, &err),
-             &err);
+    const KeyWindow all = {.table = &rig_table, .window_column = STR(""), .fetched_us = 99};
+    CHECK_OK(rig->driver->window_keys(rig->state, &all, rig->arena, &keys, &count, &err), &err);
     CHECK_INT((int64_t)count, 5);
     const Str wrong[] = {STR("acount")};
-    CHECK(!rig->driver->window_keys(rig->state, &rig_table, STR("happened"), wrong, values, 1, 0, 1,
-                                    20, rig->arena, &keys, &count, &err));
+    const KeyWindow misspelt = {.table = &rig_table,
+                                .window_column = STR("happened"),
+                                .partition_columns = wrong,
+                                .partition_values = values,
+                                .partition_count = 1,
+                                .to_us = 1,
+                                .fetched_us = 20};
+    CHECK(!rig->driver->window_keys(rig->state, &misspelt, rig->arena, &keys, &count, &err));
     CHECK_INT(err.code, ERROR_JOB);
 }
 
