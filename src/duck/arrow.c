@@ -193,20 +193,20 @@ static void fill_column(duckdb_vector vector, const Column *column, const Pick *
 }
 
 bool duck_fill(duckdb_data_chunk chunk, size_t at, const Column *columns, size_t column_count,
-               const struct ArrowArray *array, const uint32_t *rows, size_t first, size_t count,
-               Error *err)
+               const DuckRange *range, Error *err)
 {
-    assert(at + count <= DUCK_VECTOR_ROWS);
+    assert(at + range->count <= DUCK_VECTOR_ROWS);
+    const struct ArrowArray *array = range->array;
     if (array->n_children != (int64_t)column_count)
         return error_set(err, ERROR_DATA, "batch: %lld columns where the table has %zu",
                          (long long)array->n_children, column_count);
     for (size_t i = 0; i < column_count; i++) {
         const struct ArrowArray *child = array->children[i];
+        const size_t base = (size_t)(array->offset + child->offset);
         const Pick pick = {.child = child,
-                           .rows = rows == NULL ? NULL : rows + first,
-                           .base =
-                               (size_t)(array->offset + child->offset) + (rows == NULL ? first : 0),
-                           .count = count,
+                           .rows = range->rows == NULL ? NULL : range->rows + range->first,
+                           .base = base + (range->rows == NULL ? range->first : 0),
+                           .count = range->count,
                            .at = at};
         fill_column(duckdb_data_chunk_get_vector(chunk, i), &columns[i], &pick);
     }

@@ -17,9 +17,15 @@ bool duck_columns(const Column *columns, size_t count, Arena *arena, DuckColumn 
 // "DECIMAL(18,4)", "TIMESTAMPTZ", "JSON": the type in DDL.
 void duck_type_name(const Column *column, char *text, size_t room);
 
-// Writes `count` rows of `array` (a struct of `columns`; `rows` = their indexes, NULL = `first` and
-// those behind it) into `chunk` from row `at` on. The array must be what batch_schema() says;
-// ERROR_DATA where it has other children.
+// `count` rows of an array: those whose indexes `rows` holds from `first` on, or, where it is NULL,
+// `first` and those behind it.
+typedef struct DuckRange {
+    const struct ArrowArray *array;
+    const uint32_t *rows;
+    size_t first, count;
+} DuckRange;
+
+// Writes `range` of an array (a struct of `columns`) into `chunk` from row `at` on. The array must
+// be what batch_schema() says; ERROR_DATA where it has other children.
 bool duck_fill(duckdb_data_chunk chunk, size_t at, const Column *columns, size_t column_count,
-               const struct ArrowArray *array, const uint32_t *rows, size_t first, size_t count,
-               Error *err) MUST_USE;
+               const DuckRange *range, Error *err) MUST_USE;

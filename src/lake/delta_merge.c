@@ -394,9 +394,9 @@ static bool fill_rows(void *state, duckdb_data_chunk chunk, size_t *ret_rows, Er
             if (merge->asked[feed->next].fate != FATE_LEFT)
                 rows[count++] = merge->asked[feed->next].row;
         }
+        const DuckRange range = {merge->load->rows[block].array, rows, 0, count};
         if (count > 0)
-            TRY(duck_fill(chunk, filled, spec->columns, spec->column_count,
-                          merge->load->rows[block].array, rows, 0, count, err));
+            TRY(duck_fill(chunk, filled, spec->columns, spec->column_count, &range, err));
         filled += count;
     }
     *ret_rows = filled;

@@ -231,8 +231,8 @@ static bool fill_rows(void *state, duckdb_data_chunk chunk, size_t *ret_rows, Er
         }
         count = count < DUCK_VECTOR_ROWS - filled ? count : DUCK_VECTOR_ROWS - filled;
         const struct ArrowArray *array = &feed->held[feed->held_count - 1];
-        TRY(duck_fill(chunk, filled, table->columns, table->column_count, array, feed->current.rows,
-                      feed->next, count, err));
+        const DuckRange range = {array, feed->current.rows, feed->next, count};
+        TRY(duck_fill(chunk, filled, table->columns, table->column_count, &range, err));
         TRY(feed_note_replaced(feed, array, count, err));
         feed->next += count;
         filled += count;
@@ -339,8 +339,8 @@ static bool fill_array(void *state, duckdb_data_chunk chunk, size_t *ret_rows, E
     ArrayFeed *feed = state;
     size_t rows = (size_t)feed->array.length - feed->next;
     rows = rows < DUCK_VECTOR_ROWS ? rows : DUCK_VECTOR_ROWS;
-    TRY(duck_fill(chunk, 0, feed->columns, feed->column_count, &feed->array, NULL, feed->next, rows,
-                  err));
+    const DuckRange range = {.array = &feed->array, .first = feed->next, .count = rows};
+    TRY(duck_fill(chunk, 0, feed->columns, feed->column_count, &range, err));
     feed->next += rows;
     *ret_rows = rows;
     return true;

@@ -165,8 +165,8 @@ static bool fill_from_source(void *state, duckdb_data_chunk chunk, size_t *ret_r
     }
     const size_t left = feed->current.count - feed->next;
     const size_t count = left < DUCK_VECTOR_ROWS ? left : DUCK_VECTOR_ROWS;
-    TRY(duck_fill(chunk, 0, feed->table->columns, feed->table->column_count, &feed->array,
-                  feed->current.rows, feed->next, count, err));
+    const DuckRange range = {&feed->array, feed->current.rows, feed->next, count};
+    TRY(duck_fill(chunk, 0, feed->table->columns, feed->table->column_count, &range, err));
     feed->next += count;
     *ret_rows = count;
     return true;
@@ -199,8 +199,9 @@ static bool fill_from_array(void *state, duckdb_data_chunk chunk, size_t *ret_ro
     ArrayFeed *feed = state;
     size_t rows = (size_t)feed->array.length - feed->next;
     rows = rows < DUCK_VECTOR_ROWS ? rows : DUCK_VECTOR_ROWS;
-    TRY(duck_fill(chunk, 0, feed->table->quarantine_columns, feed->table->quarantine_count,
-                  &feed->array, NULL, feed->next, rows, err));
+    const DuckRange range = {.array = &feed->array, .first = feed->next, .count = rows};
+    TRY(duck_fill(chunk, 0, feed->table->quarantine_columns, feed->table->quarantine_count, &range,
+                  err));
     feed->next += rows;
     *ret_rows = rows;
     return true;

@@ -69,10 +69,10 @@ static bool fill(void *state, duckdb_data_chunk chunk, size_t *ret_rows, Error *
         return true;
     feed->given = true;
     const size_t half = feed->count / 2;
-    TRY(duck_fill(chunk, 0, columns, feed->column_count, feed->array, feed->rows, feed->first, half,
-                  err));
-    return duck_fill(chunk, half, columns, feed->column_count, feed->array, feed->rows,
-                     feed->first + half, feed->count - half, err);
+    const DuckRange one = {feed->array, feed->rows, feed->first, half};
+    const DuckRange other = {feed->array, feed->rows, feed->first + half, feed->count - half};
+    return duck_fill(chunk, 0, columns, feed->column_count, &one, err) &&
+           duck_fill(chunk, half, columns, feed->column_count, &other, err);
 }
 
 static bool take_texts(void *visitor, duckdb_data_chunk chunk, Error *err)
