@@ -310,14 +310,17 @@ bool listener_start(Listener *listener, Service *service, const ListenerPlan *pl
     TRY(listener->arena != NULL);
     (void)pthread_mutex_init(&listener->lock, NULL);
     TRY(waiting_start(&listener->waiting, service->env, listener->arena, err));
-    listener->daemon = start_daemon(listener, plan->port, handle_own, &listener->port);
-    if (listener->daemon == NULL)
-        return error_set(err, ERROR_IO, "listener: cannot listen on 127.0.0.1:%d", plan->port);
+    // The stranger first, which never asks for its own address: who listens for us may name it in
+    // the first answer, from a thread that begins after it was written.
     listener->stranger = start_daemon(listener, 0, handle_stranger, &listener->stranger_port);
     if (listener->stranger == NULL)
         return error_set(err, ERROR_IO, "listener: cannot listen on a second port");
-    return arena_printf(service->arena, &service->stranger_origin, err, "http://127.0.0.1:%d",
-                        listener->stranger_port);
+    TRY(arena_printf(service->arena, &service->stranger_origin, err, "http://127.0.0.1:%d",
+                     listener->stranger_port));
+    listener->daemon = start_daemon(listener, plan->port, handle_own, &listener->port);
+    if (listener->daemon == NULL)
+        return error_set(err, ERROR_IO, "listener: cannot listen on 127.0.0.1:%d", plan->port);
+    return true;
 }
 
 void listener_stop(Listener *listener)
