@@ -348,12 +348,10 @@ static bool read_slice(Load *load, size_t i, Error *err)
     Adoption *adoption = load->adoption;
     const PlanSlice *slice = &adoption->stream->slices[load->first + i];
     ForeignRows *read = &load->read[i];
-    int64_t from_us = 0;
-    int64_t to_us = 0;
-    plan_slice_bounds(adoption->stream, slice, &from_us, &to_us);
+    ForeignWindow window = {.slice = slice};
+    plan_slice_bounds(adoption->stream, slice, &window.from_us, &window.to_us);
     TRY(env_check_stop(adoption->env, err) && exclusive_renew(&adoption->exclusive, err) &&
-        foreign_read(&adoption->foreign, slice, from_us, to_us, adoption->shaper, load->arena, read,
-                     err));
+        foreign_read(&adoption->foreign, &window, adoption->shaper, load->arena, read, err));
     size_t inside = 0;
     for (size_t r = 0; r < read->count; r++) {
         if (read->items[r].inside)

@@ -332,12 +332,11 @@ static bool compare_slice(Audit *audit, size_t index, Error *err)
     const PlanStream *stream = audit->stream;
     const PlanSlice *slice = &stream->slices[index];
     AuditReport *report = audit->report;
-    int64_t from_us = 0;
-    int64_t to_us = 0;
+    ForeignWindow window = {.slice = slice};
     char day[TIME_TEXT_BYTES] = "";
-    plan_slice_bounds(stream, slice, &from_us, &to_us);
+    plan_slice_bounds(stream, slice, &window.from_us, &window.to_us);
     if (stream->cursor.exists)
-        date_format(zone_date_at(stream->partitions[slice->partition].zone, from_us), day);
+        date_format(zone_date_at(stream->partitions[slice->partition].zone, window.from_us), day);
     CLEANUP(arena_freep) Arena *arena = arena_new(AUDIT_ARENA_BYTES, err);
     TRY(arena != NULL);
     CLEANUP(slice_rows_done) SliceRows api = {0};
@@ -354,8 +353,7 @@ static bool compare_slice(Audit *audit, size_t index, Error *err)
                                       .wanted = audit->options->repair,
                                       .differs = &comparison.columns};
     bool ok = read_api(audit, slice, arena, &api, &comparison.told.moving, err) &&
-              foreign_read(&audit->foreign, slice, from_us, to_us, audit->table_shaper, arena,
-                           &table, err) &&
+              foreign_read(&audit->foreign, &window, audit->table_shaper, arena, &table, err) &&
               compare_rows(&comparison, &api, &table, err) &&
               audit_repair_commit(&comparison.repair, err);
     buf_done(&comparison.columns);

@@ -84,9 +84,15 @@ typedef struct ForeignRows {
     int64_t forgotten;  // rows of forgotten people
 } ForeignRows;
 
-// The rows of one partition whose time lies in [from_us, to_us), and some around it.
-bool foreign_read(const Foreign *foreign, const PlanSlice *slice, int64_t from_us, int64_t to_us,
-                  Shaper *shaper, Arena *arena, ForeignRows *ret_rows, Error *err) MUST_USE;
+// One partition's rows whose time lies in [from_us, to_us); from_us == to_us: all of them.
+typedef struct ForeignWindow {
+    const PlanSlice *slice;
+    int64_t from_us, to_us;
+} ForeignWindow;
+
+// The rows of a window, and some around it.
+bool foreign_read(const Foreign *foreign, const ForeignWindow *window, Shaper *shaper, Arena *arena,
+                  ForeignRows *ret_rows, Error *err) MUST_USE;
 void foreign_rows_done(ForeignRows *rows); // for CLEANUP()
 
 // The first and the last time in the table, of one partition (NULL = of all). *ret_any = false

@@ -4,6 +4,7 @@
 #include "batch/cells.h"
 #include "warehouse/sql.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 enum { FIRST_ROWS = 256, DEPTH_MAX = 32, EXPRESSION_BYTES = 4000 };
@@ -36,15 +37,15 @@ static TimeClass class_of(const ForeignColumn *column)
 
 // The window and a day more on both sides: which rows lie inside is decided when their times are
 // read, whatever zone the feed took them for.
-static bool append_window(Buf *sql, Str expression, TimeClass class, int64_t from_us, int64_t to_us,
+static bool append_window(Buf *sql, Str expression, TimeClass class, const ForeignWindow *window,
                           Error *err)
 {
     char from[TIME_TEXT_BYTES];
     char to[TIME_TEXT_BYTES];
-    const long long low_s = (from_us - DAY_US) / 1000000;
-    const long long high_s = (to_us + DAY_US) / 1000000;
-    date_format(date_from_us(from_us) - 1, from);
-    date_format(date_from_us(to_us) + 2, to);
+    const long long low_s = (window->from_us - DAY_US) / 1000000;
+    const long long high_s = (window->to_us + DAY_US) / 1000000;
+    date_format(date_from_us(window->from_us) - 1, from);
+    date_format(date_from_us(window->to_us) + 2, to);
     if (class == TIME_STAMP)
         return buf_printf(sql, err, STR_FMT " >= '%s' AND " STR_FMT " < '%s'", STR_ARG(expression),
                           from, STR_ARG(expression), to);
@@ -76,19 +77,18 @@ static bool record_text(const Foreign *foreign, Str column, Buf *out, Error *err
     return buf_append(out, STR(", NULL)"), err);
 }
 
-static bool append_time(const Foreign *foreign, int64_t from_us, int64_t to_us, Buf *sql,
-                        Error *err)
+static bool append_time(const Foreign *foreign, const ForeignWindow *window, Buf *sql, Error *err)
 {
     const ContractInfo *info = contract_info(foreign->stream->contract);
     CLEANUP(buf_done) Buf expression = {.limit_bytes = EXPRESSION_BYTES};
-    if (from_us == to_us || info->window_column.size == 0)
+    if (window->from_us == window->to_us || info->window_column.size == 0)
         return true;
     TRY(buf_append(sql, STR(" AND "), err));
     if (foreign->kind == FOREIGN_RECORDS)
         return record_text(foreign, info->window_column, &expression, err) &&
-               append_window(sql, buf_str(&expression), TIME_TEXT, from_us, to_us, err);
+               append_window(sql, buf_str(&expression), TIME_TEXT, window, err);
     return sql_name(&expression, foreign->window->name, err) &&
-           append_window(sql, buf_str(&expression), class_of(foreign->window), from_us, to_us, err);
+           append_window(sql, buf_str(&expression), class_of(foreign->window), window, err);
 }
 
 static bool append_partition(const Foreign *foreign, const PlanSlice *slice, Buf *sql, Error *err)
@@ -130,8 +130,7 @@ static bool select_cell(ForeignColumn *column, const SqlDialect *dialect, size_t
            sql_name(sql, column->name, err) && buf_printf(sql, err, " AS %s)", dialect->text_type);
 }
 
-static bool write_query(const Foreign *foreign, const PlanSlice *slice, int64_t from_us,
-                        int64_t to_us, Buf *sql, Error *err)
+static bool write_query(const Foreign *foreign, const ForeignWindow *window, Buf *sql, Error *err)
 {
     const SqlDialect *dialect = foreign->warehouse->driver->dialect;
     ForeignColumn *const special[] = {foreign->key,    foreign->hash,    foreign->record,
@@ -145,8 +144,8 @@ static bool write_query(const Foreign *foreign, const PlanSlice *slice, int64_t 
     for (size_t i = 0; i < foreign->order_count; i++)
         TRY(select_cell(foreign->order[i], dialect, &cells, sql, err));
     return buf_printf(sql, err, " FROM " STR_FMT " WHERE 1 = 1", STR_ARG(foreign->from)) &&
-           append_partition(foreign, slice, sql, err) &&
-           append_time(foreign, from_us, to_us, sql, err);
+           append_partition(foreign, window->slice, sql, err) &&
+           append_time(foreign, window, sql, err);
 }
 
 // --- a row as a record
@@ -154,7 +153,7 @@ static bool write_query(const Foreign *foreign, const PlanSlice *slice, int64_t 
 typedef struct Reading {
     const Foreign *foreign;
     yyjson_val *partition;
-    int64_t from_us, to_us;
+    const ForeignWindow *window;
     Shaper *shaper;
     Arena *arena;     // of the rows
     Arena *row_arena; // of one
@@ -178,6 +177,7 @@ static size_t split_path(Str path, Str steps[DEPTH_MAX])
     Str rest = str_slice(path, 1, path.size);
     while (rest.data != NULL && count < DEPTH_MAX)
         steps[count++] = str_split_next(&rest, '/');
+    assert(count > 0); // columns without a path are not in the order
     return count;
 }
 
@@ -301,7 +301,8 @@ static void note_unreadable(Reading *reading, const Str *cells)
     const bool has_time = cell.size > 0 && cell.size < sizeof(text);
     if (has_time)
         (void)snprintf(text, sizeof(text), STR_FMT, STR_ARG(cell));
-    if (!has_time || !time_of(text, &us) || (us >= reading->from_us && us < reading->to_us))
+    if (!has_time || !time_of(text, &us) ||
+        (us >= reading->window->from_us && us < reading->window->to_us))
         reading->rows->unreadable++;
 }
 
@@ -359,7 +360,7 @@ static void reading_done(Reading *reading)
 }
 
 // Whose own time lies in the window; forgotten people's rows go.
-static void find_inside(const Foreign *foreign, int64_t from_us, int64_t to_us, ForeignRows *rows)
+static void find_inside(const Foreign *foreign, const ForeignWindow *window, ForeignRows *rows)
 {
     const ContractInfo *info = contract_info(foreign->stream->contract);
     const Column *columns = foreign->stream->table.columns;
@@ -371,9 +372,9 @@ static void find_inside(const Foreign *foreign, int64_t from_us, int64_t to_us, 
         ForeignRow *row = &rows->items[i];
         int64_t us = 0;
         row->inside =
-            from_us == to_us || info->window_column.size == 0 ||
+            window->from_us == window->to_us || info->window_column.size == 0 ||
             (cell_time(&columns[index], row->batch->array.children[index], row->row, &us) &&
-             us >= from_us && us < to_us);
+             us >= window->from_us && us < window->to_us);
     }
     size_t kept = 0;
     for (size_t i = 0; i < rows->count; i++) {
@@ -385,18 +386,17 @@ static void find_inside(const Foreign *foreign, int64_t from_us, int64_t to_us, 
     rows->count = kept;
 }
 
-bool foreign_read(const Foreign *foreign, const PlanSlice *slice, int64_t from_us, int64_t to_us,
-                  Shaper *shaper, Arena *arena, ForeignRows *ret_rows, Error *err)
+bool foreign_read(const Foreign *foreign, const ForeignWindow *window, Shaper *shaper, Arena *arena,
+                  ForeignRows *ret_rows, Error *err)
 {
-    const PlanPartition *partition = &foreign->stream->partitions[slice->partition];
+    const PlanPartition *partition = &foreign->stream->partitions[window->slice->partition];
     *ret_rows = (ForeignRows){0};
     CLEANUP(buf_done) Buf sql = {0};
-    TRY(write_query(foreign, slice, from_us, to_us, &sql, err));
+    TRY(write_query(foreign, window, &sql, err));
     CLEANUP(reading_done)
     Reading reading = {.foreign = foreign,
                        .partition = partition->partition.fields,
-                       .from_us = from_us,
-                       .to_us = to_us,
+                       .window = window,
                        .shaper = shaper,
                        .arena = arena,
                        .rows = ret_rows,
@@ -407,7 +407,7 @@ bool foreign_read(const Foreign *foreign, const PlanSlice *slice, int64_t from_u
     const Warehouse *warehouse = foreign->warehouse;
     if (warehouse->driver->query(warehouse->state, buf_str(&sql), visit_row, &reading, err) &&
         !reading.failed && take_batch(&reading, err)) {
-        find_inside(foreign, from_us, to_us, ret_rows);
+        find_inside(foreign, window, ret_rows);
         return true;
     }
     foreign_rows_done(ret_rows);

@@ -16,11 +16,11 @@ typedef struct Writer {
     Buf *out;
 } Writer;
 
-static bool note_token(LeftOut *left, const Key128 *token, Arena *arena, Error *err)
+static bool note_token(LeftOut *left, const Key128 *token, Error *err)
 {
     if (left->count == left->room) {
         const size_t room = left->room == 0 ? FIRST_TOKENS : 2 * left->room;
-        Key128 *tokens = arena_alloc_array(arena, room, sizeof(Key128), err);
+        Key128 *tokens = arena_alloc_array(left->arena, room, sizeof(Key128), err);
         TRY(tokens != NULL);
         if (left->count > 0)
             memcpy(tokens, left->tokens, left->count * sizeof(Key128));
@@ -122,21 +122,17 @@ static bool write_value(Writer *writer, yyjson_val *value, int lists, int depth,
     return json_write(value, writer->out, err);
 }
 
-static bool write_page(const ForgetPage *page, const PageOutcome *outcome, yyjson_val **gone,
-                       size_t gone_count, Arena *arena, size_t *stubs, Str *ret_body, Error *err)
+static bool write_page(Writer *writer, yyjson_doc *doc, Arena *arena, Str *ret_body, Error *err)
 {
-    CLEANUP(buf_done) Buf out = {0};
-    Writer writer = {.page = page, .gone = gone, .gone_count = gone_count, .out = &out};
-    yyjson_val *root = yyjson_doc_get_root(outcome->doc);
-    TRY(write_value(&writer, root, 0, 0, err));
-    if (writer.found < gone_count) {
-        buf_clear(&out);
-        writer.by_mention = true;
-        writer.stubs = 0;
-        TRY(write_value(&writer, root, 0, 0, err));
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    TRY(write_value(writer, root, 0, 0, err));
+    if (writer->found < writer->gone_count) {
+        buf_clear(writer->out);
+        writer->by_mention = true;
+        writer->stubs = 0;
+        TRY(write_value(writer, root, 0, 0, err));
     }
-    *stubs += writer.stubs;
-    return writer.stubs == 0 || arena_copy_str(arena, buf_str(&out), ret_body, err);
+    return writer->stubs == 0 || arena_copy_str(arena, buf_str(writer->out), ret_body, err);
 }
 
 // --- sorting out
@@ -169,8 +165,8 @@ static size_t count_candidates(yyjson_val *value)
     return found;
 }
 
-bool forget_page(const ForgetPage *page, const PageOutcome *outcome, Arena *arena,
-                 Arena *left_arena, LeftOut *left, PageOutcome *ret_kept, Str *ret_body, Error *err)
+bool forget_page(const ForgetPage *page, const PageOutcome *outcome, Arena *arena, LeftOut *left,
+                 PageOutcome *ret_kept, Str *ret_body, Error *err)
 {
     *ret_kept = *outcome;
     *ret_body = (Str){0};
@@ -186,7 +182,7 @@ bool forget_page(const ForgetPage *page, const PageOutcome *outcome, Arena *aren
         bool out = false;
         TRY(leave_out(page, outcome->records[i], &token, &stub, &out, err));
         if (out)
-            TRY(note_token(left, &token, left_arena, err));
+            TRY(note_token(left, &token, err));
         if (!out)
             kept[kept_count++] = outcome->records[i];
         else if (!stub)
@@ -201,5 +197,9 @@ bool forget_page(const ForgetPage *page, const PageOutcome *outcome, Arena *aren
     // Records that a manifest's filter passed over are in the page all the same.
     if (gone_count == 0 && count >= count_candidates(yyjson_doc_get_root(outcome->doc)))
         return true;
-    return write_page(page, outcome, gone, gone_count, arena, &left->stubs, ret_body, err);
+    CLEANUP(buf_done) Buf out = {0};
+    Writer writer = {.page = page, .gone = gone, .gone_count = gone_count, .out = &out};
+    TRY(write_page(&writer, outcome->doc, arena, ret_body, err));
+    left->stubs += writer.stubs;
+    return true;
 }

@@ -5,8 +5,10 @@
 #include "connector/connector.h"
 #include "contract/forgotten.h"
 
-// What was left out of a slice's pages, for its counts. Starts as {0}.
+// What was left out of a slice's pages, for its counts. Starts with its arena only, in which the
+// tokens live.
 typedef struct LeftOut {
+    Arena *arena;
     Key128 *tokens; // of the records' keys
     size_t count, room;
     size_t stubs; // that were put in place of records
@@ -24,11 +26,9 @@ typedef struct ForgetPage {
 } ForgetPage;
 
 // Sorts `outcome` out: *ret_kept are the records to be shaped, *ret_body the page as it is to be
-// landed, {NULL, 0} when it may stay as it is. Both live in `arena`; tokens go to `left` in
-// `left_arena`.
-bool forget_page(const ForgetPage *page, const PageOutcome *outcome, Arena *arena,
-                 Arena *left_arena, LeftOut *left, PageOutcome *ret_kept, Str *ret_body,
-                 Error *err) MUST_USE;
+// landed, {NULL, 0} when it may stay as it is. Both live in `arena`.
+bool forget_page(const ForgetPage *page, const PageOutcome *outcome, Arena *arena, LeftOut *left,
+                 PageOutcome *ret_kept, Str *ret_body, Error *err) MUST_USE;
 
 // How many different records were left out.
 int64_t left_out_distinct(const LeftOut *left);

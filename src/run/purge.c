@@ -147,9 +147,9 @@ static bool purge_page(Hand *hand, uint32_t number, PageInfo *ret_info, Error *e
                              .also = purge->also,
                              .state = purge->state};
     PageOutcome kept = {0};
-    LeftOut left = {0};
+    LeftOut left = {.arena = hand->arena};
     Str without = {0};
-    TRY(forget_page(&page, &outcome, hand->arena, hand->arena, &left, &kept, &without, err));
+    TRY(forget_page(&page, &outcome, hand->arena, &left, &kept, &without, err));
     purge->pages_read++;
     if (without.data == NULL)
         return true;

@@ -21,6 +21,7 @@ bool slice_new(const SliceContext *context, uint32_t stream_index, uint32_t ordi
     task->request_arena = arena_new(REQUEST_ARENA_BYTES, err);
     TRY(task->request_arena != NULL);
     task->arena = arena;
+    task->left_out.arena = arena;
     arena = NULL;
     *ret_task = task;
     return true;
@@ -210,8 +211,7 @@ static bool leave_out(SliceTask *task, SliceWorker *worker, PageOutcome *outcome
     if (page.forgotten == NULL)
         return true;
     const PageOutcome whole = *outcome;
-    return forget_page(&page, &whole, worker->page_arena, task->arena, &task->left_out, outcome,
-                       body, err);
+    return forget_page(&page, &whole, worker->page_arena, &task->left_out, outcome, body, err);
 }
 
 // Puts a fresh page into the landing store before anything is made of it.

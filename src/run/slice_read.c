@@ -61,8 +61,7 @@ static bool take_page(Reading *reading, const PageOutcome *outcome, int64_t fetc
     const ForgetPage page = {
         .forgotten = reader->forgotten, .contract = stream->contract, .partition = partition};
     if (reader->forgotten != NULL)
-        TRY(forget_page(&page, outcome, reader->page_arena, reading->arena, &rows->left_out, &kept,
-                        &ignored, err));
+        TRY(forget_page(&page, outcome, reader->page_arena, &rows->left_out, &kept, &ignored, err));
     TRY(shaper_add(reading->shaper, kept.records, kept.record_count, partition, fetched_us, err));
     return slice_rows_take(rows, reading->shaper, reading->arena, err);
 }
@@ -146,7 +145,7 @@ bool slice_read(SliceReader *reader, const PlanStream *stream, const PlanSlice *
     const PlanPartition *partition = &stream->partitions[slice->partition];
     const Window window = {.from_us = slice->from_us, .to_us = slice->to_us};
     CLEANUP(page_reader_freep) PageReader *pages = NULL;
-    *ret_rows = (SliceRows){.total = -1};
+    *ret_rows = (SliceRows){.total = -1, .left_out = {.arena = arena}};
     shaper_set_zone(shaper, partition->zone);
     TRY(page_reader_new(stream->stream, &partition->partition,
                         stream->cursor.exists ? &window : NULL, arena, &pages, err));
