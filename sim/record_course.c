@@ -98,9 +98,9 @@ char *put_time(const Sketch *sketch, char *at)
     LIT("},\"billed_at\":\"");
     at = put_date(&civil, at);
     LIT("\",\"billed_amount\":");
-    at = pen_uint(at, (minute + 1) * 45 / 1000);
+    at = pen_uint(at, UINT64_C(45) * (minute + 1) / 1000);
     LIT(".");
-    return pen_digits(at, (minute + 1) * 45, 3);
+    return pen_digits(at, UINT64_C(45) * (minute + 1), 3);
 }
 
 char *put_seconds(const Sketch *sketch, char *at)

@@ -29,6 +29,7 @@ static void stack_free(void *context, void *piece)
     (void)piece;
 }
 
+// NOLINTNEXTLINE(readability-non-const-parameter): yyjson writes there, which takes it for memory
 Str json_number_shortest(double number, char bytes[JSON_NUMBER_BYTES])
 {
     assert(isfinite(number));

@@ -41,13 +41,14 @@ static Block *take_kept(size_t size)
 {
     Block *found = NULL;
     pthread_mutex_lock(&kept.mutex);
-    for (size_t i = kept.count; i > 0 && found == NULL; i--) {
+    for (size_t i = kept.count; i > 0; i--) {
         Block *block = kept.blocks[i - 1];
         if (block->size < size || block->size > size + size / 4 + STEP_BYTES)
             continue;
         found = block;
         kept.blocks[i - 1] = kept.blocks[--kept.count];
         kept.bytes -= block->size;
+        break;
     }
     pthread_mutex_unlock(&kept.mutex);
     return found;
@@ -98,6 +99,7 @@ size_t blocks_kept_bytes(void)
     return bytes;
 }
 
+// NOLINTNEXTLINE(readability-non-const-parameter): what nanoarrow calls
 static void buffer_release(struct ArrowBufferAllocator *allocator, uint8_t *data, int64_t size)
 {
     (void)data;

@@ -9,6 +9,7 @@
 enum { NAME_BYTES = 64 };
 
 // An option that is an object is followed by its own members: stage.name, stage.files.
+// NOLINTNEXTLINE(misc-no-recursion): as deep as the tables, which are constants
 static void print_fields(const Field *fields, const char *parent)
 {
     for (; fields != NULL && fields->name != NULL; fields++) {

@@ -103,8 +103,9 @@ static void print_people(const Table *table)
 // As people type it: with a semicolon behind it.
 static Str without_semicolon(Str sql)
 {
-    while (sql.size > 0 && memchr("; \t\r\n", sql.data[sql.size - 1], 5) != NULL)
-        sql.size--;
+    sql = str_trim(sql);
+    while (str_ends_with(sql, STR(";")))
+        sql = str_trim(str_slice(sql, 0, sql.size - 1));
     return sql;
 }
 

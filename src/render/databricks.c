@@ -51,7 +51,7 @@ static const struct {
 static void write_secret_name(const char *variable, char name[KEY_BYTES])
 {
     size_t i = 0;
-    for (; variable[i] != '\0' && i < KEY_BYTES - 1; i++) {
+    for (; i < KEY_BYTES - 1 && variable[i] != '\0'; i++) {
         const char c = variable[i];
         name[i] = c;
         if (c >= 'A' && c <= 'Z')
