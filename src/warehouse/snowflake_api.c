@@ -52,8 +52,11 @@ static bool make_token(SnowflakeApi *api, Error *err)
     api->token = (Str){0};
     api->tokens = arena_new(TOKEN_BYTES_MAX, err);
     TRY(api->tokens != NULL);
-    TRY(snowflake_jwt_make(api->keys[api->key_index], options->account, options->user, now_us,
-                           JWT_LIFE_US, api->tokens, &api->token, err));
+    const SnowflakeClaims claims = {.account = options->account,
+                                    .user = options->user,
+                                    .from_us = now_us,
+                                    .life_us = JWT_LIFE_US};
+    TRY(snowflake_jwt_make(api->keys[api->key_index], &claims, api->tokens, &api->token, err));
     api->token_until_us = now_us + JWT_LIFE_US;
     return true;
 }

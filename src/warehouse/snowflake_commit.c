@@ -26,30 +26,40 @@ static void staging_suffix(const SnowflakeWarehouse *db, const char *kind,
 
 // --- staging
 
-static bool append_staging(SnowflakeWarehouse *db, SnowflakeBatch *batch, const char *kind,
-                           const Column *columns, size_t count, const Str *paths, size_t path_count,
+// A staging table, and the staged files whose rows it gets.
+typedef struct Staging {
+    const char *kind;
+    const Column *columns;
+    size_t column_count;
+    const Str *paths;
+    size_t path_count;
+} Staging;
+
+static bool append_staging(SnowflakeWarehouse *db, SnowflakeBatch *batch, const Staging *staging,
                            Error *err)
 {
     Buf *sql = &batch->sql;
     const TableSpec *table = db->load.spec->table;
     char suffix[SUFFIX_BYTES];
-    staging_suffix(db, kind, suffix);
+    staging_suffix(db, staging->kind, suffix);
     TRY(buf_append(sql, STR("CREATE OR REPLACE TRANSIENT TABLE "), err) &&
         snowflake_table(sql, table, suffix, err) && buf_append(sql, STR(" ("), err));
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < staging->column_count; i++) {
+        const Column *column = &staging->columns[i];
         char type[TYPE_BYTES];
-        snowflake_type_name(&columns[i], type, sizeof(type));
-        TRY(snowflake_name(sql, columns[i].name, err) &&
-            buf_printf(sql, err, " %s%s", columns[i].type == COLUMN_JSON ? "VARCHAR" : type,
-                       i + 1 < count ? ", " : ") DATA_RETENTION_TIME_IN_DAYS = 0"));
+        snowflake_type_name(column, type, sizeof(type));
+        TRY(snowflake_name(sql, column->name, err) &&
+            buf_printf(sql, err, " %s%s", column->type == COLUMN_JSON ? "VARCHAR" : type,
+                       i + 1 < staging->column_count ? ", " : ") DATA_RETENTION_TIME_IN_DAYS = 0"));
     }
     TRY(snowflake_batch_end(batch, err));
     const Str folder = db->load.folder;
-    for (size_t i = 0; i < path_count; i += FILES_A_COPY) {
+    const Str *paths = staging->paths;
+    for (size_t i = 0; i < staging->path_count; i += FILES_A_COPY) {
         TRY(buf_append(sql, STR("COPY INTO "), err) && snowflake_table(sql, table, suffix, err) &&
             buf_printf(sql, err, " FROM @" STR_FMT "/" STR_FMT "/ FILES = (",
                        STR_ARG(db->stage.name), STR_ARG(folder)));
-        for (size_t k = i; k < path_count && k < i + FILES_A_COPY; k++)
+        for (size_t k = i; k < staging->path_count && k < i + FILES_A_COPY; k++)
             TRY((k == i || buf_append(sql, STR(", "), err)) &&
                 snowflake_literal(sql, str_slice(paths[k], folder.size + 1, paths[k].size), err));
         TRY(buf_append(sql,
@@ -173,12 +183,11 @@ bool snowflake_stage_load(SnowflakeWarehouse *db, const LoadCommit *commit, Erro
     TRY(put_ledger(db, commit, err) && put_gone(db, err));
     duck_close(&db->duck); // gives its memory back before the wait
     CLEANUP(snowflake_batch_done) SnowflakeBatch batch = {0};
-    if (load->rows.size > 0)
-        TRY(append_staging(db, &batch, "STAGE", table->columns, table->column_count, &load->rows, 1,
-                           err));
-    if (load->quarantine_count > 0)
-        TRY(append_staging(db, &batch, "QSTAGE", table->quarantine_columns, table->quarantine_count,
-                           load->quarantine, load->quarantine_count, err));
+    const Staging rows = {"STAGE", table->columns, table->column_count, &load->rows, 1};
+    const Staging quarantine = {"QSTAGE", table->quarantine_columns, table->quarantine_count,
+                                load->quarantine, load->quarantine_count};
+    TRY(load->rows.size == 0 || append_staging(db, &batch, &rows, err));
+    TRY(load->quarantine_count == 0 || append_staging(db, &batch, &quarantine, err));
     if (batch.count == 0)
         return true;
     kill_point("copy, " STR_FMT " load %u", STR_ARG(load->spec->stream), load->spec->ordinal);

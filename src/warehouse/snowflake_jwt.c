@@ -128,22 +128,23 @@ static bool append_base64url(Buf *out, Str bytes, Error *err)
     return true;
 }
 
-static bool append_claims(const SnowflakeKey *key, Str account, Str user, int64_t now_us,
-                          int64_t life_us, Buf *token, Error *err)
+// `claims`: names as Snowflake spells them.
+static bool append_claims(const SnowflakeKey *key, const SnowflakeClaims *claims, Buf *token,
+                          Error *err)
 {
     CLEANUP(buf_done) Buf subject = {0};
-    CLEANUP(buf_done) Buf claims = {0};
-    TRY(buf_printf(&subject, err, STR_FMT "." STR_FMT, STR_ARG(account), STR_ARG(user)));
-    TRY(buf_append(&claims, STR("{\"sub\":"), err) &&
-        json_write_str(buf_str(&subject), &claims, err));
+    CLEANUP(buf_done) Buf json = {0};
+    TRY(buf_printf(&subject, err, STR_FMT "." STR_FMT, STR_ARG(claims->account),
+                   STR_ARG(claims->user)));
+    TRY(buf_append(&json, STR("{\"sub\":"), err) && json_write_str(buf_str(&subject), &json, err));
     TRY(buf_printf(&subject, err, ".%s", key->fingerprint));
-    TRY(buf_append(&claims, STR(",\"iss\":"), err) &&
-        json_write_str(buf_str(&subject), &claims, err));
-    TRY(buf_printf(&claims, err, ",\"iat\":%lld,\"exp\":%lld}", (long long)(now_us / 1000000),
-                   (long long)((now_us + life_us) / 1000000)));
+    TRY(buf_append(&json, STR(",\"iss\":"), err) && json_write_str(buf_str(&subject), &json, err));
+    TRY(buf_printf(&json, err, ",\"iat\":%lld,\"exp\":%lld}",
+                   (long long)(claims->from_us / 1000000),
+                   (long long)((claims->from_us + claims->life_us) / 1000000)));
     TRY(append_base64url(token, STR("{\"alg\":\"RS256\",\"typ\":\"JWT\"}"), err));
     TRY(buf_append_char(token, '.', err));
-    return append_base64url(token, buf_str(&claims), err);
+    return append_base64url(token, buf_str(&json), err);
 }
 
 static bool append_signature(const SnowflakeKey *key, Buf *token, Error *err)
@@ -162,15 +163,14 @@ static bool append_signature(const SnowflakeKey *key, Buf *token, Error *err)
     return append_base64url(token, (Str){(const char *)signature, size}, err);
 }
 
-bool snowflake_jwt_make(const SnowflakeKey *key, Str account, Str user, int64_t now_us,
-                        int64_t life_us, Arena *arena, Str *ret_token, Error *err)
+bool snowflake_jwt_make(const SnowflakeKey *key, const SnowflakeClaims *claims, Arena *arena,
+                        Str *ret_token, Error *err)
 {
     CLEANUP(buf_done) Buf token = {0};
-    Str account_name = {0};
-    Str user_name = {0};
-    TRY(snowflake_account_name(account, arena, &account_name, err) &&
-        copy_upper(user, arena, &user_name, err));
-    TRY(append_claims(key, account_name, user_name, now_us, life_us, &token, err));
+    SnowflakeClaims spelled = *claims;
+    TRY(snowflake_account_name(claims->account, arena, &spelled.account, err) &&
+        copy_upper(claims->user, arena, &spelled.user, err));
+    TRY(append_claims(key, &spelled, &token, err));
     TRY(append_signature(key, &token, err));
     return arena_copy_str(arena, buf_str(&token), ret_token, err);
 }

@@ -19,7 +19,10 @@ const char *snowflake_key_fingerprint(const SnowflakeKey *key);
 // The name that a token knows an account by: upper case, without the region of a locator.
 bool snowflake_account_name(Str account, Arena *arena, Str *ret_name, Error *err) MUST_USE;
 
-// A token for `user` of `account`, valid from `now_us` for `life_us` (Snowflake takes an hour at
-// most).
-bool snowflake_jwt_make(const SnowflakeKey *key, Str account, Str user, int64_t now_us,
-                        int64_t life_us, Arena *arena, Str *ret_token, Error *err) MUST_USE;
+// Who a token is for, from when and how long it is valid (Snowflake takes an hour at most).
+typedef struct SnowflakeClaims {
+    Str account, user;
+    int64_t from_us, life_us;
+} SnowflakeClaims;
+bool snowflake_jwt_make(const SnowflakeKey *key, const SnowflakeClaims *claims, Arena *arena,
+                        Str *ret_token, Error *err) MUST_USE;

@@ -408,35 +408,44 @@ bool snowflake_window_keys(void *state, const KeyWindow *window, Arena *arena, K
 
 // --- a mark set by hand
 
-static bool append_rewind(SnowflakeWarehouse *db, SnowflakeBatch *batch, Str job, Str mode,
-                          const TableSpec *table, const Watermark *mark, uint64_t epoch,
-                          const char *holder, Error *err)
+typedef struct Rewind {
+    Str job, mode;
+    const TableSpec *table;
+    const Watermark *mark;
+    uint64_t epoch;
+    char holder[UUID_TEXT_BYTES + 1];
+} Rewind;
+
+static bool append_rewind(SnowflakeWarehouse *db, const Rewind *rewind, SnowflakeBatch *batch,
+                          Error *err)
 {
+    const TableSpec *table = rewind->table;
+    const Watermark *mark = rewind->mark;
+    const Str holder = str_from(rewind->holder);
     Buf *sql = &batch->sql;
     const int64_t now_us = db->env->now_us(db->env->state);
     CLEANUP(buf_done) Buf held = {0};
     Str target = {0};
     TRY(sql_target(db->scratch, table, &target, err));
     TRY(buf_append(&held, STR(" FROM "), err) && snowflake_table(&held, table, "__PAWL", err) &&
-        append_equal(&held, " WHERE \"HOLDER\"", str_from(holder), err));
+        append_equal(&held, " WHERE \"HOLDER\"", holder, err));
     TRY(buf_append(sql, STR("BEGIN"), err) && snowflake_batch_end(batch, err));
     TRY(buf_append(sql, STR("UPDATE "), err) && snowflake_table(sql, table, "__PAWL", err) &&
-        append_equal(sql, " SET \"VERSION\" = \"VERSION\" + 1, \"HOLDER\"", str_from(holder),
-                     err) &&
+        append_equal(sql, " SET \"VERSION\" = \"VERSION\" + 1, \"HOLDER\"", holder, err) &&
         snowflake_own(db, sql,
                       " WHERE NOT EXISTS (SELECT 1 FROM @\"PAWL_STATE\" WHERE \"KIND\" = 'epoch'",
                       err) &&
-        append_equal(sql, " AND \"JOB\"", job, err) &&
-        append_equal(sql, " AND \"MODE\"", mode, err) &&
-        buf_printf(sql, err, " AND \"EPOCH\" > %llu)", (unsigned long long)epoch) &&
+        append_equal(sql, " AND \"JOB\"", rewind->job, err) &&
+        append_equal(sql, " AND \"MODE\"", rewind->mode, err) &&
+        buf_printf(sql, err, " AND \"EPOCH\" > %llu)", (unsigned long long)rewind->epoch) &&
         snowflake_batch_end(batch, err));
     TRY(snowflake_own(db, sql,
                       "INSERT INTO @\"PAWL_STATE\" (\"KIND\", \"JOB\", \"MODE\", \"EPOCH\","
                       " \"UPDATED_AT\") SELECT 'epoch', ",
                       err) &&
-        snowflake_literal(sql, job, err) && buf_append(sql, STR(", "), err) &&
-        snowflake_literal(sql, mode, err) &&
-        buf_printf(sql, err, ", %llu, ", (unsigned long long)epoch) &&
+        snowflake_literal(sql, rewind->job, err) && buf_append(sql, STR(", "), err) &&
+        snowflake_literal(sql, rewind->mode, err) &&
+        buf_printf(sql, err, ", %llu, ", (unsigned long long)rewind->epoch) &&
         snowflake_literal_time(sql, now_us, err) && buf_append(sql, buf_str(&held), err) &&
         snowflake_batch_end(batch, err));
     TRY(snowflake_own(db, sql,
@@ -444,7 +453,7 @@ static bool append_rewind(SnowflakeWarehouse *db, SnowflakeBatch *batch, Str job
                       " \"PARTITION_KEY\", \"WATERMARK\", \"UPDATED_AT\", \"SEQUENCE\")"
                       " SELECT 'rewind', ",
                       err) &&
-        snowflake_literal(sql, job, err) && buf_append(sql, STR(", "), err) &&
+        snowflake_literal(sql, rewind->job, err) && buf_append(sql, STR(", "), err) &&
         snowflake_literal(sql, target, err) && buf_append(sql, STR(", "), err) &&
         snowflake_literal(sql, mark->stream, err) && buf_append(sql, STR(", "), err) &&
         snowflake_literal(sql, mark->partition_key, err) && buf_append(sql, STR(", "), err) &&
@@ -460,10 +469,10 @@ bool snowflake_set_watermark(void *state, Str job, Str mode, const TableSpec *ta
     SnowflakeWarehouse *db = state;
     assert(db->load.spec == NULL);
     TRY(snowflake_begin_call(db, err));
-    char holder[UUID_TEXT_BYTES + 1];
-    uuid_new(db->env, holder);
+    Rewind rewind = {.job = job, .mode = mode, .table = table, .mark = mark, .epoch = epoch};
+    uuid_new(db->env, rewind.holder);
     CLEANUP(snowflake_batch_done) SnowflakeBatch batch = {0};
-    TRY(append_rewind(db, &batch, job, mode, table, mark, epoch, holder, err));
+    TRY(append_rewind(db, &rewind, &batch, err));
     SnowflakeResult result = {0};
     SnowflakeResult taken = {0};
     int64_t changed = 0;

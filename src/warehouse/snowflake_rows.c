@@ -121,16 +121,16 @@ static bool append_select(Buf *out, const Column *columns, size_t count, Error *
     return buf_append_char(out, '\0', err);
 }
 
-static bool put_columns(SnowflakeWarehouse *db, const char *kind, const Column *columns,
-                        size_t count, DuckRows *rows, Str *ret_path, int64_t *ret_rows, Error *err)
+// Says of `rows` what its columns are, and in `select` what the stage gets of them.
+static bool describe_rows(SnowflakeWarehouse *db, const Column *columns, size_t count, Buf *select,
+                          DuckRows *rows, Error *err)
 {
-    CLEANUP(buf_done) Buf select = {0};
     DuckColumn *duck = NULL;
-    TRY(append_select(&select, columns, count, err) &&
+    TRY(append_select(select, columns, count, err) &&
         duck_columns(columns, count, db->scratch, &duck, err));
     rows->columns = duck;
     rows->column_count = count;
-    return snowflake_put_rows(db, kind, select.data, rows, ret_path, ret_rows, err);
+    return true;
 }
 
 // The batch in hand; its strings are pointed at until the next chunk.
@@ -179,8 +179,9 @@ bool snowflake_put_source(SnowflakeWarehouse *db, RowSource *source, Str *ret_pa
     CLEANUP(source_feed_done)
     SourceFeed feed = {.source = source, .table = table, .env = db->env};
     DuckRows rows = {.rows_total = source->rows_total, .fill = fill_from_source, .state = &feed};
-    return put_columns(db, "rows", table->columns, table->column_count, &rows, ret_path, ret_rows,
-                       err);
+    CLEANUP(buf_done) Buf select = {0};
+    return describe_rows(db, table->columns, table->column_count, &select, &rows, err) &&
+           snowflake_put_rows(db, "rows", select.data, &rows, ret_path, ret_rows, err);
 }
 
 typedef struct ArrayFeed {
@@ -218,8 +219,10 @@ bool snowflake_put_array(SnowflakeWarehouse *db, struct ArrowArray *array, Str *
                          STR_ARG(table->name));
     DuckRows rows = {
         .rows_total = (size_t)feed.array.length, .fill = fill_from_array, .state = &feed};
-    return put_columns(db, "quarantine", table->quarantine_columns, table->quarantine_count, &rows,
-                       ret_path, ret_rows, err);
+    CLEANUP(buf_done) Buf select = {0};
+    return describe_rows(db, table->quarantine_columns, table->quarantine_count, &select, &rows,
+                         err) &&
+           snowflake_put_rows(db, "quarantine", select.data, &rows, ret_path, ret_rows, err);
 }
 
 // Keys go as text: what a VARIANT of staged binary is, Snowflake's manual leaves open.

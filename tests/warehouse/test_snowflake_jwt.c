@@ -52,10 +52,11 @@ TEST(a_token_is_signed_by_the_key_and_says_who_and_how_long)
     CHECK_OK(snowflake_key_new(new_pem(pkey, "open sesame", pem), STR("open sesame"), &key, &err),
              &err);
     Str token = {0};
-    CHECK_OK(snowflake_jwt_make(key, STR("xy12345.eu-central-1"), STR("loader"),
-                                INT64_C(1700000000000000), INT64_C(3300000000), arena, &token,
-                                &err),
-             &err);
+    const SnowflakeClaims asked = {.account = STR("xy12345.eu-central-1"),
+                                   .user = STR("loader"),
+                                   .from_us = INT64_C(1700000000000000),
+                                   .life_us = INT64_C(3300000000)};
+    CHECK_OK(snowflake_jwt_make(key, &asked, arena, &token, &err), &err);
     Str rest = token;
     const Str header = str_split_next(&rest, '.');
     const Str claims = str_split_next(&rest, '.');
@@ -115,14 +116,14 @@ TEST(a_token_survives_every_fault)
     EVP_PKEY *pkey = EVP_RSA_gen(2048);
     char pem[PEM_BYTES];
     const Str text = new_pem(pkey, "", pem);
+    const SnowflakeClaims claims = {.account = STR("a-b"), .user = STR("u"), .life_us = 1000000};
     FAULTS() {
         Error err = {0};
         SnowflakeKey *key = NULL;
         Str token = {0};
         CLEANUP(arena_freep) Arena *arena = arena_new(ARENA_BYTES, &err);
-        const bool ok =
-            arena != NULL && snowflake_key_new(text, STR(""), &key, &err) &&
-            snowflake_jwt_make(key, STR("a-b"), STR("u"), 0, 1000000, arena, &token, &err);
+        const bool ok = arena != NULL && snowflake_key_new(text, STR(""), &key, &err) &&
+                        snowflake_jwt_make(key, &claims, arena, &token, &err);
         CHECK(ok == (err.code == ERROR_NONE));
         CHECK(ok == (token.size > 0));
         snowflake_key_free(key);
