@@ -310,7 +310,9 @@ static bool set_system(Shaper *shaper, int64_t fetched_us, Error *err)
     // Text and notes together tell any two records apart.
     Buf *out = &shaper->record.text.out;
     TRY(record_write_notes(&shaper->record, out, err));
-    const Key128 hash = shaper->no_hashes ? (Key128){0} : content_hash(buf_str(out));
+    Key128 hash = {0};
+    if (!shaper->no_hashes)
+        hash = content_hash(buf_str(out));
     TRY(batch_set_key(shaper->rows, first + SYSTEM_ROW_KEY, &key, err));
     TRY(batch_set_key(shaper->rows, first + SYSTEM_ROW_HASH, &hash, err));
     return batch_set_int64(shaper->rows, first + SYSTEM_FETCHED_AT, fetched_us, err);

@@ -167,7 +167,8 @@ static bool read_note(Adoption *adoption, bool *ret_there, Error *err)
         store_read_into(&adoption->parts.store, str_from(path), NOTE_BYTES_MAX, &bytes, err);
     if (!*ret_there) {
         const bool missing = err->code == ERROR_NOT_FOUND;
-        *err = missing ? (Error){0} : *err;
+        if (missing)
+            *err = (Error){0};
         return missing;
     }
     Str body = {0};

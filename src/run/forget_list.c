@@ -88,7 +88,8 @@ bool forget_list_read(const Job *job, Store *store, Arena *arena, ForgetList *re
     CLEANUP(buf_done) Buf bytes = {.limit_bytes = LIST_BYTES_MAX};
     if (!store_read_into(store, str_from(path), LIST_BYTES_MAX, &bytes, err)) {
         const bool missing = err->code == ERROR_NOT_FOUND;
-        *err = missing ? (Error){0} : *err;
+        if (missing)
+            *err = (Error){0};
         return missing;
     }
     Str body = {0};

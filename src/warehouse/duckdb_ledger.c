@@ -3,45 +3,43 @@
 
 #include <assert.h>
 
-#define TEXT(column)                                \
-    {                                               \
-        .name = column, .type = DUCKDB_TYPE_VARCHAR \
+#define TEXT(column)                                  \
+    {                                                 \
+        .name = (column), .type = DUCKDB_TYPE_VARCHAR \
     }
-#define INT64(column)                              \
-    {                                              \
-        .name = column, .type = DUCKDB_TYPE_BIGINT \
+#define INT64(column)                                \
+    {                                                \
+        .name = (column), .type = DUCKDB_TYPE_BIGINT \
     }
-#define TIME(column)                                     \
-    {                                                    \
-        .name = column, .type = DUCKDB_TYPE_TIMESTAMP_TZ \
+#define TIME(column)                                       \
+    {                                                      \
+        .name = (column), .type = DUCKDB_TYPE_TIMESTAMP_TZ \
     }
+
+static const DuckValue no_value = {.kind = DUCK_NULL};
 
 static DuckValue text_or_null(Str text)
 {
-    return text.size == 0 ? (DuckValue){.kind = DUCK_NULL} : duck_text(text);
+    return text.size == 0 ? no_value : duck_text(text);
 }
 
 static DuckValue count_or_null(int64_t count)
 {
-    return count < 0 ? (DuckValue){.kind = DUCK_NULL} : duck_int64(count);
+    return count < 0 ? no_value : duck_int64(count);
 }
 
 // Runs SQL of the ledger, '@' expanded.
-static bool run_own(DuckWarehouse *db, const char *text, const DuckValue *values,
-                    size_t value_count, const DuckRows *rows, Error *err)
+static bool run_own(DuckWarehouse *db, DuckStatement statement, Error *err)
 {
-    DuckStatement statement = {.values = values, .value_count = value_count, .rows = rows};
-    TRY(duck_warehouse_own(db, text, &statement.sql, err));
+    TRY(duck_warehouse_own(db, statement.sql, &statement.sql, err));
     return duck_run(&db->duck, &statement, NULL, err);
 }
 
-static bool query_own(DuckWarehouse *db, const char *text, const DuckValue *values,
-                      size_t value_count, const DuckRows *rows,
+static bool query_own(DuckWarehouse *db, DuckStatement statement,
                       bool (*visit)(void *visitor, duckdb_data_chunk chunk, Error *err),
                       void *visitor, Error *err)
 {
-    DuckStatement statement = {.values = values, .value_count = value_count, .rows = rows};
-    TRY(duck_warehouse_own(db, text, &statement.sql, err));
+    TRY(duck_warehouse_own(db, statement.sql, &statement.sql, err));
     return duck_query(&db->duck, &statement, visit, visitor, err);
 }
 
@@ -65,11 +63,14 @@ bool duck_warehouse_fence(DuckWarehouse *db, Str job, Str mode, uint64_t epoch, 
                                 duck_time(db->env->now_us(db->env->state)), duck_text(job),
                                 duck_text(mode)};
     return run_own(db,
-                   found ? "UPDATE @pawl_state SET epoch = ?, updated_at = ?"
-                           " WHERE kind = 'epoch' AND job = ? AND mode = ?"
-                         : "INSERT INTO @pawl_state (kind, epoch, updated_at, job, mode)"
-                           " VALUES ('epoch', ?, ?, ?, ?)",
-                   values, 4, NULL, err);
+                   (DuckStatement){
+                       .sql = found ? "UPDATE @pawl_state SET epoch = ?, updated_at = ?"
+                                      " WHERE kind = 'epoch' AND job = ? AND mode = ?"
+                                    : "INSERT INTO @pawl_state (kind, epoch, updated_at, job, mode)"
+                                      " VALUES ('epoch', ?, ?, ?, ?)",
+                       .values = values,
+                       .value_count = 4},
+                   err);
 }
 
 typedef struct TextTaker {
@@ -91,9 +92,11 @@ bool duck_warehouse_find_load(DuckWarehouse *db, Str run, Str stream, uint32_t o
     const DuckValue values[] = {duck_text(run), duck_text(stream), duck_int64(ordinal)};
     TextTaker taker = {.arena = db->scratch};
     TRY(query_own(db,
-                  "SELECT checksum FROM @pawl_load"
-                  " WHERE run_id = ? AND stream = ? AND load_ordinal = ?",
-                  values, 3, NULL, take_text, &taker, err));
+                  (DuckStatement){.sql = "SELECT checksum FROM @pawl_load"
+                                         " WHERE run_id = ? AND stream = ? AND load_ordinal = ?",
+                                  .values = values,
+                                  .value_count = 3},
+                  take_text, &taker, err));
     *ret_checksum = taker.text;
     return true;
 }
@@ -112,8 +115,7 @@ bool duck_warehouse_has_load(void *state, Str run, Str stream, uint32_t ordinal,
 // A window of 0 to 0 is none.
 static DuckValue window_edge(const LoadSlice *slice, int64_t us)
 {
-    return slice->from_us == 0 && slice->to_us == 0 ? (DuckValue){.kind = DUCK_NULL}
-                                                    : duck_time(us);
+    return slice->from_us == 0 && slice->to_us == 0 ? no_value : duck_time(us);
 }
 
 static bool take_skipped(void *visitor, duckdb_data_chunk chunk, Error *err)
@@ -148,14 +150,18 @@ bool duck_warehouse_mark_skipped(DuckWarehouse *db, const LoadSpec *spec, Error 
     const DuckRows rows = duck_grid_rows(&grid);
     const DuckValue values[] = {duck_text(db->load.target), duck_text(spec->stream)};
     // A reading of a wider window saw these rows as well.
-    return query_own(db,
-                     "SELECT DISTINCT r.position FROM pawl_rows() AS r"
-                     " JOIN @pawl_slice AS s ON s.partition_key = r.partition_key"
-                     " AND s.fetched_at > r.fetched_at AND"
-                     " ((s.window_from <= r.window_from AND s.window_to >= r.window_to)"
-                     " OR (s.window_from IS NULL AND r.window_from IS NULL))"
-                     " WHERE s.target = ? AND s.stream = ? AND NOT s.skipped",
-                     values, 2, &rows, take_skipped, spec->slices, err);
+    return query_own(
+        db,
+        (DuckStatement){.sql = "SELECT DISTINCT r.position FROM pawl_rows() AS r"
+                               " JOIN @pawl_slice AS s ON s.partition_key = r.partition_key"
+                               " AND s.fetched_at > r.fetched_at AND"
+                               " ((s.window_from <= r.window_from AND s.window_to >= r.window_to)"
+                               " OR (s.window_from IS NULL AND r.window_from IS NULL))"
+                               " WHERE s.target = ? AND s.stream = ? AND NOT s.skipped",
+                        .values = values,
+                        .value_count = 2,
+                        .rows = &rows},
+        take_skipped, spec->slices, err);
 }
 
 static bool write_slices(DuckWarehouse *db, Error *err)
@@ -183,12 +189,17 @@ static bool write_slices(DuckWarehouse *db, Error *err)
     const DuckRows rows = duck_grid_rows(&grid);
     const DuckValue values[] = {duck_text(db->load.target), duck_text(spec->stream),
                                 duck_text(db->load.id), duck_time(db->load.now_us)};
-    return run_own(db,
-                   "INSERT INTO @pawl_slice (target, stream, load_id, loaded_at, partition_key,"
+    return run_own(
+        db,
+        (DuckStatement){
+            .sql = "INSERT INTO @pawl_slice (target, stream, load_id, loaded_at, partition_key,"
                    " window_from, window_to, fetched_at, total_rows, landed_rows, skipped)"
                    " SELECT ?, ?, ?, ?, partition_key, window_from, window_to, fetched_at,"
                    " total_rows, landed_rows, skipped <> 0 FROM pawl_rows()",
-                   values, 4, &rows, err);
+            .values = values,
+            .value_count = 4,
+            .rows = &rows},
+        err);
 }
 
 // Where `back` is false a standing watermark only moves forward.
@@ -210,8 +221,10 @@ static bool write_watermarks(DuckWarehouse *db, Str job, Str target, const Water
     const DuckRows rows = duck_grid_rows(&grid);
     const DuckValue values[] = {duck_text(job), duck_text(target), duck_int64(back),
                                 duck_time(db->env->now_us(db->env->state))};
-    return run_own(db,
-                   "MERGE INTO @pawl_state AS s USING (SELECT CAST(? AS VARCHAR) AS job,"
+    return run_own(
+        db,
+        (DuckStatement){
+            .sql = "MERGE INTO @pawl_state AS s USING (SELECT CAST(? AS VARCHAR) AS job,"
                    " CAST(? AS VARCHAR) AS target, CAST(? AS BIGINT) AS back,"
                    " CAST(? AS TIMESTAMPTZ) AS now, stream, partition_key,"
                    " max(watermark) AS watermark FROM pawl_rows() GROUP BY stream, partition_key)"
@@ -222,7 +235,10 @@ static bool write_watermarks(DuckWarehouse *db, Str job, Str target, const Water
                    " WHEN NOT MATCHED THEN INSERT (kind, job, target, stream, partition_key,"
                    " watermark, updated_at) VALUES ('watermark', r.job, r.target, r.stream,"
                    " r.partition_key, r.watermark, r.now)",
-                   values, 4, &rows, err);
+            .values = values,
+            .value_count = 4,
+            .rows = &rows},
+        err);
 }
 
 static bool write_load(DuckWarehouse *db, const LoadCommit *commit, Error *err)
@@ -245,12 +261,16 @@ static bool write_load(DuckWarehouse *db, const LoadCommit *commit, Error *err)
                                 duck_int64(commit->deleted),
                                 duck_int64(commit->quarantined),
                                 duck_time(db->load.now_us)};
-    return run_own(db,
-                   "INSERT INTO @pawl_load (run_id, stream, load_ordinal, load_id, job, mode,"
+    return run_own(
+        db,
+        (DuckStatement){
+            .sql = "INSERT INTO @pawl_load (run_id, stream, load_ordinal, load_id, job, mode,"
                    " target, checksum, epoch, rows_inserted, rows_updated, rows_unchanged,"
                    " rows_deleted, rows_quarantined, loaded_at)"
                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                   values, sizeof(values) / sizeof(values[0]), NULL, err);
+            .values = values,
+            .value_count = sizeof(values) / sizeof(values[0])},
+        err);
 }
 
 bool duck_warehouse_write_ledger(DuckWarehouse *db, const LoadCommit *commit, Error *err)
@@ -327,10 +347,12 @@ bool duck_warehouse_read_watermarks(void *state, Str job, const TableSpec *table
     const DuckValue values[] = {duck_text(job), duck_text(target)};
     List list = {.arena = arena};
     TRY(query_own(db,
-                  "SELECT stream, partition_key, watermark FROM @pawl_state"
-                  " WHERE kind = 'watermark' AND job = ? AND target = ?"
-                  " ORDER BY stream, partition_key",
-                  values, 2, NULL, take_watermarks, &list, err));
+                  (DuckStatement){.sql = "SELECT stream, partition_key, watermark FROM @pawl_state"
+                                         " WHERE kind = 'watermark' AND job = ? AND target = ?"
+                                         " ORDER BY stream, partition_key",
+                                  .values = values,
+                                  .value_count = 2},
+                  take_watermarks, &list, err));
     *ret_marks = list.items;
     *ret_count = list.count;
     return true;
@@ -366,13 +388,17 @@ bool duck_warehouse_read_slices(void *state, const TableSpec *table, Str stream,
     TRY(sql_target(db->scratch, table, &target, err));
     const DuckValue values[] = {duck_text(target), duck_text(stream)};
     List list = {.arena = arena};
-    TRY(query_own(db,
-                  "SELECT partition_key, window_from, window_to, fetched_at, total_rows,"
-                  " landed_rows FROM (SELECT *, row_number() OVER (PARTITION BY partition_key,"
-                  " window_from, window_to ORDER BY fetched_at DESC, loaded_at DESC) AS age"
-                  " FROM @pawl_slice WHERE target = ? AND stream = ? AND NOT skipped)"
-                  " WHERE age = 1 ORDER BY partition_key, window_from, window_to",
-                  values, 2, NULL, take_slices, &list, err));
+    TRY(query_own(
+        db,
+        (DuckStatement){
+            .sql = "SELECT partition_key, window_from, window_to, fetched_at, total_rows,"
+                   " landed_rows FROM (SELECT *, row_number() OVER (PARTITION BY partition_key,"
+                   " window_from, window_to ORDER BY fetched_at DESC, loaded_at DESC) AS age"
+                   " FROM @pawl_slice WHERE target = ? AND stream = ? AND NOT skipped)"
+                   " WHERE age = 1 ORDER BY partition_key, window_from, window_to",
+            .values = values,
+            .value_count = 2},
+        take_slices, &list, err));
     *ret_slices = list.items;
     *ret_count = list.count;
     return true;
@@ -507,7 +533,7 @@ static void log_cells(const EtlLogRow *row, DuckValue *cells)
         count_or_null(row->requests),
         count_or_null(row->attempts),
         count_or_null(row->wait_us),
-        row->started_us < 0 ? (DuckValue){.kind = DUCK_NULL} : duck_time(row->started_us),
+        row->started_us < 0 ? no_value : duck_time(row->started_us),
         count_or_null(row->duration_us),
         text_or_null(row->error_json),
     };
@@ -529,7 +555,12 @@ bool duck_warehouse_append_log(void *state, const EtlLogRow *rows, size_t count,
     const DuckRows source = duck_grid_rows(&grid);
     const DuckValue values[] = {duck_time(db->env->now_us(db->env->state))};
     kill_point("log append");
-    TRY(run_own(db, "INSERT INTO @etl_log SELECT *, ? FROM pawl_rows()", values, 1, &source, err));
+    TRY(run_own(db,
+                (DuckStatement){.sql = "INSERT INTO @etl_log SELECT *, ? FROM pawl_rows()",
+                                .values = values,
+                                .value_count = 1,
+                                .rows = &source},
+                err));
     kill_point("log appended");
     return true;
 }

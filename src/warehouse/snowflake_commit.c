@@ -83,13 +83,13 @@ static DuckValue text_value(Str text)
 
 static bool put_ledger(SnowflakeWarehouse *db, const LoadCommit *commit, Error *err)
 {
-#define TEXT(column)                                \
-    {                                               \
-        .name = column, .type = DUCKDB_TYPE_VARCHAR \
+#define TEXT(column)                                  \
+    {                                                 \
+        .name = (column), .type = DUCKDB_TYPE_VARCHAR \
     }
-#define INT64(column)                              \
-    {                                              \
-        .name = column, .type = DUCKDB_TYPE_BIGINT \
+#define INT64(column)                                \
+    {                                                \
+        .name = (column), .type = DUCKDB_TYPE_BIGINT \
     }
     static const DuckColumn columns[LEDGER_COLUMNS] = {
         TEXT("KIND"),        TEXT("STREAM"),       TEXT("PARTITION_KEY"),
