@@ -134,6 +134,7 @@ static bool note_bytes(Text *text, Str sent, const Place *place, Error *err)
     return buf_append(&text->bytes, STR("\","), err);
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): once, since `noting` is false below
 bool text_note_other(Text *text, yyjson_val *value, const Node *node, const Place *place,
                      Error *err)
 {
@@ -215,7 +216,7 @@ bool text_hide(Text *text, Privacy privacy, Str plain, Buf *out, Error *err)
     const Sha256 hash = keyed_hash(text, plain);
     char hex[2 * KEY_BYTES + 1];
     hex_encode(hash.bytes, KEY_BYTES, hex);
-    return buf_append(out, (Str){hex, 2 * KEY_BYTES}, err);
+    return buf_append(out, (Str){hex, sizeof(hex) - 1}, err);
 }
 
 // A hidden value is a JSON string, whatever it was; a null stays null.
@@ -282,7 +283,7 @@ static bool put_short_double(Buf *out, double value)
 
 static bool write_number(Text *text, yyjson_val *value, Error *err)
 {
-    TRY(text_room(&text->out, 2 * TEXT_NUMBER_BYTES, err));
+    TRY(text_room(&text->out, (size_t)2 * TEXT_NUMBER_BYTES, err));
     if (unsafe_yyjson_is_real(value))
         return put_short_double(&text->out, value->uni.f64) ||
                json_write_canonical(value, &text->out, err);
@@ -503,6 +504,7 @@ static bool write_value(Text *text, yyjson_val *value, const Node *node, const P
                                        : write_array(text, value, node, place, depth + 1, err);
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): write_value() bounds the depth, text_note_other() comes once
 bool text_write(Text *text, yyjson_val *value, const Node *node, const Place *place, Error *err)
 {
     assert(node == NULL || node->privacy != PRIVACY_DROP);

@@ -213,7 +213,7 @@ static bool passes(const HttpResponse *response)
 // Whatever the final answer's status is. It lives in scratch, until the next exchange.
 static bool exchange(SnowflakeApi *api, const Call *call, HttpResponse *ret_response, Error *err)
 {
-    static const RetryPolicy policy = {ATTEMPTS, 500 * 1000, 2.0, INT64_C(30) * 1000000};
+    static const RetryPolicy policy = {ATTEMPTS, INT64_C(500) * 1000, 2.0, INT64_C(30) * 1000000};
     size_t renewals = 0;
     for (int attempt = 1;; attempt++) {
         Error failed = {0};
