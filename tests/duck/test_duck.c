@@ -78,6 +78,8 @@ TEST(errors_say_what_may_be_done)
          "SET temp_directory = ''; SELECT count(*) FROM (SELECT range AS a, uuid() AS u FROM "
          "range(5000000)) GROUP BY a, u",
          ERROR_LIMIT},
+        {"memory, as commits and checkpoints tell it",
+         "SELECT error('Out of Memory Error: Allocation failure')", ERROR_LIMIT},
         {"file", "ATTACH '/nowhere/at/all.duckdb' AS x", ERROR_IO},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
