@@ -26,8 +26,8 @@ bool warehouse_open(Warehouse *warehouse, const WarehouseDriver *driver,
     return true;
 }
 
-// Epochs live in the landing store. Where that is new or was emptied they begin at 1 again, and each
-// run would be turned away until they have caught up, after thousands of runs perhaps.
+// Epochs live in the landing store. Where that is new or was emptied they begin at 1 again, and
+// each run would be turned away until they have caught up, after thousands of runs perhaps.
 bool warehouse_turned_away(const LoadSpec *who, int64_t stored, Error *err)
 {
     return error_set(err, ERROR_CONFLICT,
