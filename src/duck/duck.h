@@ -30,6 +30,20 @@ typedef struct DuckColumn {
     bool is_json; // VARCHAR that counts as JSON; its text is not looked at
 } DuckColumn;
 
+// Initialisers of a DuckColumn, for tables of columns.
+#define DUCK_TEXT(column)                             \
+    {                                                 \
+        .name = (column), .type = DUCKDB_TYPE_VARCHAR \
+    }
+#define DUCK_INT64(column)                           \
+    {                                                \
+        .name = (column), .type = DUCKDB_TYPE_BIGINT \
+    }
+#define DUCK_TIME(column)                                  \
+    {                                                      \
+        .name = (column), .type = DUCKDB_TYPE_TIMESTAMP_TZ \
+    }
+
 typedef struct DuckRows {
     const DuckColumn *columns;
     size_t column_count;

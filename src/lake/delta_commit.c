@@ -235,8 +235,7 @@ static const char checkpoint_sql[] =
 
 static bool write_checkpoint_file(Delta *delta, const DeltaLog *log, const char *local, Error *err)
 {
-    static const DuckColumn columns[] = {{.name = "kind", .type = DUCKDB_TYPE_VARCHAR},
-                                         {.name = "text", .type = DUCKDB_TYPE_VARCHAR}};
+    static const DuckColumn columns[] = {DUCK_TEXT("kind"), DUCK_TEXT("text")};
     // Lists of features belong to protocol 3/7 alone.
     const bool lists = str_find(log->protocol, STR("Features")) < log->protocol.size;
     CLEANUP(buf_done) Buf sql = {0};

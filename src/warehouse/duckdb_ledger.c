@@ -3,19 +3,6 @@
 
 #include <assert.h>
 
-#define TEXT(column)                                  \
-    {                                                 \
-        .name = (column), .type = DUCKDB_TYPE_VARCHAR \
-    }
-#define INT64(column)                                \
-    {                                                \
-        .name = (column), .type = DUCKDB_TYPE_BIGINT \
-    }
-#define TIME(column)                                       \
-    {                                                      \
-        .name = (column), .type = DUCKDB_TYPE_TIMESTAMP_TZ \
-    }
-
 static const DuckValue no_value = {.kind = DUCK_NULL};
 
 static DuckValue text_or_null(Str text)
@@ -129,9 +116,9 @@ static bool take_skipped(void *visitor, duckdb_data_chunk chunk, Error *err)
 
 bool duck_warehouse_mark_skipped(DuckWarehouse *db, const LoadSpec *spec, Error *err)
 {
-    static const DuckColumn columns[] = {INT64("position"), TEXT("partition_key"),
-                                         TIME("window_from"), TIME("window_to"),
-                                         TIME("fetched_at")};
+    static const DuckColumn columns[] = {DUCK_INT64("position"), DUCK_TEXT("partition_key"),
+                                         DUCK_TIME("window_from"), DUCK_TIME("window_to"),
+                                         DUCK_TIME("fetched_at")};
     enum { COLUMNS = sizeof(columns) / sizeof(columns[0]) };
     DuckValue *cells =
         arena_alloc_array(db->scratch, spec->slice_count, sizeof(*cells) * COLUMNS, err);
@@ -166,9 +153,10 @@ bool duck_warehouse_mark_skipped(DuckWarehouse *db, const LoadSpec *spec, Error 
 
 static bool write_slices(DuckWarehouse *db, Error *err)
 {
-    static const DuckColumn columns[] = {
-        TEXT("partition_key"), TIME("window_from"),  TIME("window_to"), TIME("fetched_at"),
-        INT64("total_rows"),   INT64("landed_rows"), INT64("skipped")};
+    static const DuckColumn columns[] = {DUCK_TEXT("partition_key"), DUCK_TIME("window_from"),
+                                         DUCK_TIME("window_to"),     DUCK_TIME("fetched_at"),
+                                         DUCK_INT64("total_rows"),   DUCK_INT64("landed_rows"),
+                                         DUCK_INT64("skipped")};
     enum { COLUMNS = sizeof(columns) / sizeof(columns[0]) };
     const LoadSpec *spec = db->load.spec;
     DuckValue *cells =
@@ -206,7 +194,8 @@ static bool write_slices(DuckWarehouse *db, Error *err)
 static bool write_watermarks(DuckWarehouse *db, Str job, Str target, const Watermark *marks,
                              size_t count, bool back, Error *err)
 {
-    static const DuckColumn columns[] = {TEXT("stream"), TEXT("partition_key"), TIME("watermark")};
+    static const DuckColumn columns[] = {DUCK_TEXT("stream"), DUCK_TEXT("partition_key"),
+                                         DUCK_TIME("watermark")};
     enum { COLUMNS = sizeof(columns) / sizeof(columns[0]) };
     if (count == 0)
         return true;
@@ -482,29 +471,29 @@ bool duck_warehouse_window_keys(void *state, const KeyWindow *window, Arena *are
 }
 
 static const DuckColumn log_columns[] = {
-    TEXT("run_id"),
-    TEXT("job"),
-    TEXT("mode"),
-    TEXT("stage"),
-    TEXT("stream"),
-    TEXT("partition_key"),
-    INT64("slice_ordinal"),
-    INT64("load_ordinal"),
-    TEXT("status"),
-    INT64("rows_in"),
-    INT64("rows_landed"),
-    INT64("rows_inserted"),
-    INT64("rows_updated"),
-    INT64("rows_unchanged"),
-    INT64("rows_deleted"),
-    INT64("rows_quarantined"),
-    INT64("rows_overflowed"),
-    INT64("bytes"),
-    INT64("requests"),
-    INT64("attempts"),
-    INT64("wait_us"),
-    TIME("started_at"),
-    INT64("duration_us"),
+    DUCK_TEXT("run_id"),
+    DUCK_TEXT("job"),
+    DUCK_TEXT("mode"),
+    DUCK_TEXT("stage"),
+    DUCK_TEXT("stream"),
+    DUCK_TEXT("partition_key"),
+    DUCK_INT64("slice_ordinal"),
+    DUCK_INT64("load_ordinal"),
+    DUCK_TEXT("status"),
+    DUCK_INT64("rows_in"),
+    DUCK_INT64("rows_landed"),
+    DUCK_INT64("rows_inserted"),
+    DUCK_INT64("rows_updated"),
+    DUCK_INT64("rows_unchanged"),
+    DUCK_INT64("rows_deleted"),
+    DUCK_INT64("rows_quarantined"),
+    DUCK_INT64("rows_overflowed"),
+    DUCK_INT64("bytes"),
+    DUCK_INT64("requests"),
+    DUCK_INT64("attempts"),
+    DUCK_INT64("wait_us"),
+    DUCK_TIME("started_at"),
+    DUCK_INT64("duration_us"),
     {.name = "error", .type = DUCKDB_TYPE_VARCHAR, .is_json = true},
 };
 enum { LOG_COLUMNS = sizeof(log_columns) / sizeof(log_columns[0]) };

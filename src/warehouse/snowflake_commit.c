@@ -83,18 +83,10 @@ static DuckValue text_value(Str text)
 
 static bool put_ledger(SnowflakeWarehouse *db, const LoadCommit *commit, Error *err)
 {
-#define TEXT(column)                                  \
-    {                                                 \
-        .name = (column), .type = DUCKDB_TYPE_VARCHAR \
-    }
-#define INT64(column)                                \
-    {                                                \
-        .name = (column), .type = DUCKDB_TYPE_BIGINT \
-    }
     static const DuckColumn columns[LEDGER_COLUMNS] = {
-        TEXT("KIND"),        TEXT("STREAM"),       TEXT("PARTITION_KEY"),
-        INT64("FROM_US"),    INT64("TO_US"),       INT64("FETCHED_US"),
-        INT64("TOTAL_ROWS"), INT64("LANDED_ROWS"), INT64("SKIPPED")};
+        DUCK_TEXT("KIND"),        DUCK_TEXT("STREAM"),       DUCK_TEXT("PARTITION_KEY"),
+        DUCK_INT64("FROM_US"),    DUCK_INT64("TO_US"),       DUCK_INT64("FETCHED_US"),
+        DUCK_INT64("TOTAL_ROWS"), DUCK_INT64("LANDED_ROWS"), DUCK_INT64("SKIPPED")};
     static const DuckValue none = {.kind = DUCK_NULL};
     const LoadSpec *spec = db->load.spec;
     const size_t count = spec->slice_count + commit->watermark_count;
@@ -163,7 +155,7 @@ static bool fill_gone(void *state, duckdb_data_chunk chunk, size_t *ret_rows, Er
 // A key that two slices lack is marked by the later reading.
 static bool put_gone(SnowflakeWarehouse *db, Error *err)
 {
-    static const DuckColumn columns[] = {TEXT("row_key"), INT64("fetched_us")};
+    static const DuckColumn columns[] = {DUCK_TEXT("row_key"), DUCK_INT64("fetched_us")};
     if (db->load.gone_count == 0)
         return true;
     GoneFeed feed = {.gone = db->load.gone};

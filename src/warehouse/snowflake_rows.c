@@ -253,8 +253,7 @@ static bool fill_keys(void *state, duckdb_data_chunk chunk, size_t *ret_rows, Er
 bool snowflake_put_keys(SnowflakeWarehouse *db, const Key128 *keys, size_t count, Str *ret_path,
                         Error *err)
 {
-    static const DuckColumn columns[] = {{.name = "position", .type = DUCKDB_TYPE_BIGINT},
-                                         {.name = "row_key", .type = DUCKDB_TYPE_VARCHAR}};
+    static const DuckColumn columns[] = {DUCK_INT64("position"), DUCK_TEXT("row_key")};
     KeyFeed feed = {.keys = keys, .count = count};
     const DuckRows rows = {.columns = columns,
                            .column_count = 2,
