@@ -3,6 +3,7 @@
 #include "base/fault.h"
 #include "base/hash.h"
 #include "base/json_number.h"
+#include "base/json_reader.h"
 
 #include <assert.h>
 #include <math.h>
@@ -53,18 +54,14 @@ void json_place(Str bytes, size_t offset, size_t *ret_line, size_t *ret_column)
     *ret_column = offset - line_start + 1;
 }
 
-// Looks at all values once, for depth and for numbers. yyjson keeps them in one row, containers
-// before their members, so that needs no recursion.
-static bool walk_values(Str bytes, yyjson_doc *doc, Arena *arena, Error *err)
+// yyjson keeps all values in one row, containers before their members, so that this needs no
+// recursion.
+static bool check_depth(const yyjson_doc *doc, Error *err)
 {
-    NumberFinder finder = {.doc = doc, .copy = {doc->str_pool, bytes.size}};
-    yyjson_val *ends[JSON_DEPTH_MAX];
+    const yyjson_val *ends[JSON_DEPTH_MAX];
     size_t depth = 0;
-    yyjson_val *value = doc->root;
-    yyjson_val *end = value + doc->val_read;
-    for (; value < end; value++) {
-        if (unsafe_yyjson_is_real(value))
-            TRY(json_number_keep(&finder, value, arena, err));
+    const yyjson_val *end = doc->root + doc->val_read;
+    for (yyjson_val *value = doc->root; value < end; value++) {
         if (!unsafe_yyjson_is_ctn(value))
             continue;
         while (depth > 0 && ends[depth - 1] <= value)
@@ -73,7 +70,7 @@ static bool walk_values(Str bytes, yyjson_doc *doc, Arena *arena, Error *err)
             return error_set(err, ERROR_DATA, "nested more than %d deep", JSON_DEPTH_MAX);
         ends[depth++] = value + value->uni.ofs / sizeof(*value);
     }
-    return !finder.lost || json_number_keep_all(bytes, doc, arena, err);
+    return true;
 }
 
 // *ret_failure is set when the text is the reason.
@@ -85,13 +82,20 @@ static bool parse(Str bytes, yyjson_read_flag flags, const char *where, Arena *a
         bytes = str_slice(bytes, 3, bytes.size);
     if (bytes.size == 0)
         return error_set(err, ERROR_DATA, "%s: empty, which is not JSON", where);
+    yyjson_doc *doc = NULL;
+    if (flags == 0 && !json_reader_read(bytes, arena, &doc, err))
+        return error_context(err, "%s", where);
+    if (doc != NULL) {
+        *ret_doc = doc;
+        return true;
+    }
 
     Memory memory = {arena, err};
     const yyjson_alc allocator = {memory_malloc, memory_realloc, memory_free, &memory};
     yyjson_read_err failure = {0};
     // Without YYJSON_READ_INSITU yyjson only reads the text, whatever its signature says.
-    yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)bytes.data, bytes.size,
-                                       YYJSON_READ_BIGNUM_AS_RAW | flags, &allocator, &failure);
+    doc = yyjson_read_opts((char *)(uintptr_t)bytes.data, bytes.size,
+                           YYJSON_READ_BIGNUM_AS_RAW | flags, &allocator, &failure);
     if (doc == NULL && failure.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
         return error_context(err, "%s", where);
     if (doc == NULL) {
@@ -103,7 +107,7 @@ static bool parse(Str bytes, yyjson_read_flag flags, const char *where, Arena *a
                          failure.msg);
     }
     doc->alc.ctx = NULL; // `memory` goes away now; memory_free() does without
-    if (!walk_values(bytes, doc, arena, err))
+    if (!check_depth(doc, err) || !json_number_keep_all(bytes, doc, arena, err))
         return error_context(err, "%s", where);
     *ret_doc = doc;
     return true;

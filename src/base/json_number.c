@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 // Any DBL_DIG digits survive in a double, and no double needs more than DIGITS_MAX.
-enum { DIGITS_MAX = 17, NEAR = 8 };
+enum { DIGITS_MAX = 17 };
 
 // --- the shortest text
 
@@ -183,7 +183,7 @@ static bool has_exponent(Str text)
     return false;
 }
 
-static bool keep_one(yyjson_val *value, Str text, Arena *arena, Error *err)
+bool json_number_keep_sent(yyjson_val *value, Str text, Arena *arena, Error *err)
 {
     assert(text.size > 0);
 
@@ -205,54 +205,7 @@ bool json_number_keep_all(Str bytes, yyjson_doc *doc, Arena *arena, Error *err)
             continue;
         const Str text = next_number(&bytes);
         if (unsafe_yyjson_is_real(value))
-            TRY(keep_one(value, text, arena, err));
+            TRY(json_number_keep_sent(value, text, arena, err));
     }
     return true;
-}
-
-// The text from the last place before `value` that is known, and how many numbers lie between.
-// False when none is near.
-static bool find_near(const NumberFinder *finder, yyjson_val *value, Str *ret_rest,
-                      size_t *ret_numbers)
-{
-    const Str copy = finder->copy;
-    size_t numbers = 0;
-    yyjson_val *before = value;
-    for (size_t steps = 0; before > finder->doc->root; steps++) {
-        before--;
-        if (before == finder->last) {
-            *ret_rest = finder->rest;
-            *ret_numbers = numbers;
-            return true;
-        }
-        if (unsafe_yyjson_is_str(before)) {
-            const size_t size = unsafe_yyjson_get_len(before) + 1; // and the quote
-            const size_t at = (size_t)(before->uni.str - copy.data) + size;
-            *ret_rest = str_slice(copy, at, copy.size);
-            *ret_numbers = numbers;
-            return unsafe_yyjson_get_subtype(before) == YYJSON_SUBTYPE_NOESC;
-        }
-        if (steps == NEAR)
-            return false;
-        numbers += unsafe_yyjson_is_num(before) || unsafe_yyjson_is_raw(before);
-    }
-    *ret_rest = copy;
-    *ret_numbers = numbers;
-    return true;
-}
-
-bool json_number_keep(NumberFinder *finder, yyjson_val *value, Arena *arena, Error *err)
-{
-    size_t numbers = 0;
-    Str rest = {0};
-    if (!find_near(finder, value, &rest, &numbers)) {
-        finder->lost = true;
-        return true;
-    }
-    for (; numbers > 0; numbers--)
-        (void)next_number(&rest);
-    const Str text = next_number(&rest);
-    finder->last = value;
-    finder->rest = rest;
-    return keep_one(value, text, arena, err);
 }

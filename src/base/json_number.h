@@ -12,18 +12,9 @@ enum { JSON_NUMBER_BYTES = 64 };
 // The shortest text that reads as `number` again, with a point or an exponent (1.0, 1e21).
 Str json_number_shortest(double number, char bytes[JSON_NUMBER_BYTES]);
 
-// A walk over a document's values in their order, from double to double. yyjson's own copy of the
-// text is still there: a string without escapes was not moved, and what was sent behind it follows.
-typedef struct NumberFinder {
-    yyjson_doc *doc;
-    Str copy;
-    yyjson_val *last; // the double that was found last
-    Str rest;         // of the copy, behind it
-    bool lost;        // a double's text was not found: json_number_keep_all() will
-} NumberFinder;
-
-// Makes the double `value` a raw value in `arena` if it does not hold what was sent.
-bool json_number_keep(NumberFinder *finder, yyjson_val *value, Arena *arena, Error *err) MUST_USE;
+// Makes the double `value`, which was read of `text`, a raw value in `arena` if it does not hold
+// what was sent.
+bool json_number_keep_sent(yyjson_val *value, Str text, Arena *arena, Error *err) MUST_USE;
 
 // The same for every double of `doc`, which was read of `bytes`: looks through all of them.
 bool json_number_keep_all(Str bytes, yyjson_doc *doc, Arena *arena, Error *err) MUST_USE;
