@@ -47,6 +47,8 @@ else()
 endif()
 target_link_libraries(duckdb INTERFACE -Wl,--start-group ${duckdb_archives} -Wl,--end-group
                       ${duckdb_runtime} m dl Threads::Threads)
+# The level that DuckDB compresses text with can be set in no other way: see duck_zstd_level().
+target_link_options(duckdb INTERFACE -Wl,--wrap=_ZN11duckdb_zstd18ZSTD_defaultCLevelEv)
 include(CheckLinkerFlag)
 check_linker_flag(C -fuse-ld=gold PAWL_HAVE_GOLD)
 if(PAWL_HAVE_GOLD)
