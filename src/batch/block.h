@@ -11,8 +11,8 @@ typedef struct Block Block;
 
 enum {
     BLOCK_ALIGNMENT = 64,
-    BLOCKS_KEPT_MAX = 48,
-    BLOCKS_KEPT_BYTES_MAX = 16 * 1024 * 1024,
+    BLOCKS_KEPT_MAX = 256,
+    BLOCKS_KEPT_BYTES_MAX = 64 * 1024 * 1024,
 };
 
 // Of at least `size` bytes, whose contents are undefined; block_leave() in any case. NULL for lack
