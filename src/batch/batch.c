@@ -1,6 +1,7 @@
 #include "batch/batch.h"
 
 #include "base/arena.h"
+#include "base/bytes.h"
 #include "base/fault.h"
 #include "batch/block.h"
 
@@ -226,10 +227,9 @@ bool batch_set_str(BatchBuilder *builder, size_t column, Str text, Error *err)
     // From the row's own start: setting a column twice keeps the later text only.
     const size_t row = builder->rows;
     const size_t start = (size_t)offsets(cells)[row];
-    if (text.size > cells->text_capacity - start)
-        TRY(grow_text(cells, start + text.size, err));
-    if (text.size > 0)
-        memcpy(cells->text + start, text.data, text.size);
+    if (text.size + BYTES_SLACK > cells->text_capacity - start)
+        TRY(grow_text(cells, start + text.size + BYTES_SLACK, err));
+    bytes_copy((char *)cells->text + start, text.data, text.size);
     cells->text_size = (uint32_t)(start + text.size);
     bit_set(cells->valid, row);
     return true;

@@ -37,6 +37,12 @@ void names_done(Names *names)
     names->arena = NULL;
 }
 
+void names_turn_page(Names *names)
+{
+    for (size_t i = 0; i < names->count; i++)
+        names->pool[i].seen = NULL;
+}
+
 bool names_make_room(Names *names, size_t members, Error *err)
 {
     assert(members <= RECORD_MEMBERS_MAX);
@@ -82,8 +88,7 @@ static bool keep_texts(Names *names, Name *name, Str text, Error *err)
     memcpy(padded, quoted.data, quoted.size);
     name->text = kept.data;
     name->size = (uint16_t)kept.size;
-    name->head = text_load(kept.data, kept.size);
-    name->tail = kept.size < 8 ? 0 : text_load(kept.data + kept.size - 8, 8);
+    name->head = bytes_load(kept.data, kept.size);
     name->quoted = padded;
     name->quoted_size = (uint16_t)quoted.size;
     return true;

@@ -1,8 +1,9 @@
 // Names: the member names of a stream's records, each learned once. Internal to src/contract/.
 //
 // An API repeats its records' members in the same order, so the name that follows another is
-// predicted: resolving one costs a comparison. Names are ranked by their bytes, so that a record's
-// members are sorted without comparing any.
+// predicted: resolving one costs a comparison, and for the second record of a page that of an
+// address, since base/json leaves a repeated name where it stood first. Names are ranked by their
+// bytes, so that a record's members are sorted without comparing any.
 #pragma once
 
 #include "contract/text.h"
@@ -15,12 +16,11 @@ enum {
     NAME_PIECE = 16,       // names are copied in pieces of this size
 };
 
-// One cache line: a record touches a hundred of them. What the hot path needs of the text is in
-// `head` and `tail`.
+// One cache line: a record touches a hundred of them.
 typedef struct Name Name;
 struct Name {
     uint64_t head;      // first eight bytes of the text, or all of it
-    uint64_t tail;      // last eight bytes, where it has as many
+    const char *seen;   // where it stood in this page; NULL = not yet
     Name *next;         // the name that followed it the last time
     const Node *node;   // NULL = the contract does not mention it
     const char *quoted; // `"text":` as text_write_name() has it; may be read in whole pieces
@@ -49,6 +49,9 @@ typedef struct Names {
 bool names_init(Names *names, const Node *root, Error *err) MUST_USE;
 void names_done(Names *names);
 
+// Another page begins: where names stood is past.
+void names_turn_page(Names *names);
+
 // Forgets what was learned when there may be no room for a record of `members`.
 bool names_make_room(Names *names, size_t members, Error *err) MUST_USE;
 
@@ -75,12 +78,14 @@ static inline Str name_quoted(const Name *name)
 // True when the name predicted behind `before` (&names->first: at a record's start) is `text`.
 static inline bool names_follows(const Name *before, const char *text, size_t size)
 {
-    const Name *name = before->next;
-    if (name == NULL || name->size != size || name->head != text_load(text, size))
+    Name *name = before->next;
+    if (name == NULL)
         return false;
-    if (size <= 8)
+    if (name->seen == text)
         return true;
-    if (name->tail != text_load(text + size - 8, 8))
+    if (name->size != size || name->head != bytes_load(text, size) ||
+        (size > 8 && memcmp(name->text + 8, text + 8, size - 8) != 0))
         return false;
-    return size <= 16 || memcmp(name->text + 8, text + 8, size - 16) == 0;
+    name->seen = text;
+    return true;
 }

@@ -139,9 +139,13 @@ static inline bool write_simple(Buf *out, const Name *name, yyjson_val *value, E
     const bool is_str = kind == (YYJSON_TYPE_STR | YYJSON_SUBTYPE_NOESC);
     const bool is_true = kind == (YYJSON_TYPE_BOOL | YYJSON_SUBTYPE_TRUE);
     const bool is_false = kind == (YYJSON_TYPE_BOOL | YYJSON_SUBTYPE_FALSE);
-    if (!is_str && !is_true && !is_false && kind != (YYJSON_TYPE_NUM | YYJSON_SUBTYPE_UINT))
+    const bool is_array = kind == YYJSON_TYPE_ARR;
+    const size_t count = (size_t)(tag >> YYJSON_TAG_BIT);
+    const bool is_empty = count == 0 && (is_array || kind == YYJSON_TYPE_OBJ);
+    if (!is_str && !is_true && !is_false && !is_empty &&
+        kind != (YYJSON_TYPE_NUM | YYJSON_SUBTYPE_UINT))
         return false;
-    const size_t size = is_str ? (size_t)(tag >> YYJSON_TAG_BIT) : 0;
+    const size_t size = is_str ? count : 0;
     const Str quoted = name_quoted(name);
     char *const data = out->data;
     char *to = data + out->size;
@@ -154,12 +158,15 @@ static inline bool write_simple(Buf *out, const Name *name, yyjson_val *value, E
     entry->value_at = (uint32_t)(to - data);
     if (is_str) {
         *to = '"';
-        text_copy(to + 1, value->uni.str, size);
+        bytes_copy(to + 1, value->uni.str, size);
         to[size + 1] = '"';
         to += size + 2;
     } else if (is_true || is_false) {
         memcpy(to, is_true ? "true" : "false", 5);
         to += is_true ? 4 : 5;
+    } else if (is_empty) {
+        memcpy(to, is_array ? "[]" : "{}", 2);
+        to += 2;
     } else {
         to = text_put_integer(to, value->uni.u64, false);
     }

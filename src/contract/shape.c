@@ -387,6 +387,7 @@ bool shaper_add(Shaper *shaper, yyjson_val *const *records, size_t count, yyjson
 {
     if (count > shaper->page_rows_max)
         shaper->page_rows_max = count;
+    names_turn_page(&shaper->record.names);
     for (size_t i = 0; i < count; i++) {
         TRY(add_record(shaper, records[i], partition, fetched_us, err));
         shaper->counts.records++;

@@ -239,7 +239,7 @@ static bool write_str(Text *text, yyjson_val *value, const Place *place, Error *
 {
     const Str sent = {unsafe_yyjson_get_str(value), unsafe_yyjson_get_len(value)};
     if (text_is_plain(value)) {
-        TRY(text_room(&text->out, sent.size + TEXT_SLACK + 2, err));
+        TRY(text_room(&text->out, sent.size + BYTES_SLACK + 2, err));
         text_put_plain(&text->out, value);
         return true;
     }
@@ -297,7 +297,7 @@ static bool write_number(Text *text, yyjson_val *value, Error *err)
 
 static uint64_t name_prefix(yyjson_val *name)
 {
-    return be64toh(text_load(unsafe_yyjson_get_str(name), unsafe_yyjson_get_len(name)));
+    return be64toh(bytes_load(unsafe_yyjson_get_str(name), unsafe_yyjson_get_len(name)));
 }
 
 // Of two members with one name the earlier comes first.
@@ -360,7 +360,7 @@ static inline bool write_simple(Buf *out, yyjson_val *value)
     const size_t size = unsafe_yyjson_get_len(value); // of a string
     const size_t room = out->capacity - out->size;
     if (kind == (YYJSON_TYPE_STR | YYJSON_SUBTYPE_NOESC)) {
-        if (room < size + TEXT_SLACK + 2)
+        if (room < size + BYTES_SLACK + 2)
             return false;
         text_put_plain(out, value);
         return true;
@@ -402,7 +402,7 @@ static bool write_member(Text *text, yyjson_val *name, const Node *node, const P
 {
     if (text_is_plain(name)) {
         Buf *out = &text->out;
-        TRY(text_room(out, unsafe_yyjson_get_len(name) + TEXT_SLACK + 3, err));
+        TRY(text_room(out, unsafe_yyjson_get_len(name) + BYTES_SLACK + 3, err));
         text_put_plain(out, name);
         out->data[out->size++] = ':';
     } else {

@@ -14,6 +14,7 @@
 // `{"path":"<pointer>","value":...}`.
 #pragma once
 
+#include "base/bytes.h"
 #include "base/hash.h"
 #include "contract/plan.h"
 
@@ -81,7 +82,7 @@ bool text_write_base64(Str bytes, Buf *out, Error *err) MUST_USE;
 
 // --- inline, since shape does nothing else so often
 
-enum { TEXT_SLACK = 16, TEXT_NUMBER_BYTES = 32 };
+enum { TEXT_NUMBER_BYTES = 32 };
 
 static inline bool text_room(Buf *out, size_t size, Error *err)
 {
@@ -103,43 +104,6 @@ static inline bool text_put_bytes(Buf *out, const char *bytes, size_t size, Erro
     return true;
 }
 
-// Up to eight bytes as one word, the first the least significant; zeros behind.
-static inline uint64_t text_load(const char *bytes, size_t size)
-{
-    uint64_t word = 0;
-    uint32_t low = 0;
-    uint32_t high = 0;
-    if (size >= 8) {
-        memcpy(&word, bytes, 8);
-    } else if (size >= 4) {
-        // Both halves; where they overlap they agree.
-        memcpy(&low, bytes, 4);
-        memcpy(&high, bytes + size - 4, 4);
-        word = low | (uint64_t)high << (8 * (size - 4));
-    } else if (size > 0) {
-        word = (uint64_t)(unsigned char)bytes[0] |
-               (uint64_t)(unsigned char)bytes[size / 2] << (8 * (size / 2)) |
-               (uint64_t)(unsigned char)bytes[size - 1] << (8 * (size - 1));
-    }
-    return word;
-}
-
-// Copies `size` bytes and writes at most TEXT_SLACK - 1 more behind them; short ones without a
-// call.
-static inline void text_copy(char *to, const char *from, size_t size)
-{
-    if (size > 16) {
-        memcpy(to, from, size);
-        return;
-    }
-    const uint64_t word = text_load(from, size);
-    memcpy(to, &word, 8);
-    if (size > 8) {
-        const uint64_t last = text_load(from + size - 8, 8);
-        memcpy(to + size - 8, &last, 8);
-    }
-}
-
 // yyjson marks strings that it found to be printable ASCII without escapes, so nobody has to look
 // again.
 static inline bool text_is_plain(yyjson_val *value)
@@ -147,14 +111,14 @@ static inline bool text_is_plain(yyjson_val *value)
     return (value->tag & YYJSON_TAG_MASK) == (YYJSON_TYPE_STR | YYJSON_SUBTYPE_NOESC);
 }
 
-// Appends a plain string with quotes; the room is there (its size and TEXT_SLACK).
+// Appends a plain string with quotes; the room is there (its size and BYTES_SLACK).
 static inline void text_put_plain(Buf *out, yyjson_val *value)
 {
     const size_t size = unsafe_yyjson_get_len(value);
     char *to = out->data + out->size;
     out->size += size + 2;
     *to = '"';
-    text_copy(to + 1, value->uni.str, size);
+    bytes_copy(to + 1, value->uni.str, size);
     to[size + 1] = '"';
 }
 

@@ -43,6 +43,7 @@ static const Case casts[] = {
     {"null",               "\"type\":\"string\"", "\"c\":null", "null", "null"},
     {"absent",             "\"type\":\"string\"", "", "null", "null"},
     {"unknown member",     "\"type\":\"string\"", "\"d\":[1,2.0]", "null", "{\"d\":[1,2]}"},
+    {"unknown, empty",     "\"type\":\"string\"", "\"e\":{},\"d\":[],\"f\":[[],{}]", "null", "{\"d\":[],\"e\":{},\"f\":[[],{}]}"},
     {"integer",            "\"type\":\"int64\"", "\"c\":-9223372036854775808", "-9223372036854775808", "null"},
     {"integer from text",  "\"type\":\"int64\"", "\"c\":\" 12 \"", "12", "null"},
     {"integer from 12.0",  "\"type\":\"int64\"", "\"c\":12.0", "12", "null"},
@@ -347,6 +348,31 @@ TEST(names_learned_in_the_middle_of_a_page_change_nothing)
         CHECK_STR(overflow, buf_str(&canonical));
         yyjson_doc_free(doc);
     }
+}
+
+// The second page lies where the first one lay, with another name at the same address.
+TEST(names_are_those_of_their_own_page)
+{
+    static const char *const pages[] = {"[{\"id\":1,\"ab\":1,\"cd\":2}]",
+                                        "[{\"id\":2,\"cd\":3,\"ab\":4}]"};
+    Error err = {0};
+    CLEANUP(shaping_done) Shaping shaping = {0};
+    CLEANUP(arena_freep) Arena *arena = arena_new(SHAPING_BYTES, &err);
+    shaping_open(&shaping, plain);
+    const char *before = NULL;
+    for (size_t i = 0; i < 2; i++) {
+        arena_reset(arena);
+        yyjson_doc *doc = NULL;
+        CHECK_OK(json_parse_lenient(str_from(pages[i]), "page", arena, &doc, &err), &err);
+        yyjson_val *record = yyjson_arr_get_first(yyjson_doc_get_root(doc));
+        const char *second = json_str(record + 3).data; // behind "id" and its value
+        CHECK(i == 0 || second == before);
+        before = second;
+        CHECK_OK(shaper_add(shaping.shaper, &record, 1, NULL, SHAPING_FETCHED, &err), &err);
+    }
+    shaping_take(&shaping);
+    CHECK_STR(shaping_cell(&shaping, 0, "_overflow"), STR("{\"ab\":1,\"cd\":2}"));
+    CHECK_STR(shaping_cell(&shaping, 1, "_overflow"), STR("{\"ab\":4,\"cd\":3}"));
 }
 
 TEST(more_names_than_can_be_kept_are_forgotten_in_time)
