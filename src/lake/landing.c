@@ -66,22 +66,27 @@ static bool same_page(const PageNote *note, const SliceName *name, uint32_t page
            note->reading == name->reading && note->page == page;
 }
 
+typedef struct ReadPage {
+    Str body;
+    PageInfo info;
+} ReadPage;
+
 // ERROR_NOT_FOUND or ERROR_DATA. Leaves the file in landing->file.
 static bool read_page(Landing *landing, const Path *path, const SliceName *name, uint32_t page,
-                      Arena *arena, Str *ret_body, PageInfo *ret_info, Error *err)
+                      Arena *arena, ReadPage *ret_page, Error *err)
 {
     buf_clear(&landing->file);
     TRY(store_read_into(landing->store, path_str(path), FILE_BYTES_MAX, &landing->file, err));
     char where[WHERE_BYTES];
     quote(path, where);
     PageNote note = {0};
-    TRY(page_file_read(&landing->coder, buf_str(&landing->file), where, arena, &note, ret_body,
-                       err));
+    Str body = {NULL, 0};
+    TRY(page_file_read(&landing->coder, buf_str(&landing->file), where, arena, &note, &body, err));
     if (!same_page(&note, name, page))
         return error_set(err, ERROR_DATA,
                          "%s: holds another page: slice %" PRIu32 ", page %" PRIu32, where,
                          note.slice, note.page);
-    *ret_info = note.info;
+    *ret_page = (ReadPage){.body = body, .info = note.info};
     return true;
 }
 
@@ -117,8 +122,11 @@ bool landing_get_page(Landing *landing, const SliceName *name, uint32_t page, Ar
         const bool is_gzip = landing->gzip_first != (i == 1);
         Path path = folder;
         TRY(path_append_page(&path, page, is_gzip, err));
-        if (read_page(landing, &path, name, page, arena, ret_body, ret_info, err)) {
+        ReadPage read = {0};
+        if (read_page(landing, &path, name, page, arena, &read, err)) {
             landing->gzip_first = is_gzip;
+            *ret_body = read.body;
+            *ret_info = read.info;
             return true;
         }
         if (err->code != ERROR_NOT_FOUND && err->code != ERROR_DATA)
@@ -147,9 +155,8 @@ static bool must_stay(Landing *landing, const Path *path, const SliceName *name,
         return true;
     CLEANUP(arena_freep) Arena *arena = arena_new(VERIFY_ARENA_BYTES, err);
     TRY(arena != NULL);
-    Str body = {NULL, 0};
-    PageInfo info = {0};
-    *ret_must = read_page(landing, path, name, page, arena, &body, &info, err);
+    ReadPage read = {0};
+    *ret_must = read_page(landing, path, name, page, arena, &read, err);
     if (!*ret_must && err->code != ERROR_DATA && err->code != ERROR_NOT_FOUND)
         return false;
     *err = (Error){0};
@@ -233,10 +240,10 @@ static bool pack_page(Landing *landing, PageNote *note, Str body, Buf *file, Err
                            err);
 }
 
-bool landing_put_page(Landing *landing, const SliceName *name, uint32_t page, Str body, Str encoded,
-                      HttpEncoding encoding, PageInfo *info, Error *err)
+bool landing_put_page(Landing *landing, const SliceName *name, uint32_t page, const PageBody *body,
+                      PageInfo *info, Error *err)
 {
-    const bool is_gzip = encoded.size > 0 && encoding == HTTP_ENCODING_GZIP;
+    const bool is_gzip = body->encoded.size > 0 && body->encoding == HTTP_ENCODING_GZIP;
     Path path;
     TRY(path_of_slice(landing, name, &path, err));
     Path other = path;
@@ -251,9 +258,9 @@ bool landing_put_page(Landing *landing, const SliceName *name, uint32_t page, St
     CLEANUP(buf_done) Buf file = landing->file;
     landing->file = (Buf){.limit_bytes = file.limit_bytes}; // place_page() may read into it
     buf_clear(&file);
-    TRY(encoded.size > 0
-            ? page_file_write(&landing->coder, &note, body, encoded, encoding, &file, err)
-            : pack_page(landing, &note, body, &file, err));
+    TRY(body->encoded.size > 0 ? page_file_write(&landing->coder, &note, body->plain, body->encoded,
+                                                 body->encoding, &file, err)
+                               : pack_page(landing, &note, body->plain, &file, err));
 
     char label[LABEL_BYTES];
     path_label(name, label, sizeof(label));

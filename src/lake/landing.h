@@ -84,13 +84,19 @@ void landing_expect_nothing(Landing *landing);
 typedef struct KnownPages KnownPages;
 void landing_use_known(Landing *landing, const KnownPages *known);
 
-// Lands page `page` (from 0). `encoded` (with its encoding) is stored as received when it is given,
-// else `body` is compressed. A page that is there already stays (put-if-absent): ERROR_CONFLICT,
-// and landing_get_page() tells what it is. Durable only after landing_finish_slice(). The info
-// travels inside the file (a skippable frame; an empty gzip member), so that a page speaks for
-// itself and `zstd -dc` and `zcat` still print it.
-bool landing_put_page(Landing *landing, const SliceName *name, uint32_t page, Str body, Str encoded,
-                      HttpEncoding encoding, PageInfo *info, Error *err) MUST_USE;
+typedef struct PageBody {
+    Str plain;
+    Str encoded; // as received; empty = it came uncompressed
+    HttpEncoding encoding;
+} PageBody;
+
+// Lands page `page` (from 0): as received when it came compressed, else compressed here. A page
+// that is there already stays (put-if-absent): ERROR_CONFLICT, and landing_get_page() tells what it
+// is. Durable only after landing_finish_slice(). The info travels inside the file (a skippable
+// frame; an empty gzip member), so that a page speaks for itself and `zstd -dc` and `zcat` still
+// print it.
+bool landing_put_page(Landing *landing, const SliceName *name, uint32_t page, const PageBody *body,
+                      PageInfo *info, Error *err) MUST_USE;
 
 // The decoded body and what was noted of it. ERROR_NOT_FOUND: not landed (or expired).
 bool landing_get_page(Landing *landing, const SliceName *name, uint32_t page, Arena *arena,

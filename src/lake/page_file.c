@@ -54,7 +54,8 @@ static void member_head(size_t size, char head[MEMBER_HEAD_BYTES])
     static const unsigned char fixed[10] = {0x1F, 0x8B, 8, 4, 0, 0, 0, 0, 0, 0xFF};
     memcpy(head, fixed, sizeof(fixed));
     put_little((uint32_t)size + 4, 2, head + 10);
-    memcpy(head + 12, "Pw", 2);
+    head[12] = 'P';
+    head[13] = 'w';
     put_little((uint32_t)size, 2, head + 14);
 }
 

@@ -225,9 +225,10 @@ static bool land_page(SliceTask *task, SliceWorker *worker, const HttpResponse *
                      .records = (int64_t)outcome->record_count};
     if (worker->landing != NULL)
         TRY(landing_put_page(worker->landing, &name, (uint32_t)task->pages.count,
-                             as_it_came ? response->body : without,
-                             as_it_came ? response->encoded : (Str){0}, response->encoding, &info,
-                             err));
+                             &(PageBody){.plain = as_it_came ? response->body : without,
+                                         .encoded = as_it_came ? response->encoded : (Str){0},
+                                         .encoding = response->encoding},
+                             &info, err));
     RunCounters *counters = task->context->counters;
     atomic_fetch_add(&counters->pages, 1);
     atomic_fetch_add(&counters->bytes, (long long)response->body.size);

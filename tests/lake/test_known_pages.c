@@ -69,9 +69,7 @@ static PageInfo land(World *world, const char *run, Str body, int level)
     landing_use_known(landing, world->known);
     const SliceName name = slice_name(run);
     PageInfo info = {.fetched_us = 5, .total = 1, .records = 1};
-    CHECK_OK(
-        landing_put_page(landing, &name, 0, body, (Str){0}, HTTP_ENCODING_IDENTITY, &info, &err),
-        &err);
+    CHECK_OK(landing_put_page(landing, &name, 0, &(PageBody){.plain = body}, &info, &err), &err);
     // Whatever way it went, what is read back is what came.
     Str read = {0};
     PageInfo ignored = {0};

@@ -135,8 +135,9 @@ static const PageInfo some_info = {.fetched_us = 1700000000123456, .total = 321,
 static PageInfo land(World *world, const SliceName *name, uint32_t page)
 {
     PageInfo info = some_info;
-    CHECK_OK(landing_put_page(world->landing, name, page, make_body(world->arena, page), STR(""),
-                              HTTP_ENCODING_IDENTITY, &info, &world->err),
+    CHECK_OK(landing_put_page(world->landing, name, page,
+                              &(PageBody){.plain = make_body(world->arena, page)}, &info,
+                              &world->err),
              &world->err);
     return info;
 }
@@ -194,8 +195,11 @@ TEST(pages_are_read_back_as_they_came)
         for (uint32_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
             check_row(rows[i].name);
             PageInfo info = some_info;
-            CHECK_OK(landing_put_page(landing, &name, i, rows[i].body, rows[i].encoded,
-                                      rows[i].encoding, &info, &err),
+            CHECK_OK(landing_put_page(landing, &name, i,
+                                      &(PageBody){.plain = rows[i].body,
+                                                  .encoded = rows[i].encoded,
+                                                  .encoding = rows[i].encoding},
+                                      &info, &err),
                      &err);
             CHECK_INT((int64_t)info.body_bytes, (int64_t)rows[i].body.size);
             const Sha256 sum = sha256(rows[i].encoded);
@@ -218,7 +222,10 @@ TEST(received_bytes_are_stored_unchanged)
     const Str packed = compress_gzip(world.arena, body);
     const SliceName name = slice_name(0);
     PageInfo info = some_info;
-    CHECK_OK(landing_put_page(landing, &name, 0, body, packed, HTTP_ENCODING_GZIP, &info, &err),
+    CHECK_OK(landing_put_page(
+                 landing, &name, 0,
+                 &(PageBody){.plain = body, .encoded = packed, .encoding = HTTP_ENCODING_GZIP},
+                 &info, &err),
              &err);
     char command[512];
     (void)snprintf(command, sizeof(command),
@@ -260,9 +267,12 @@ TEST(a_landed_page_stays)
         const Str packed = compress_gzip(world.arena, other);
         for (int i = 0; i < 2; i++) {
             PageInfo second = some_info;
-            CHECK(!landing_put_page(landing, &name, 0, other, i == 0 ? STR("") : packed,
-                                    i == 0 ? HTTP_ENCODING_IDENTITY : HTTP_ENCODING_GZIP, &second,
-                                    &err));
+            CHECK(!landing_put_page(
+                landing, &name, 0,
+                &(PageBody){.plain = other,
+                            .encoded = i == 0 ? STR("") : packed,
+                            .encoding = i == 0 ? HTTP_ENCODING_IDENTITY : HTTP_ENCODING_GZIP},
+                &second, &err));
             CHECK_INT(err.code, ERROR_CONFLICT);
             CHECK_INT((int64_t)second.stored_bytes, 0);
             err = (Error){0};
@@ -284,8 +294,8 @@ TEST(a_landed_page_stays_also_where_nothing_was_expected)
         const SliceName name = slice_name(0);
         const PageInfo info = land(&world, &name, 0);
         PageInfo second = some_info;
-        CHECK(!landing_put_page(landing, &name, 0, make_body(world.arena, 99), STR(""),
-                                HTTP_ENCODING_IDENTITY, &second, &err));
+        CHECK(!landing_put_page(landing, &name, 0, &(PageBody){.plain = make_body(world.arena, 99)},
+                                &second, &err));
         CHECK_INT(err.code, ERROR_CONFLICT);
         err = (Error){0};
         Str body = {NULL, 0};
@@ -472,13 +482,11 @@ TEST(names_cannot_leave_their_folder)
     SliceName name = slice_name(0);
     PageInfo info = some_info;
     name.partition_key = STR("\xFF");
-    CHECK(!landing_put_page(landing, &name, 0, STR("x"), STR(""), HTTP_ENCODING_IDENTITY, &info,
-                            &err));
+    CHECK(!landing_put_page(landing, &name, 0, &(PageBody){.plain = STR("x")}, &info, &err));
     CHECK_INT(err.code, ERROR_DATA);
     name = slice_name(0);
     name.run = STR("");
-    CHECK(!landing_put_page(landing, &name, 0, STR("x"), STR(""), HTTP_ENCODING_IDENTITY, &info,
-                            &err));
+    CHECK(!landing_put_page(landing, &name, 0, &(PageBody){.plain = STR("x")}, &info, &err));
     CHECK_INT(err.code, ERROR_JOB);
 }
 
@@ -493,30 +501,26 @@ TEST(names_too_long_are_refused)
     for (size_t i = 0; i < 2; i++) {
         name.stream = (Str){text, sizes[i]};
         name.run = name.stream;
-        const bool ok = landing_put_page(landing, &name, 0, STR("x"), STR(""),
-                                         HTTP_ENCODING_IDENTITY, &info, &err);
+        const bool ok =
+            landing_put_page(landing, &name, 0, &(PageBody){.plain = STR("x")}, &info, &err);
         CHECK_INT(err.code, i == 0 ? ERROR_NONE : ERROR_JOB);
         CHECK(ok == (i == 0));
     }
     name.run = STR(RUN_ID);
     name.stream = (Str){text, sizeof(text)};
-    CHECK(!landing_put_page(landing, &name, 0, STR("x"), STR(""), HTTP_ENCODING_IDENTITY, &info,
-                            &err));
+    CHECK(!landing_put_page(landing, &name, 0, &(PageBody){.plain = STR("x")}, &info, &err));
     CHECK_INT(err.code, ERROR_JOB);
     name.stream = STR("calls");
     name.partition_key = (Str){text, 0};
-    CHECK_OK(
-        landing_put_page(landing, &name, 0, STR("x"), STR(""), HTTP_ENCODING_IDENTITY, &info, &err),
-        &err);
+    CHECK_OK(landing_put_page(landing, &name, 0, &(PageBody){.plain = STR("x")}, &info, &err),
+             &err);
     static char key[LANDING_KEY_BYTES_MAX + 1];
     memset(key, '"', sizeof(key)); // the longest, and the longest when written as JSON
     name.partition_key = (Str){key, LANDING_KEY_BYTES_MAX};
-    CHECK_OK(
-        landing_put_page(landing, &name, 0, STR("x"), STR(""), HTTP_ENCODING_IDENTITY, &info, &err),
-        &err);
+    CHECK_OK(landing_put_page(landing, &name, 0, &(PageBody){.plain = STR("x")}, &info, &err),
+             &err);
     name.partition_key.size++;
-    CHECK(!landing_put_page(landing, &name, 0, STR("x"), STR(""), HTTP_ENCODING_IDENTITY, &info,
-                            &err));
+    CHECK(!landing_put_page(landing, &name, 0, &(PageBody){.plain = STR("x")}, &info, &err));
     CHECK_INT(err.code, ERROR_DATA);
 }
 
@@ -560,8 +564,7 @@ TEST(a_damaged_page_of_a_whole_slice_is_told)
         CHECK_INT(err.code, ERROR_DATA);
         CHECK_CONTAINS(str_from(err.message), str_from(pattern + 2));
         // Nor may it be replaced on the quiet.
-        CHECK(!landing_put_page(landing, &name, 0, STR("x"), STR(""), HTTP_ENCODING_IDENTITY, &info,
-                                &err));
+        CHECK(!landing_put_page(landing, &name, 0, &(PageBody){.plain = STR("x")}, &info, &err));
         CHECK_INT(err.code, ERROR_CONFLICT);
     }
 }
@@ -585,9 +588,12 @@ TEST(a_torn_page_of_an_unfinished_slice_counts_as_not_landed)
         // Asked for again, this time compressed by the server in every second case.
         const Str again = make_body(world.arena, 5);
         const bool gzip = i % 2 == 1;
-        CHECK_OK(landing_put_page(landing, &name, 0, again,
-                                  gzip ? compress_gzip(world.arena, again) : STR(""),
-                                  gzip ? HTTP_ENCODING_GZIP : HTTP_ENCODING_IDENTITY, &info, &err),
+        CHECK_OK(landing_put_page(
+                     landing, &name, 0,
+                     &(PageBody){.plain = again,
+                                 .encoded = gzip ? compress_gzip(world.arena, again) : STR(""),
+                                 .encoding = gzip ? HTTP_ENCODING_GZIP : HTTP_ENCODING_IDENTITY},
+                     &info, &err),
                  &err);
         CHECK_OK(landing_get_page(landing, &name, 0, world.arena, &body, &info, &err), &err);
         CHECK(str_equal(body, again));
@@ -1053,7 +1059,7 @@ static void *land_some(void *argument)
             const Str body = make_body(world.arena, page);
             Str got = {NULL, 0};
             Error err = {0};
-            if (!landing_put_page(world.landing, &name, page, body, STR(""), HTTP_ENCODING_IDENTITY,
+            if (!landing_put_page(world.landing, &name, page, &(PageBody){.plain = body},
                                   &pages[page], &err))
                 CHECK_INT(err.code, ERROR_CONFLICT);
             err = (Error){0};
@@ -1112,11 +1118,13 @@ TEST(every_fault_is_survived)
         char note_name[32];
         (void)snprintf(note_name, sizeof(note_name), "n%d.json", round);
         bool ok = open_world(&world, &store_local);
-        ok = ok &&
-             landing_put_page(world.landing, &name, 0, page, STR(""), HTTP_ENCODING_IDENTITY,
-                              &pages[0], err) &&
-             landing_put_page(world.landing, &name, 1, page, packed, HTTP_ENCODING_GZIP, &pages[1],
-                              err);
+        ok =
+            ok &&
+            landing_put_page(world.landing, &name, 0, &(PageBody){.plain = page}, &pages[0], err) &&
+            landing_put_page(
+                world.landing, &name, 1,
+                &(PageBody){.plain = page, .encoded = packed, .encoding = HTTP_ENCODING_GZIP},
+                &pages[1], err);
         const SliceManifest manifest = manifest_of(pages, 2);
         ok = ok && landing_finish_slice(world.landing, &name, &manifest, err) &&
              landing_get_slice(world.landing, &name, world.arena, &got, err) &&

@@ -31,8 +31,9 @@ static bool land_slice(Work *work, uint32_t slice, PageInfo pages[WORK_PAGES], E
         *err = (Error){0};
         char text[WORK_BODY_BYTES];
         pages[page] = work_info(slice, page);
-        TRY(landing_put_page(work->landing, &name, page, work_body(slice, page, text), STR(""),
-                             HTTP_ENCODING_IDENTITY, &pages[page], err));
+        TRY(landing_put_page(work->landing, &name, page,
+                             &(PageBody){.plain = work_body(slice, page, text)}, &pages[page],
+                             err));
     }
     return true;
 }
