@@ -98,7 +98,7 @@ bool forget_list_read(const Job *job, Store *store, Arena *arena, ForgetList *re
         json_parse(body, path, arena, &doc, err));
     yyjson_val *root = yyjson_doc_get_root(doc);
     ForgetList list = {.there = true};
-    Key128 check;
+    Key128 check = {0};
     if (!hex_decode(json_str(json_get(root, STR("salt"))), list.salt, sizeof(list.salt)) ||
         !hex_decode(json_str(json_get(root, STR("check"))), check.bytes, KEY_BYTES))
         return error_set(err, ERROR_DATA, "%s: has no salt", path);

@@ -154,8 +154,10 @@ static bool read_note(Store *store, Arena *arena, ReceiptNote *note, Error *err)
     size_t i = 0;
     size_t count = 0;
     yyjson_val *table = NULL;
-    yyjson_arr_foreach(json_get(root, STR("tables")), i, count, table) note->rows +=
-        yyjson_get_sint(json_get(table, STR("rows")));
+    yyjson_arr_foreach(json_get(root, STR("tables")), i, count, table)
+    {
+        note->rows += yyjson_get_sint(json_get(table, STR("rows")));
+    }
     return read_waits(json_get(root, STR("waits")), arena, note, err);
 }
 
