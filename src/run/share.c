@@ -50,7 +50,9 @@ static bool count_note(void *visitor, const StoreEntry *entry)
         !json_parse(text, "rate note", census->arena, &doc, &ignored))
         return true;
     yyjson_val *root = yyjson_doc_get_root(doc);
-    if (yyjson_get_sint(json_get(root, STR("until_us"))) <= census->now_us)
+    const int64_t until_us = yyjson_get_sint(json_get(root, STR("until_us")));
+    // Who dies while his clock is ahead would be there until it has come.
+    if (until_us <= census->now_us || until_us - SHARE_TTL_US > census->now_us + SHARE_SKEW_US)
         return true;
     const bool high = str_equal(json_str(json_get(root, STR("priority"))), STR("high"));
     census->count[high ? RATE_HIGH : RATE_LOW]++;

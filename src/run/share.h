@@ -15,6 +15,7 @@
 
 #define SHARE_REFRESH_US INT64_C(5000000)  // how often a run looks
 #define SHARE_TTL_US     INT64_C(20000000) // how long it is believed to be there
+#define SHARE_SKEW_US    INT64_C(60000000) // what machines' clocks may differ by
 #define SHARE_LEARNT_US  (INT64_C(24) * 3600 * 1000000)
 
 typedef struct Share {

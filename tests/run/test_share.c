@@ -60,6 +60,13 @@ TEST(runs_share_the_rate_by_priority)
     CHECK_OK(share_refresh(&backfill, &err), &err);
     CHECK_INT((int64_t)(backfill.part * 100 + 0.5), 50);
 
+    // The monthly one dies while the clock is a day ahead: that counts no longer than it was.
+    test_clock_us += SHARE_LEARNT_US;
+    CHECK_OK(share_refresh(&monthly, &err), &err);
+    test_clock_us -= SHARE_LEARNT_US - SHARE_REFRESH_US;
+    CHECK_OK(share_refresh(&backfill, &err), &err);
+    CHECK(backfill.part == 1.0);
+
     share_close(&monthly);
     test_clock_us += SHARE_REFRESH_US;
     CHECK_OK(share_refresh(&backfill, &err), &err);
