@@ -153,6 +153,29 @@ static int64_t last_reading_us(const Known *known, Str key, int64_t from_us, int
     return found == NULL ? INT64_MIN : (*found)->fetched_us;
 }
 
+bool plan_check_clock(const char *what, int64_t us, int64_t now_us, Error *err)
+{
+    if (us <= now_us + PLAN_SKEW_US_MAX)
+        return true;
+    char then[TIME_TEXT_BYTES];
+    char now[TIME_TEXT_BYTES];
+    time_format_iso(us, then);
+    time_format_iso(now_us, now);
+    return error_set(err, ERROR_DATA,
+                     "the clock: the ledger has a %s of %s, and this machine says that it is %s: "
+                     "set the clock; was it wrong when that was loaded, see the runbook",
+                     what, then, now);
+}
+
+static bool check_marks(const Known *known, Str stream, int64_t now_us, Error *err)
+{
+    for (size_t i = 0; i < known->mark_count; i++) {
+        if (!plan_check_clock("watermark", known->marks[i]->us, now_us, err))
+            return error_context(err, STR_FMT, STR_ARG(stream));
+    }
+    return true;
+}
+
 // --- ranges
 
 // The range one partition is read over, as window starts. Empty when first > last.
@@ -341,7 +364,8 @@ bool plan_slices(const Job *job, Plan *plan, PlanStream *stream, const PlanKnowl
 {
     stream->slice_count = 0;
     Known known = {0};
-    TRY(sort_knowledge(knowledge, stream_name(stream->stream), arena, &known, err));
+    TRY(sort_knowledge(knowledge, stream_name(stream->stream), arena, &known, err) &&
+        check_marks(&known, stream_name(stream->stream), now_us, err));
     if (!stream->cursor.exists)
         return plan_whole(job, plan, stream, &known, now_us, arena, err);
 

@@ -86,6 +86,13 @@ typedef struct PlanKnowledge {
     size_t slice_count;
 } PlanKnowledge;
 
+// The clocks of machines that share a job may differ by so much.
+#define PLAN_SKEW_US_MAX (INT64_C(15) * 60 * 1000000)
+
+// ERROR_DATA where the ledger holds a time of the future: this machine's clock is behind, or
+// another one was ahead. Readings would lose against it until that time has come, without a word.
+bool plan_check_clock(const char *what, int64_t us, int64_t now_us, Error *err) MUST_USE;
+
 // Fills stream->cursor from the connector.
 void plan_bind_cursor(PlanStream *stream);
 

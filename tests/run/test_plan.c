@@ -185,6 +185,33 @@ TEST(incremental_reads_from_the_mark_less_the_lookback_through_tomorrow)
     done(&planning);
 }
 
+// Windows read by a clock that was ahead would be left out until that time has come.
+TEST(a_watermark_of_the_future_ends_the_run_before_it_asks)
+{
+    static const struct {
+        const char *name, *mark;
+        bool ok;
+    } rows[] = {
+        {"as far as clocks may differ", "2026-03-10T12:15:00Z", true},
+        {"further", "2026-03-10T12:15:01Z", false},
+        {"a year", "2027-03-10T12:00:00Z", false},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        check_row(rows[i].name);
+        Planning planning;
+        Error err = {0};
+        begin(&planning, CURSOR("P1D", "P1D"), "UTC", MODE_INCREMENTAL);
+        planning.mark = (Watermark){STR("s"), STR("{}"), at(rows[i].mark)};
+        planning.knowledge =
+            (PlanKnowledge){.watermarks = &planning.mark, .watermark_count = MARKS};
+        CHECK(cut(&planning, "2026-03-10T12:00:00Z", &err) == rows[i].ok);
+        CHECK_INT(err.code, rows[i].ok ? ERROR_NONE : ERROR_DATA);
+        if (!rows[i].ok)
+            CHECK_CONTAINS(str_from(err.message), str_from(rows[i].mark));
+        done(&planning);
+    }
+}
+
 TEST(rehydration_reads_what_was_read_long_enough_ago)
 {
     static const struct {

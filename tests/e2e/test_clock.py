@@ -1,0 +1,45 @@
+"""A machine's clock that was wrong once: no run goes on in silence, and what the runbook says brings everything back."""
+import json, os, subprocess, unittest
+from test_adopt import PYTHON, RUN
+from world import World
+
+MOMENT = "2026-03-11T18:05:00Z"  # when the clock was last right
+
+
+@unittest.skipUnless(PYTHON, "PAWL_CDK_PYTHON names no Python that has duckdb")
+class Clock(unittest.TestCase):
+    def sql(self, site, *statements):
+        done = subprocess.run([PYTHON, "-c", RUN, str(site.folder / "ctm.duckdb")], input=json.dumps(statements),
+                              capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr[-600:])
+
+    def at(self, site, now, mode, *words):
+        return site.pawl("run", str(site.job), "--mode", mode, "--json", *words, env={"PAWL_TEST_NOW": now}, check=False)
+
+    def refused(self, site, now, mode, what):
+        done = self.at(site, now, mode)
+        self.assertEqual(done.returncode, 3, done.stderr[-500:])
+        self.assertIn(f"the clock: the ledger has a {what} of 2026-03-12", done.stderr.splitlines()[-1])
+
+    def test_a_day_ahead_once_then_right_again(self):
+        # An incremental run leaves marks of the future; a rehydration alone leaves readings, which the next load meets.
+        for mode, what in (("incremental", "watermark"), ("rehydration", "reading")):
+            with self.subTest(mode), World(calls=300) as world:
+                self.at(world, "2026-03-11T18:00:00Z", "historic")
+                self.assertEqual(self.at(world, MOMENT, "incremental").returncode, 0)
+                self.assertEqual(self.at(world, "2026-03-12T18:10:00Z", mode).returncode, 0)
+                ids = world.control("mutate", {"account": 1001, "start_date": "2026-03-10", "end_date": "2026-03-10", "every": 1,
+                                               "limit": 5, "do": "edit", "set": {"notes": "NEW"}})["ids"]
+                self.refused(world, "2026-03-11T18:20:00Z", "incremental", what)
+                # As the runbook has it.
+                self.sql(world, f"UPDATE pawl_slice SET fetched_at = '{MOMENT}' WHERE fetched_at > '{MOMENT}'",
+                         *(f"UPDATE ctm.{table} SET _fetched_at = '{MOMENT}' WHERE _fetched_at > '{MOMENT}'" for table in ("accounts", "calls")))
+                for stream in ("accounts", "calls"):
+                    world.pawl("state", "rewind", str(world.job), "--stream", stream, "--to", MOMENT)
+                done = self.at(world, "2026-03-11T18:30:00Z", "incremental")
+                self.assertEqual(done.returncode, 0, done.stderr[-500:])
+                self.assertEqual(int(world.value("SELECT count(*) FROM ctm.calls WHERE notes = 'NEW'")), len(ids))
+
+
+if __name__ == "__main__":
+    unittest.main()
