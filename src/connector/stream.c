@@ -461,19 +461,32 @@ static bool keep_token(PageReader *reader, Value token, Error *err)
     return value_copy(token, reader->arena, &reader->token, err);
 }
 
-static bool is_other_origin(const PageReader *reader, Value token, Arena *arena, bool *ret_yes,
-                            Error *err)
+// Why a page may not be asked for, by the address that would go out: what stands in the token is
+// joined, stripped and encoded first ("//host", a blank before "http:"). {NULL, 0} = it may.
+static bool look_at_next(const PageReader *reader, Value token, Arena *arena, Str *ret_reason,
+                         Error *err)
 {
-    *ret_yes = false;
-    Url parts = {0};
-    if (!reader->stream->paginator.token_is_path || token.kind != VALUE_STR ||
-        !url_split(token.text, &parts))
+    const Requester *requester = reader->stream->requester;
+    *ret_reason = (Str){NULL, 0};
+    if (!reader->stream->paginator.token_is_path || !value_is_true(token))
         return true;
     Frame frame;
-    Str base = {0};
-    TRY(request_frame(reader, arena, &frame, err));
-    TRY(requester_url(reader->stream->requester, (Str){NULL, 0}, &frame, arena, &base, err));
-    *ret_yes = !url_same_origin(base, token.text);
+    Str path = {0}, url = {0};
+    HttpRequest first = {0}, next = {0};
+    Options *none = arena_alloc(arena, sizeof *none, err);
+    TRY(none != NULL);
+    TRY(request_frame(reader, arena, &frame, err) && value_text(token, arena, &path, err));
+    TRY(requester_url(requester, (Str){NULL, 0}, &frame, arena, &url, err) &&
+        requester_finish(requester, url, none, arena, &first, err));
+    TRY(requester_url(requester, path, &frame, arena, &url, err));
+    Error why = {0};
+    if (!requester_finish(requester, url, none, arena, &next, &why)) {
+        if (why.code != ERROR_JOB)
+            return error_set(err, why.code, "%s", why.message);
+        *ret_reason = STR("the next page is no http address");
+    } else if (!url_same_origin(first.url, next.url)) {
+        *ret_reason = STR("the next page lies on another origin");
+    }
     return true;
 }
 
@@ -502,13 +515,13 @@ static bool turn_page(PageReader *reader, const Decoded *decoded, const HttpResp
     TRY(paginator_next(paginator, &page, &frame, arena, &token, err));
     if (token.kind == VALUE_NONE)
         return true;
-    bool other = false;
-    TRY(is_other_origin(reader, token, arena, &other, err));
-    bool same = paginator->kind == PAGES_CURSOR && value_equal(token, reader->token);
-    if (other || same) {
+    Str reason = {0};
+    TRY(look_at_next(reader, token, arena, &reason, err));
+    if (paginator->kind == PAGES_CURSOR && value_equal(token, reader->token))
+        reason = STR("the next page is the page just read");
+    if (reason.size > 0) {
         outcome->verdict = PAGE_FAILED;
-        outcome->reason = same ? STR("the next page is the page just read")
-                               : STR("the next page lies on another origin");
+        outcome->reason = reason;
         return true;
     }
     reader->done = false;

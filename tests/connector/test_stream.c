@@ -154,6 +154,13 @@ TEST(a_next_address_elsewhere_or_back_to_itself_fails)
         {"other host", "https://evil.example.com/v1/t", "another origin"},
         {"other protocol", "http://api.example.com/v1/t", "another origin"},
         {"other port", "https://api.example.com:8443/v1/t", "another origin"},
+        // Joining strips and completes what url_split() takes for no address.
+        {"its protocol left out", "//evil.example.com/v1/t", "another origin"},
+        {"behind a blank", " https://evil.example.com/v1/t", "another origin"},
+        {"with line ends", "ht\\ntps://evil.example.com/v1/t\\r\\n", "another origin"},
+        {"behind a control character", "\\u0001https://evil.example.com/v1/t", "another origin"},
+        {"no http", "file:///etc/passwd", "no http address"},
+        {"with a user", "https://me@api.example.com/v1/t", "no http address"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         check_row(rows[i].name);
