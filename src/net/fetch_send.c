@@ -89,10 +89,7 @@ static bool take_token(Fetcher *fetcher, FetchTask *task, int64_t now_us, RateTi
         return false;
     }
     Error err = {0};
-    error_set(&err, ERROR_BUSY, "the far side asks to wait %lld minutes",
-              (long long)(rate_wait_us / 60000000));
-    err.retry_after_ms =
-        rate_wait_us / 1000 < INT32_MAX ? (int32_t)(rate_wait_us / 1000) : INT32_MAX;
+    (void)retry_too_long(rate_wait_us, &err);
     fetch_fail_waiting(fetcher, task, &err);
     return false;
 }

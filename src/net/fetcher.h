@@ -23,7 +23,7 @@ enum {
 
 // A wait longer than this is not waited: the task ends with ERROR_BUSY, or with the answer that
 // asked for it.
-#define FETCH_WAIT_US_MAX (INT64_C(3600) * 1000000)
+#define FETCH_WAIT_US_MAX RETRY_WAIT_US_MAX
 
 typedef enum FetchAuthStep { FETCH_AUTH_READY, FETCH_AUTH_NEED_TOKEN } FetchAuthStep;
 

@@ -17,6 +17,24 @@ int64_t retry_backoff_us(const RetryPolicy *policy, int64_t attempt, uint64_t ra
     return (int64_t)(random % (most + 1));
 }
 
+bool retry_too_long(int64_t wait_us, Error *err)
+{
+    (void)error_set(err, ERROR_BUSY, "the far side asks to wait %lld minutes",
+                    (long long)(wait_us / 60000000));
+    err->retry_after_ms = wait_us / 1000 < INT32_MAX ? (int32_t)(wait_us / 1000) : INT32_MAX;
+    return false;
+}
+
+bool retry_wait_us(const RetryPolicy *policy, int64_t attempt, const HttpResponse *response,
+                   Env *env, int64_t *ret_wait_us, Error *err)
+{
+    const int64_t own_us = retry_backoff_us(policy, attempt, env->random(env->state));
+    int64_t asked_us = 0;
+    (void)retry_after_us(response, env->now_us(env->state), &asked_us);
+    *ret_wait_us = asked_us > own_us ? asked_us : own_us;
+    return asked_us <= RETRY_WAIT_US_MAX || retry_too_long(asked_us, err);
+}
+
 // --- dates ---
 
 // Takes digits off the front: between 1 and `digits_max` of them.

@@ -125,12 +125,9 @@ static bool understand(ParentRead *read, PageReader *reader, const HttpExchange 
     *ret_end = outcome.verdict == PAGE_IGNORED;
     if (*ret_again && ++*attempts < read->options->job->retry.attempts) {
         Env *env = read->options->env;
-        int64_t wait_us =
-            retry_backoff_us(&read->options->job->retry, *attempts, env->random(env->state));
-        int64_t asked_us = 0;
-        if (retry_after_us(&exchange->response, env->now_us(env->state), &asked_us) &&
-            asked_us > wait_us)
-            wait_us = asked_us;
+        int64_t wait_us = 0;
+        TRY(retry_wait_us(&read->options->job->retry, *attempts, &exchange->response, env, &wait_us,
+                          err));
         return env_wait(env, wait_us > outcome.wait_us ? wait_us : outcome.wait_us, err);
     }
     if (*ret_again || outcome.verdict == PAGE_FAILED)

@@ -442,7 +442,6 @@ static SliceWant retry_or_fail(SliceTask *task, const PageOutcome *outcome,
 {
     const SliceContext *context = task->context;
     const RetryPolicy *policy = &context->job->retry;
-    Env *env = context->env;
     task->attempts++;
     if (task->attempts >= policy->attempts) {
         (void)error_set(&task->err, ERROR_IO, "page %zu: " STR_FMT " (status %d, tried %lld times)",
@@ -450,10 +449,15 @@ static SliceWant retry_or_fail(SliceTask *task, const PageOutcome *outcome,
                         (long long)task->attempts);
         return fail(task);
     }
-    int64_t wait_us = retry_backoff_us(policy, task->attempts, env->random(env->state));
-    int64_t asked_us = 0;
-    if (retry_after_us(response, env->now_us(env->state), &asked_us) && asked_us > wait_us)
-        wait_us = asked_us;
+    int64_t wait_us = 0;
+    if (!retry_wait_us(policy, task->attempts, response, context->env, &wait_us, &task->err)) {
+        (void)error_context(&task->err, "page %zu: " STR_FMT " (status %d)", task->pages.count + 1,
+                            STR_ARG(outcome->reason), response->status);
+        // A limit is everybody's; other trouble may be this partition's alone.
+        if (response->status != 429)
+            task->err.code = ERROR_IO;
+        return fail(task);
+    }
     const HttpRequest request = task->fetch.request;
     const bool limited = outcome->verdict == PAGE_LIMITED && response->status != 429;
     task->fetch = (FetchTask){.request = request, .limited = limited, .delay_us = wait_us};

@@ -71,15 +71,12 @@ static bool wait_for_retry(SliceReader *reader, const PageOutcome *outcome,
                            const HttpResponse *response, int64_t attempts, Error *err)
 {
     const RetryPolicy *policy = &reader->job->retry;
-    Env *env = reader->env;
     if (attempts >= policy->attempts)
         return error_set(err, ERROR_IO, STR_FMT " (status %d, tried %lld times)",
                          STR_ARG(outcome->reason), response->status, (long long)attempts);
-    int64_t wait_us = retry_backoff_us(policy, attempts, env->random(env->state));
-    int64_t asked_us = 0;
-    if (retry_after_us(response, env->now_us(env->state), &asked_us) && asked_us > wait_us)
-        wait_us = asked_us;
-    return env_wait(env, wait_us, err);
+    int64_t wait_us = 0;
+    TRY(retry_wait_us(policy, attempts, response, reader->env, &wait_us, err));
+    return env_wait(reader->env, wait_us, err);
 }
 
 // One answer: what it holds, and what is next.

@@ -95,6 +95,17 @@ class Faults(unittest.TestCase):
                 self.assertGreater(int(others), 0)
                 self.goes_on()
 
+    def test_a_wait_beyond_all_patience_is_not_waited(self):
+        for status, code in ((429, 7), (503, 8)):
+            for seconds in ("7200", "1000000000000000000"):
+                with self.subTest(status=status, seconds=seconds):
+                    self.setUp()
+                    self.fault(times=0, do=status, retry_after=seconds)
+                    done = self.world.run("historic", *RANGE, check=False, timeout=60)
+                    self.assertEqual(done.returncode, code, done.stderr[-500:])
+                    self.assertIn("asks to wait", done.stderr.splitlines()[-1])
+                    self.goes_on()
+
     def goes_on(self):
         self.world.control("faults", [], method="PUT")
         done = self.world.run("historic", *RANGE, check=False)
