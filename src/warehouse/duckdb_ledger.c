@@ -545,7 +545,9 @@ bool duck_warehouse_append_log(void *state, const EtlLogRow *rows, size_t count,
     const DuckValue values[] = {duck_time(db->env->now_us(db->env->state))};
     kill_point("log append");
     TRY(run_own(db,
-                (DuckStatement){.sql = "INSERT INTO @etl_log SELECT *, ? FROM pawl_rows()",
+                // By name: people add columns of their own to a log.
+                (DuckStatement){.sql = "INSERT INTO @etl_log BY NAME SELECT *, ? AS logged_at"
+                                       " FROM pawl_rows()",
                                 .values = values,
                                 .value_count = 1,
                                 .rows = &source},

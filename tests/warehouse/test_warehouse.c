@@ -522,6 +522,17 @@ ON_EACH_DRIVER(the_log_keeps_what_it_is_given)
             "r1|-|-|run|-|-|-|-|failed|-|-|-|-|-|-|-|-|-|-|-|-|-|-|{\"code\":\"IO\"}"));
 }
 
+ON_EACH_DRIVER(a_log_to_which_somebody_added_a_column_is_written_on)
+{
+    Error err = {0};
+    const Str add = STR("ALTER TABLE main.etl_log ADD COLUMN team VARCHAR");
+    CHECK_OK(rig->driver->execute(rig->state, "test", &add, 1, NULL, &err), &err);
+    const EtlLogRow row = {.run = STR("r1"), .job = STR("rig"), .started_us = 0};
+    CHECK_OK(rig->driver->append_log(rig->state, &row, 1, &err), &err);
+    CHECK_STR(rig_query(rig, "SELECT run_id, team, logged_at IS NULL FROM main.etl_log"),
+              STR("r1|-|false"));
+}
+
 ON_EACH_DRIVER(it_may_let_go_between_any_two_calls)
 {
     Error err = {0};
