@@ -221,6 +221,7 @@ static bool decide(LoadTask *task, LoadRows *rows, Warehouse *warehouse, Error *
     }
     if (count > 0)
         TRY(warehouse->driver->load_match(warehouse->state, keys, count, stored, err));
+    const int64_t now_us = task->context->env->now_us(task->context->env->state);
     size_t next = 0;
     for (size_t b = 0; b < rows->batch_count; b++) {
         for (size_t i = 0; i < rows->batches[b]->rows; i++) {
@@ -230,7 +231,11 @@ static bool decide(LoadTask *task, LoadRows *rows, Warehouse *warehouse, Error *
             const MatchedRow *match = &stored[next++];
             *fate =
                 (unsigned char)fate_of(rows->batches[b], i, match, task->context->plan->rewrites);
-            task->outrun = task->outrun || is_outrun(rows->batches[b], i, match);
+            if (is_outrun(rows->batches[b], i, match)) {
+                task->outrun = true;
+                TRY(plan_is_replay(task->context->plan) ||
+                    plan_check_clock("row", match->fetched_us, now_us, err));
+            }
             task->inserted += *fate == FATE_NEW ? 1 : 0;
             task->updated += *fate == FATE_CHANGED ? 1 : 0;
             task->unchanged += *fate == FATE_UNCHANGED ? 1 : 0;

@@ -40,6 +40,15 @@ class Clock(unittest.TestCase):
                 self.assertEqual(done.returncode, 0, done.stderr[-500:])
                 self.assertEqual(int(world.value("SELECT count(*) FROM ctm.calls WHERE notes = 'NEW'")), len(ids))
 
+    def test_a_row_of_the_future_is_not_passed_over(self):
+        with World(calls=100) as world:
+            self.at(world, "2026-03-11T18:00:00Z", "historic")
+            self.sql(world, "UPDATE ctm.calls SET _fetched_at = '2026-03-12 18:00:00+00'")
+            self.assertEqual(self.at(world, MOMENT, "incremental").returncode, 0)  # nothing changed, so no row is overtaken
+            world.control("mutate", {"account": 1001, "start_date": "2026-03-10", "end_date": "2026-03-10", "every": 1,
+                                     "do": "edit", "set": {"notes": "NEW"}})
+            self.refused(world, "2026-03-11T18:20:00Z", "incremental", "row")
+
 
 if __name__ == "__main__":
     unittest.main()
