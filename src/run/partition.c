@@ -278,3 +278,21 @@ bool partition_check_named(const PlanStream *streams, size_t count, Str account,
                      "partitions?",
                      STR_ARG(account));
 }
+
+bool partition_check_any(const PlanStream *stream, const PlanKnowledge *knowledge, Error *err)
+{
+    const Stream *parent = stream_parent(stream->stream);
+    if (stream->partition_count > 0 || parent == NULL || stream_parent(parent) != NULL)
+        return true;
+    size_t before = 0;
+    for (size_t i = 0; i < knowledge->watermark_count; i++)
+        before += str_equal(knowledge->watermarks[i].stream, stream_name(stream->stream)) ? 1 : 0;
+    if (before == 0)
+        return true;
+    return error_set(err, ERROR_DATA,
+                     STR_FMT
+                     ": the source shows not one " STR_FMT ", where %zu were read before: is "
+                     "the credential the right one, and does the job's 'partitions' admit any?",
+                     STR_ARG(stream_name(stream->stream)),
+                     STR_ARG(stream_partition_field(stream->stream)), before);
+}

@@ -25,3 +25,8 @@ bool partition_discover(const DiscoverOptions *options, PlanStream *stream, Erro
 // misspelt one would read nothing, and look like success.
 bool partition_check_named(const PlanStream *streams, size_t count, Str account,
                            Error *err) MUST_USE;
+
+// ERROR_DATA where the outermost parent shows no partition at all, while the ledger knows some: a
+// run of nothing would end well, and go on doing so.
+bool partition_check_any(const PlanStream *stream, const PlanKnowledge *knowledge,
+                         Error *err) MUST_USE;

@@ -347,7 +347,8 @@ static bool make_plan(Execution *execution, Fetch *fetch, Error *err)
     for (size_t i = 0; i < plan->stream_count; i++) {
         PlanStream *stream = &plan->streams[i];
         PlanKnowledge knowledge = {0};
-        TRY(read_knowledge(execution, stream, &knowledge, err));
+        TRY(read_knowledge(execution, stream, &knowledge, err) &&
+            partition_check_any(stream, &knowledge, err));
         TRY(plan_slices(execution->job, plan, stream, &knowledge, plan->created_us,
                         execution->arena, err));
         slices += (int64_t)stream->slice_count;

@@ -29,6 +29,17 @@ class Modes(unittest.TestCase):
             world.run("historic", "--from", "2026-03-02", "--to", "2026-03-04", "--account", "1001")
             self.assertEqual(world.rows(marks), [["1", "2026-03-10 04:00:00+00"]])
 
+    def test_a_source_that_shows_no_account_any_more_is_not_believed(self):
+        with World(calls=50, streams=["calls"]) as world:
+            world.run("incremental")
+            for body in ('{"accounts": null}', '{"accounts": [{}]}', '{"accounts": []}'):
+                world.control("faults", [{"match": {"path": "/accounts"}, "times": 0, "do": 200, "body": body}], method="PUT")
+                done = world.run("incremental", check=False)
+                self.assertEqual(done.returncode, 3, (body, done.stderr[-300:]))
+                self.assertIn("shows not one account_id, where 2 were read before", done.stderr.splitlines()[-1])
+            world.control("faults", [], method="PUT")
+            world.run("incremental")
+
     def test_every_stream_is_looked_at_again(self):
         streams = ["accounts", "calls", "users", "sources", "numbers", "receiving_numbers", "triggers", "lists", "contacts",
                    "call_settings", "webhooks", "custom_fields"]
