@@ -16,6 +16,8 @@ static bool print_json(const ReplayReport *report, Error *err)
     out_int(&out, "runs_expired", report->expired);
     out_int(&out, "slices", p->slices);
     out_int(&out, "slices_failed", p->slices_failed);
+    out_int(&out, "slices_without_note", report->unnoted);
+    out_int(&out, "slices_missing", report->missing);
     out_int(&out, "loads", p->loads);
     out_int(&out, "inserted", p->inserted);
     out_int(&out, "updated", p->updated);
@@ -39,6 +41,10 @@ static void print_people(const ReplayReport *report, const Job *job)
         (void)printf("%lld runs were left out: their pages are older than landing.retention and "
                      "gone\n",
                      (long long)report->expired);
+    if (report->unnoted > 0)
+        (void)printf("%lld slices were loaded although the notes of their loads are gone: they are "
+                     "landed whole\n",
+                     (long long)report->unnoted);
     (void)printf("next: pawl status " STR_FMT "\n", STR_ARG(job->path));
 }
 
@@ -68,7 +74,10 @@ bool cli_replay(Cli *cli, Error *err)
     else
         print_people(&report, job);
     const PipelineReport *p = &report.pipeline;
-    return p->slices_failed == 0 ||
-           error_set(err, ERROR_DATA, "%lld slices could not be replayed: " STR_FMT,
-                     (long long)p->slices_failed, STR_ARG(p->first_failure));
+    static const char remedy[] = "restore its folder, or read those days again with pawl run";
+    if (p->slices_failed > 0)
+        return error_set(err, ERROR_DATA, "%lld slices could not be replayed: " STR_FMT "; %s",
+                         (long long)p->slices_failed, STR_ARG(p->first_failure), remedy);
+    return report.missing == 0 ||
+           error_set(err, ERROR_DATA, STR_FMT "; %s", STR_ARG(report.first_missing), remedy);
 }

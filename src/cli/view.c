@@ -99,6 +99,14 @@ static void show_line(View *view, const Event *event)
         view_end(view);
         (void)fprintf(stderr, "waiting for " STR_FMT "\n", STR_ARG(event->text));
         break;
+    case EVENT_NOTES_MISSING:
+        view_end(view);
+        (void)fprintf(stderr,
+                      "warning: " STR_FMT " of run " STR_FMT
+                      ": notes of its loads are gone; %lld slices are those that were landed "
+                      "whole\n",
+                      STR_ARG(event->stream), STR_ARG(event->run), (long long)event->done);
+        break;
     case EVENT_DRIFT:
         view_end(view);
         (void)fprintf(stderr,

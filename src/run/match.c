@@ -2,6 +2,17 @@
 
 #include <stdio.h>
 
+static bool has_total(const PlanStream *stream, const SliceManifest *manifest)
+{
+    return contract_info(stream->contract)->total_pointer.size == 0 || manifest->last_total >= 0;
+}
+
+bool match_adds_up(const PlanStream *stream, const SliceManifest *manifest)
+{
+    return (manifest->in_one_go || !manifest->totals_moved) && has_total(stream, manifest) &&
+           (manifest->last_total < 0 || manifest->distinct_keys == manifest->last_total);
+}
+
 Match match_slice(const SliceTask *task, int64_t now_us)
 {
     const SliceManifest *manifest = &task->manifest;
@@ -9,9 +20,7 @@ Match match_slice(const SliceTask *task, int64_t now_us)
     // Pages before and after the kill speak of different sets.
     if (!manifest->in_one_go && manifest->totals_moved)
         return MATCH_READ_AGAIN;
-    const bool has_total =
-        contract_info(task->stream->contract)->total_pointer.size == 0 || manifest->last_total >= 0;
-    if (has_total && (manifest->last_total < 0 || manifest->distinct_keys == manifest->last_total))
+    if (match_adds_up(task->stream, manifest))
         return MATCH_AGREES;
     // The run itself was judged when it read them.
     if (plan_is_replay(task->context->plan))
@@ -20,8 +29,8 @@ Match match_slice(const SliceTask *task, int64_t now_us)
         manifest->first_total < manifest->last_total ? manifest->first_total : manifest->last_total;
     const int64_t high =
         manifest->first_total < manifest->last_total ? manifest->last_total : manifest->first_total;
-    const bool between =
-        has_total && manifest->distinct_keys >= low && manifest->distinct_keys <= high;
+    const bool between = has_total(task->stream, manifest) && manifest->distinct_keys >= low &&
+                         manifest->distinct_keys <= high;
     if (!plan_slice_is_closed(task->stream, slice, now_us))
         return between ? MATCH_AGREES : MATCH_OPEN;
     // What an earlier attempt landed was true then: this one judges by what it has asked itself.

@@ -15,6 +15,10 @@ typedef enum Match {
 Match match_slice(const SliceTask *task, int64_t now_us);
 bool match_fail(const SliceTask *task, const char *name, Error *err); // always false
 
+// True when a whole reading agrees with the source's own total, or the source tells none; false as
+// well where pages before and after a kill speak of different sets.
+bool match_adds_up(const PlanStream *stream, const SliceManifest *manifest);
+
 // True when only a slice with one total on all pages and as many keys can show that rows are gone:
 // and this one is such a slice.
 bool match_shows_all(const SliceTask *task);

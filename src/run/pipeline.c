@@ -380,6 +380,25 @@ static bool loop(Pipeline *pipeline, Error *err)
     return true;
 }
 
+// For who reads the run's end: how many notes of loads there must be, and how many slices in them.
+static bool count_loaded(const Pipeline *pipeline, StreamLoads **ret_streams, Error *err)
+{
+    const Plan *plan = pipeline->options->plan;
+    StreamLoads *all =
+        arena_alloc_array(pipeline->arena, plan->stream_count + 1, sizeof(*all), err);
+    TRY(all != NULL);
+    for (uint32_t s = 0; s < plan->stream_count; s++) {
+        const StreamState *state = &pipeline->streams[s];
+        all[s] = (StreamLoads){.stream = stream_name(plan->streams[s].stream),
+                               .loads = state->next_ordinal};
+        // Without a load, what is settled rests.
+        for (size_t i = 0; state->next_ordinal > 0 && i < plan->streams[s].slice_count; i++)
+            all[s].slices += state->states[i] == STATE_LOADED ? 1 : 0;
+    }
+    *ret_streams = all;
+    return true;
+}
+
 bool pipeline_run(const PipelineOptions *options, Env *env, Arena *arena,
                   PipelineReport *ret_report, Error *err)
 {
@@ -401,7 +420,8 @@ bool pipeline_run(const PipelineOptions *options, Env *env, Arena *arena,
     // Loads that were looked for have opened the warehouse: others may want it until the first one.
     Warehouse *warehouse = options->warehouse;
     ok = ok && warehouse->driver->idle(warehouse->state, err) &&
-         pipeline_start_threads(&pipeline, err) && loop(&pipeline, err);
+         pipeline_start_threads(&pipeline, err) && loop(&pipeline, err) &&
+         count_loaded(&pipeline, &pipeline.report.streams, err);
     pipeline_stop_threads(&pipeline);
     pipeline_free_rest(&pipeline);
     fetch_close(options->fetch);

@@ -1,8 +1,6 @@
 // Whole slices become loads: which of them together, and how far each partition has come with them.
 #include "run/pipeline_parts.h"
 
-#include <stdio.h>
-
 // Of limits.memory: a load ends there even when it has fewer rows than limits.load_rows.
 enum { LOAD_SHARE_PERCENT = 20 };
 
@@ -10,22 +8,16 @@ static bool note_load(Pipeline *pipeline, const LoadTask *load, Error *err)
 {
     if (plan_is_replay(pipeline->options->plan))
         return true; // killed, it begins anew
-    CLEANUP(buf_done) Buf text = {0};
-    TRY(buf_printf(&text, err, "{\"version\":1,\"ordinal\":%u,\"slices\":[", load->ordinal));
-    for (size_t i = 0; i < load->slice_count; i++)
-        TRY(buf_printf(&text, err, "%s[%u,%u]", i > 0 ? "," : "", load->slices[i]->ordinal,
-                       load->slices[i]->reading));
-    TRY(buf_printf(&text, err, "]}"));
-    char name[256];
-    (void)snprintf(name, sizeof(name), STR_FMT "/loads/%06u.json",
-                   STR_ARG(stream_name(load->stream->stream)), load->ordinal);
-    Error there = {0};
-    if (landing_create_note(pipeline->options->landing, str_from(pipeline->options->plan->run),
-                            str_from(name), buf_str(&text), &there) ||
-        there.code == ERROR_CONFLICT)
-        return true; // the same one: a fixed load is only ever gathered as it was fixed
-    *err = there;
-    return false;
+    LoadNote note = {.ordinal = load->ordinal, .count = load->slice_count};
+    note.slices = arena_alloc_array(load->arena, note.count + 1, sizeof(uint32_t), err);
+    note.readings = arena_alloc_array(load->arena, note.count + 1, sizeof(uint32_t), err);
+    TRY(note.slices != NULL && note.readings != NULL);
+    for (size_t i = 0; i < note.count; i++) {
+        note.slices[i] = load->slices[i]->ordinal;
+        note.readings[i] = load->slices[i]->reading;
+    }
+    return load_note_create(pipeline->options->landing, str_from(pipeline->options->plan->run),
+                            load->stream, &note, err);
 }
 
 // Notes the partitions that lack a slice between `from` and `to`: no later one proves anything.
@@ -128,7 +120,7 @@ static bool gather_fixed(Pipeline *pipeline, uint32_t s, bool *ret_wait, Error *
     StreamState *state = &pipeline->streams[s];
     *ret_wait = false;
     while (state->fixed_next < state->fixed_count) {
-        const FixedLoad *fixed = &state->fixed[state->fixed_next];
+        const LoadNote *fixed = &state->fixed[state->fixed_next];
         for (size_t i = 0; i < fixed->count; i++) {
             if (state->states[fixed->slices[i]] == STATE_FAILED)
                 return error_set(err, ERROR_DATA,

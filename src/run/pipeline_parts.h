@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/queue.h"
+#include "run/load_note.h"
 #include "run/pipeline.h"
 
 #include <pthread.h>
@@ -27,21 +28,13 @@ typedef enum SliceState {
     STATE_FAILED,
 } SliceState;
 
-// A load that an earlier attempt fixed: its slices and the readings that count.
-typedef struct FixedLoad {
-    uint32_t ordinal;
-    uint32_t *slices;
-    uint32_t *readings;
-    size_t count;
-} FixedLoad;
-
 typedef struct StreamState {
     unsigned char *states; // SliceState of each slice
     uint32_t *readings;    // which reading to begin with; 0 = the first
     SliceTask **whole;     // STATE_WHOLE: the task
     size_t next_start;     // slices before it are started or settled
     size_t next_gather;    // slices before it are in a load, or settled
-    FixedLoad *fixed;
+    LoadNote *fixed;       // loads that an earlier attempt fixed, and the ledger lacks
     size_t fixed_count;
     size_t fixed_next;
     uint32_t next_ordinal;      // of the next load

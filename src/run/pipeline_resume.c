@@ -2,47 +2,22 @@
 #include "run/match.h"
 #include "run/pipeline_parts.h"
 
-#include <stdio.h>
-
 static bool read_fixed_load(Pipeline *pipeline, uint32_t s, uint32_t ordinal, bool *ret_there,
                             Error *err)
 {
     const PlanStream *stream = &pipeline->options->plan->streams[s];
     StreamState *state = &pipeline->streams[s];
-    char name[256];
-    (void)snprintf(name, sizeof(name), STR_FMT "/loads/%06u.json",
-                   STR_ARG(stream_name(stream->stream)), ordinal);
-    Str json = {0};
-    Error missing = {0};
-    *ret_there =
-        landing_get_note(pipeline->options->landing, str_from(pipeline->options->plan->run),
-                         str_from(name), pipeline->arena, &json, &missing);
-    if (!*ret_there && missing.code == ERROR_NOT_FOUND)
+    const Str run = str_from(pipeline->options->plan->run);
+    LoadNote fixed = {0};
+    TRY(load_note_read(pipeline->options->landing, run, stream, ordinal, pipeline->arena, &fixed,
+                       ret_there, err));
+    if (!*ret_there)
         return true;
-    if (!*ret_there) {
-        *err = missing;
-        return false;
-    }
-    yyjson_doc *doc = NULL;
-    TRY(json_parse(json, name, pipeline->arena, &doc, err));
-    yyjson_val *slices = json_get(yyjson_doc_get_root(doc), STR("slices"));
-    FixedLoad fixed = {.ordinal = ordinal, .count = yyjson_arr_size(slices)};
-    fixed.slices = arena_alloc_array(pipeline->arena, fixed.count + 1, sizeof(uint32_t), err);
-    fixed.readings = arena_alloc_array(pipeline->arena, fixed.count + 1, sizeof(uint32_t), err);
-    TRY(fixed.slices != NULL && fixed.readings != NULL);
-    for (size_t i = 0; i < fixed.count; i++) {
-        yyjson_val *item = yyjson_arr_get(slices, i);
-        fixed.slices[i] = (uint32_t)yyjson_get_uint(yyjson_arr_get(item, 0));
-        fixed.readings[i] = (uint32_t)yyjson_get_uint(yyjson_arr_get(item, 1));
-        if (fixed.slices[i] >= stream->slice_count)
-            return error_set(err, ERROR_DATA, "%s: slice %u is not in the plan", name,
-                             fixed.slices[i]);
+    for (size_t i = 0; i < fixed.count; i++)
         state->readings[fixed.slices[i]] = fixed.readings[i];
-    }
     bool has = false;
     const WarehouseDriver *driver = pipeline->options->warehouse->driver;
-    TRY(driver->has_load(pipeline->options->warehouse->state,
-                         str_from(pipeline->options->plan->run), stream_name(stream->stream),
+    TRY(driver->has_load(pipeline->options->warehouse->state, run, stream_name(stream->stream),
                          ordinal, &has, err));
     if (has) {
         for (size_t i = 0; i < fixed.count; i++)
@@ -50,7 +25,7 @@ static bool read_fixed_load(Pipeline *pipeline, uint32_t s, uint32_t ordinal, bo
         pipeline->unsettled -= fixed.count;
         return true;
     }
-    FixedLoad *all = arena_alloc_array(pipeline->arena, state->fixed_count + 1, sizeof(*all), err);
+    LoadNote *all = arena_alloc_array(pipeline->arena, state->fixed_count + 1, sizeof(*all), err);
     TRY(all != NULL);
     if (state->fixed_count > 0)
         memcpy(all, state->fixed, state->fixed_count * sizeof(*all));

@@ -3,6 +3,7 @@
 #include "run/drivers.h"
 #include "run/forget_list.h"
 #include "run/lake.h"
+#include "run/replay_choice.h"
 #include "run/views.h"
 #include "store/lease.h"
 
@@ -16,7 +17,10 @@ typedef struct Replay {
     Arena *arena;
     JobParts parts;
     Lease lease;
-    Plan plan; // of the run in hand
+    ReplayReport *report;
+    Plan plan; // of the run in hand, like what follows
+    EndNote end;
+    bool ended;
     LogBook *log;
     ForgetList forget;
     int32_t first_day, last_day;
@@ -36,9 +40,6 @@ static bool note_of(Replay *replay, Str run, const char *name, Str *ret_json, bo
 
 static bool is_wanted(const Replay *replay, const PlanStream *stream, const PlanSlice *slice)
 {
-    if (replay->options->stream.size > 0 &&
-        !str_equal(replay->options->stream, stream_name(stream->stream)))
-        return false;
     if (!stream->cursor.exists)
         return true;
     int64_t from_us = 0;
@@ -49,42 +50,57 @@ static bool is_wanted(const Replay *replay, const PlanStream *stream, const Plan
            from_us < zone_start_of_date(zone, replay->last_day + 1);
 }
 
-// Takes the readings that one load of the run used. *ret_there = false: there is no such load.
-static bool take_load(Replay *replay, Str run, PlanStream *stream, uint32_t ordinal,
-                      bool *ret_there, Error *err)
+static void emit_unnoted(const Replay *replay, Str run, const ReplayChoice *choice)
 {
-    char name[LANDING_NAME_BYTES_MAX + 32];
-    (void)snprintf(name, sizeof(name), STR_FMT "/loads/%06u.json",
-                   STR_ARG(stream_name(stream->stream)), ordinal);
-    Str json = {0};
-    TRY(note_of(replay, run, name, &json, ret_there, err));
-    if (!*ret_there)
-        return true;
-    yyjson_doc *doc = NULL;
-    TRY(json_parse(json, name, replay->arena, &doc, err));
-    size_t i = 0;
-    size_t count = 0;
-    yyjson_val *item = NULL;
-    yyjson_arr_foreach(json_get(yyjson_doc_get_root(doc), STR("slices")), i, count, item)
-    {
-        const uint64_t slice = yyjson_get_uint(yyjson_arr_get(item, 0));
-        if (slice >= stream->slice_count)
-            return error_set(err, ERROR_DATA, "%s: slice %llu is not in the plan", name,
-                             (unsigned long long)slice);
-        if (is_wanted(replay, stream, &stream->slices[slice]))
-            stream->replayed[slice] = (uint32_t)yyjson_get_uint(yyjson_arr_get(item, 1));
-    }
-    return true;
+    Event event = {.kind = EVENT_NOTES_MISSING, EVENT_NONE};
+    event.at_us = replay->env->now_us(replay->env->state);
+    event.run = run;
+    event.job = replay->job->name;
+    event.mode = STR("replay");
+    event.stream = stream_name(choice->stream->stream);
+    event.done = (int64_t)choice->unnoted;
+    event.total = (int64_t)(choice->unnoted + choice->missing);
+    replay->sink->emit(replay->sink->state, &event);
+}
+
+// Slices that the run had loaded and nobody can name: the others are loaded nevertheless.
+static bool note_missing(Replay *replay, Str run, const ReplayChoice *choice, Error *err)
+{
+    ReplayReport *report = replay->report;
+    report->missing += (int64_t)choice->missing;
+    return report->first_missing.size > 0 ||
+           arena_printf(replay->arena, &report->first_missing, err,
+                        "run " STR_FMT ", " STR_FMT
+                        ": %zu slices that it loaded are neither in a note of its loads nor landed "
+                        "whole",
+                        STR_ARG(run), STR_ARG(stream_name(choice->stream->stream)),
+                        choice->missing);
 }
 
 static bool choose_slices(Replay *replay, Str run, PlanStream *stream, Error *err)
 {
-    stream->replayed =
-        arena_alloc_array(replay->arena, stream->slice_count + 1, sizeof(uint32_t), err);
-    TRY(stream->replayed != NULL);
-    bool there = true;
-    for (uint32_t ordinal = 0; there; ordinal++)
-        TRY(take_load(replay, run, stream, ordinal, &there, err));
+    ReplayChoice choice = {.landing = replay->parts.landing,
+                           .run = run,
+                           .end = replay->ended ? &replay->end : NULL,
+                           .mode = replay->plan.mode,
+                           .stream = stream,
+                           .arena = replay->arena};
+    if (replay->options->stream.size > 0 &&
+        !str_equal(replay->options->stream, stream_name(stream->stream))) {
+        stream->replayed =
+            arena_alloc_array(replay->arena, stream->slice_count + 1, sizeof(uint32_t), err);
+        return stream->replayed != NULL;
+    }
+    TRY(replay_choose(&choice, err));
+    if (choice.unnoted + choice.missing > 0)
+        emit_unnoted(replay, run, &choice);
+    if (choice.missing > 0)
+        TRY(note_missing(replay, run, &choice, err));
+    replay->report->unnoted += (int64_t)choice.unnoted;
+    for (size_t i = 0; i < stream->slice_count; i++) {
+        if (!is_wanted(replay, stream, &stream->slices[i]))
+            stream->replayed[i] = 0;
+    }
     return true;
 }
 
@@ -128,15 +144,6 @@ static bool read_plan(Replay *replay, Str run, Str json, bool *ret_any, Error *e
         for (size_t k = 0; k < stream->slice_count; k++)
             *ret_any = *ret_any || stream->replayed[k] != 0;
     }
-    return true;
-}
-
-static bool ended_well(Replay *replay, Str run, bool *ret_well, Error *err)
-{
-    Str json = {0};
-    bool there = false;
-    TRY(note_of(replay, run, "end.json", &json, &there, err));
-    *ret_well = there && str_find(json, STR("\"done\"")) < json.size;
     return true;
 }
 
@@ -214,8 +221,9 @@ static void log_run(Replay *replay, const PipelineReport *report, int64_t starte
                              replay->env, &ignored);
 }
 
-static bool replay_run(Replay *replay, Str run, ReplayReport *report, Error *err)
+static bool replay_run(Replay *replay, Str run, Error *err)
 {
+    ReplayReport *report = replay->report;
     Str json = {0};
     bool there = false;
     TRY(note_of(replay, run, "run.json", &json, &there, err));
@@ -229,15 +237,15 @@ static bool replay_run(Replay *replay, Str run, ReplayReport *report, Error *err
         return true;
     }
     bool any = false;
-    TRY(read_plan(replay, run, json, &any, err));
+    TRY(end_note_read(replay->parts.landing, run, replay->arena, &replay->end, &replay->ended,
+                      err) &&
+        read_plan(replay, run, json, &any, err));
     if (!any)
         return true;
     // Marks are proven by the whole of a run: one that left gaps, or is replayed in part, proves
     // none.
-    bool well = false;
-    TRY(ended_well(replay, run, &well, err));
-    replay->plan.keeps_watermarks =
-        !well || replay->options->from.size > 0 || replay->options->to.size > 0;
+    replay->plan.keeps_watermarks = !replay->ended || !str_equal(replay->end.status, STR("done")) ||
+                                    replay->options->from.size > 0 || replay->options->to.size > 0;
     PipelineReport one = {0};
     const int64_t started_us = replay->env->now_us(replay->env->state);
     const bool ok = load_again(replay, &one, err);
@@ -256,7 +264,7 @@ static bool read_day(Str text, const char *option, int32_t *day, Error *err)
                      STR_ARG(text));
 }
 
-static bool replay_all(Replay *replay, ReplayReport *report, Error *err)
+static bool replay_all(Replay *replay, Error *err)
 {
     JobParts *parts = &replay->parts;
     char id[UUID_TEXT_BYTES + 1];
@@ -278,7 +286,7 @@ static bool replay_all(Replay *replay, ReplayReport *report, Error *err)
     size_t count = 0;
     TRY(landing_list_runs(parts->landing, replay->arena, &runs, &count, err));
     for (size_t i = 0; i < count; i++)
-        TRY(env_check_stop(replay->env, err) && replay_run(replay, runs[i], report, err));
+        TRY(env_check_stop(replay->env, err) && replay_run(replay, runs[i], err));
     return true;
 }
 
@@ -290,6 +298,7 @@ bool replay_execute(const Job *job, const ReplayOptions *options, Env *env, cons
                      .env = env,
                      .sink = sink,
                      .arena = arena,
+                     .report = ret_report,
                      .first_day = date_from_civil(1, 1, 3),
                      .last_day = date_from_civil(9999, 12, 28)};
     TRY(read_day(options->from, "from", &replay.first_day, err) &&
@@ -307,7 +316,7 @@ bool replay_execute(const Job *job, const ReplayOptions *options, Env *env, cons
     const int64_t started_us = env->monotonic_us(env->state);
     bool ok = job_parts_open(job, STR(""), env, arena, findings, &replay.parts, err) &&
               findings_check(findings, err) && lake_open(&replay.parts, findings, err) &&
-              log_book_new(&replay.log, err) && replay_all(&replay, ret_report, err);
+              log_book_new(&replay.log, err) && replay_all(&replay, err);
     ret_report->elapsed_us = env->monotonic_us(env->state) - started_us;
     lease_release(&replay.lease);
     log_book_free(replay.log);

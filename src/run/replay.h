@@ -1,9 +1,9 @@
 // Replay: shape and load again what was landed, without asking the API anything.
 //
 // Each landed run is loaded once more, as it was: the same slices, each in the reading that its
-// loads used, with the times at which its pages were fetched. The rules that make a late backfill
-// harmless make a replay so: what is older than what the warehouse holds is passed over. A replay
-// has a lease of its own (job, "replay"), so that scheduled runs go on meanwhile.
+// loads used (replay_choice.h), with the times at which its pages were fetched. The rules that make
+// a late backfill harmless make a replay so: what is older than what the warehouse holds is passed
+// over. A replay has a lease of its own (job, "replay"), so that scheduled runs go on meanwhile.
 #pragma once
 
 #include "run/run.h"
@@ -15,8 +15,11 @@ typedef struct ReplayOptions {
 } ReplayOptions;
 
 typedef struct ReplayReport {
-    int64_t runs;    // loaded again
-    int64_t expired; // runs whose pages are gone
+    int64_t runs;      // loaded again
+    int64_t expired;   // runs whose pages are gone
+    int64_t unnoted;   // slices whose loads have no note any more: chosen by what is landed whole
+    int64_t missing;   // slices that were loaded once and cannot be told any more
+    Str first_missing; // in `arena`
     PipelineReport pipeline;
     int64_t elapsed_us;
 } ReplayReport;

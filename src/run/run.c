@@ -145,12 +145,10 @@ static bool find_unfinished(Execution *execution, Str *ret_run, Str *ret_json, E
     return true;
 }
 
-static bool put_end(Execution *execution, Str run, const char *status, Error *err)
+static bool put_end(Execution *execution, Str run, const EndNote *note, Error *err)
 {
-    char text[160];
-    (void)snprintf(text, sizeof(text), "{\"version\":1,\"status\":\"%s\",\"ended_us\":%lld}",
-                   status, (long long)execution->env->now_us(execution->env->state));
-    return landing_put_note(execution->parts.landing, run, STR("end.json"), str_from(text), err);
+    return end_note_put(execution->parts.landing, run, note,
+                        execution->env->now_us(execution->env->state), err);
 }
 
 // Whether this command names anything that the run was not planned with. What it does not name
@@ -193,7 +191,7 @@ static bool resume(Execution *execution, Str run, Str json, bool *ret_resumed, E
 {
     if (execution->options->start_over) {
         *ret_resumed = false;
-        return put_end(execution, run, "given up", err);
+        return put_end(execution, run, &(EndNote){.status = STR("given up")}, err);
     }
     Plan *plan = &execution->plan;
     (void)snprintf(plan->run, sizeof(plan->run), STR_FMT, STR_ARG(run));
@@ -414,7 +412,10 @@ static bool end_run(Execution *execution, const RunReport *report, Error *err)
     if (partial && execution->plan.mode != MODE_INCREMENTAL)
         return true;
     kill_point("run end, %s", run_mode_name(execution->plan.mode));
-    TRY(put_end(execution, str_from(execution->plan.run), partial ? "partial" : "done", err));
+    const EndNote note = {.status = partial ? STR("partial") : STR("done"),
+                          .streams = report->pipeline.streams,
+                          .stream_count = execution->plan.stream_count};
+    TRY(put_end(execution, str_from(execution->plan.run), &note, err));
     kill_point("run ended, %s", run_mode_name(execution->plan.mode));
     return true;
 }

@@ -187,6 +187,66 @@ class Replay(unittest.TestCase):
             self.assertEqual(world.pawl("state", "show", str(world.job), "--json").stdout, marks)
             self.assertEqual(world.control("stats")["requests"], 0)
 
+    def lose_notes(self, world, which="*/loads/*.json"):
+        """The landing store without notes of loads, as a restored copy may be, and no warehouse."""
+        for path in (world.folder / "lake/ctm/runs").glob("*/" + which):
+            path.unlink()
+        for path in world.folder.glob("ctm.duckdb*"):
+            path.unlink()
+
+    def test_what_was_landed_whole_is_loaded_although_its_notes_of_loads_are_gone(self):
+        with World() as world:
+            world.run("historic", "--to", "2026-03-09")
+            world.advance("2026-03-12T18:00:00Z")
+            world.control("forbid", {"account": 1001})
+            world.run("incremental", check=False)  # partial
+            world.control("forbid", {"account": 1001, "from": None})
+            world.run("incremental")
+            world.advance("2026-03-14T18:00:00Z")
+            world.run("rehydration")
+            gone = "SELECT count(*) FROM ctm.calls WHERE _deleted_at IS NOT NULL"
+            self.assertGreater(int(world.value(gone)), 0)
+            wanted = world.digest(), world.digest("ctm.accounts"), world.value(gone)
+            marks = world.pawl("state", "show", str(world.job), "--json").stdout
+            self.lose_notes(world)
+            done = world.pawl("replay", str(world.job), "--json")
+            report = json.loads(done.stdout)
+            self.assertEqual((report["runs"], report["slices_failed"], report["slices_missing"]), (4, 0, 0))
+            self.assertEqual(report["slices_without_note"], report["slices"])
+            self.assertIn('"event":"notes_missing"', done.stderr)
+            self.assertEqual((world.digest(), world.digest("ctm.accounts"), world.value(gone)), wanted)
+            self.assertEqual(world.pawl("state", "show", str(world.job), "--json").stdout, marks)
+
+    def test_a_run_that_never_came_to_its_end_is_loaded_without_its_notes(self):
+        with World() as world:
+            world.control("forbid", {"account": 1002})
+            self.assertEqual(world.run("historic", check=False).returncode, 4)
+            wanted = world.digest()
+            self.lose_notes(world)
+            report = json.loads(world.pawl("replay", str(world.job), "--json").stdout)
+            self.assertEqual((report["runs"], report["slices_without_note"]), (1, 0))
+            self.assertEqual(world.digest(), wanted)
+
+    def test_loaded_slices_that_are_not_there_any_more_end_a_replay_with_3(self):
+        with World() as world:
+            world.run("historic", "--to", "2026-03-04")
+            world.control("forbid", {"account": 1001})
+            world.advance("2026-03-12T18:00:00Z")
+            world.run("incremental", check=False)  # partial
+            runs = sorted((world.folder / "lake/ctm/runs").iterdir())
+            rows = int(world.value("SELECT count(*) FROM ctm.calls"))
+            for run, text in ((runs[1], "neither in a note of its loads nor landed whole"),
+                              (runs[0], "could not be replayed: calls of 100")):
+                with self.subTest(text):
+                    self.lose_notes(world)
+                    shutil.rmtree(sorted(run.glob("calls/????????????????/*"))[-1])
+                    done = world.pawl("replay", str(world.job), "--json", check=False)
+                    self.assertEqual(done.returncode, 3, done.stderr)
+                    self.assertIn(text, done.stderr)
+                    self.assertIn("restore its folder, or read those days again", done.stderr)
+                    # All else was done.
+                    self.assertTrue(rows / 2 < int(world.value("SELECT count(*) FROM ctm.calls")) <= rows)
+
     def test_over_what_stands_it_changes_nothing_and_with_rewrite_no_content(self):
         with World() as world:
             world.run("historic", "--to", "2026-03-09")

@@ -1,5 +1,5 @@
 """Incremental runs that find nothing new, on Snowflake's fixture: the warehouse sleeps on, and nothing is lost by it."""
-import re, shutil, signal, subprocess, unittest
+import json, re, shutil, signal, subprocess, unittest
 
 from snow import SnowSite, SnowTestCase, table
 from world import World, select_wait
@@ -72,6 +72,12 @@ class Rest(SnowTestCase):
             self.wakes(snow, updated=0)
             self.assertGreater(self.marks(snow), marks)
             self.rests(snow)
+            # A replay leaves out who rested: there was nothing to load, and no note of it is missing.
+            ends = [json.loads(path.read_text())["body"] for path in (snow.folder / "lake").glob("ctm/runs/*/end.json")]
+            loaded = [end for end in ends if sum(stream["loads"] for stream in end["streams"]) > 0]
+            self.assertEqual(len(ends) - len(loaded), 5)
+            report = json.loads(snow.pawl("replay", str(snow.job), "--json").stdout)
+            self.assertEqual((report["runs"], report["slices_without_note"]), (len(loaded), 0))
 
     def test_whoever_changes_anything_is_noticed(self):
         with World(calls=60) as world:

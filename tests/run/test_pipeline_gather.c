@@ -214,7 +214,7 @@ TEST(a_load_that_was_fixed_comes_first_as_it_was)
     CLEANUP(rig_done) Rig rig = {0};
     uint32_t slices[] = {0, 2};
     uint32_t readings[] = {1, 1};
-    FixedLoad fixed = {.ordinal = 0, .slices = slices, .readings = readings, .count = 2};
+    LoadNote fixed = {.ordinal = 0, .slices = slices, .readings = readings, .count = 2};
     CHECK_OK(rig_open(&rig, MODE_INCREMENTAL, "hhahhh", 1000, &err), &err);
     rig.state.fixed = &fixed;
     rig.state.fixed_count = 1;
@@ -236,7 +236,7 @@ TEST(a_fixed_load_whose_slice_cannot_be_read_stops_the_run)
     Error err = {0};
     CLEANUP(rig_done) Rig rig = {0};
     uint32_t slices[] = {0, 2};
-    FixedLoad fixed = {.ordinal = 7, .slices = slices, .count = 2};
+    LoadNote fixed = {.ordinal = 7, .slices = slices, .count = 2};
     CHECK_OK(rig_open(&rig, MODE_INCREMENTAL, "hhfhhh", 1000, &err), &err);
     rig.state.fixed = &fixed;
     rig.state.fixed_count = 1;

@@ -1,0 +1,20 @@
+// LoadNote: which slices make up a load of a run, and which reading of each: the note
+// "<stream>/loads/<ordinal>.json" in the landing store, put before anything of the load is staged.
+#pragma once
+
+#include "run/plan.h"
+
+typedef struct LoadNote {
+    uint32_t ordinal;
+    uint32_t *slices;   // ordinals in the plan of the stream
+    uint32_t *readings; // of each
+    size_t count;
+} LoadNote;
+
+// One that is there stays: it is the same, for a load that is fixed is only ever gathered so.
+bool load_note_create(Landing *landing, Str run, const PlanStream *stream, const LoadNote *note,
+                      Error *err) MUST_USE;
+
+// *ret_there = false: no such load was fixed, or its note is gone. Lists live in `arena`.
+bool load_note_read(Landing *landing, Str run, const PlanStream *stream, uint32_t ordinal,
+                    Arena *arena, LoadNote *ret_note, bool *ret_there, Error *err) MUST_USE;
