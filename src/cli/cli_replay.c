@@ -14,6 +14,7 @@ static bool print_json(const ReplayReport *report, Error *err)
     out_open(&out, NULL, '{');
     out_int(&out, "runs", report->runs);
     out_int(&out, "runs_expired", report->expired);
+    out_int(&out, "runs_without_plan", report->unplanned);
     out_int(&out, "slices", p->slices);
     out_int(&out, "slices_failed", p->slices_failed);
     out_int(&out, "slices_without_note", report->unnoted);
@@ -78,6 +79,6 @@ bool cli_replay(Cli *cli, Error *err)
     if (p->slices_failed > 0)
         return error_set(err, ERROR_DATA, "%lld slices could not be replayed: " STR_FMT "; %s",
                          (long long)p->slices_failed, STR_ARG(p->first_failure), remedy);
-    return report.missing == 0 ||
+    return report.missing + report.unplanned == 0 ||
            error_set(err, ERROR_DATA, STR_FMT "; %s", STR_ARG(report.first_missing), remedy);
 }

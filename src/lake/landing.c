@@ -479,3 +479,14 @@ bool landing_get_note(Landing *landing, Str run, Str name, Arena *arena, Str *re
     return seal_read(note_kind, buf_str(&text), where, &json, err) &&
            arena_copy_str(arena, json, ret_json, err);
 }
+
+bool landing_find_note(Landing *landing, Str run, Str name, Arena *arena, Str *ret_json,
+                       bool *ret_there, Error *err)
+{
+    Error missing = {0};
+    *ret_there = landing_get_note(landing, run, name, arena, ret_json, &missing);
+    if (*ret_there || missing.code == ERROR_NOT_FOUND)
+        return true;
+    *err = missing;
+    return false;
+}

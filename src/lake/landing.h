@@ -145,6 +145,9 @@ bool landing_create_note(Landing *landing, Str run, Str name, Str json, Error *e
 bool landing_put_note(Landing *landing, Str run, Str name, Str json, Error *err) MUST_USE;
 bool landing_get_note(Landing *landing, Str run, Str name, Arena *arena, Str *ret_json,
                       Error *err) MUST_USE;
+// Likewise, where a note that is not there is no error.
+bool landing_find_note(Landing *landing, Str run, Str name, Arena *arena, Str *ret_json,
+                       bool *ret_there, Error *err) MUST_USE;
 
 // Runs of this job, oldest first (ids are UUIDv7, so their order is their age).
 bool landing_list_runs(Landing *landing, Arena *arena, Str **ret_runs, size_t *ret_count,

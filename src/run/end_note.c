@@ -52,14 +52,11 @@ bool end_note_read(Landing *landing, Str run, Arena *arena, EndNote *ret_note, b
                    Error *err)
 {
     Str json = {0};
-    Error missing = {0};
-    *ret_there = landing_get_note(landing, run, note_name, arena, &json, &missing);
-    if (!*ret_there && missing.code == ERROR_NOT_FOUND)
+    if (!landing_find_note(landing, run, note_name, arena, &json, ret_there, err))
+        return error_remedy(err, ERROR_DATA,
+                            "restore it, or remove it: its run then goes on where it ended");
+    if (!*ret_there)
         return true;
-    if (!*ret_there) {
-        *err = missing;
-        return false;
-    }
     yyjson_doc *doc = NULL;
     TRY(json_parse(json, "end.json", arena, &doc, err));
     yyjson_val *root = yyjson_doc_get_root(doc);

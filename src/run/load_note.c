@@ -59,14 +59,9 @@ bool load_note_read(Landing *landing, Str run, const PlanStream *stream, uint32_
     char name[NAME_BYTES];
     name_note(stream, ordinal, name);
     Str json = {0};
-    Error missing = {0};
-    *ret_there = landing_get_note(landing, run, str_from(name), arena, &json, &missing);
-    if (!*ret_there && missing.code == ERROR_NOT_FOUND)
+    TRY(landing_find_note(landing, run, str_from(name), arena, &json, ret_there, err));
+    if (!*ret_there)
         return true;
-    if (!*ret_there) {
-        *err = missing;
-        return false;
-    }
     *ret_note = (LoadNote){.ordinal = ordinal};
     return parse(json, name, stream, arena, ret_note, err);
 }

@@ -110,6 +110,10 @@ bool plan_slice_is_closed(const PlanStream *stream, const PlanSlice *slice, int6
 
 bool plan_write(const Plan *plan, Buf *out, Error *err) MUST_USE;
 
+// The plan of a landed run as plan_write() wrote it. *ret_there = false: there is none.
+bool plan_find(Landing *landing, Str run, Arena *arena, Str *ret_json, bool *ret_there,
+               Error *err) MUST_USE;
+
 // Reads what plan_write() wrote, in two steps: what the run was asked for, and then, with streams
 // bound to connector and contracts that fit it, what it reads.
 bool plan_read_request(Str json, Plan *plan, Arena *arena, yyjson_val **ret_streams,

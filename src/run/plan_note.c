@@ -150,6 +150,14 @@ static PlanStream *find_stream(Plan *plan, Str name)
     return NULL;
 }
 
+bool plan_find(Landing *landing, Str run, Arena *arena, Str *ret_json, bool *ret_there, Error *err)
+{
+    return landing_find_note(landing, run, STR("run.json"), arena, ret_json, ret_there, err) ||
+           error_remedy(err, ERROR_DATA,
+                        "restore it, or move the run's folder away: the next run reads anew what "
+                        "is not loaded");
+}
+
 bool plan_read_request(Str json, Plan *plan, Arena *arena, yyjson_val **ret_streams, Error *err)
 {
     yyjson_doc *doc = NULL;

@@ -26,16 +26,6 @@ typedef struct Replay {
     int32_t first_day, last_day;
 } Replay;
 
-static bool note_of(Replay *replay, Str run, const char *name, Str *ret_json, bool *ret_there,
-                    Error *err)
-{
-    Error missing = {0};
-    *ret_there = landing_get_note(replay->parts.landing, run, str_from(name), replay->arena,
-                                  ret_json, &missing);
-    return *ret_there || missing.code == ERROR_NOT_FOUND ||
-           error_set(err, missing.code, "%s", missing.message);
-}
-
 // --- which slices
 
 static bool is_wanted(const Replay *replay, const PlanStream *stream, const PlanSlice *slice)
@@ -221,24 +211,48 @@ static void log_run(Replay *replay, const PipelineReport *report, int64_t starte
                              replay->env, &ignored);
 }
 
+static bool see_any(void *visitor, const LandedSlice *slice, Error *err)
+{
+    (void)slice;
+    (void)err;
+    *(bool *)visitor = true;
+    return true;
+}
+
+// A run that was killed before its plan was there has landed nothing.
+static bool note_unplanned(Replay *replay, Str run, Error *err)
+{
+    bool any = false;
+    TRY(landing_visit_slices(replay->parts.landing, run, STR(""), see_any, &any, err));
+    if (!any)
+        return true;
+    replay->report->unplanned++;
+    return replay->report->first_missing.size > 0 ||
+           arena_printf(replay->arena, &replay->report->first_missing, err,
+                        "run " STR_FMT ": its run.json is not there, without which nothing of it "
+                        "can be replayed",
+                        STR_ARG(run));
+}
+
 static bool replay_run(Replay *replay, Str run, Error *err)
 {
     ReplayReport *report = replay->report;
+    Landing *landing = replay->parts.landing;
     Str json = {0};
-    bool there = false;
-    TRY(note_of(replay, run, "run.json", &json, &there, err));
-    if (!there)
-        return true;
-    bool expired = false;
     Str ignored = {0};
-    TRY(note_of(replay, run, "expired.json", &ignored, &expired, err));
+    bool there = false;
+    bool expired = false;
+    TRY(landing_find_note(landing, run, STR("expired.json"), replay->arena, &ignored, &expired,
+                          err));
     if (expired) {
         report->expired++;
         return true;
     }
+    TRY(plan_find(landing, run, replay->arena, &json, &there, err));
+    if (!there)
+        return note_unplanned(replay, run, err);
     bool any = false;
-    TRY(end_note_read(replay->parts.landing, run, replay->arena, &replay->end, &replay->ended,
-                      err) &&
+    TRY(end_note_read(landing, run, replay->arena, &replay->end, &replay->ended, err) &&
         read_plan(replay, run, json, &any, err));
     if (!any)
         return true;

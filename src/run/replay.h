@@ -17,6 +17,7 @@ typedef struct ReplayOptions {
 typedef struct ReplayReport {
     int64_t runs;      // loaded again
     int64_t expired;   // runs whose pages are gone
+    int64_t unplanned; // runs that landed something, and whose plan is gone
     int64_t unnoted;   // slices whose loads have no note any more: chosen by what is landed whole
     int64_t missing;   // slices that were loaded once and cannot be told any more
     Str first_missing; // in `arena`

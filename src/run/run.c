@@ -99,18 +99,6 @@ static bool renew(void *state, Error *err)
 
 // --- an unfinished run, or a new one
 
-static bool note_is_there(Execution *execution, Str run, Str name, Str *ret_json, bool *ret_there,
-                          Error *err)
-{
-    Error missing = {0};
-    *ret_there =
-        landing_get_note(execution->parts.landing, run, name, execution->arena, ret_json, &missing);
-    if (*ret_there || missing.code == ERROR_NOT_FOUND)
-        return true;
-    *err = missing;
-    return false;
-}
-
 static bool has_mode(Str json, RunMode mode, Arena *arena)
 {
     yyjson_doc *doc = NULL;
@@ -130,12 +118,13 @@ static bool find_unfinished(Execution *execution, Str *ret_run, Str *ret_json, E
     TRY(landing_list_runs(execution->parts.landing, execution->arena, &runs, &count, err));
     for (size_t i = count; i > 0; i--) {
         Str json = {0};
-        Str end = {0};
+        EndNote end = {0};
         bool there = false;
-        TRY(note_is_there(execution, runs[i - 1], STR("run.json"), &json, &there, err));
+        TRY(plan_find(execution->parts.landing, runs[i - 1], execution->arena, &json, &there, err));
         if (!there || !has_mode(json, execution->options->mode, execution->arena))
             continue;
-        TRY(note_is_there(execution, runs[i - 1], STR("end.json"), &end, &there, err));
+        TRY(end_note_read(execution->parts.landing, runs[i - 1], execution->arena, &end, &there,
+                          err));
         if (!there) {
             *ret_run = runs[i - 1];
             *ret_json = json;

@@ -211,10 +211,11 @@ static bool note_unfinished(const JobParts *parts, Str run, bool seen[MODE_COUNT
                             Error *err)
 {
     Str json = {0};
-    Error missing = {0};
-    if (!landing_get_note(parts->landing, run, STR("run.json"), parts->arena, &json, &missing))
-        return missing.code == ERROR_NOT_FOUND ||
-               error_set(err, missing.code, "%s", missing.message);
+    EndNote end = {0};
+    bool there = false;
+    TRY(plan_find(parts->landing, run, parts->arena, &json, &there, err));
+    if (!there)
+        return true;
     yyjson_doc *doc = NULL;
     TRY(json_parse(json, "run.json", parts->arena, &doc, err));
     yyjson_val *root = yyjson_doc_get_root(doc);
@@ -222,7 +223,8 @@ static bool note_unfinished(const JobParts *parts, Str run, bool seen[MODE_COUNT
     if (!run_mode_parse(json_str(json_get(root, STR("mode"))), &mode) || seen[mode])
         return true;
     seen[mode] = true;
-    if (landing_get_note(parts->landing, run, STR("end.json"), parts->arena, &json, &missing))
+    TRY(end_note_read(parts->landing, run, parts->arena, &end, &there, err));
+    if (there)
         return true;
     status->unfinished[status->unfinished_count++] = (StatusUnfinished){
         .run = run, .mode = mode, .created_us = yyjson_get_sint(json_get(root, STR("created_us")))};

@@ -31,8 +31,12 @@ bool lease_take(Lease *lease, Store *store, Str path, Str run, int64_t ttl_us, E
                    STR_ARG(run));
     kill_point("lease put, %s", taken.path);
     if (!store->driver->lease_take(store->state, path, str_from(taken.holder), ttl_us, &taken.epoch,
-                                   err))
-        return error_context(err, "lease '%s'", taken.path);
+                                   err)) {
+        (void)error_context(err, "lease '%s'", taken.path);
+        return error_remedy(err, ERROR_DATA,
+                            "restore it, or remove it: should the warehouse know of a higher epoch "
+                            "than the next run, that run says which to write");
+    }
     kill_point("lease was put, %s", taken.path);
     *lease = taken;
     lease->store = store;

@@ -31,6 +31,24 @@ TEST(long_texts_are_cut)
     CHECK_INT((int64_t)strlen(err.message), (int64_t)sizeof(err.message) - 1);
 }
 
+TEST(a_remedy_stands_behind_the_errors_that_it_is_for)
+{
+    char text[2000];
+    memset(text, 'x', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    Error err = {0};
+    CHECK(!error_set(&err, ERROR_DATA, "'run.json': damaged"));
+    CHECK(!error_remedy(&err, ERROR_IO, "try again"));
+    CHECK_STR(str_from(err.message), STR("'run.json': damaged"));
+    CHECK(!error_remedy(&err, ERROR_DATA, "restore it"));
+    CHECK_STR(str_from(err.message), STR("'run.json': damaged; restore it"));
+    CHECK_INT(err.code, ERROR_DATA);
+    CHECK(!error_set(&err, ERROR_DATA, "%s", text));
+    CHECK(!error_remedy(&err, ERROR_DATA, "restore it"));
+    CHECK(str_ends_with(str_from(err.message), STR("xxx; restore it")));
+    CHECK_INT((int64_t)strlen(err.message), (int64_t)sizeof(err.message) - 1);
+}
+
 static bool passes_up(bool ok, int *reached)
 {
     TRY(ok);

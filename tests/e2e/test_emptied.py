@@ -1,4 +1,4 @@
-"""The landing store is emptied, or another is named, while the warehouse keeps what it has."""
+"""The landing store is emptied, damaged, or another is named, while the warehouse keeps what it has."""
 import json, re, shutil, unittest
 from world import World
 
@@ -21,6 +21,67 @@ class Emptied(unittest.TestCase):
             path.write_text(json.dumps({**json.loads(path.read_text()), "epoch": int(said[1])}))
             world.run("historic", *RANGE)
             self.assertEqual(world.digest(), calm)
+
+
+class Damaged(unittest.TestCase):
+    """Notes that somebody must mend: what the message says to do is done, word by word, and helps."""
+
+    def fails(self, world, *words, status=3):
+        done = world.run(*words, check=False)
+        self.assertEqual(done.returncode, status, done.stderr)
+        return json.loads(done.stderr.splitlines()[-1])["error"]
+
+    def spoil(self, path):
+        path.write_bytes(path.read_bytes()[:-9])
+
+    def test_a_lease_record_is_removed_and_the_next_run_names_the_epoch(self):
+        with World(calls=100) as world:
+            for _ in range(3):
+                world.run("historic", *RANGE)
+            path = world.folder / "lake/ctm/leases/historic.json"
+            self.spoil(path)
+            said = re.search(r"lease '(\S+)': .*; restore it, or remove it: ", self.fails(world, "historic", *RANGE))
+            self.assertEqual(world.folder / "lake" / said[1], path)
+            path.unlink()
+            said = re.search(r"write (\d+) for 'epoch' into its (\S+\.json)", self.fails(world, "historic", *RANGE, status=6))
+            path.write_text(json.dumps({**json.loads(path.read_text()), "epoch": int(said[1])}))
+            world.run("historic", *RANGE)
+
+    def test_a_run_whose_plan_is_damaged_is_moved_away_and_the_next_one_reads_anew(self):
+        with World(calls=100) as world:
+            world.run("historic", *RANGE)
+            wanted = world.digest()
+            world.forget_pawl()
+            world.run("historic", *RANGE, check=False, env={"PAWL_TEST_KILL_AT": "run end, historic"})
+            path, = (world.folder / "lake/ctm/runs").glob("*/run.json")
+            self.spoil(path)
+            for done in (world.run("historic", *RANGE, check=False), world.pawl("replay", str(world.job), check=False)):
+                self.assertEqual(done.returncode, 3, done.stderr)
+                self.assertIn("run.json': damaged: its end is missing; restore it, or move the run's folder away",
+                              done.stderr)
+            # Removed alone it is missed by a replay: nothing that was landed can be read without it.
+            path.unlink()
+            done = world.pawl("replay", str(world.job), check=False)
+            self.assertEqual(done.returncode, 3)
+            self.assertIn(f"run {path.parent.name}: its run.json is not there", done.stderr)
+            path.parent.rename(world.folder / "away")
+            self.assertEqual(world.report(world.run("historic", *RANGE))["resumed"], False)
+            self.assertEqual(world.digest(), wanted)
+            self.assertEqual(world.report(world.pawl("replay", str(world.job), "--json"))["runs_without_plan"], 0)
+
+    def test_an_end_that_is_damaged_is_removed_and_its_run_goes_on(self):
+        with World(calls=100) as world:
+            world.run("historic", *RANGE)
+            wanted = world.digest()
+            path, = (world.folder / "lake/ctm/runs").glob("*/end.json")
+            self.spoil(path)
+            self.assertIn("end.json': damaged: its end is missing; restore it, or remove it: its run then goes on",
+                          self.fails(world, "historic", *RANGE))
+            path.unlink()
+            world.control("stats", method="DELETE")
+            self.assertEqual(world.report(world.run("historic", *RANGE))["resumed"], True)
+            self.assertEqual((world.digest(), world.control("stats")["requests"]), (wanted, 0))
+
 
 
 if __name__ == "__main__":

@@ -615,6 +615,7 @@ TEST(a_damaged_record_is_no_reason_to_start_again)
         CHECK(!lease_take(&lease, &place.store, STR("l"), STR("run"), LEASE_TTL_US_MIN, &err));
         CHECK_INT(err.code, ERROR_DATA);
         CHECK_CONTAINS(str_from(err.message), STR("lake/l"));
+        CHECK_CONTAINS(str_from(err.message), STR("; restore it, or remove it: "));
     }
 }
 
