@@ -203,7 +203,7 @@ static void print_receipts(const Status *status)
 static void print_next(const Status *status, const Job *job)
 {
     const bool nothing_yet = status->blind.size > 0 && status->unfinished_count == 0;
-    const bool trouble = status->failure_count > 0;
+    const bool trouble = status->failure_count > 0 || status->trouble.code != ERROR_NONE;
     (void)printf("\nnext: pawl %s " STR_FMT "%s\n", trouble ? "check" : "run", STR_ARG(job->path),
                  trouble       ? ""
                  : nothing_yet ? " --mode historic"
@@ -240,7 +240,9 @@ bool cli_status(Cli *cli, Error *err)
     Status *status = NULL;
     TRY(status_read(job, folder, cli->env, arena, findings, &status, err));
     if (cli->json)
-        return print_json(status, err);
-    print_people(status, job);
-    return true;
+        TRY(print_json(status, err));
+    else
+        print_people(status, job);
+    *err = status->trouble;
+    return err->code == ERROR_NONE;
 }

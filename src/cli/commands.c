@@ -39,7 +39,8 @@ const Command commands[] = {
       OPTION_ENV, OPTION_CONNECT, {NULL, NULL, NULL}},
      "  pawl plan jobs/ctm.json --mode historic --from 2025-05-01", cli_plan},
     {"status", "JOB", "freshness, watermarks, last runs, success over 90 days, open failures",
-     "Reads only. While a run holds the warehouse it shows what the landing store and the state folder know.",
+     "Reads only. What cannot be read is left out, and the exit status says why: while a run holds the warehouse (7) it\n"
+     "shows what the landing store and the state folder know.",
      1, 1, {OPTION_ENV, OPTION_STATE, {NULL, NULL, NULL}}, "  pawl status jobs/ctm.json --json", cli_status},
     {"state show", "JOB", "the watermark of every partition", NULL, 1, 1,
      {{"stream", "NAME", "only this stream"}, {"account", "VALUE", "only partitions of this value"}, OPTION_ENV, {NULL, NULL, NULL}},

@@ -231,15 +231,48 @@ static bool note_unfinished(const JobParts *parts, Str run, bool seen[MODE_COUNT
     return true;
 }
 
-static bool read_unfinished(const JobParts *parts, Status *status, Error *err)
+static void note_trouble(Status *status, const char *what, const Error *why)
+{
+    if (status->trouble.code != ERROR_NONE)
+        return;
+    status->trouble = *why;
+    (void)!error_context(&status->trouble, "%s", what);
+}
+
+// A damaged note hides its own run only.
+static size_t read_unfinished(const JobParts *parts, Status *status)
 {
     Str *runs = NULL;
     size_t count = 0;
     bool seen[MODE_COUNT] = {false};
-    TRY(landing_list_runs(parts->landing, parts->arena, &runs, &count, err));
-    for (size_t i = 0; i < count && i < RUNS_LOOKED_AT_MAX; i++)
-        TRY(note_unfinished(parts, runs[count - 1 - i], seen, status, err));
-    return true;
+    Error why = {0};
+    if (!landing_list_runs(parts->landing, parts->arena, &runs, &count, &why))
+        note_trouble(status, "the landing store could not be read", &why);
+    for (size_t i = 0; i < count && i < RUNS_LOOKED_AT_MAX; i++) {
+        why = (Error){0};
+        if (note_unfinished(parts, runs[count - 1 - i], seen, status, &why))
+            continue;
+        note_trouble(status, "the landing store could not be read", &why);
+        if (why.code != ERROR_DATA)
+            break;
+    }
+    return count;
+}
+
+// Before the first run there is no file, or no ledger in the database, which says so in its own
+// words as for every wrong name.
+static bool look_into_warehouse(JobParts *parts, size_t runs_landed, Status *status, Error *err)
+{
+    Error why = {0};
+    const bool there = job_has_warehouse(parts->job);
+    if (there && ask_warehouse(parts, status, &why))
+        return true;
+    if (!there || (runs_landed == 0 && why.code == ERROR_JOB)) {
+        status->blind = STR("there is none yet: no run has come so far");
+        return true;
+    }
+    note_trouble(status, "the warehouse could not be read", &why);
+    return arena_copy_str(parts->arena, str_from(why.message), &status->blind, err);
 }
 
 bool status_read(const Job *job, Str state_folder, Env *env, Arena *arena, Findings *findings,
@@ -266,14 +299,12 @@ bool status_read(const Job *job, Str state_folder, Env *env, Arena *arena, Findi
                          STR_ARG(parts.streams[i].table.schema),
                          STR_ARG(parts.streams[i].table.name)));
     }
-    Error blind = {0};
-    if (!job_has_warehouse(job))
-        status->blind = STR("there is none yet: no run has come so far");
-    else if (!ask_warehouse(&parts, status, &blind))
-        TRY(arena_copy_str(arena, str_from(blind.message), &status->blind, err));
-    TRY(read_unfinished(&parts, status, err));
-    TRY(receipts_read(job, &parts.store, arena, status->receipts, STATUS_RECEIPTS_MAX,
-                      &status->receipt_count, &status->receipts_total, err));
+    const size_t runs_landed = read_unfinished(&parts, status);
+    TRY(look_into_warehouse(&parts, runs_landed, status, err));
+    Error why = {0};
+    if (!receipts_read(job, &parts.store, arena, status->receipts, STATUS_RECEIPTS_MAX,
+                       &status->receipt_count, &status->receipts_total, &why))
+        note_trouble(status, "the receipts could not be read", &why);
     TRY(event_log_last(state_folder, arena, &status->last_event, err));
     *ret_status = status;
     return true;

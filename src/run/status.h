@@ -36,7 +36,8 @@ typedef struct StatusUnfinished {
 
 typedef struct Status {
     int64_t now_us;
-    Str blind; // why the warehouse could not be asked; empty = it was
+    Str blind;     // why the warehouse could not be asked; empty = it was
+    Error trouble; // what could not be read, warehouse first; code NONE = there is nothing yet
     StatusStream *streams;
     size_t stream_count;
     StatusRun runs[STATUS_RUNS_MAX]; // newest first
@@ -52,7 +53,7 @@ typedef struct Status {
     Str last_event; // of the newest run, one JSON object; empty = none
 } Status;
 
-// Everything lives in `arena`. A warehouse that another process holds, or that is not there yet, is
-// no error: then `blind` says so.
+// Everything lives in `arena`. What can be read is read: a warehouse that another process holds, or
+// a damaged note in the landing store, is trouble for whoever asks to tell of, behind the rest.
 bool status_read(const Job *job, Str state_folder, Env *env, Arena *arena, Findings *findings,
                  Status **ret_status, Error *err) MUST_USE;

@@ -98,6 +98,32 @@ class Status(unittest.TestCase):
             status = json.loads(world.pawl("status", str(world.job), "--json").stdout)
             self.assertEqual([run["mode"] for run in status["unfinished"]], ["historic"])
 
+    def test_what_cannot_be_read_is_left_out_and_the_exit_status_says_why(self):
+        with World() as world:
+            world.run("historic", "--to", "2026-03-04")
+            world.run("rehydration", "--from", "2026-03-04", "--to", "2026-03-04", check=False,
+                      env={"PAWL_TEST_KILL_AT": "run end, rehydration"})
+            file = world.folder / "ctm.duckdb"
+            whole = file.read_bytes()
+            damaged = whole[:4096] + bytes(len(whole) - 4096)
+            for bytes_now, status in ((damaged, 3), (b"no database", 3), (whole, 0)):
+                file.write_bytes(bytes_now)
+                for words in ((), ("--json",)):
+                    done = world.pawl("status", str(world.job), *words, check=False)
+                    self.assertEqual(done.returncode, status, done.stderr)
+                    self.assertIn("rehydration", done.stdout)
+                    self.assertEqual("the warehouse could not be read" in done.stderr, status != 0)
+                self.assertEqual(json.loads(done.stdout)["warehouse"] == "ok", status == 0)
+            # A note that is damaged hides its own run only.
+            run = sorted((world.folder / "lake/ctm/runs").iterdir())[-1]
+            kept = (run / "run.json").read_bytes()
+            (run / "run.json").write_bytes(kept[:-9])
+            done = world.pawl("status", str(world.job), "--json", check=False)
+            self.assertEqual((done.returncode, json.loads(done.stdout)["unfinished"]), (3, []))
+            self.assertIn("the landing store could not be read", done.stderr)
+            self.assertIn("restore it, or move the run's folder away", done.stderr)
+            self.assertEqual([run["mode"] for run in json.loads(done.stdout)["runs"]], ["historic"])
+
 
 class State(unittest.TestCase):
     def marks(self, world, *words):

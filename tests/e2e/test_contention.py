@@ -1,5 +1,5 @@
 """More than one at once, and folders that refuse: a run waits, or leaves with a clear message, and nothing is mixed."""
-import contextlib, fcntl, os, resource, shutil, signal, struct, subprocess, unittest
+import contextlib, fcntl, json, os, resource, shutil, signal, struct, subprocess, unittest
 from world import World
 
 RANGE = ("--from", "2026-03-04", "--to", "2026-03-06")
@@ -71,6 +71,16 @@ class Contention(unittest.TestCase):
                 out, err = first.communicate(timeout=60)
                 self.assertEqual(first.returncode, 0, err[-500:])
             self.assertEqual(world.digest(), calm)
+
+    def test_status_of_a_held_warehouse_shows_the_rest_and_ends_with_7(self):
+        with self.world() as world:
+            world.run("historic", *RANGE)
+            with locked(world.folder / "ctm.duckdb"):
+                done = world.pawl("status", str(world.job), "--json", check=False)
+            self.assertEqual(done.returncode, 7, done.stderr)
+            self.assertIn("the warehouse could not be read", last(done))
+            self.assertEqual(json.loads(done.stdout)["last_event"]["event"], "run_ended")
+            self.assertEqual(world.pawl("status", str(world.job)).returncode, 0)
 
     def test_the_second_run_waits_when_told_to(self):
         with self.world() as world:
