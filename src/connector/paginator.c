@@ -2,18 +2,41 @@
 
 // ------------------------------------------------------------------------ binding
 
-static bool integer_of(const Binder *binder, const Expr *expr, Frame *frame, const Node *node,
+// An expression's value with the config alone. `name` is that of its field.
+static bool integer_of(const Binder *binder, const Expr *expr, const char *name, const Node *node,
                        int64_t *ret_number, Error *err)
 {
+    Frame frame;
+    frame_init(&frame, binder->env, binder->config);
     Value value = value_none();
-    TRY(expr_value(expr, frame, binder->arena, &value, err));
+    TRY(expr_value(expr, &frame, binder->arena, &value, err));
     if (value.kind == VALUE_STR && str_to_int64(value.text, ret_number))
         return true;
     if (value.kind != VALUE_INT)
-        return error_set(err, ERROR_JOB, STR_FMT ":%u: page_size is no whole number",
-                         STR_ARG(binder->file), node->line);
+        return error_set(err, ERROR_JOB, STR_FMT ":%u: %s is no whole number",
+                         STR_ARG(binder->file), node->line, name);
     *ret_number = value.integer;
     return true;
+}
+
+// No page is ever shorter than such a size, so the pages would only end with an empty one, if the
+// API has one. The manifest's own number is a fault of the file, one from the config is not.
+static bool check_page_size(const Binder *binder, const Paginator *paginator, const Node *node,
+                            Error *err)
+{
+    const long long size = paginator->page_size;
+    if (size > 0)
+        return true;
+    const Str source = paginator->page_size_expr.source;
+    if (str_find(source, STR("{{")) < source.size)
+        return error_set(err, ERROR_JOB,
+                         STR_FMT ":%u: page_size is %lld with this config: give "
+                                 "at least 1",
+                         STR_ARG(binder->file), node->line, size);
+    return error_set(err, ERROR_JOB,
+                     STR_FMT ":%u: " STR_FMT " needs 'page_size' of at least 1, "
+                             "not %lld",
+                     STR_ARG(binder->file), node->line, STR_ARG(node_type(node)), size);
 }
 
 static bool bind_page_size(const Binder *binder, const Node *node, Paginator *paginator, Error *err)
@@ -28,10 +51,9 @@ static bool bind_page_size(const Binder *binder, const Node *node, Paginator *pa
                 str_find(expr->source, STR("response")) < expr->source.size;
     if (late)
         return true;
-    Frame frame;
-    frame_init(&frame, binder->env, binder->config);
     paginator->has_page_size = true;
-    return integer_of(binder, expr, &frame, node, &paginator->page_size, err);
+    return integer_of(binder, expr, "page_size", node, &paginator->page_size, err) &&
+           check_page_size(binder, paginator, node, err);
 }
 
 static bool bind_first_page(const Binder *binder, const Node *node, Paginator *paginator,
@@ -42,9 +64,7 @@ static bool bind_first_page(const Binder *binder, const Node *node, Paginator *p
     paginator->inject_first = node_is_true(node_get(node, STR("inject_on_first_request")));
     if (!start.exists)
         return true;
-    Frame frame;
-    frame_init(&frame, binder->env, binder->config);
-    return integer_of(binder, &start, &frame, node, &paginator->start_from_page, err);
+    return integer_of(binder, &start, "start_from_page", node, &paginator->start_from_page, err);
 }
 
 static bool bind_cursor(const Binder *binder, const Node *node, Paginator *paginator, Error *err)
@@ -137,7 +157,9 @@ static bool requested_size(const Paginator *paginator, const PageView *page, Fra
     Value value = value_none();
     TRY(expr_value(&paginator->page_size_expr, frame, arena, &value, err));
     *ret_size = value.kind == VALUE_INT ? value.integer : 0;
-    return true;
+    return *ret_size >= 0 ||
+           error_set(err, ERROR_DATA, "page_size '" STR_FMT "' is %lld for this page",
+                     STR_ARG(paginator->page_size_expr.source), (long long)*ret_size);
 }
 
 static bool next_number(const Paginator *paginator, const PageView *page, Frame *frame,
@@ -176,7 +198,7 @@ bool paginator_options(const Paginator *paginator, Value token, Frame *frame, Ar
     if (token.kind != VALUE_NONE)
         TRY(options_inject(options, &paginator->token_option, token, CLASH_IS_ERROR, frame, arena,
                            err));
-    if (!paginator->has_page_size || paginator->page_size == 0)
+    if (!paginator->has_page_size)
         return true;
     return options_inject(options, &paginator->size_option, value_int(paginator->page_size),
                           CLASH_IS_ERROR, frame, arena, err);

@@ -131,6 +131,37 @@ TEST(offsets_grow_by_what_came)
     check_ask(&script, "no more");
 }
 
+// Only the response can say how many were asked for; where it says nothing, an empty page is the
+// last.
+TEST(a_page_size_of_the_response_is_looked_at_page_by_page)
+{
+    CLEANUP(script_done) Script script;
+    open_one(&script,
+             PAGES(IN_QUERY, "{type: OffsetIncrement, page_size: \"{{ response['limit'] }}\"}"),
+             "{}");
+    check_ask(&script, "GET https://api.example.com/v1/t");
+    check_records(&script, "{\"items\":[1,2],\"limit\":2}", "[1,2]");
+    check_ask(&script, "GET https://api.example.com/v1/t?p=2");
+    check_records(&script, "{\"items\":[3,4],\"limit\":0}", "[3,4]");
+    check_ask(&script, "GET https://api.example.com/v1/t?p=4");
+    check_records(&script, "{\"items\":[5],\"limit\":2}", "[5]");
+    check_ask(&script, "no more");
+}
+
+TEST(a_page_size_of_the_response_that_is_below_0_fails)
+{
+    CLEANUP(script_done) Script script;
+    open_one(&script,
+             PAGES(IN_QUERY, "{type: OffsetIncrement, page_size: \"{{ response['limit'] }}\"}"),
+             "{}");
+    check_ask(&script, "GET https://api.example.com/v1/t");
+    Error err = {0};
+    CHECK(!script_answer(&script, 200, "{\"items\":[1,2],\"limit\":-1}", &err));
+    CHECK_INT(err.code, ERROR_DATA);
+    CHECK_CONTAINS(str_from(err.message),
+                   STR("page_size '{{ response['limit'] }}' is -1 for this page"));
+}
+
 TEST(a_next_address_is_followed_without_doubling_its_query)
 {
     CLEANUP(script_done) Script script;
