@@ -3,6 +3,13 @@
 #include "net/url.h"
 
 #include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    PORT_ROOM = 16,                       // "://", ':', a port and the end
+    LOGINS_BYTES_MAX = 256 * 1024 * 1024, // addresses of all streams
+};
 
 // ------------------------------------------------------------------------ opening
 
@@ -24,15 +31,75 @@ static Str constant_origin(const Stream *stream, Arena *arena)
     return url;
 }
 
-bool auth_spec_equal(const Stream *a, const Stream *b, bool *ret_same, Error *err)
+// The same as url_same_origin() sees it: "https://x.com:443".
+static bool find_origin(const Stream *stream, Arena *arena, Str *ret_origin, Error *err)
 {
-    *ret_same = false;
-    if (!str_equal(a->requester->auth->fingerprint, b->requester->auth->fingerprint))
+    CLEANUP(arena_freep) Arena *scratch = arena_new(AUTH_BYTES_MAX, err);
+    TRY(scratch != NULL);
+    *ret_origin = STR("");
+    Url url = {0};
+    const Str address = constant_origin(stream, scratch);
+    if (address.size == 0 || !url_split(address, &url))
         return true;
-    CLEANUP(arena_freep) Arena *arena = arena_new(AUTH_BYTES_MAX, err);
+    const size_t room = url.scheme.size + url.host.size + PORT_ROOM;
+    char *text = arena_alloc(arena, room, err);
+    TRY(text != NULL);
+    const int size = snprintf(text, room, STR_FMT "://" STR_FMT ":%d", STR_ARG(url.scheme),
+                              STR_ARG(url.host), url_port(&url));
+    for (int i = 0; i < size; i++) {
+        if (text[i] >= 'A' && text[i] <= 'Z')
+            text[i] = (char)(text[i] - 'A' + 'a');
+    }
+    *ret_origin = (Str){text, (size_t)size};
+    return true;
+}
+
+// Whose credentials a stream uses, and for which address.
+typedef struct Login {
+    Str origin, fingerprint;
+    size_t stream;
+} Login;
+
+static int compare_logins(const void *a, const void *b)
+{
+    const Login *left = a;
+    const Login *right = b;
+    int order = str_compare(left->origin, right->origin);
+    if (order == 0)
+        order = str_compare(left->fingerprint, right->fingerprint);
+    return order != 0 ? order : (left->stream > right->stream) - (left->stream < right->stream);
+}
+
+static bool is_same_login(const Login *a, const Login *b)
+{
+    return str_equal(a->origin, b->origin) && str_equal(a->fingerprint, b->fingerprint);
+}
+
+// Sorted, since a manifest may have thousands of streams.
+bool auth_set_ids(Connector *connector, Error *err)
+{
+    CLEANUP(arena_freep) Arena *arena = arena_new(LOGINS_BYTES_MAX, err);
     TRY(arena != NULL);
-    Str first = constant_origin(a, arena), second = constant_origin(b, arena);
-    *ret_same = first.size > 0 && second.size > 0 && url_same_origin(first, second);
+    Login *logins = arena_alloc_array(arena, connector->stream_count + 1, sizeof(*logins), err);
+    TRY(logins != NULL);
+    size_t count = 0;
+    for (size_t i = 0; i < connector->stream_count; i++) {
+        Stream *stream = connector->streams[i];
+        stream->auth_id = i;
+        if (stream->problem.code != ERROR_NONE)
+            continue;
+        Login login = {.fingerprint = stream->requester->auth->fingerprint, .stream = i};
+        TRY(find_origin(stream, arena, &login.origin, err));
+        if (login.origin.size > 0)
+            logins[count++] = login;
+    }
+    if (count > 0)
+        qsort(logins, count, sizeof(*logins), compare_logins);
+    for (size_t i = 1; i < count; i++) {
+        if (is_same_login(&logins[i], &logins[i - 1]))
+            connector->streams[logins[i].stream]->auth_id =
+                connector->streams[logins[i - 1].stream]->auth_id;
+    }
     return true;
 }
 

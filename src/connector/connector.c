@@ -56,28 +56,6 @@ static void add_problem(Findings *findings, const Error *problem)
     findings_add(findings, place, what, STR(""));
 }
 
-// Streams with the same authenticator and the same constant address share an id.
-static bool set_auth_ids(Connector *connector, Error *err)
-{
-    for (size_t i = 0; i < connector->stream_count; i++) {
-        Stream *stream = connector->streams[i];
-        stream->auth_id = i;
-        if (stream->problem.code != ERROR_NONE)
-            continue;
-        for (size_t j = 0; j < i; j++) {
-            const Stream *other = connector->streams[j];
-            bool same = false;
-            if (other->problem.code == ERROR_NONE)
-                TRY(auth_spec_equal(stream, other, &same, err));
-            if (same) {
-                stream->auth_id = other->auth_id;
-                break;
-            }
-        }
-    }
-    return true;
-}
-
 // What the specification requires at the config's top level; the rest of it is for forms.
 static void check_config(const Node *root, yyjson_val *config, Str file, Findings *findings)
 {
@@ -118,7 +96,7 @@ static bool bind_streams(Binder *binder, const Node *root, Findings *findings, E
         if (is_fault_of_file(&(*stream)->problem))
             add_problem(findings, &(*stream)->problem);
     }
-    return set_auth_ids(connector, err);
+    return auth_set_ids(connector, err);
 }
 
 static void use_caches(Connector *connector, Str name)

@@ -348,7 +348,9 @@ bool auth_spec_bind(const Binder *binder, const Node *node, const AuthSpec **ret
 
 // True when the two must use one Auth: a refresh token that is good once.
 bool auth_is_shared(const Stream *a, const Stream *b);
-bool auth_spec_equal(const Stream *a, const Stream *b, bool *ret_same, Error *err) MUST_USE;
+// Streams with the same authenticator and the same constant address share an id, that of the first
+// of them.
+bool auth_set_ids(Connector *connector, Error *err) MUST_USE;
 
 // ------------------------------------------------------------------------ reading with bounds
 
