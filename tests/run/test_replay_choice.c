@@ -90,8 +90,7 @@ static bool land(Rig *rig, uint32_t slice, Reading reading, Error *err)
                             .reading = reading.number};
     const int64_t day = rig->slices[slice].from_us;
     PageInfo page = {.fetched_us = reading.open ? day + 1 : day + 2 * DAY_US, .total = 1};
-    TRY(landing_put_page(rig->landing, &name, 0, STR("{}"), (Str){0}, HTTP_ENCODING_IDENTITY, &page,
-                         err));
+    TRY(landing_put_page(rig->landing, &name, 0, &(PageBody){.plain = STR("{}")}, &page, err));
     const SliceManifest manifest = {.fetched_us = page.fetched_us,
                                     .first_total = 1,
                                     .last_total = 1,
