@@ -1,11 +1,12 @@
 """The driver of a Spark test: python drive.py MASTER FOLDER CONF. Takes steps, a line of JSON each, with "now", "job" and "lake":
 {"mode": ...} with "options" of Engine.run() and "trouble" of first(), {"words": [...]} of the wheel's entry point, or
 {"dump": [table, folder]}: the Delta table as one Parquet file. Answers each with a line."""
-import contextlib
+import datetime
 import json
 import os
 import signal
 import sys
+import time
 from unittest import mock
 
 from pyspark.sql import SparkSession
@@ -40,6 +41,17 @@ def session(master, folder, extra):
     return builder.getOrCreate()
 
 
+def clocked(function, now):
+    """The same function for mapInArrow, but its process's clock is the driver's, which began at `now`."""
+    began, base = time.time(), datetime.datetime.fromisoformat(now.replace("Z", "+00:00"))
+
+    def timed(batches, **options):
+        passed = datetime.timedelta(seconds=time.time() - began)
+        os.environ["PAWL_TEST_NOW"] = (base + passed).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        yield from function(batches, **options)
+    return timed
+
+
 def first(function, trouble, mark):
     """The same function for mapInArrow, but the first task that has given some of its rows fails, or stands still until SIGCONT."""
     def troubled(batches, **options):
@@ -57,8 +69,9 @@ def first(function, trouble, mark):
 
 def run(spark, job, lake, step):
     trouble = step.get("trouble", {})
-    changed = {name: first(getattr(executor, name), kind, f"{os.path.dirname(job)}/{kind}-{name}") for name, kind in trouble.items()}
-    with mock.patch.multiple(executor, **changed) if changed else contextlib.nullcontext():
+    changed = {name: clocked(getattr(executor, name), step["now"]) for name in ("land", "shape")}
+    changed |= {name: first(changed[name], kind, f"{os.path.dirname(job)}/{kind}-{name}") for name, kind in trouble.items()}
+    with mock.patch.multiple(executor, **changed):
         return Engine(spark, job, lake, slots=2, **step.get("engine", {})).run(step["mode"], **step.get("options", {}))
 
 

@@ -3,6 +3,7 @@
 `./dev test` runs one session of Spark 4.0 in this process's machine; PAWL_SPARK=all (./dev spark) also Spark 3.5, a cluster of one master
 and two workers, and kills. Executors have the real time and the driver the test's: so what executors read is always later than before.
 """
+import contextlib
 import json
 import os
 import pathlib
@@ -68,7 +69,7 @@ class Driver:
             "PYTHONPATH": str(world.ROOT / "python"), "PAWL_LIBRARIES": str(world.BUILD), "PYSPARK_PYTHON": self.python,
             "PYSPARK_DRIVER_PYTHON": self.python, "SPARK_LOCAL_IP": "127.0.0.1", **(env or {})}
         environment.pop("SPARK_HOME", None)
-        environment.pop("PAWL_TEST_NOW", None)  # executors would begin at that moment with every task
+        environment.pop("PAWL_TEST_NOW", None)  # drive.py tells executors what time it is
         self.log = open(self.folder / "spark.log", "ab")
         self.process = subprocess.Popen([self.python, HERE / "drive.py", master, self.folder, json.dumps(conf)],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, env=environment, text=True,
@@ -108,7 +109,8 @@ class Driver:
         return tasks
 
     def close(self):
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # it is gone: its log says why
+            self.process.stdin.close()
         self.process.stdout.close()
         self.process.wait()
         self.log.close()
