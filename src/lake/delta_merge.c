@@ -337,6 +337,7 @@ static bool match_all(Merge *merge, Error *err)
 
 static unsigned char fate_of(const Merge *merge, const Asked *asked)
 {
+    assert(merge->load != NULL); // an erasure has no rows
     if (!asked->found)
         return FATE_NEW;
     const Key128 *hash = &merge->load->rows[asked->block].hashes[asked->row];

@@ -10,10 +10,10 @@ enum {
     ARENA_BYTES = 256 * 1024 * 1024,
     FIRST_PAGES = 256,
     FIRST_FOLDERS = 64,
-    NOT_THERE = UINT32_MAX,
 };
 
-#define KIND "pages"
+#define KIND      "pages"
+#define NOT_THERE UINT32_MAX // more than an enum holds
 
 typedef struct Page {
     Key128 body;

@@ -142,10 +142,10 @@ static void close_delta(Delta **delta)
     delta_close(*delta);
 }
 
-bool lake_promote(const Job *job, const JobStream *target, const Contract *contract,
-                  const Column *column, Str path, Env *env, Arena *arena, int64_t *ret_rows,
-                  Error *err)
+bool lake_promote(const Job *job, const LakePromotion *promotion, Env *env, Arena *arena,
+                  int64_t *ret_rows, Error *err)
 {
+    const JobStream *target = promotion->target;
     Findings findings = {.arena = arena};
     CLEANUP(store_close) Store store = {0};
     CLEANUP(close_delta) Delta *delta = NULL;
@@ -154,11 +154,11 @@ bool lake_promote(const Job *job, const JobStream *target, const Contract *contr
         findings_check(&findings, err));
     if (delta == NULL)
         return true;
-    PlanStream stream = {.target = target, .contract = contract};
+    PlanStream stream = {.target = target, .contract = promotion->contract};
     stream.table = (TableSpec){.schema = target->schema, .name = target->table};
-    stream.table.columns = contract_columns(contract, &stream.table.column_count);
+    stream.table.columns = contract_columns(stream.contract, &stream.table.column_count);
     const DeltaTableSpec spec = table_spec(&stream);
-    return delta_promote(delta, &spec, column, path, ret_rows, err);
+    return delta_promote(delta, &spec, promotion->column, promotion->path, ret_rows, err);
 }
 
 bool lake_keep(JobParts *parts, bool dry, DeltaKept *ret_kept, Error *err)

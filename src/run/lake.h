@@ -28,10 +28,16 @@ bool lake_write_load(LoadTask *task, const DeltaRows *rows, size_t count, const 
 bool lake_erase(JobParts *parts, const PlanStream *stream, const Key128 *keys, size_t count,
                 const PurgedRows *purged, int64_t *ret_rows, Error *err) MUST_USE;
 
+typedef struct LakePromotion {
+    const JobStream *target;
+    const Contract *contract;
+    const Column *column; // of the contract
+    Str path;             // such as /foo/bar
+} LakePromotion;
+
 // Makes a column of a path of _overflow in the table of one stream. A job without a lake has none.
-bool lake_promote(const Job *job, const JobStream *target, const Contract *contract,
-                  const Column *column, Str path, Env *env, Arena *arena, int64_t *ret_rows,
-                  Error *err) MUST_USE;
+bool lake_promote(const Job *job, const LakePromotion *promotion, Env *env, Arena *arena,
+                  int64_t *ret_rows, Error *err) MUST_USE;
 
 // Small files, checkpoints, what nobody needs any more. `dry` only counts.
 bool lake_keep(JobParts *parts, bool dry, DeltaKept *ret_kept, Error *err) MUST_USE;

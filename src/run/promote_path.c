@@ -87,9 +87,12 @@ static bool fill_lake(const PromoteOptions *options, const Contract *contract, E
         const JobStream *stream = &job->streams[i];
         if (!is_same_file(stream->contract_path.data, options->contract_path.data))
             continue;
+        const LakePromotion promotion = {.target = stream,
+                                         .contract = contract,
+                                         .column = column,
+                                         .path = options->promotion.path};
         int64_t rows = 0;
-        TRY(lake_promote(job, stream, contract, column, options->promotion.path, env, arena, &rows,
-                         err));
+        TRY(lake_promote(job, &promotion, env, arena, &rows, err));
         report->lake_rows += rows;
     }
     return true;

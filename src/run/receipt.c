@@ -170,22 +170,22 @@ static void reverse(ReceiptNote *notes, size_t count)
     }
 }
 
-bool receipts_read(const Job *job, Store *store, Arena *arena, ReceiptNote *notes, size_t notes_max,
-                   size_t *ret_count, int64_t *ret_total, Error *err)
+bool receipts_read(const Job *job, Store *store, Arena *arena, ReceiptNotes *notes, Error *err)
 {
-    Newest newest = {.arena = arena, .notes = notes, .notes_max = notes_max, .err = err};
+    const size_t room = notes->room;
+    Newest newest = {.arena = arena, .notes = notes->items, .notes_max = room, .err = err};
     Str folder = {0};
     TRY(arena_printf(arena, &folder, err, STR_FMT "/receipts", STR_ARG(job->name)));
     TRY(store_list(store, folder, 0, take_path, &newest, err) && !newest.failed);
     const size_t total = (size_t)newest.total;
-    const size_t count = total < notes_max ? total : notes_max;
+    const size_t count = total < room ? total : room;
     // The ring is turned until its oldest comes first, then the other way round.
-    const size_t oldest = total > notes_max ? total % notes_max : 0;
-    reverse(notes, oldest);
-    reverse(notes + oldest, count - oldest);
+    const size_t oldest = total > room ? total % room : 0;
+    reverse(notes->items, oldest);
+    reverse(notes->items + oldest, count - oldest);
     for (size_t i = 0; i < count; i++)
-        TRY(read_note(store, arena, &notes[i], err));
-    *ret_count = count;
-    *ret_total = newest.total;
+        TRY(read_note(store, arena, &notes->items[i], err));
+    notes->count = count;
+    notes->total = newest.total;
     return true;
 }

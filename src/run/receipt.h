@@ -25,6 +25,13 @@ typedef struct ReceiptNote {
     size_t wait_count;
 } ReceiptNote;
 
-// The newest ones, newest first; *ret_total = how many there are.
-bool receipts_read(const Job *job, Store *store, Arena *arena, ReceiptNote *notes, size_t notes_max,
-                   size_t *ret_count, int64_t *ret_total, Error *err) MUST_USE;
+typedef struct ReceiptNotes {
+    ReceiptNote *items; // the caller's; newest first
+    size_t room;        // of them
+    size_t count;
+    int64_t total; // how many there are, shown or not
+} ReceiptNotes;
+
+// The newest ones, as many as `notes` has room for.
+bool receipts_read(const Job *job, Store *store, Arena *arena, ReceiptNotes *notes,
+                   Error *err) MUST_USE;

@@ -302,9 +302,11 @@ bool status_read(const Job *job, Str state_folder, Env *env, Arena *arena, Findi
     const size_t runs_landed = read_unfinished(&parts, status);
     TRY(look_into_warehouse(&parts, runs_landed, status, err));
     Error why = {0};
-    if (!receipts_read(job, &parts.store, arena, status->receipts, STATUS_RECEIPTS_MAX,
-                       &status->receipt_count, &status->receipts_total, &why))
+    ReceiptNotes receipts = {.items = status->receipts, .room = STATUS_RECEIPTS_MAX};
+    if (!receipts_read(job, &parts.store, arena, &receipts, &why))
         note_trouble(status, "the receipts could not be read", &why);
+    status->receipt_count = receipts.count;
+    status->receipts_total = receipts.total;
     TRY(event_log_last(state_folder, arena, &status->last_event, err));
     *ret_status = status;
     return true;

@@ -10,9 +10,7 @@ static const char *const postgres_remains[] = {
 static const char *const snowflake_remains[] = {
     "Time Travel for DATA_RETENTION_TIME_IN_DAYS of the table", "Fail-safe for 7 days after that",
     "clones, shares and copies of the external stage's files",
-    "files in the external stage of loads that were killed: the first run two days later takes "
-    "them",
-    NULL};
+    "files in the external stage of killed loads: the first run two days later takes them", NULL};
 
 static bool duckdb_json_text(Buf *out, Str expression, Str pointer, Error *err)
 {

@@ -371,6 +371,7 @@ bool snowflake_promote(void *state, const TableSpec *table, const Column *column
     Str steps[PATH_STEPS_MAX];
     size_t count = 0;
     TRY(snowflake_begin_call(db, err) && split_steps(path, db->scratch, steps, &count, err));
+    assert(count > 0);
     CLEANUP(snowflake_batch_done) SnowflakeBatch add = {0};
     TRY(buf_append(&add.sql, STR("ALTER TABLE "), err) &&
         snowflake_table(&add.sql, table, "", err) &&

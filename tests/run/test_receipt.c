@@ -54,14 +54,13 @@ TEST(the_newest_receipts_come_first)
                  &err);
         CHECK_OK(put_receipts(&job, &store, cases[i].written, &err), &err);
         ReceiptNote notes[NOTES_MAX];
-        size_t count = 0;
-        int64_t total = 0;
-        CHECK_OK(receipts_read(&job, &store, arena, notes, NOTES_MAX, &count, &total, &err), &err);
-        CHECK_INT((int64_t)count, (int64_t)cases[i].count);
-        CHECK_INT(total, (int64_t)cases[i].written);
-        for (size_t k = 0; k < count; k++)
+        ReceiptNotes read = {.items = notes, .room = NOTES_MAX};
+        CHECK_OK(receipts_read(&job, &store, arena, &read, &err), &err);
+        CHECK_INT((int64_t)read.count, (int64_t)cases[i].count);
+        CHECK_INT(read.total, (int64_t)cases[i].written);
+        for (size_t k = 0; k < read.count; k++)
             CHECK_INT(notes[k].rows, cases[i].expected[k]);
-        if (count == 0)
+        if (read.count == 0)
             continue;
         CHECK_STR(notes[0].kind, STR("redacted"));
         CHECK_INT(notes[0].at_us, 1000000);
@@ -78,14 +77,13 @@ TEST(receipts_survive_every_fault)
         CLEANUP(arena_freep) Arena *arena = arena_new(RUN_BYTES, &err);
         CLEANUP(store_close) Store store = {0};
         ReceiptNote notes[NOTES_MAX];
-        size_t count = 0;
-        int64_t total = 0;
+        ReceiptNotes read = {.items = notes, .room = NOTES_MAX};
         const bool ok = arena != NULL &&
                         store_open(&store, &store_memory, (DriverOptions){NULL, STR("test")},
                                    &test_env, arena, NULL, &err) &&
                         put_receipts(&job, &store, 2, &err) &&
-                        receipts_read(&job, &store, arena, notes, NOTES_MAX, &count, &total, &err);
+                        receipts_read(&job, &store, arena, &read, &err);
         CHECK(ok == (err.code == ERROR_NONE));
-        CHECK(ok == (count == 2));
+        CHECK(ok == (read.count == 2));
     }
 }
