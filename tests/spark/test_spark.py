@@ -23,7 +23,7 @@ from test_postgres import OWN, content  # noqa: E402
 from snow import flake, on_azure, table  # noqa: E402
 
 HERE = pathlib.Path(__file__).parent
-PLAIN = world.BUILD.name in ("debug", "release")
+PLAIN = world.BUILD.name in ("debug", "release", "cover")
 ALL = os.environ.get("PAWL_SPARK") == "all"
 LAST = "2026-03-03"
 COMPARE = """

@@ -21,7 +21,7 @@ import world  # noqa: E402
 from azure import make_certificate  # noqa: E402
 
 ROOT, BUILD = world.ROOT, world.BUILD
-PLAIN = BUILD.name in ("debug", "release")
+PLAIN = BUILD.name in ("debug", "release", "cover")
 INSTALL_CPU_S = 3
 
 
