@@ -4,6 +4,7 @@
 #include "batch/cells.h"
 #include "run/audit_repair.h"
 #include "run/drivers.h"
+#include "run/exclusive.h"
 #include "run/forget_list.h"
 #include "run/partition.h"
 
@@ -31,6 +32,7 @@ typedef struct Audit {
     PlanStream *stream;
     Plan plan;
     Fetch *fetch;
+    Lease repair; // --repair: nobody else's meanwhile
     ForgetList forget;
     Foreign foreign;
     SliceReader reader;
@@ -57,6 +59,7 @@ static void audit_done(Audit *audit)
     arena_free(audit->reader.request_arena);
     fetch_closep(&audit->fetch);
     remove_csv(audit);
+    lease_release(&audit->repair);
     job_parts_close(&audit->parts);
 }
 
@@ -386,7 +389,8 @@ static bool compare_all(Audit *audit, Error *err)
         PlanPartition *partition = &stream->partitions[stream->slices[i].partition];
         if (partition->broken)
             continue;
-        TRY(env_check_stop(audit->env, err));
+        TRY(env_check_stop(audit->env, err) &&
+            (!audit->options->repair || lease_renew(&audit->repair, err)));
         if (compare_slice(audit, i, err))
             continue;
         if (err->code != ERROR_ACCESS || stream->partition_count == 1)
@@ -414,7 +418,9 @@ static bool open_parts(Audit *audit, Str stream, Error *err)
     findings->arena = audit->arena;
     TRY(job_parts_open(audit->job, stream, audit->env, audit->arena, findings, &audit->parts,
                        err) &&
-        findings_check(findings, err));
+        findings_check(findings, err) &&
+        (!options->repair ||
+         exclusive_take_repair(&audit->repair, audit->job, &audit->parts.store, audit->env, err)));
     audit->stream = &audit->parts.streams[0];
     audit->warehouse = &audit->parts.warehouse;
     audit->plan = (Plan){.mode = MODE_HISTORIC,

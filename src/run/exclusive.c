@@ -6,12 +6,16 @@
 
 #define LOOK_US INT64_C(500000)
 
+static const char repair_name[] = "repair";
+
 // In one order everywhere, so that two of a kind do not wait for each other.
 static const char *lease_name(size_t i)
 {
     if (i == 0)
         return "alone";
-    return i <= MODE_COUNT ? run_mode_name((RunMode)(i - 1)) : "replay";
+    if (i <= MODE_COUNT)
+        return run_mode_name((RunMode)(i - 1));
+    return i == MODE_COUNT + 1 ? "replay" : repair_name;
 }
 
 static bool take_one(Lease *lease, const Job *job, Store *store, Env *env, const char *name,
@@ -63,4 +67,9 @@ void exclusive_release(Exclusive *exclusive)
 {
     for (size_t i = EXCLUSIVE_LEASES; i > 0; i--)
         lease_release(&exclusive->leases[i - 1]);
+}
+
+bool exclusive_take_repair(Lease *lease, const Job *job, Store *store, Env *env, Error *err)
+{
+    return take_one(lease, job, store, env, repair_name, 0, err);
 }

@@ -5,7 +5,7 @@
 #include "run/job.h"
 #include "store/lease.h"
 
-enum { EXCLUSIVE_LEASES = MODE_COUNT + 2 };
+enum { EXCLUSIVE_LEASES = MODE_COUNT + 3 };
 
 typedef struct Exclusive {
     Lease leases[EXCLUSIVE_LEASES]; // the first is its own: its epoch fences what is written
@@ -17,3 +17,8 @@ bool exclusive_take(Exclusive *exclusive, const Job *job, Store *store, Env *env
                     int64_t wait_us, Error *err) MUST_USE;
 bool exclusive_renew(Exclusive *exclusive, Error *err) MUST_USE; // see lease_renew()
 void exclusive_release(Exclusive *exclusive);                    // for CLEANUP()
+
+// One repair of a job at a time (audit --repair): two would each insert what both find missing, and
+// who is forgotten while one reads on must not come back with it. ERROR_BUSY.
+bool exclusive_take_repair(Lease *lease, const Job *job, Store *store, Env *env,
+                           Error *err) MUST_USE;

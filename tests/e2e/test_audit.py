@@ -1,5 +1,5 @@
 """Any table against the API: what somebody else's feed lost, doubled, left stale or kept, and how it is mended."""
-import csv, json, os, subprocess, unittest
+import csv, json, os, signal, subprocess, time, unittest
 from world import Postgres, World
 
 PYTHON = os.environ.get("PAWL_CDK_PYTHON")
@@ -210,6 +210,29 @@ class InPostgres(unittest.TestCase):
             self.assertEqual(world.value("SELECT count(*) FROM five.calls"), str(rows))
             self.assertTrue(pawl("adopt", "--table", "five.calls")["already"])
             postgres.remove()
+
+    def test_of_two_repairs_one_is_turned_away_and_forget_waits_for_it(self):
+        with World(calls=60, warehouse="postgres") as world:
+            world.run("historic", *DAYS)
+            sql = lambda text: world.warehouse.cluster.sql(text, database=world.warehouse.database)
+            sql("CREATE SCHEMA five")
+            sql("CREATE TABLE five.calls AS SELECT id, account_id, called_at, direction, duration, notes FROM ctm.calls WHERE id % 3 <> 0")
+            words = ("audit", str(world.job), "--table", "five.calls", "--repair", "--json", *DAYS)
+            # It has read both sides, and is about to insert what the table lacks.
+            command, env = world.command(*words, env={"PAWL_TEST_KILL_AT": "stop:execute, audit repair"})
+            first = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            self.assertTrue(os.WIFSTOPPED(os.waitpid(first.pid, os.WUNTRACED)[1]))
+            for other in (words, ("forget", str(world.job), "--phone", "+15005550199", "--json")):
+                done = world.pawl(*other, check=False)
+                self.assertEqual(done.returncode, 7, done.stderr)
+                self.assertIn("ctm/leases/repair.json", done.stderr)
+            while first.poll() is None:  # it stops before each day
+                first.send_signal(signal.SIGCONT)
+                time.sleep(0.02)
+            out, err = first.communicate()
+            self.assertEqual(first.returncode, 0, err[-500:])
+            rows = world.value("SELECT count(*) FROM ctm.calls")
+            self.assertEqual(world.rows("SELECT count(*), count(DISTINCT id) FROM five.calls"), [[rows, rows]])
 
 
 if __name__ == "__main__":
