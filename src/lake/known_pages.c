@@ -3,8 +3,6 @@
 #include "lake/landing_path.h"
 #include "lake/seal.h"
 
-#include <stdio.h>
-
 enum {
     FILE_BYTES_MAX = 64 * 1024 * 1024,
     ARENA_BYTES = 256 * 1024 * 1024,
@@ -117,9 +115,7 @@ bool known_pages_find(const KnownPages *known, const Key128 *body, KnownPage *re
 
 static bool file_path(Str job, char path[STORE_PATH_BYTES_MAX + 1], Error *err)
 {
-    const int size = snprintf(path, STORE_PATH_BYTES_MAX + 1, STR_FMT "/pages.json", STR_ARG(job));
-    return (size > 0 && size <= STORE_PATH_BYTES_MAX) ||
-           error_set(err, ERROR_LIMIT, "the job's name is too long for a path");
+    return store_path_printf(path, err, STR_FMT "/pages.json", STR_ARG(job));
 }
 
 static bool damaged(const char *path, Error *err)

@@ -151,10 +151,8 @@ static bool find_source(Adoption *adoption, bool noted, bool *ret_done, Error *e
 
 static bool note_path(const Adoption *adoption, char path[STORE_PATH_BYTES_MAX + 1], Error *err)
 {
-    const int size = snprintf(path, STORE_PATH_BYTES_MAX + 1, STR_FMT "/adopt/" STR_FMT ".json",
-                              STR_ARG(adoption->job->name), STR_ARG(adoption->report->stream));
-    return (size > 0 && size <= STORE_PATH_BYTES_MAX) ||
-           error_set(err, ERROR_LIMIT, "the job's name is too long for a path");
+    return store_path_printf(path, err, STR_FMT "/adopt/" STR_FMT ".json",
+                             STR_ARG(adoption->job->name), STR_ARG(adoption->report->stream));
 }
 
 static bool read_note(Adoption *adoption, bool *ret_there, Error *err)

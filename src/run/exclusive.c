@@ -2,8 +2,6 @@
 
 #include "base/hash.h"
 
-#include <stdio.h>
-
 #define LOOK_US INT64_C(500000)
 
 static const char repair_name[] = "repair";
@@ -24,10 +22,7 @@ static bool take_one(Lease *lease, const Job *job, Store *store, Env *env, const
     char path[STORE_PATH_BYTES_MAX + 1];
     char id[UUID_TEXT_BYTES + 1];
     uuid_new(env, id);
-    const int size =
-        snprintf(path, sizeof(path), STR_FMT "/leases/%s.json", STR_ARG(job->name), name);
-    if (size < 0 || (size_t)size >= sizeof(path))
-        return error_set(err, ERROR_LIMIT, "the job's name is too long for a path");
+    TRY(store_path_printf(path, err, STR_FMT "/leases/%s.json", STR_ARG(job->name), name));
     while (!lease_take(lease, store, str_from(path), str_from(id), LEASE_TTL_US_MAX, err)) {
         if (err->code != ERROR_BUSY)
             return false;

@@ -3,18 +3,13 @@
 #include "base/kill.h"
 #include "lake/seal.h"
 
-#include <stdio.h>
-
 enum { LIST_BYTES_MAX = 1024 * 1024 * 1024, FIRST_HASHES = 16, HEX_BYTES = 2 * KEY_BYTES };
 
 static const char list_kind[] = "forgotten";
 
 static bool list_path(const Job *job, char path[STORE_PATH_BYTES_MAX + 1], Error *err)
 {
-    const int size =
-        snprintf(path, STORE_PATH_BYTES_MAX + 1, STR_FMT "/forgotten.json", STR_ARG(job->name));
-    return (size > 0 && size <= STORE_PATH_BYTES_MAX) ||
-           error_set(err, ERROR_LIMIT, "the job's name is too long for a path");
+    return store_path_printf(path, err, STR_FMT "/forgotten.json", STR_ARG(job->name));
 }
 
 // Tells a list whose key is another: its own hash of a fixed word.

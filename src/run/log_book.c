@@ -4,7 +4,6 @@
 
 #include <assert.h>
 #include <stddef.h>
-#include <stdio.h>
 
 enum { BOOK_BYTES_MAX = 64 * 1024 * 1024, FIRST_ROWS = 64 };
 
@@ -180,10 +179,8 @@ bool log_book_keep(LogBook *book, Store *store, Str job, Str run, Env *env, Erro
     }
     TRY(buf_printf(&text, err, "]}"));
     char path[STORE_PATH_BYTES_MAX + 1];
-    const int size = snprintf(path, sizeof(path), STR_FMT "/etl_log/%lld-" STR_FMT ".json",
-                              STR_ARG(job), (long long)env->now_us(env->state), STR_ARG(run));
-    if (size < 0 || (size_t)size >= sizeof(path))
-        return error_set(err, ERROR_LIMIT, "log: the job's name is too long for a path");
+    TRY(store_path_printf(path, err, STR_FMT "/etl_log/%lld-" STR_FMT ".json", STR_ARG(job),
+                          (long long)env->now_us(env->state), STR_ARG(run)));
     TRY(store_put(store, str_from(path), buf_str(&text), 0, err));
     book->count = 0;
     return true;

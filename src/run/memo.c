@@ -3,7 +3,6 @@
 #include "base/kill.h"
 #include "lake/seal.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -16,10 +15,7 @@ enum {
 
 static bool memo_path(Str job, RunMode mode, char path[STORE_PATH_BYTES_MAX + 1], Error *err)
 {
-    const int size = snprintf(path, STORE_PATH_BYTES_MAX + 1, STR_FMT "/memo/%s.json", STR_ARG(job),
-                              run_mode_name(mode));
-    return (size > 0 && size <= STORE_PATH_BYTES_MAX) ||
-           error_set(err, ERROR_LIMIT, "the job's name is too long for a path");
+    return store_path_printf(path, err, STR_FMT "/memo/%s.json", STR_ARG(job), run_mode_name(mode));
 }
 
 // --- reading

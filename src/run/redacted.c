@@ -3,7 +3,6 @@
 #include "base/kill.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 
 enum { FIRST_KEYS = 8 };
 
@@ -54,12 +53,9 @@ bool redacted_keep(const RedactedKeys *keys, Store *store, Str job, const SliceN
     const Sha256 partition = sha256(name->partition_key);
     char tag[9];
     hex_encode(partition.bytes, 4, tag);
-    const int size = snprintf(
-        path, sizeof(path),
-        STR_FMT "/redacted/" STR_FMT "-" STR_FMT "-%s-%" PRIu32 "-%" PRIu32 ".json", STR_ARG(job),
-        STR_ARG(name->run), STR_ARG(name->stream), tag, name->slice, name->reading);
-    if (size < 0 || (size_t)size >= sizeof(path))
-        return error_set(err, ERROR_LIMIT, "redacted: the job's name is too long for a path");
+    TRY(store_path_printf(
+        path, err, STR_FMT "/redacted/" STR_FMT "-" STR_FMT "-%s-%" PRIu32 "-%" PRIu32 ".json",
+        STR_ARG(job), STR_ARG(name->run), STR_ARG(name->stream), tag, name->slice, name->reading));
     CLEANUP(buf_done) Buf text = {0};
     TRY(buf_printf(&text, err, "{\"version\":1,\"stream\":") &&
         json_write_str(name->stream, &text, err) && buf_printf(&text, err, ",\"partition\":") &&
