@@ -1,6 +1,6 @@
 """Every command as a user meets it: what it prints, how it ends, that --json is JSON."""
 import contextlib, json, os, pathlib, re, shutil, signal, stat, subprocess, time, unittest
-from world import World
+from world import World, select_wait
 
 
 class Views(unittest.TestCase):
@@ -411,7 +411,24 @@ class Query(unittest.TestCase):
                 with contextlib.suppress(OSError):  # closed meanwhile
                     if fd.samefile(path):
                         return
-            time.sleep(0.01)
+            select_wait()
+
+    def wait_until_busy(self, pid, *paths):
+        """Until DuckDB has worked for a fifth of a second without a byte more in `paths`."""
+        def look():
+            stat = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+            return int(stat[11]) + int(stat[12]), [path.stat().st_size for path in paths]
+
+        began, sizes = look()
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            ticks, now = look()
+            if now != sizes:
+                began, sizes = ticks, now
+            if ticks - began >= os.sysconf("SC_CLK_TCK") / 5:
+                return
+            select_wait()
+        self.fail("the query is not at work")
 
     def test_before_any_run_it_says_so_and_makes_nothing(self):
         with World(calls=0) as world:
@@ -440,7 +457,7 @@ class Query(unittest.TestCase):
                 command, env = world.command("query", str(world.job), sql, "--json")
                 with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as running:
                     self.wait_until_open(running.pid, world.folder / "ctm.duckdb")
-                    time.sleep(0.2)
+                    self.wait_until_busy(running.pid)
                     running.send_signal(signal.SIGINT)
                     try:
                         self.assertEqual(running.wait(10), 10)
@@ -463,8 +480,8 @@ class Query(unittest.TestCase):
             with out.open("wb") as file, subprocess.Popen(command, env=env, stdout=file, stderr=subprocess.DEVNULL) as running:
                 deadline = time.monotonic() + 20
                 while out.stat().st_size < 1000000 and time.monotonic() < deadline:  # DuckDB gives out as much at a time
-                    time.sleep(0.01)
-                time.sleep(0.5)
+                    select_wait()
+                self.wait_until_busy(running.pid, out)
                 running.send_signal(signal.SIGINT)
                 try:
                     self.assertEqual(running.wait(20), 10)
