@@ -77,8 +77,9 @@ static bool print_row_json(void *visitor, const Str *cells, size_t columns)
             (cells[k].data == NULL ? buf_append(line, STR("null"), err)
                                    : json_write_str(cells[k], line, err)));
     TRY(buf_append(line, STR("]\n"), err));
+    // `pawl query ... | head` has read what it wanted: that ends the query, and is no failure.
     return fwrite(line->data, 1, line->size, stdout) == line->size ||
-           error_set(err, ERROR_IO, "standard output: %s", strerror(errno));
+           (errno != EPIPE && error_set(err, ERROR_IO, "standard output: %s", strerror(errno)));
 }
 
 static void print_people(const Table *table)

@@ -468,7 +468,7 @@ class Query(unittest.TestCase):
                 running.stdout.read(10)
                 running.stdout.close()
                 try:
-                    self.assertEqual(running.wait(20), 8)
+                    self.assertEqual((running.wait(20), running.stderr.read()), (0, b""))
                 finally:
                     running.kill()
 
