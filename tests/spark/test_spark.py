@@ -30,7 +30,7 @@ COMPARE = """
 import duckdb, json, sys
 folder, warehouse, table = sys.argv[1:]
 c = duckdb.connect()
-c.execute("SET TimeZone = 'UTC'")
+c.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")  # it is printed where a query takes seconds
 c.execute(f"ATTACH '{warehouse}' AS w (READ_ONLY)")
 skip = ("_run_id", "_load_id", "_loaded_at", "_fetched_at", "_deleted_at")
 columns = [(n, t) for n, t, *_ in c.execute(f"DESCRIBE w.{table}").fetchall() if n not in skip]
