@@ -49,7 +49,7 @@ def loads_twice(folder):
 
 def main():
     connection = duckdb.connect()
-    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
     connection.execute(f"LOAD '{EXTENSION}'")
     answers = []
     for reader, folder, warehouse, table in json.load(sys.stdin):
