@@ -1,5 +1,5 @@
 """A person who is erased is nowhere, and stays away: whatever is read, replayed or killed afterwards."""
-import ctypes, gzip, json, os, signal, unittest
+import ctypes, gzip, json, os, signal, subprocess, unittest
 from world import World
 
 KILLS = int(os.environ.get("PAWL_KILLS", "8"))
@@ -128,6 +128,33 @@ class Forget(unittest.TestCase):
         with World(calls=20, accounts=1) as world:
             for words in (["--phone", "anonymous"], ["--email", "nobody"], [], ["--phone", PHONE, "--email", EMAIL]):
                 self.assertEqual(self.forget(world, *words, check=False).returncode, 2, words)
+
+    def test_people_are_told_what_went_and_what_waits(self):
+        """Without --json. Who must not stand in a list of processes comes on standard input."""
+        with World(calls=60) as world:
+            self.people(world)
+            world.run("historic", *DAYS)
+            receipt = world.folder / "receipt.json"
+            for words, verb, end in (
+                    (["--dry-run"], "would be erased", ["nothing was written", "next: the same command without --dry-run"]),
+                    (["--receipt", str(receipt)], "erased", ["the person stays out of every later run and replay",
+                                                             f"next: file the receipt, {receipt}"]),
+                    ([], "erased", ["the person stays out of every later run and replay", f"next: pawl status {world.job}"])):
+                command, env = world.command("forget", str(world.job), "--phone", "-", *words)
+                done = subprocess.run(command, env=env, input=f"{PHONE}\n", capture_output=True, text=True, timeout=120)
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+                told = done.stdout.splitlines()
+                count = 2 if words else 0  # the third time nothing is left of him
+                self.assertRegex(told[0], rf"^landing store: {count} records in {count} of \d+ pages {verb}$")
+                self.assertEqual([line for line in told if line.startswith("ctm.")],
+                                 [f"ctm.calls: 2 rows and 0 quarantined ones {verb}"] if words else [])
+                self.assertIn("waits: the disk's free blocks, snapshots and backups of the file", told)
+                self.assertEqual(told[-2:], end)
+            self.assertEqual(json.loads(receipt.read_text())["landing"]["records"], 2)
+            command, env = world.command("forget", str(world.job), "--phone", "-")
+            done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("nothing came on standard input", done.stderr)
 
     def test_a_kill_anywhere_leaves_work_for_the_next_call_and_nothing_else(self):
         with World(calls=200) as world:
