@@ -126,7 +126,7 @@ bool cli_query(Cli *cli, Error *err)
     findings->arena = arena;
     *table = (Table){.arena = arena, .err = err};
     CLEANUP(warehouse_close) Warehouse warehouse = {0};
-    TRY(job_open_warehouse(job, cli->env, arena, findings, &warehouse, err));
+    TRY(job_open_warehouse(job, 0, cli->env, arena, findings, &warehouse, err));
     TRY(cli_check_findings(findings, err));
     const bool ok = warehouse.driver->query(warehouse.state, sql,
                                             cli->json ? print_row_json : take_row, table, err);

@@ -51,6 +51,24 @@ static bool fault(Checker *checker, Str what, const Error *why, Error *err)
 
 // --- files
 
+// What may fail is told; what always does is a finding (job_check_columns()).
+static bool note_columns(Checker *checker, Str stream, size_t columns, Error *err)
+{
+    enum { MIB = 1024 * 1024 };
+    const WarehouseRoom room = job_warehouse_room(checker->job, columns);
+    if (room.enough <= room.granted || room.least > room.granted)
+        return true;
+    Str text = {0};
+    TRY(arena_printf(checker->arena, &text, err,
+                     "stream '" STR_FMT "' has %zu columns: its loads may take %llu MiB in " STR_FMT
+                     ", which gets %llu; limits.memory of %lluMiB is enough for short texts",
+                     STR_ARG(stream), columns, (unsigned long long)(room.enough / MIB),
+                     STR_ARG(checker->job->warehouse_driver),
+                     (unsigned long long)(room.granted / MIB),
+                     (unsigned long long)(room.limit_enough / MIB + 1)));
+    return add(checker, CHECK_NOTE, ERROR_NONE, STR("memory"), text, err);
+}
+
 static bool check_stream(Checker *checker, const JobStream *target, Error *err)
 {
     Str place = {0};
@@ -68,9 +86,15 @@ static bool check_stream(Checker *checker, const JobStream *target, Error *err)
                                                          checker->findings, &contract, &why))
         findings_add(checker->findings, place, str_from(why.message), STR(""));
     checker->report->streams += target->enabled ? 1 : 0;
-    if (contract != NULL && target->enabled)
-        checker->tables[checker->table_count++] =
-            (TableSpec){.schema = target->schema, .name = target->table};
+    if (contract == NULL || !target->enabled)
+        return true;
+    size_t columns = 0;
+    (void)contract_columns(contract, &columns);
+    TRY(job_check_columns(checker->job, target->name, columns, checker->arena, checker->findings,
+                          err) &&
+        note_columns(checker, target->name, columns, err));
+    checker->tables[checker->table_count++] =
+        (TableSpec){.schema = target->schema, .name = target->table};
     return true;
 }
 
@@ -231,7 +255,7 @@ static bool check_warehouse(Checker *checker, Error *err)
     TRY(job_to_look(checker->job, checker->arena, &looking, err));
     CLEANUP(warehouse_close) Warehouse warehouse = {0};
     Error why = {0};
-    const bool ok = job_open_warehouse(looking, checker->env, checker->arena, checker->findings,
+    const bool ok = job_open_warehouse(looking, 0, checker->env, checker->arena, checker->findings,
                                        &warehouse, &why);
     if (checker->findings->count > before)
         return true;

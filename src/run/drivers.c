@@ -6,9 +6,15 @@
 #include <assert.h>
 #include <string.h>
 
-// Of limits.memory; the rest is for pages under way, shaped rows (pipeline.c) and the program
-// itself.
-enum { WAREHOUSE_SHARE_PERCENT = 20, NAMES_MAX = 16 };
+// Of limits.memory; the rest is for pages under way, shaped rows (pipeline.c), the lake (lake.c)
+// and the program itself.
+enum {
+    WAREHOUSE_SHARE_PERCENT = 20,
+    WIDE_SHARE_PERCENT = 50,           // at most, where its tables have many columns
+    WIDE_SHARE_PERCENT_WITH_LAKE = 30, // likewise
+    NAMES_MAX = 16,
+    MIB = 1024 * 1024,
+};
 
 static const StoreDriver *const stores[] = {&store_local, &store_adls, &store_memory, NULL};
 static const WarehouseDriver *const warehouses[] = {&warehouse_duckdb, &warehouse_postgres,
@@ -65,15 +71,69 @@ bool job_open_landing(const Job *job, Env *env, Arena *arena, Findings *findings
     return landing_open(&options, arena, ret_landing, err);
 }
 
-bool job_open_warehouse(const Job *job, Env *env, Arena *arena, Findings *findings,
+static const WarehouseDriver *find_warehouse(Str name)
+{
+    for (size_t i = 0; warehouses[i] != NULL; i++) {
+        if (str_equal(name, str_from(warehouses[i]->name)))
+            return warehouses[i];
+    }
+    return NULL;
+}
+
+static uint64_t share_of(const Job *job, uint64_t percent)
+{
+    return job->limits.memory_bytes / 100 * percent;
+}
+
+WarehouseRoom job_warehouse_room(const Job *job, size_t columns)
+{
+    const WarehouseDriver *driver = find_warehouse(job->warehouse_driver);
+    if (driver == NULL)
+        return (WarehouseRoom){0};
+    const bool has_lake = job->lake_store.size > 0;
+    const uint64_t percent = has_lake ? WIDE_SHARE_PERCENT_WITH_LAKE : WIDE_SHARE_PERCENT;
+    const uint64_t usual = share_of(job, WAREHOUSE_SHARE_PERCENT);
+    const uint64_t most = share_of(job, percent);
+    WarehouseRoom room = {.least = columns * driver->column_bytes_least,
+                          .enough = columns * driver->column_bytes_enough};
+    room.granted = room.enough <= usual ? usual : room.enough < most ? room.enough : most;
+    if (room.granted < driver->memory_bytes_min)
+        room.granted = driver->memory_bytes_min;
+    room.limit_enough = (room.enough / percent + 1) * 100;
+    return room;
+}
+
+bool job_check_columns(const Job *job, Str stream, size_t columns, Arena *arena, Findings *findings,
+                       Error *err)
+{
+    const WarehouseRoom room = job_warehouse_room(job, columns);
+    if (room.least <= room.granted)
+        return true;
+    Str place = {0};
+    Str what = {0};
+    Str fix = {0};
+    TRY(arena_printf(arena, &place, err, STR_FMT ": /limits/memory", STR_ARG(job->path)) &&
+        arena_printf(arena, &what, err,
+                     "no load of the %zu columns of stream '" STR_FMT "' goes through in " STR_FMT
+                     " with less than %llu MiB; of these %llu MiB it gets %llu",
+                     columns, STR_ARG(stream), STR_ARG(job->warehouse_driver),
+                     (unsigned long long)(room.least / MIB),
+                     (unsigned long long)(job->limits.memory_bytes / MIB),
+                     (unsigned long long)(room.granted / MIB)) &&
+        arena_printf(arena, &fix, err, "give %lluMiB, or name fewer columns",
+                     (unsigned long long)(room.limit_enough / MIB + 1)));
+    findings_add(findings, place, what, fix);
+    return true;
+}
+
+bool job_open_warehouse(const Job *job, size_t columns, Env *env, Arena *arena, Findings *findings,
                         Warehouse *ret_warehouse, Error *err)
 {
     Str place = {0};
     TRY(arena_printf(arena, &place, err, STR_FMT ": /warehouse", STR_ARG(job->path)));
     const WarehouseOptions options = {.driver = {job->warehouse_options, place},
                                       .base_folder = job->folder,
-                                      .memory_bytes =
-                                          job->limits.memory_bytes / 100 * WAREHOUSE_SHARE_PERCENT};
+                                      .memory_bytes = job_warehouse_room(job, columns).granted};
     Str names[NAMES_MAX];
     size_t count = 0;
     for (; warehouses[count] != NULL; count++) {
@@ -87,15 +147,6 @@ bool job_open_warehouse(const Job *job, Env *env, Arena *arena, Findings *findin
     }
     unknown_driver(job->warehouse_driver, names, count, place, "warehouse", findings);
     return true;
-}
-
-static const WarehouseDriver *find_warehouse(Str name)
-{
-    for (size_t i = 0; warehouses[i] != NULL; i++) {
-        if (str_equal(name, str_from(warehouses[i]->name)))
-            return warehouses[i];
-    }
-    return NULL;
 }
 
 static bool has_field(const Field *fields, const char *name)

@@ -22,9 +22,23 @@ bool job_open_store(const Job *job, const StoreWanted *wanted, Env *env, Arena *
 bool job_open_landing(const Job *job, Env *env, Arena *arena, Findings *findings, Store *ret_store,
                       Landing **ret_landing, Error *err) MUST_USE;
 
-// Opens the warehouse that the job names, with its share of limits.memory.
-bool job_open_warehouse(const Job *job, Env *env, Arena *arena, Findings *findings,
+// Opens the warehouse that the job names, with its share of limits.memory: more than usual where
+// the widest table that is loaded has many columns (0 = nothing is loaded).
+bool job_open_warehouse(const Job *job, size_t columns, Env *env, Arena *arena, Findings *findings,
                         Warehouse *ret_warehouse, Error *err) MUST_USE;
+
+// What loads of so many columns take of the memory that the warehouse gets.
+typedef struct WarehouseRoom {
+    uint64_t granted;       // of limits.memory
+    uint64_t least, enough; // WarehouseDriver.column_bytes_least, ..._enough
+    uint64_t limit_enough;  // limits.memory that grants enough
+} WarehouseRoom;
+
+WarehouseRoom job_warehouse_room(const Job *job, size_t columns);
+
+// A finding where limits.memory leaves the warehouse less than any load of so many columns takes.
+bool job_check_columns(const Job *job, Str stream, size_t columns, Arena *arena, Findings *findings,
+                       Error *err) MUST_USE;
 
 // Joins those who share the rate budget of the job's API (share.h). `who` tells apart several
 // members of one run; empty = the run itself.

@@ -57,6 +57,24 @@ static bool bind_streams(JobParts *parts, Str only, Findings *findings, Error *e
                      nearest.size > 0 ? "'?" : "");
 }
 
+static size_t widest_table(const JobParts *parts)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < parts->stream_count; i++) {
+        const size_t columns = parts->streams[i].table.column_count;
+        most = columns > most ? columns : most;
+    }
+    return most;
+}
+
+bool job_parts_check_loads(const JobParts *parts, Findings *findings, Error *err)
+{
+    for (size_t i = 0; i < parts->stream_count; i++)
+        TRY(job_check_columns(parts->job, parts->streams[i].target->name,
+                              parts->streams[i].table.column_count, parts->arena, findings, err));
+    return true;
+}
+
 bool job_parts_open(const Job *job, Str only_stream, Env *env, Arena *arena, Findings *findings,
                     JobParts *ret_parts, Error *err)
 {
@@ -70,7 +88,8 @@ bool job_parts_open(const Job *job, Str only_stream, Env *env, Arena *arena, Fin
         return true;
     TRY(bind_streams(parts, only_stream, findings, err));
     TRY(job_open_landing(job, env, arena, findings, &parts->store, &parts->landing, err));
-    return job_open_warehouse(job, env, arena, findings, &parts->warehouse, err);
+    return job_open_warehouse(job, widest_table(parts), env, arena, findings, &parts->warehouse,
+                              err);
 }
 
 void job_parts_close(JobParts *parts)

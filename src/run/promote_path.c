@@ -56,7 +56,7 @@ static bool fill_tables(const PromoteOptions *options, const Contract *contract,
     TRY(findings != NULL);
     findings->arena = arena;
     CLEANUP(warehouse_close) Warehouse warehouse = {0};
-    TRY(job_open_warehouse(job, env, arena, findings, &warehouse, err));
+    TRY(job_open_warehouse(job, 0, env, arena, findings, &warehouse, err));
     TRY(findings_check(findings, err));
     if (warehouse.driver->promote == NULL)
         return error_set(err, ERROR_JOB, "warehouse %s cannot fill a column from _overflow",

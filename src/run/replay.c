@@ -329,6 +329,7 @@ bool replay_execute(const Job *job, const ReplayOptions *options, Env *env, cons
     *ret_report = (ReplayReport){0};
     const int64_t started_us = env->monotonic_us(env->state);
     bool ok = job_parts_open(job, STR(""), env, arena, findings, &replay.parts, err) &&
+              job_parts_check_loads(&replay.parts, findings, err) &&
               findings_check(findings, err) && lake_open(&replay.parts, findings, err) &&
               log_book_new(&replay.log, err) && replay_all(&replay, err);
     ret_report->elapsed_us = env->monotonic_us(env->state) - started_us;

@@ -642,8 +642,8 @@ static bool open_parts(Execution *execution, Error *err)
     findings->arena = finding_arena;
     TRY(job_parts_open(execution->job, execution->options->stream, execution->env, execution->arena,
                        findings, &execution->parts, err));
-    TRY(findings_check(findings, err) && lake_open(&execution->parts, findings, err) &&
-        log_book_new(&execution->log, err));
+    TRY(job_parts_check_loads(&execution->parts, findings, err) && findings_check(findings, err) &&
+        lake_open(&execution->parts, findings, err) && log_book_new(&execution->log, err));
     execution->plan = (Plan){.mode = execution->options->mode,
                              .streams = execution->parts.streams,
                              .stream_count = execution->parts.stream_count};

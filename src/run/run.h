@@ -68,6 +68,9 @@ bool job_parts_open(const Job *job, Str only_stream, Env *env, Arena *arena, Fin
                     JobParts *ret_parts, Error *err) MUST_USE;
 void job_parts_close(JobParts *parts); // for CLEANUP()
 
+// For whoever loads: what keeps loads of these streams from going through is a finding.
+bool job_parts_check_loads(const JobParts *parts, Findings *findings, Error *err) MUST_USE;
+
 // What the warehouse knows that planning this mode needs. A warehouse that is not there yet knows
 // nothing.
 bool run_read_knowledge(const JobParts *parts, RunMode mode, const PlanStream *stream,

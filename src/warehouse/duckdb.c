@@ -7,6 +7,10 @@
 
 enum {
     MEMORY_BYTES_MIN = 64 * 1000 * 1000, // a load of 50 columns fails below 48 MB
+    // Blocks of 256 KiB that a column has in hand while rows are appended to a table and its last
+    // row groups are written anew: 200 columns failed with 210 MB, 950 went through with 1,330.
+    COLUMN_BYTES_LEAST = 650 * 1000,
+    COLUMN_BYTES_ENOUGH = 1400 * 1000,
 };
 
 // clang-format off
@@ -151,6 +155,9 @@ const WarehouseDriver warehouse_duckdb = {
     .fields = duck_warehouse_fields,
     .state_size = sizeof(DuckWarehouse),
     .rows_unit = DUCKDB_ROW_GROUP_ROWS,
+    .column_bytes_least = COLUMN_BYTES_LEAST,
+    .column_bytes_enough = COLUMN_BYTES_ENOUGH,
+    .memory_bytes_min = MEMORY_BYTES_MIN,
     .open = duck_warehouse_open,
     .close = duck_warehouse_close,
     .idle = duck_warehouse_idle,

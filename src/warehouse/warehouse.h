@@ -130,6 +130,12 @@ typedef struct WarehouseDriver {
     // A load of a few rows less than a multiple of this costs least, since what remains of one is
     // written again when the next one comes. 0 = any size is as good.
     int64_t rows_unit;
+    // What loads take of `memory_bytes` for each column of their table, even where it holds little:
+    // with less than the first no run of some thousand rows went through, with the second all did
+    // whose texts were short. 0 = nothing worth telling. A driver that is given less than
+    // `memory_bytes_min` takes that.
+    uint64_t column_bytes_least, column_bytes_enough;
+    uint64_t memory_bytes_min;
 
     // Cheap: connects lazily. `memory_bytes` is the driver's share of limits.memory; relative paths
     // start at `base_folder`.

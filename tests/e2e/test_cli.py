@@ -1,6 +1,6 @@
 """Every command as a user meets it: what it prints, how it ends, that --json is JSON."""
 import contextlib, json, os, pathlib, re, shutil, signal, stat, subprocess, time, unittest
-from world import World, select_wait
+from world import ROOT, World, select_wait
 
 
 class Views(unittest.TestCase):
@@ -311,6 +311,49 @@ class Check(unittest.TestCase):
             self.assertFalse((world.folder / "ctm.duckdb").exists())
             self.assertEqual([path for path in (world.folder / "lake").rglob("check-*")], [])
             self.assertIn("next: pawl plan", world.pawl("check", str(world.job)).stdout)
+
+    def widen(self, world, columns):
+        """The contract of calls with so many columns that the table has `columns`, four of them the system's."""
+        contract = json.loads((ROOT / "connectors/ctm/contracts/calls.json").read_text())
+        del contract["$schema"]
+        missing = columns - 4 - len(contract["columns"])
+        contract["columns"] += [{"name": f"wide_{i}", "type": "string", "from": ["/sid"]} for i in range(missing)]
+        path = world.folder / "wide.json"
+        path.write_text(json.dumps(contract))
+        job = json.loads(world.job.read_text())
+        job["streams"]["calls"]["contract"] = str(path)
+        world.job.write_text(json.dumps(job))
+
+    def test_columns_that_duckdb_has_no_memory_for_are_told_with_the_limit_that_is_enough(self):
+        with World(calls=0) as world:
+            world.run("historic", "--to", "2026-03-02")
+            notes = {}
+            for columns in (191, 192, 412, 413):  # 256 MiB at most: 1.4 MB or 0.65 MB a column
+                self.widen(world, columns)
+                status, report = self.check(world, "--offline")
+                notes[columns] = [item["text"] for item in report["checks"] if item["check"] == "memory"]
+                self.assertEqual(status, 2 if columns == 413 else 0)
+            self.assertEqual((notes[191], notes[413]), ([], []))
+            self.assertIn("192 columns: its loads may take 256 MiB in duckdb, which gets 255; limits.memory of 513MiB", notes[192][0])
+            self.assertIn("412 columns", notes[412][0])
+            (finding,) = report["findings"]
+            self.assertTrue(finding["place"].endswith("/limits/memory"))
+            self.assertIn("no load of the 413 columns of stream 'calls' goes through in duckdb with less than 256 MiB; of "
+                          "these 512 MiB it gets 255", finding["what"])
+            self.assertIn("give 1103MiB", finding["fix"])
+            for words in (("run", str(world.job), "--mode", "incremental"), ("replay", str(world.job))):
+                done = world.pawl(*words, check=False)
+                self.assertEqual(done.returncode, 2, done.stderr)
+                self.assertIn("give 1103MiB, or name fewer columns", done.stderr)
+            world.pawl("status", str(world.job))
+            # With the limit that it names all is well.
+            job = json.loads(world.job.read_text())
+            job["limits"]["memory"] = "1103MiB"
+            world.job.write_text(json.dumps(job))
+            status, report = self.check(world, "--offline")
+            self.assertEqual((status, [item for item in report["checks"] if item["check"] == "memory"]), (0, []))
+            world.forget_pawl()
+            world.run("historic", "--to", "2026-03-02")
 
     def test_every_fault_is_told_at_once(self):
         with World() as world:
