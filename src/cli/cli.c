@@ -36,9 +36,10 @@ static void shift_clock(const char *text)
 }
 
 // First time: stop at the next safe moment. Second time: at once; kill -9 is safe too, so this is.
+// But a terminal that goes away says so twice, by itself and through its shell.
 static void on_signal(int number)
 {
-    if (atomic_load(&env.stop))
+    if (atomic_load(&env.stop) && number != SIGHUP)
         _exit(128 + number);
     atomic_store(&env.stop, true);
 }
@@ -49,6 +50,9 @@ static void listen_to_signals(void)
     (void)sigemptyset(&action.sa_mask);
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
+    struct sigaction before = {0};
+    if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN) // nohup has it so
+        (void)sigaction(SIGHUP, &action, NULL);
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     (void)sigaction(SIGPIPE, &ignore, NULL);
 }

@@ -1,5 +1,5 @@
 """Ctrl-C, credentials and the rate: a run ends when it is told to, says no secret, and keeps to its limit."""
-import base64, ctypes, json, os, pathlib, re, signal, subprocess, unittest
+import base64, ctypes, json, os, pathlib, re, signal, subprocess, time, unittest
 from test_faults import RECOVERED, UNCLEAR
 from world import World
 
@@ -21,16 +21,31 @@ class Stop(unittest.TestCase):
             calm.run("historic", *RANGE)
             for fault in ({"do": "timeout", "ms": 60000}, {"do": 429, "retry_after": "40"}, {"do": 500}):
                 world.control("faults", [{"match": CALLS, "times": 0, **fault}], method="PUT")
-                for number in (signal.SIGINT, signal.SIGTERM):
+                for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                     with self.subTest(fault=fault, signal=number), self.start(world) as process:
                         self.assertTrue(any('"progress"' in line for line in process.stderr))
                         process.send_signal(number)
+                        if number == signal.SIGHUP:  # of the terminal, and of its shell
+                            time.sleep(0.01)
+                            process.send_signal(number)
                         # Far less than any of the waits above; how fast it is on a busy machine is not for a test.
                         process.communicate(timeout=15)
                         self.assertEqual(process.returncode, 10)
             world.control("faults", [], method="PUT")
             self.assertTrue(world.report(world.run("historic", *RANGE))["resumed"])
             self.assertEqual(world.digest(), calm.digest())
+
+    def test_nohup_is_obeyed(self):
+        with World(calls=300) as world:
+            world.control("faults", [{"match": CALLS, "times": 1, "do": "delay", "ms": 300}], method="PUT")
+            world.runs += 1
+            command, env = world.command("run", str(world.job), "--mode", "historic", "--json", *RANGE)
+            process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                       preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+            self.assertTrue(any('"progress"' in line for line in process.stderr))
+            process.send_signal(signal.SIGHUP)
+            out, err = process.communicate(timeout=60)
+            self.assertEqual(process.returncode, 0, err[-500:])
 
     def test_a_wrong_secret_is_refused_and_never_told(self):
         with World(calls=50) as world:
