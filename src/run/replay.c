@@ -287,7 +287,9 @@ static bool replay_all(Replay *replay, Error *err)
     TRY(arena_printf(replay->arena, &path, err, STR_FMT "/leases/replay.json",
                      STR_ARG(replay->job->name)));
     if (!lease_take(&replay->lease, &parts->store, path, str_from(id), LEASE_TTL_US_MAX, err))
-        return error_context(err, "another replay of this job is going on");
+        return err->code == ERROR_BUSY
+                   ? error_context(err, "another replay of this job is going on")
+                   : false;
     TRY(forget_list_read(replay->job, &parts->store, replay->arena, &replay->forget, err));
     TableSpec *tables =
         arena_alloc_array(replay->arena, parts->stream_count + 1, sizeof(*tables), err);

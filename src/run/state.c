@@ -158,7 +158,9 @@ bool state_rewind(const Job *job, const RewindOptions *options, Env *env, Arena 
     TRY(arena_printf(arena, &path, err, STR_FMT "/leases/incremental.json", STR_ARG(job->name)));
     CLEANUP(lease_release) Lease lease = {0};
     if (!lease_take(&lease, &parts.store, path, str_from(id), LEASE_TTL_US_MAX, err))
-        return error_context(err, "an incremental run of this job is going on");
+        return err->code == ERROR_BUSY
+                   ? error_context(err, "an incremental run of this job is going on")
+                   : false;
     TRY(state_marks(&parts, options->account, ret_marks, ret_count, err));
     if (*ret_count == 0)
         return error_set(err, ERROR_NOT_FOUND, "stream '" STR_FMT "' has no such watermark",

@@ -136,9 +136,25 @@ class Contention(unittest.TestCase):
                 world.run("historic", *RANGE)
                 self.assertEqual(world.digest(), calm)
 
+    def test_a_lease_that_cannot_be_written_is_nobody_s(self):
+        if os.geteuid() == 0 and shutil.which("setpriv") is None:
+            self.skipTest("root may write everything, and setpriv is not there to take that away")
+        with self.world() as world:
+            world.run("incremental")
+            world.pawl("replay", str(world.job))
+            for words in (("replay", str(world.job)), ("state", "rewind", str(world.job), "--stream", "calls", "--to", "2026-03-05")):
+                subprocess.run(["chmod", "-R", "a-w", world.folder / "lake"], check=True)
+                done = self.powerless_pawl(world, *words)
+                self.assertEqual(done.returncode, 4, done.stderr[-500:])
+                self.assertNotIn("going on", done.stderr)
+                subprocess.run(["chmod", "-R", "u+w", world.folder / "lake"], check=True)
+
     def powerless(self, world, mode, *words):
+        return self.powerless_pawl(world, "run", str(world.job), "--mode", mode, "--json", *words)
+
+    def powerless_pawl(self, world, *words):
         world.runs += 1
-        command, env = world.command("run", str(world.job), "--mode", mode, "--json", *words)
+        command, env = world.command(*words)
         if os.geteuid() == 0:
             command = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all", *command]
         return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
