@@ -12,6 +12,8 @@
 #include <assert.h>
 #include <stdio.h>
 
+enum { UUID_TIME_BYTES = 6 };
+
 // What one execution holds besides the job's parts.
 typedef struct Run {
     const Job *job;
@@ -109,11 +111,30 @@ static bool has_mode(Str json, RunMode mode, Arena *arena)
                      str_from(run_mode_name(mode)));
 }
 
+// A run that ended before it began by today's clock: another clock was ahead. Which of the others
+// is newer, its id does not tell.
+static bool is_of_the_future(Str run, int64_t now_us)
+{
+    unsigned char bytes[UUID_TIME_BYTES];
+    char digits[2 * UUID_TIME_BYTES + 1];
+    if (run.size != UUID_TEXT_BYTES)
+        return false;
+    // UUIDv7 (RFC 9562, 5.7): milliseconds in its first 48 bits, a '-' behind 32 of them.
+    (void)snprintf(digits, sizeof(digits), "%.8s%.4s", run.data, run.data + 9);
+    int64_t ms = 0;
+    if (!hex_decode(str_from(digits), bytes, sizeof(bytes)))
+        return false;
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        ms = ms * 256 + bytes[i];
+    return ms > (now_us + PLAN_SKEW_US_MAX) / 1000;
+}
+
 // The newest run of this mode, if it is not over.
 static bool find_unfinished(Execution *execution, Str *ret_run, Str *ret_json, Error *err)
 {
     Str *runs = NULL;
     size_t count = 0;
+    const int64_t now_us = execution->env->now_us(execution->env->state);
     *ret_run = STR("");
     TRY(landing_list_runs(execution->parts.landing, execution->arena, &runs, &count, err));
     for (size_t i = count; i > 0; i--) {
@@ -125,6 +146,8 @@ static bool find_unfinished(Execution *execution, Str *ret_run, Str *ret_json, E
             continue;
         TRY(end_note_read(execution->parts.landing, runs[i - 1], execution->arena, &end, &there,
                           err));
+        if (there && is_of_the_future(runs[i - 1], now_us))
+            continue;
         if (!there) {
             *ret_run = runs[i - 1];
             *ret_json = json;

@@ -40,6 +40,18 @@ class Clock(unittest.TestCase):
                 self.assertEqual(done.returncode, 0, done.stderr[-500:])
                 self.assertEqual(int(world.value("SELECT count(*) FROM ctm.calls WHERE notes = 'NEW'")), len(ids))
 
+    def test_a_killed_run_is_resumed_though_one_of_the_future_ended(self):
+        with World(calls=100) as world:
+            days = ("--from", "2026-03-03", "--to", "2026-03-06")
+            self.assertEqual(self.at(world, "2026-03-11T20:00:00Z", "historic", "--from", "2026-03-02", "--to", "2026-03-02").returncode, 0)
+            self.sql(world, "DELETE FROM pawl_state WHERE kind = 'watermark'", "DELETE FROM pawl_slice")
+            killed = world.pawl("run", str(world.job), "--mode", "historic", *days, check=False,
+                                env={"PAWL_TEST_NOW": MOMENT, "PAWL_TEST_KILL_AT": "commit, calls load 0"})
+            self.assertEqual(killed.returncode, -9)
+            done = self.at(world, "2026-03-11T18:10:00Z", "historic", *days)
+            self.assertEqual(done.returncode, 0, done.stderr[-500:])
+            self.assertTrue(world.report(done)["resumed"])
+
     def test_a_row_of_the_future_is_not_passed_over(self):
         with World(calls=100) as world:
             self.at(world, "2026-03-11T18:00:00Z", "historic")
