@@ -273,6 +273,9 @@ static bool was_read_in_one_go(SliceTask *task, SliceWorker *worker, bool *ret_i
     Error missing = {0};
     if (landing_get_slice(worker->landing, &name, task->arena, &landed, &missing))
         *ret_in_one_go = landed.in_one_go;
+    // The pages of a replay speak for themselves, and their run was judged when it read them.
+    else if (missing.code == ERROR_DATA && plan_is_replay(task->context->plan))
+        *ret_in_one_go = true;
     else if (missing.code != ERROR_NOT_FOUND)
         return error_set(err, missing.code, "%s", missing.message);
     return true;

@@ -22,6 +22,18 @@ class Emptied(unittest.TestCase):
             world.run("historic", *RANGE)
             self.assertEqual(world.digest(), calm)
 
+    def test_a_lost_warehouse_is_filled_again_though_the_note_of_a_slice_is_damaged(self):
+        with World(calls=100) as world:
+            world.run("historic")
+            whole = world.digest()
+            world.warehouse.forget()
+            note = sorted(world.folder.glob("lake/ctm/runs/*/calls/*/*/slice.json"))[0]
+            note.write_bytes(note.read_bytes()[:100])
+            # Its pages are there, and each speaks for itself.
+            done = world.pawl("replay", str(world.job), "--json", check=False)
+            self.assertEqual(done.returncode, 0, done.stderr[-500:])
+            self.assertEqual(world.digest(), whole)
+
 
 class Damaged(unittest.TestCase):
     """Notes that somebody must mend: what the message says to do is done, word by word, and helps."""
