@@ -31,7 +31,8 @@ static ErrorCode code_of(duckdb_error_type type, const char *message)
     if (tells_damage(message))
         return ERROR_DATA;
     if (strstr(message, "No space left") != NULL || strstr(message, "File too large") != NULL ||
-        strstr(message, "Out of Memory Error") != NULL) // in a commit it has another type
+        strstr(message, "Out of Memory Error") != NULL || // in a commit it has another type
+        strstr(message, "failed to pin block") != NULL)   // likewise, in other words
         return ERROR_LIMIT;
     if (strstr(message, "Could not set lock") != NULL)
         return ERROR_BUSY;

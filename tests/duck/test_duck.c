@@ -80,6 +80,8 @@ TEST(errors_say_what_may_be_done)
          ERROR_LIMIT},
         {"memory, as commits and checkpoints tell it",
          "SELECT error('Out of Memory Error: Allocation failure')", ERROR_LIMIT},
+        {"memory, as a commit tells it too",
+         "SELECT error('Failed to commit: failed to pin block of size 256.0 KiB')", ERROR_LIMIT},
         {"file", "ATTACH '/nowhere/at/all.duckdb' AS x", ERROR_IO},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
