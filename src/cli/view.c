@@ -46,6 +46,25 @@ static void show_progress(View *view, const Event *event)
     view->shown = 1;
 }
 
+// Rows that seem to be gone, and were not marked.
+static void show_vanished(const Event *event)
+{
+    if (event->kind == EVENT_DELETES_HELD_BACK)
+        (void)fprintf(stderr,
+                      "warning: " STR_FMT
+                      ": %lld rows vanished at the source, too many to believe: none was "
+                      "marked; run again with --accept-deletes if it is true\n",
+                      STR_ARG(event->stream), (long long)event->rows);
+    else
+        (void)fprintf(
+            stderr,
+            "warning: " STR_FMT
+            ": %lld rows seem to have vanished at the source, and the second reading "
+            "could not confirm it: none was marked; the next rehydration looks again: " STR_FMT
+            "\n",
+            STR_ARG(event->stream), (long long)event->rows, STR_ARG(event->text));
+}
+
 // What a person wants to see of an event; the rest is in the log.
 static void show_line(View *view, const Event *event)
 {
@@ -62,22 +81,9 @@ static void show_line(View *view, const Event *event)
                       STR_ARG(event->stream), STR_ARG(event->partition), STR_ARG(event->text));
         break;
     case EVENT_DELETES_HELD_BACK:
-        view_end(view);
-        (void)fprintf(stderr,
-                      "warning: " STR_FMT
-                      ": %lld rows vanished at the source, too many to believe: none was "
-                      "marked; run again with --accept-deletes if it is true\n",
-                      STR_ARG(event->stream), (long long)event->rows);
-        break;
     case EVENT_DELETES_UNCONFIRMED:
         view_end(view);
-        (void)fprintf(
-            stderr,
-            "warning: " STR_FMT
-            ": %lld rows seem to have vanished at the source, and the second reading "
-            "could not confirm it: none was marked; the next rehydration looks again: " STR_FMT
-            "\n",
-            STR_ARG(event->stream), (long long)event->rows, STR_ARG(event->text));
+        show_vanished(event);
         break;
     case EVENT_SLICE_OPEN:
         view_end(view);

@@ -37,6 +37,7 @@ static Event event_of(EventKind kind)
     event.partition = STR("1001");
     event.slice = 3;
     event.rows = 7;
+    event.done = 5;
     event.total = 9;
     event.text = STR("the text");
     return event;
@@ -62,6 +63,8 @@ TEST(people_see_what_they_may_have_to_act_on)
          "note: the source redacted 7 records, their older copies went; what keeps some for a "
          "while is in the receipt the text of the landing store\n"},
         {EVENT_WAITING, "waiting for the text\n"},
+        {EVENT_NOTES_MISSING, "warning: calls of run 019c: notes of its loads are gone; 5 slices "
+                              "are those that were landed whole\n"},
         {EVENT_DRIFT, "note: calls: the contract does not know the text: kept in _overflow; "
                       "pawl contract promote makes a column of one\n"},
         {EVENT_PARTITIONS_FOUND, ""},
@@ -141,6 +144,6 @@ TEST(programs_get_every_event_as_a_line_of_json)
         CHECK_STR(show(&view, &event, text),
                   STR("{\"event\":\"progress\",\"at\":\"2026-03-11T18:00:00Z\",\"run\":\"019c\","
                       "\"mode\":\"historic\",\"stream\":\"calls\",\"partition\":\"1001\","
-                      "\"text\":\"the text\",\"slice\":3,\"rows\":7,\"total\":9}\n"));
+                      "\"text\":\"the text\",\"slice\":3,\"rows\":7,\"done\":5,\"total\":9}\n"));
     }
 }
