@@ -171,7 +171,7 @@ static bool read_escape(char **src, char **to)
 }
 
 // The rest of a string from the first byte that is not plain.
-static bool read_odd(char *start, char **src, yyjson_val *ret_value)
+static bool read_odd(const char *start, char **src, yyjson_val *ret_value)
 {
     char *from = *src;
     char *to = from;
@@ -449,6 +449,7 @@ static inline bool read_member(JsonReader *reader, char **src, Open *open)
     Key *key = *open->follow;
     yyjson_val *name = &reader->values[reader->count++];
     if (is_next(key, *src)) {
+        assert(key != NULL);
         *src += key->size;
         *name = key->value;
     } else {
@@ -601,7 +602,7 @@ static bool start(JsonReader *reader, Str bytes, yyjson_doc **ret_doc)
     yyjson_doc *doc = arena_alloc(reader->arena, sizeof(*doc), reader->err);
     reader->root = arena_alloc(reader->arena, sizeof(*reader->root), reader->err);
     reader->table = arena_alloc_array(reader->arena, TABLE_SIZE, sizeof(Key *), reader->err);
-    reader->room = bytes.size / VALUE_BYTES_USUAL + 2 * VALUES_SPARE;
+    reader->room = bytes.size / VALUE_BYTES_USUAL + 2 * (size_t)VALUES_SPARE;
     reader->values = arena_alloc_raw(reader->arena, reader->room * sizeof(yyjson_val), reader->err);
     if (text == NULL || doc == NULL || reader->root == NULL || reader->table == NULL ||
         reader->values == NULL)
