@@ -54,14 +54,13 @@ static bool parse(Str json, const char *name, const PlanStream *stream, Arena *a
 }
 
 bool load_note_read(Landing *landing, Str run, const PlanStream *stream, uint32_t ordinal,
-                    Arena *arena, LoadNote *ret_note, bool *ret_there, Error *err)
+                    Arena *arena, LoadNote *ret_note, Error *err)
 {
     char name[NAME_BYTES];
     name_note(stream, ordinal, name);
     Str json = {0};
-    TRY(landing_find_note(landing, run, str_from(name), arena, &json, ret_there, err));
-    if (!*ret_there)
-        return true;
-    *ret_note = (LoadNote){.ordinal = ordinal};
-    return parse(json, name, stream, arena, ret_note, err);
+    bool there = false;
+    TRY(landing_find_note(landing, run, str_from(name), arena, &json, &there, err));
+    *ret_note = (LoadNote){.there = there, .ordinal = ordinal};
+    return !there || parse(json, name, stream, arena, ret_note, err);
 }

@@ -5,6 +5,7 @@
 #include "run/plan.h"
 
 typedef struct LoadNote {
+    bool there; // false: no such load was fixed, or its note is gone
     uint32_t ordinal;
     uint32_t *slices;   // ordinals in the plan of the stream
     uint32_t *readings; // of each
@@ -15,6 +16,6 @@ typedef struct LoadNote {
 bool load_note_create(Landing *landing, Str run, const PlanStream *stream, const LoadNote *note,
                       Error *err) MUST_USE;
 
-// *ret_there = false: no such load was fixed, or its note is gone. Lists live in `arena`.
+// Lists live in `arena`.
 bool load_note_read(Landing *landing, Str run, const PlanStream *stream, uint32_t ordinal,
-                    Arena *arena, LoadNote *ret_note, bool *ret_there, Error *err) MUST_USE;
+                    Arena *arena, LoadNote *ret_note, Error *err) MUST_USE;

@@ -10,8 +10,9 @@ static bool read_fixed_load(Pipeline *pipeline, uint32_t s, uint32_t ordinal, bo
     const Str run = str_from(pipeline->options->plan->run);
     LoadNote fixed = {0};
     TRY(load_note_read(pipeline->options->landing, run, stream, ordinal, pipeline->arena, &fixed,
-                       ret_there, err));
-    if (!*ret_there)
+                       err));
+    *ret_there = fixed.there;
+    if (!fixed.there)
         return true;
     for (size_t i = 0; i < fixed.count; i++)
         state->readings[fixed.slices[i]] = fixed.readings[i];

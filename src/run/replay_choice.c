@@ -22,8 +22,9 @@ static bool choose_noted(ReplayChoice *choice, const StreamLoads *loads, Error *
     for (uint32_t ordinal = 0; loads != NULL ? ordinal < loads->loads : there; ordinal++) {
         LoadNote note = {0};
         TRY(load_note_read(choice->landing, choice->run, stream, ordinal, choice->arena, &note,
-                           &there, err));
-        for (size_t i = 0; there && i < note.count; i++)
+                           err));
+        there = note.there;
+        for (size_t i = 0; i < note.count; i++)
             stream->replayed[note.slices[i]] = note.readings[i];
     }
     return true;
