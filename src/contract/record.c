@@ -165,8 +165,8 @@ static inline bool write_simple(Buf *out, const Name *name, yyjson_val *value, E
         memcpy(to, is_true ? "true" : "false", 5);
         to += is_true ? 4 : 5;
     } else if (is_empty) {
-        memcpy(to, is_array ? "[]" : "{}", 2);
-        to += 2;
+        *to++ = is_array ? '[' : '{';
+        *to++ = is_array ? ']' : '}';
     } else {
         to = text_put_integer(to, value->uni.u64, false);
     }
