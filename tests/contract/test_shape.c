@@ -357,18 +357,17 @@ TEST(names_are_those_of_their_own_page)
                                         "[{\"id\":2,\"cd\":3,\"ab\":4}]"};
     Error err = {0};
     CLEANUP(shaping_done) Shaping shaping = {0};
-    CLEANUP(arena_freep) Arena *arena = arena_new(SHAPING_BYTES, &err);
     shaping_open(&shaping, plain);
-    const char *before = NULL;
     for (size_t i = 0; i < 2; i++) {
-        arena_reset(arena);
-        yyjson_doc *doc = NULL;
-        CHECK_OK(json_parse_lenient(str_from(pages[i]), "page", arena, &doc, &err), &err);
+        static char text[64];
+        memset(text, 0, sizeof(text));
+        memcpy(text, pages[i], strlen(pages[i]));
+        yyjson_doc *doc = yyjson_read_opts(text, strlen(pages[i]), YYJSON_READ_INSITU, NULL, NULL);
         yyjson_val *record = yyjson_arr_get_first(yyjson_doc_get_root(doc));
-        const char *second = json_str(record + 3).data; // behind "id" and its value
-        CHECK(i == 0 || second == before);
-        before = second;
+        CHECK(json_str(record + 3).data ==
+              text + strlen("[{\"id\":1,\"")); // behind "id" and its value
         CHECK_OK(shaper_add(shaping.shaper, &record, 1, NULL, SHAPING_FETCHED, &err), &err);
+        yyjson_doc_free(doc);
     }
     shaping_take(&shaping);
     CHECK_STR(shaping_cell(&shaping, 0, "_overflow"), STR("{\"ab\":1,\"cd\":2}"));
