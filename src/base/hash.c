@@ -161,3 +161,20 @@ void uuid_new(Env *env, char text[UUID_TEXT_BYTES + 1])
     bytes[8] = (unsigned char)(0x80 | (bytes[8] & 0x3F));
     uuid_format(bytes, text);
 }
+
+int64_t uuid_time_us(Str uuid)
+{
+    enum { TIME_DIGITS = 12 };
+    if (uuid.size != UUID_TEXT_BYTES || uuid.data[14] != '7')
+        return 0;
+    char text[TIME_DIGITS]; // a '-' stands behind the first eight
+    memcpy(text, uuid.data, 8);
+    memcpy(text + 8, uuid.data + 9, 4);
+    unsigned char bytes[TIME_DIGITS / 2];
+    if (!hex_decode((Str){text, sizeof(text)}, bytes, sizeof(bytes)))
+        return 0;
+    int64_t ms = 0;
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        ms = ms << 8 | bytes[i];
+    return ms * 1000;
+}

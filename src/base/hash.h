@@ -48,3 +48,7 @@ void uuid_format(const unsigned char bytes[KEY_BYTES], char text[UUID_TEXT_BYTES
 
 // UUID version 7 (RFC 9562): sorts by creation time, which makes run ids readable in a listing.
 void uuid_new(Env *env, char text[UUID_TEXT_BYTES + 1]);
+
+// When it was made, in microseconds; 0 for one that is no version 7 (RFC 9562, 5.7: its first 48
+// bits are milliseconds).
+int64_t uuid_time_us(Str uuid);

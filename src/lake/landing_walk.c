@@ -13,7 +13,6 @@ enum {
     WALK_ARENA_BYTES = 1024 * 1024 * 1024,
     SLICE_ARENA_BYTES = LANDING_BODY_BYTES_MAX,
     ITEMS_FIRST = 64,
-    UUID_TIME_DIGITS = 12,
     NOTE_FILE_BYTES_MAX = PAGE_NOTE_BYTES_MAX + 64,
 };
 
@@ -312,24 +311,6 @@ static bool collect_litter(void *visitor, const StoreEntry *entry)
     return !litter->failed;
 }
 
-// When a run with an id of UUID version 7 began (RFC 9562: its first 48 bits are milliseconds); 0
-// for others.
-static int64_t run_began_us(Str run)
-{
-    if (run.size != UUID_TEXT_BYTES || run.data[14] != '7')
-        return 0;
-    char digits[UUID_TIME_DIGITS];
-    memcpy(digits, run.data, 8);
-    memcpy(digits + 8, run.data + 9, 4);
-    unsigned char bytes[UUID_TIME_DIGITS / 2];
-    if (!hex_decode((Str){digits, sizeof(digits)}, bytes, sizeof(bytes)))
-        return 0;
-    int64_t ms = 0;
-    for (size_t i = 0; i < sizeof(bytes); i++)
-        ms = ms << 8 | bytes[i];
-    return ms * 1000;
-}
-
 static bool remove_pages(Landing *landing, const Litter *litter, Error *err)
 {
     const Str *pages = litter->pages.items;
@@ -346,7 +327,7 @@ static bool remove_pages(Landing *landing, const Litter *litter, Error *err)
 static bool expire_run(Landing *landing, Str run, int64_t before_us, uint64_t *files,
                        uint64_t *bytes, Error *err)
 {
-    if (run_began_us(run) >= before_us)
+    if (uuid_time_us(run) >= before_us)
         return true; // what began later cannot have ended earlier
     Path path;
     TRY(path_of_run(landing, run, &path, err));

@@ -12,8 +12,6 @@
 #include <assert.h>
 #include <stdio.h>
 
-enum { UUID_TIME_BYTES = 6 };
-
 // What one execution holds besides the job's parts.
 typedef struct Run {
     const Job *job;
@@ -115,18 +113,7 @@ static bool has_mode(Str json, RunMode mode, Arena *arena)
 // is newer, its id does not tell.
 static bool is_of_the_future(Str run, int64_t now_us)
 {
-    unsigned char bytes[UUID_TIME_BYTES];
-    char digits[2 * UUID_TIME_BYTES + 1];
-    if (run.size != UUID_TEXT_BYTES)
-        return false;
-    // UUIDv7 (RFC 9562, 5.7): milliseconds in its first 48 bits, a '-' behind 32 of them.
-    (void)snprintf(digits, sizeof(digits), "%.8s%.4s", run.data, run.data + 9);
-    int64_t ms = 0;
-    if (!hex_decode(str_from(digits), bytes, sizeof(bytes)))
-        return false;
-    for (size_t i = 0; i < sizeof(bytes); i++)
-        ms = ms * 256 + bytes[i];
-    return ms > (now_us + PLAN_SKEW_US_MAX) / 1000;
+    return uuid_time_us(run) > now_us + PLAN_SKEW_US_MAX;
 }
 
 // The newest run of this mode, if it is not over.

@@ -151,3 +151,12 @@ TEST(new_uuids_sort_by_time)
     uuid_new(&test_env, second);
     CHECK(strcmp(first, second) < 0);
 }
+
+// RFC 9562, A.6, prints this one as of 2022-02-22 14:22:22 at -05:00.
+TEST(a_uuid_tells_when_it_was_made)
+{
+    CHECK_INT(uuid_time_us(STR("017F22E2-79B0-7CC3-98C4-DC0C0C07398F")), INT64_C(1645557742000000));
+    CHECK_INT(uuid_time_us(STR("C232AB00-9414-4EC8-B3C8-9F6BDECED846")), 0); // version 4
+    CHECK_INT(uuid_time_us(STR("017F22E2-79BX-7CC3-98C4-DC0C0C07398F")), 0);
+    CHECK_INT(uuid_time_us(STR("017F22E2-79B0-7CC3")), 0);
+}
