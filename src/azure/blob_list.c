@@ -45,18 +45,9 @@ static bool append_code_point(uint32_t point, Buf *out, Error *err)
 {
     if (point == 0 || point > 0x10FFFF || (point >= 0xD800 && point <= 0xDFFF))
         return no_list(err);
-    if (point < 0x80)
-        return buf_append_char(out, (char)point, err);
-    if (point >= 0x10000)
-        TRY(buf_append_char(out, (char)(0xF0 | (point >> 18)), err) &&
-            buf_append_char(out, (char)(0x80 | ((point >> 12) & 0x3F)), err));
-    else if (point >= 0x800)
-        TRY(buf_append_char(out, (char)(0xE0 | (point >> 12)), err));
-    if (point >= 0x800)
-        TRY(buf_append_char(out, (char)(0x80 | ((point >> 6) & 0x3F)), err));
-    else
-        TRY(buf_append_char(out, (char)(0xC0 | (point >> 6)), err));
-    return buf_append_char(out, (char)(0x80 | (point & 0x3F)), err);
+    char bytes[4];
+    const size_t size = str_encode_utf8(point, bytes);
+    return buf_append(out, (Str){bytes, size}, err);
 }
 
 // "#38" and "#x26"; anything else is no number.

@@ -140,9 +140,7 @@ static size_t copy_without_lone(Str text, char *to)
             unit >= 0xD800 && unit <= 0xDBFF ? escaped_unit(str_slice(text, 6, text.size)) : -1;
         const bool pair = next >= 0xDC00 && next <= 0xDFFF;
         if (unit >= 0xD800 && unit <= 0xDFFF && !pair) {
-            *to++ = (char)(0xE0 | unit >> 12);
-            *to++ = (char)(0x80 | (unit >> 6 & 0x3F));
-            *to++ = (char)(0x80 | (unit & 0x3F));
+            to += str_encode_utf8((uint32_t)unit, to);
             text = str_slice(text, 6, text.size);
             continue;
         }

@@ -118,26 +118,6 @@ static bool read_unit(const char *digits, uint32_t *ret_unit)
     return true;
 }
 
-static char *put_code_point(char *to, uint32_t code)
-{
-    if (code < 0x80) {
-        *to++ = (char)code;
-        return to;
-    }
-    if (code < 0x800) {
-        *to++ = (char)(0xC0 | code >> 6);
-    } else if (code < 0x10000) {
-        *to++ = (char)(0xE0 | code >> 12);
-        *to++ = (char)(0x80 | (code >> 6 & 0x3F));
-    } else {
-        *to++ = (char)(0xF0 | code >> 18);
-        *to++ = (char)(0x80 | (code >> 12 & 0x3F));
-        *to++ = (char)(0x80 | (code >> 6 & 0x3F));
-    }
-    *to++ = (char)(0x80 | (code & 0x3F));
-    return to;
-}
-
 // `*src` is behind "\u"; RFC 8259, section 7.
 static bool read_escaped_unit(char **src, char **to)
 {
@@ -151,7 +131,7 @@ static bool read_escaped_unit(char **src, char **to)
         code = 0x10000 + ((code & 0x3FF) << 10) + (low & 0x3FF);
         *src += 6;
     }
-    *to = put_code_point(*to, code);
+    *to += str_encode_utf8(code, *to);
     return true;
 }
 

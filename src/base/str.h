@@ -83,5 +83,8 @@ size_t str_distance(Str a, Str b);
 // How many bytes from the start are well-formed UTF-8; text.size when all are.
 size_t str_utf8_size(Str text);
 
+// UTF-8 of a code point, or what it would be of half a surrogate pair; returns its size.
+size_t str_encode_utf8(uint32_t code, char out[4]);
+
 // True when the bytes are well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms).
 bool str_is_utf8(Str text);

@@ -237,30 +237,6 @@ static bool read_signed(Reader *reader, Value *ret_value)
 
 // --- strings
 
-size_t literal_encode(uint32_t code, char out[4])
-{
-    if (code < 0x80) {
-        out[0] = (char)code;
-        return 1;
-    }
-    if (code < 0x800) {
-        out[0] = (char)(0xC0 | code >> 6);
-        out[1] = (char)(0x80 | (code & 0x3F));
-        return 2;
-    }
-    if (code < 0x10000) {
-        out[0] = (char)(0xE0 | code >> 12);
-        out[1] = (char)(0x80 | (code >> 6 & 0x3F));
-        out[2] = (char)(0x80 | (code & 0x3F));
-        return 3;
-    }
-    out[0] = (char)(0xF0 | code >> 18);
-    out[1] = (char)(0x80 | (code >> 12 & 0x3F));
-    out[2] = (char)(0x80 | (code >> 6 & 0x3F));
-    out[3] = (char)(0x80 | (code & 0x3F));
-    return 4;
-}
-
 // `digits` hexadecimal digits at `text[*at]`.
 static bool read_hex(Str text, size_t *at, size_t digits, uint32_t *ret_code)
 {
@@ -312,7 +288,7 @@ static bool unescape(Str text, size_t *at, char *out, size_t *size)
         out[(*size)++] = '\\'; // an unknown escape stands for itself
         return true;
     }
-    *size += literal_encode(code, out + *size);
+    *size += str_encode_utf8(code, out + *size);
     return true;
 }
 

@@ -6,6 +6,3 @@
 // What stands between the quotes of a Python string, its escapes resolved. *ret_ok = false when an
 // escape is broken (\x4, \ud800, \N{...}). False when memory runs out.
 bool literal_unescape(Str text, Arena *arena, Str *ret_text, bool *ret_ok, Error *err) MUST_USE;
-
-// UTF-8 of a code point: 1 to 4 bytes at `out`.
-size_t literal_encode(uint32_t code, char out[4]);

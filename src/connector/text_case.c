@@ -79,7 +79,7 @@ uint32_t code_next(Str text, size_t *at)
 bool code_append(Buf *out, uint32_t code, Error *err)
 {
     char bytes[4];
-    const size_t size = literal_encode(code, bytes);
+    const size_t size = str_encode_utf8(code, bytes);
     return buf_append(out, (Str){bytes, size}, err);
 }
 
