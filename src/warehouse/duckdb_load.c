@@ -3,9 +3,10 @@
 
 #include <assert.h>
 
-// Batches whose strings a chunk may point at. Where each gives a few rows only, chunks are small:
-// that costs less than holding more of them.
-enum { HELD_MAX = 4 };
+// Batches whose strings a chunk may point at: enough pages of 150 rows to fill it, for DuckDB samples
+// each chunk for its statistics, and a short one as thoroughly as a full one. Where batches give a
+// few rows only, chunks are small: that costs less than holding more of them.
+enum { HELD_MAX = 16 };
 
 bool duck_warehouse_load_begin(void *state, const LoadSpec *spec, bool *ret_loaded, Error *err)
 {
