@@ -119,6 +119,24 @@ static void share_caches(Connector *connector)
     }
 }
 
+// What is the same from one opening to the next. Of the config, which may hold secrets, only 32
+// bits go in: enough to notice a change, too few to confirm a guess.
+static bool digest_of(Str manifest, yyjson_val *config, Key128 *ret_digest, Error *err)
+{
+    enum { CONFIG_BYTES = 4 };
+    CLEANUP(buf_done) Buf text = {0};
+    TRY(config == NULL || json_write(config, &text, err));
+    const Key128 of_config = content_hash(buf_str(&text));
+    const Key128 of_manifest = content_hash(manifest);
+    if (text.size > 0)
+        explicit_bzero(text.data, text.size);
+    char both[KEY_BYTES + CONFIG_BYTES];
+    memcpy(both, of_manifest.bytes, KEY_BYTES);
+    memcpy(both + KEY_BYTES, of_config.bytes, CONFIG_BYTES);
+    *ret_digest = content_hash((Str){both, sizeof(both)});
+    return true;
+}
+
 bool connector_open_bytes(ManifestText manifest, yyjson_val *config, Env *env, Arena *arena,
                           Findings *findings, Connector **ret_connector, Error *err)
 {
@@ -141,6 +159,7 @@ bool connector_open_bytes(ManifestText manifest, yyjson_val *config, Env *env, A
     check_config(root, config, connector->file, findings);
     TRY(bind_streams(&binder, root, findings, err));
     share_caches(connector);
+    TRY(digest_of(manifest.bytes, config, &connector->digest, err));
     *ret_connector = connector;
     return true;
 }

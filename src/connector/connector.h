@@ -8,6 +8,7 @@
 
 #include "base/env.h"
 #include "base/findings.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/time.h"
 #include "net/http.h"
@@ -36,6 +37,9 @@ const Stream *connector_stream(const Connector *connector, size_t index);
 bool connector_find_stream(const Connector *connector, Str name, const Stream **ret_stream,
                            Error *err) MUST_USE;
 Str stream_name(const Stream *stream);
+// Of the manifest and the config that it is bound to: while it stays, so does what becomes of a
+// page (PageOutcome.repeats).
+Key128 stream_digest(const Stream *stream);
 // True when the stream can be read. ERROR_JOB says what of the manifest pawl does not speak yet, or
 // what does not fit the config: that concerns only who uses the stream, so opening did not fail.
 bool stream_check(const Stream *stream, Error *err) MUST_USE;
@@ -120,6 +124,7 @@ typedef struct PageOutcome {
     yyjson_doc *doc;      // the parsed body, in the page's arena; NULL when there was none
     yyjson_val **records; // selected, filtered, transformed
     size_t record_count;
+    bool repeats; // the same page gives the same records at any other time (stream_digest())
 } PageOutcome;
 
 // Understands the answer to the last request. Everything in the outcome lives in `page_arena`,

@@ -336,6 +336,7 @@ struct Connector {
     Env *env;
     Str file;
     Value config;
+    Key128 digest; // see stream_digest()
     const Node *root;
     Stream **streams;
     size_t stream_count;

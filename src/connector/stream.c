@@ -76,6 +76,11 @@ Str stream_name(const Stream *stream)
     return stream->name;
 }
 
+Key128 stream_digest(const Stream *stream)
+{
+    return stream->connector->digest;
+}
+
 bool stream_check(const Stream *stream, Error *err)
 {
     if (stream->problem.code == ERROR_NONE)
@@ -532,6 +537,27 @@ static bool turn_page(PageReader *reader, const Decoded *decoded, const HttpResp
     return keep_token(reader, token, err);
 }
 
+// The clock and the dice as templates see them, and whether any of them looked.
+typedef struct Witness {
+    Env env;
+    Env *real;
+    bool asked;
+} Witness;
+
+static int64_t witness_now_us(void *state)
+{
+    Witness *witness = state;
+    witness->asked = true;
+    return witness->real->now_us(witness->real->state);
+}
+
+static uint64_t witness_random(void *state)
+{
+    Witness *witness = state;
+    witness->asked = true;
+    return witness->real->random(witness->real->state);
+}
+
 static bool read_records(PageReader *reader, const HttpResponse *response, const Decoded *decoded,
                          Arena *arena, PageOutcome *outcome, Error *err)
 {
@@ -542,6 +568,10 @@ static bool read_records(PageReader *reader, const HttpResponse *response, const
     Frame frame;
     TRY(slice_frame(reader, &frame, err));
     TRY(frame_set(&frame, STR("next_page_token"), value_none(), err));
+    Witness witness = {.env = {.now_us = witness_now_us, .random = witness_random},
+                       .real = frame.env};
+    witness.env.state = &witness;
+    frame.env = &witness.env;
     bool filters =
         reader->has_bounds && stream->cursor.is_client_side && !stream->cursor.is_data_feed;
     if (filters && !stream->selector.transform_first)
@@ -553,6 +583,7 @@ static bool read_records(PageReader *reader, const HttpResponse *response, const
     outcome->doc = decoded->doc;
     outcome->records = records.items;
     outcome->record_count = records.count;
+    outcome->repeats = !witness.asked;
     TRY(turn_page(reader, decoded, response, &extracted, outcome, arena, err));
     // A feed's page is looked at whole before what is old is dropped from it.
     if (stream->cursor.is_data_feed)

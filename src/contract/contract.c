@@ -252,6 +252,7 @@ bool contract_read(Str bytes, const char *name, Arena *arena, Findings *findings
     if (!yyjson_is_obj(yyjson_doc_get_root(doc)))
         return error_set(err, ERROR_JOB, "%s: is not a JSON object", name);
     TRY(read_all(&reader, yyjson_doc_get_root(doc), err));
+    contract->info.digest = content_hash(bytes);
     *ret_contract = contract;
     return true;
 }

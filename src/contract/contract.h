@@ -42,6 +42,7 @@ typedef struct ContractInfo {
         *partition_fields; // and where in the partition each is: "account_id", or a JSON pointer
                            // "/parent_slice/account_id"
     size_t partition_count;
+    Key128 digest; // content_hash() of the file: while it stays, so do the rows of a record
 } ContractInfo;
 const ContractInfo *contract_info(const Contract *contract);
 
@@ -73,6 +74,10 @@ typedef struct ShapedBatch {
     Arena *arena;                 // of the batch itself
 } ShapedBatch;
 
+// Rows of which no more is known than their keys and hashes: of `array` and `quarantine`, release
+// is NULL.
+bool shaped_batch_known(const Key128 *keys, const Key128 *hashes, size_t rows, int64_t fetched_us,
+                        ShapedBatch **ret_batch, Error *err) MUST_USE;
 void shaped_batch_free(ShapedBatch *batch);   // NULL is fine
 void shaped_batch_freep(ShapedBatch **batch); // for CLEANUP()
 

@@ -459,6 +459,44 @@ bool shaper_take(Shaper *shaper, ShapedBatch **ret_batch, Error *err)
     return true;
 }
 
+static bool copy_known(const Key128 *keys, const Key128 *hashes, size_t rows, int64_t fetched_us,
+                       ShapedBatch *batch, Error *err)
+{
+    Key128 *both = arena_alloc_raw(batch->arena, 2 * rows * sizeof(Key128), err);
+    int64_t *fetched = arena_alloc_raw(batch->arena, rows * sizeof(int64_t), err);
+    TRY(both != NULL && fetched != NULL);
+    memcpy(both, keys, rows * sizeof(Key128));
+    memcpy(both + rows, hashes, rows * sizeof(Key128));
+    for (size_t i = 0; i < rows; i++)
+        fetched[i] = fetched_us;
+    batch->keys = both;
+    batch->hashes = both + rows;
+    batch->fetched_us = fetched;
+    batch->rows = rows;
+    batch->bytes = arena_used_bytes(batch->arena);
+    return true;
+}
+
+bool shaped_batch_known(const Key128 *keys, const Key128 *hashes, size_t rows, int64_t fetched_us,
+                        ShapedBatch **ret_batch, Error *err)
+{
+    enum { ROW_BYTES = 2 * sizeof(Key128) + sizeof(int64_t), SLACK_BYTES = 1024 };
+    Arena *arena = arena_new(sizeof(ShapedBatch) + rows * ROW_BYTES + SLACK_BYTES, err);
+    TRY(arena != NULL);
+    ShapedBatch *batch = arena_alloc(arena, sizeof(*batch), err);
+    if (batch == NULL) {
+        arena_free(arena);
+        return false;
+    }
+    batch->arena = arena;
+    if (!copy_known(keys, hashes, rows, fetched_us, batch, err)) {
+        shaped_batch_free(batch);
+        return false;
+    }
+    *ret_batch = batch;
+    return true;
+}
+
 void shaped_batch_free(ShapedBatch *batch)
 {
     if (batch == NULL)

@@ -16,9 +16,12 @@ enum {
     FINISH_ARENA_BYTES = 256 * 1024 * 1024,
     SEAL_BYTES_MAX = LANDING_NOTE_BYTES_MAX + 1024,
     KNOWN_BYTES_MIN = 16 * 1024, // of a body: less is compressed sooner than a file is read
+    ROWS_BYTES_MAX = 256 * 1024 * 1024,
+    ROWS_ARENA_BYTES = 64 * 1024 * 1024,
 };
 
 static const Str manifest_file = {"slice.json", 10};
+static const Str rows_file = {"rows.bin", 8};
 static const char note_kind[] = "note";
 
 bool landing_open(const LandingOptions *options, Arena *arena, Landing **ret_landing, Error *err)
@@ -31,6 +34,7 @@ bool landing_open(const LandingOptions *options, Arena *arena, Landing **ret_lan
     landing->coder.level = options->compression;
     landing->file.limit_bytes = (size_t)2 * LANDING_BODY_BYTES_MAX;
     landing->before.limit_bytes = FILE_BYTES_MAX;
+    landing->rows_file.limit_bytes = ROWS_BYTES_MAX;
     TRY(path_append_name(&landing->runs, options->job, err) &&
         path_append(&landing->runs, STR("runs"), err));
     *ret_landing = landing;
@@ -44,6 +48,8 @@ void landing_close(Landing *landing)
     page_coder_done(&landing->coder);
     buf_done(&landing->file);
     buf_done(&landing->before);
+    buf_done(&landing->rows_file);
+    arena_free(landing->rows_arena);
 }
 
 void landing_closep(Landing **landing)
@@ -226,18 +232,64 @@ static bool pack_page(Landing *landing, PageNote *note, Str body, Buf *file, Err
 {
     KnownPage page = {0};
     Str packed = {0};
+    landing->found = (KnownPage){0};
     if (landing->known != NULL) {
         note->info.body_hash = content_hash(body);
         packed = find_known(landing, body.size, &note->info.body_hash, &page);
     }
     if (packed.size > 0) {
         TRY(page_file_write(&landing->coder, note, body, packed, HTTP_ENCODING_ZSTD, file, err));
-        if (memcmp(note->info.page_sha256.bytes, page.sum.bytes, SHA256_BYTES) == 0)
+        if (memcmp(note->info.page_sha256.bytes, page.sum.bytes, SHA256_BYTES) == 0) {
+            landing->found = page;
             return true;
+        }
         buf_clear(file); // damaged, or another page by now
     }
     return page_file_write(&landing->coder, note, body, (Str){0}, HTTP_ENCODING_IDENTITY, file,
                            err);
+}
+
+bool landing_was_known(const Landing *landing, Str *ret_folder, uint32_t *ret_page)
+{
+    *ret_folder = landing->found.folder;
+    *ret_page = landing->found.number;
+    return landing->found.folder.size > 0;
+}
+
+bool landing_put_rows(Landing *landing, const SliceName *name, const KnownRows *rows, Error *err)
+{
+    Path path;
+    CLEANUP(buf_done) Buf bytes = {.limit_bytes = ROWS_BYTES_MAX};
+    return path_of_slice(landing, name, &path, err) && path_append(&path, rows_file, err) &&
+           known_rows_write(rows, &bytes, err) &&
+           store_put(landing->store, path_str(&path), buf_str(&bytes), STORE_LAZY, err);
+}
+
+static bool read_rows(Landing *landing, Str folder, Error *err)
+{
+    Path path = {.text = ""};
+    if (landing->rows_arena == NULL)
+        landing->rows_arena = arena_new(ROWS_ARENA_BYTES, err);
+    TRY(landing->rows_arena != NULL);
+    arena_reset(landing->rows_arena);
+    buf_clear(&landing->rows_file);
+    return path_append(&path, folder, err) && path_append(&path, rows_file, err) &&
+           store_read_into(landing->store, path_str(&path), ROWS_BYTES_MAX, &landing->rows_file,
+                           err) &&
+           known_rows_read(buf_str(&landing->rows_file), path.text, landing->rows_arena,
+                           &landing->rows, err);
+}
+
+bool landing_find_rows(Landing *landing, Str folder, const KnownRows **ret_rows)
+{
+    Error why = {0};
+    // The pages of a slice come one after the other.
+    if (!str_equal(folder, landing->rows_folder)) {
+        landing->rows_there = read_rows(landing, folder, &why);
+        landing->rows_folder = folder; // lives as long as what is known
+    }
+    *ret_rows = &landing->rows;
+    return landing->rows_there;
 }
 
 bool landing_put_page(Landing *landing, const SliceName *name, uint32_t page, const PageBody *body,
@@ -302,6 +354,8 @@ bool landing_rewrite_page(Landing *landing, const SliceName *name, uint32_t page
     char label[LABEL_BYTES];
     path_label(name, label, sizeof(label));
     kill_point("page rewrite, %s page %" PRIu32, label, page);
+    Path rows = folder;
+    TRY(path_append(&rows, rows_file, err) && store_remove(landing->store, path_str(&rows), err));
     TRY(store_put(landing->store, path_str(&path), buf_str(&file), 0, err));
     kill_point("page was rewritten, %s page %" PRIu32, label, page);
     TRY(!other_there || store_remove(landing->store, path_str(&other), err));

@@ -10,6 +10,8 @@
 //   <job>/runs/<run>/<stream>/<partition>/<slice>/slice.json
 //                                                      the slice is whole: counts, checksums,
 //                                                      totals
+//   <job>/runs/<run>/<stream>/<partition>/<slice>/rows.bin
+//                                                      keys and hashes of its rows (known_rows.h)
 //   <job>/runs/<run>/<stream>/loads/<ordinal>.json     the slices of a load; fixed before staging
 //   <job>/runs/<run>/end.json                          the run is over
 //   <job>/runs/<run>/expired.json                      its pages were removed
@@ -30,6 +32,7 @@
 #pragma once
 
 #include "base/hash.h"
+#include "lake/known_rows.h"
 #include "net/http.h"
 #include "store/store.h"
 
@@ -83,6 +86,16 @@ void landing_expect_nothing(Landing *landing);
 // From now on a page that `known` (borrowed) knows is stored as it was compressed then.
 typedef struct KnownPages KnownPages;
 void landing_use_known(Landing *landing, const KnownPages *known);
+
+// The folder and number under which the page put last had been landed before this run; false where
+// that is not known.
+bool landing_was_known(const Landing *landing, Str *ret_folder, uint32_t *ret_page);
+
+// Rows beside the pages of a slice: known_rows.h says what for. A folder is one that
+// landing_was_known() gave; what is found is valid until another folder is asked for.
+bool landing_put_rows(Landing *landing, const SliceName *name, const KnownRows *rows,
+                      Error *err) MUST_USE;
+bool landing_find_rows(Landing *landing, Str folder, const KnownRows **ret_rows);
 
 typedef struct PageBody {
     Str plain;

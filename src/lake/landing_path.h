@@ -1,6 +1,7 @@
 // The landing's names for things, from our values to paths and back. Inside src/lake only.
 #pragma once
 
+#include "lake/known_pages.h"
 #include "lake/landing.h"
 #include "lake/page_file.h"
 
@@ -18,6 +19,12 @@ struct Landing {
     bool is_fresh;           // see landing_expect_nothing()
     const KnownPages *known; // NULL = pages are always compressed
     Buf before;              // the file that a known page is taken from
+    KnownPage found;         // where the page put last was landed before; no folder: nowhere
+    Buf rows_file;           // that is read into `rows`
+    Arena *rows_arena;       // of its lists; NULL until first used
+    Str rows_folder;         // whose rows those are; none as yet: empty
+    KnownRows rows;
+    bool rows_there;
 };
 
 enum { PARTITION_DIGITS = 16, TAG_DIGITS = 4, WHERE_BYTES = STORE_PATH_BYTES_MAX + 3 };

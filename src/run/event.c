@@ -74,6 +74,7 @@ bool event_write_json(const Event *event, Buf *out, Error *err)
         {"overflowed", event->overflowed},
         {"bytes", event->bytes},
         {"pages", event->pages},
+        {"pages_known", event->pages_known},
         {"requests", event->requests},
         {"retries", event->retries},
         {"wait_us", event->wait_us},

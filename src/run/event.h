@@ -45,6 +45,7 @@ typedef struct Event {
     int64_t slice, load;
     int64_t rows, inserted, updated, unchanged, deleted, quarantined, overflowed;
     int64_t bytes, pages, requests, retries, wait_us, duration_us;
+    int64_t pages_known; // of them, those whose rows were noted when they came before
     int64_t done, total; // slices
     Str text;            // a reason or a name; never a value of a record, never a secret
 } Event;
@@ -52,7 +53,7 @@ typedef struct Event {
 #define EVENT_NONE                                                                                \
     .slice = -1, .load = -1, .rows = -1, .inserted = -1, .updated = -1, .unchanged = -1,          \
     .deleted = -1, .quarantined = -1, .overflowed = -1, .bytes = -1, .pages = -1, .requests = -1, \
-    .retries = -1, .wait_us = -1, .duration_us = -1, .done = -1, .total = -1
+    .retries = -1, .wait_us = -1, .duration_us = -1, .pages_known = -1, .done = -1, .total = -1
 
 // Called on the thread that runs the job, never on two at once.
 typedef struct EventSink {

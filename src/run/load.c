@@ -256,6 +256,22 @@ typedef struct Feed {
     ShapedBatch *given; // handed out last
 } Feed;
 
+// Of this row's slice no more may be known than keys and hashes, because its page was there before:
+// but the warehouse holds something else by now. So it may with the pages to come.
+static bool feed_shape(Feed *feed, size_t b, Error *err)
+{
+    LoadTask *task = feed->task;
+    if (feed->rows->batches[b]->array.release != NULL)
+        return true;
+    SliceTask *slice = task->slices[feed->rows->slice_of[b]];
+    atomic_store(task->knows_rows, false);
+    if (slice_shape_again(slice, task->worker, err))
+        return true;
+    char name[SLICE_TEXT_BYTES];
+    match_name_slice(slice, name);
+    return error_context(err, "%s", name);
+}
+
 static bool feed_next(void *state, RowSelection *ret_selection, Error *err)
 {
     Feed *feed = state;
@@ -288,6 +304,7 @@ static bool feed_next(void *state, RowSelection *ret_selection, Error *err)
         }
         if (count == 0)
             continue;
+        TRY(feed_shape(feed, b, err));
         *ret_selection = (RowSelection){.array = &batch->array,
                                         .rows = feed->selected,
                                         .replaces = feed->replaces,

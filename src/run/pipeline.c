@@ -219,6 +219,7 @@ static bool settle_whole(Pipeline *pipeline, SliceTask *task, Error *err)
         pipeline_slice_event(task->resumed ? EVENT_SLICE_RESUMED : EVENT_SLICE_READ, task);
     event.rows = task->counts.rows;
     event.pages = task->manifest.page_count;
+    event.pages_known = task->pages_known > 0 ? (int64_t)task->pages_known : -1;
     event.bytes = (int64_t)task->bytes;
     event.requests = task->requests;
     event.retries = task->retries;
@@ -407,7 +408,11 @@ bool pipeline_run(const PipelineOptions *options, Env *env, Arena *arena,
                                       .plan = options->plan,
                                       .env = env,
                                       .counters = &pipeline.counters,
-                                      .forgotten = options->forgotten};
+                                      .forgotten = options->forgotten,
+                                      // A lake compares rows with its own, and wants all of them.
+                                      .notes_rows = options->known != NULL && options->lake == NULL,
+                                      .knows_rows = &pipeline.knows_rows};
+    atomic_init(&pipeline.knows_rows, options->knows_rows && pipeline.context.notes_rows);
     pipeline.streams =
         arena_alloc_array(arena, options->plan->stream_count + 1, sizeof(StreamState), err);
     pipeline.log = *options->log;

@@ -23,6 +23,7 @@ typedef struct PipelineOptions {
     Fetch *fetch;         // closed when the pipeline ends
     Landing *landing;     // of the caller's thread
     KnownPages *known;    // likewise; takes in what is landed. NULL = none
+    bool knows_rows;      // the warehouse should hold what earlier runs noted of rows
     Store *store;         // likewise
     Warehouse *warehouse; // used by the write thread while the pipeline runs
     Delta *lake;          // likewise; NULL = none

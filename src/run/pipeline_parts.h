@@ -68,9 +68,10 @@ typedef struct Pipeline {
     LoadTask *confirming[LOADS_AHEAD + 1]; // loads that wait for second readings
     size_t confirming_count;
     PipelineReport report;
-    LogBook *log; // goes along with the next load
-    bool rests;   // what was read so far is what the memo says
-    Error held;   // why loads wait for a later run; code NONE = none does
+    LogBook *log;           // goes along with the next load
+    bool rests;             // what was read so far is what the memo says
+    atomic_bool knows_rows; // what was noted of rows that came before is worth asking
+    Error held;             // why loads wait for a later run; code NONE = none does
     int64_t progress_us;
     Error err; // the first that stops the run
 } Pipeline;

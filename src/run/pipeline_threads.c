@@ -31,6 +31,28 @@ static void work(Pipeline *pipeline, SliceTask *task, SliceWorker *worker)
     pass_on(pipeline, task, want);
 }
 
+// What a thread shapes rows with. Closed by close_worker(), whether or not this failed.
+static bool open_worker(Pipeline *pipeline, Arena *arena, Store *store, SliceWorker *worker,
+                        Error *err)
+{
+    const size_t streams = pipeline->options->plan->stream_count;
+    *worker = (SliceWorker){.store = store};
+    worker->page_arena = arena_new(PAGE_ARENA_BYTES, err);
+    worker->shapers = arena_alloc_array(arena, streams + 1, sizeof(Shaper *), err);
+    return worker->page_arena != NULL && worker->shapers != NULL &&
+           pipeline->options->open_landing(pipeline->options->state, arena, store, &worker->landing,
+                                           err);
+}
+
+static void close_worker(const Pipeline *pipeline, SliceWorker *worker)
+{
+    const size_t streams = pipeline->options->plan->stream_count;
+    for (size_t i = 0; worker->shapers != NULL && i < streams; i++)
+        shaper_free(worker->shapers[i]);
+    landing_close(worker->landing);
+    arena_free(worker->page_arena);
+}
+
 static void *worker_main(void *state)
 {
     Pipeline *pipeline = state;
@@ -40,14 +62,8 @@ static void *worker_main(void *state)
     Error err = {0};
     CLEANUP(arena_freep) Arena *arena = arena_new(PAGE_ARENA_BYTES, &err);
     CLEANUP(store_close) Store store = {0};
-    SliceWorker worker = {.store = &store};
-    worker.page_arena = arena_new(PAGE_ARENA_BYTES, &err);
-    const size_t streams = pipeline->options->plan->stream_count;
-    if (arena != NULL)
-        worker.shapers = arena_alloc_array(arena, streams + 1, sizeof(Shaper *), &err);
-    const bool ok = worker.shapers != NULL && worker.page_arena != NULL &&
-                    pipeline->options->open_landing(pipeline->options->state, arena, &store,
-                                                    &worker.landing, &err);
+    SliceWorker worker = {0};
+    const bool ok = arena != NULL && open_worker(pipeline, arena, &store, &worker, &err);
     for (;;) {
         SliceTask *task = queue_take(pipeline->to_work, -1);
         if (task == NULL)
@@ -59,10 +75,7 @@ static void *worker_main(void *state)
         task->err = err;
         pass_on(pipeline, task, SLICE_HAS_FAILED);
     }
-    for (size_t i = 0; worker.shapers != NULL && i < streams; i++)
-        shaper_free(worker.shapers[i]);
-    landing_close(worker.landing);
-    arena_free(worker.page_arena);
+    close_worker(pipeline, &worker);
     return NULL;
 }
 
@@ -147,6 +160,11 @@ static void *writer_main(void *state)
 {
     Pipeline *pipeline = state;
     int64_t held_since_us = 0;
+    Error cannot = {0};
+    CLEANUP(arena_freep) Arena *arena = arena_new(PAGE_ARENA_BYTES, &cannot);
+    CLEANUP(store_close) Store store = {0};
+    SliceWorker worker = {0};
+    const bool ok = arena != NULL && open_worker(pipeline, arena, &store, &worker, &cannot);
     for (;;) {
         LoadTask *load = queue_take(pipeline->to_write, WRITER_PAUSE_MS);
         Error idle = {0};
@@ -159,7 +177,11 @@ static void *writer_main(void *state)
         }
         if (held_since_us == 0)
             held_since_us = pipeline->env->monotonic_us(pipeline->env->state);
-        if (env_check_stop(pipeline->env, &load->err) && write_load(pipeline, load, &load->err))
+        load->worker = &worker;
+        if (!ok)
+            load->err = cannot;
+        else if (env_check_stop(pipeline->env, &load->err) &&
+                 write_load(pipeline, load, &load->err))
             write_log(pipeline, load);
         if (!let_go(pipeline, &held_since_us, load->err.code != ERROR_NONE, &idle) &&
             load->err.code == ERROR_NONE)
@@ -167,6 +189,7 @@ static void *writer_main(void *state)
         if (!queue_put(pipeline->written, load))
             load_task_free(load);
     }
+    close_worker(pipeline, &worker);
     return NULL;
 }
 

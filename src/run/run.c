@@ -29,6 +29,7 @@ typedef struct Run {
     Memo memo;          // of the run before this one
     MemoRun memo_run;
     KnownPages *known; // NULL = not asked for
+    bool knows_rows;   // a stream has been loaded before
     Fetch *fetch;      // until the pipeline has closed it
     Str planned_with;  // a resumed run: the options that it keeps
     RunReport report;
@@ -348,6 +349,7 @@ static bool make_plan(Execution *execution, Fetch *fetch, Error *err)
             partition_check_any(stream, &knowledge, err));
         TRY(plan_slices(execution->job, plan, stream, &knowledge, plan->created_us,
                         execution->arena, err));
+        execution->knows_rows = execution->knows_rows || knowledge.watermark_count > 0;
         slices += (int64_t)stream->slice_count;
     }
     const Warehouse *warehouse = &execution->parts.warehouse;
@@ -548,6 +550,7 @@ static bool load(Execution *execution, Error *err)
                                      .fetch = execution->fetch,
                                      .landing = execution->parts.landing,
                                      .known = execution->known,
+                                     .knows_rows = execution->knows_rows,
                                      .store = &execution->parts.store,
                                      .warehouse = &execution->parts.warehouse,
                                      .lake = execution->parts.lake,

@@ -1,5 +1,7 @@
 #include "run/slice.h"
 
+#include "run/slice_known.h"
+
 #include <assert.h>
 #include <stdlib.h>
 
@@ -118,7 +120,7 @@ static int64_t page_total(const SliceTask *task, const PageOutcome *outcome)
     return yyjson_is_int(total) ? yyjson_get_sint(total) : -1;
 }
 
-static bool keep_batch(SliceTask *task, ShapedBatch *batch, Error *err)
+bool slice_keep_batch(SliceTask *task, ShapedBatch *batch, Error *err)
 {
     if (task->batch_count == task->batch_capacity) {
         const size_t room = task->batch_capacity == 0 ? FIRST_BATCHES : task->batch_capacity * 2;
@@ -161,14 +163,7 @@ static bool note_drift(SliceTask *task, const Shaper *shaper, size_t known, Erro
 {
     size_t count = 0;
     const Str *paths = shaper_drift_paths(shaper, &count);
-    if (count == known)
-        return true;
-    task->drift = arena_alloc_array(task->arena, count, sizeof(Str), err);
-    TRY(task->drift != NULL);
-    for (size_t i = 0; i < count; i++)
-        TRY(arena_copy_str(task->arena, paths[i], &task->drift[i], err));
-    task->drift_count = count;
-    return true;
+    return count == known || slice_known_note_drift(task, paths, count, err);
 }
 
 // A page becomes a batch of its own. Shapers belong to the worker, which has one a stream: so the
@@ -193,7 +188,8 @@ static bool shape_page(SliceTask *task, SliceWorker *worker, const PageOutcome *
     ShapedBatch *batch = NULL;
     if (!shaper_take(shaper, &batch, ok ? err : &second))
         return false;
-    if (ok && (batch->rows > 0 || batch->quarantine.length > 0) && keep_batch(task, batch, err))
+    if (ok && (batch->rows > 0 || batch->quarantine.length > 0) &&
+        slice_keep_batch(task, batch, err))
         return true;
     shaped_batch_free(batch);
     return ok && err->code == ERROR_NONE;
@@ -281,6 +277,17 @@ static bool was_read_in_one_go(SliceTask *task, SliceWorker *worker, bool *ret_i
     return true;
 }
 
+// What this worker's shaper met elsewhere, it would not tell of again.
+static bool note_known_drift(SliceTask *task, const SliceWorker *worker, Error *err)
+{
+    const Shaper *shaper = worker->shapers[task->stream_index];
+    size_t count = 0;
+    if (!task->has_rows || shaper == NULL)
+        return true;
+    const Str *paths = shaper_drift_paths(shaper, &count);
+    return slice_known_note_drift(task, paths, count, err);
+}
+
 static bool finish_slice(SliceTask *task, SliceWorker *worker, Error *err)
 {
     const PlanSlice *slice = &task->stream->slices[task->ordinal];
@@ -291,6 +298,7 @@ static bool finish_slice(SliceTask *task, SliceWorker *worker, Error *err)
     manifest->page_count = (uint32_t)task->pages.count;
     manifest->pages = task->pages.items;
     TRY(count_distinct(task, &manifest->distinct_keys, err));
+    TRY(note_known_drift(task, worker, err));
     // What reads is not needed while the rows wait for their load.
     page_reader_free(task->reader);
     task->reader = NULL;
@@ -341,6 +349,8 @@ void slice_seal(SliceTask **tasks, size_t count, Landing *landing)
     for (size_t i = 0; i < count; i++) {
         if (!sealed)
             seal_one(tasks[i], landing);
+        if (tasks[i]->err.code == ERROR_NONE)
+            slice_known_write(tasks[i], landing);
         tasks[i]->ended_us = tasks[i]->context->env->now_us(tasks[i]->context->env->state);
     }
 }
@@ -407,7 +417,49 @@ static bool open_readers(SliceTask *task, Error *err)
                         task->stream->cursor.exists ? window : NULL, task->arena, &task->reader,
                         err));
     task->started_us = task->context->env->now_us(task->context->env->state);
-    return true;
+    return slice_known_begin(task, err);
+}
+
+// Makes all rows of a whole slice once more, from its landed pages.
+static bool read_landed(SliceTask *task, SliceWorker *worker, Error *err)
+{
+    bool more = false;
+    bool there = true;
+    task->opened = true;
+    TRY(open_readers(task, err) && ask_reader(task, &more, err));
+    while (there && more)
+        TRY(use_landed_page(task, worker, &there, err) && (!there || ask_reader(task, &more, err)));
+    return there || error_set(err, ERROR_NOT_FOUND, "page %zu is not landed any more",
+                              task->pages.count + 1);
+}
+
+static bool is_same_batch(const ShapedBatch *a, const ShapedBatch *b)
+{
+    return a->rows == b->rows && memcmp(a->keys, b->keys, a->rows * sizeof(*a->keys)) == 0 &&
+           memcmp(a->hashes, b->hashes, a->rows * sizeof(*a->hashes)) == 0;
+}
+
+bool slice_shape_again(SliceTask *task, SliceWorker *worker, Error *err)
+{
+    SliceTask *again = NULL;
+    TRY(slice_new(task->context, task->stream_index, task->ordinal, task->reading, &again, err));
+    bool ok = read_landed(again, worker, err);
+    bool same = ok && again->batch_count == task->batch_count;
+    for (size_t i = 0; same && i < task->batch_count; i++)
+        same = is_same_batch(task->batches[i], again->batches[i]);
+    if (ok && !same)
+        ok = error_set(err, ERROR_DATA,
+                       "the landed pages give other rows than are noted beside them: remove the "
+                       "landing store's pages.json");
+    for (size_t i = 0; ok && i < task->batch_count; i++) {
+        if (task->batches[i]->array.release != NULL)
+            continue;
+        const ShapedBatch known = *task->batches[i];
+        *task->batches[i] = *again->batches[i];
+        *again->batches[i] = known;
+    }
+    slice_free(again);
+    return ok;
 }
 
 SliceWant slice_begin(SliceTask *task, SliceWorker *worker)
@@ -470,6 +522,20 @@ static SliceWant retry_or_fail(SliceTask *task, const PageOutcome *outcome,
     return SLICE_WANTS_ANSWER;
 }
 
+// Of the page noted last. `whole`: no record was left out of it.
+static bool make_rows(SliceTask *task, SliceWorker *worker, const PageOutcome *outcome, bool whole,
+                      Error *err)
+{
+    bool taken = false;
+    const ShapeCounts before = task->counts;
+    const PageInfo *info = &task->pages.items[task->pages.count - 1];
+    TRY(!whole || slice_known_take(task, worker, outcome, &taken, err));
+    if (taken)
+        return true;
+    return shape_page(task, worker, outcome, info->fetched_us, err) &&
+           slice_known_note(task, outcome, &before, whole, err);
+}
+
 static SliceWant take_page(SliceTask *task, SliceWorker *worker, const HttpResponse *response,
                            const PageOutcome *outcome)
 {
@@ -482,7 +548,7 @@ static SliceWant take_page(SliceTask *task, SliceWorker *worker, const HttpRespo
         return fail(task);
     }
     if (!note_page(task, &info, &task->err) ||
-        !shape_page(task, worker, &kept, info.fetched_us, &task->err))
+        !make_rows(task, worker, &kept, without.data == NULL, &task->err))
         return fail(task);
     task->bytes += info.body_bytes;
     atomic_fetch_add(&task->context->counters->records, (long long)outcome->record_count);

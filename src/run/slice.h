@@ -34,6 +34,8 @@ typedef struct SliceContext {
     Env *env;
     RunCounters *counters;
     const Forgotten *forgotten; // people who are left out; NULL = nobody
+    bool notes_rows;            // rows of whole slices are noted for the next run
+    atomic_bool *knows_rows;    // rows that were noted may be taken (slice_known.h); NULL = false
 } SliceContext;
 
 // What a worker thread owns and lends to the task in hand.
@@ -88,6 +90,13 @@ typedef struct SliceTask {
     int64_t requests, retries, waited_us, started_us, ended_us;
     uint64_t bytes;
 
+    // private to slice_known.c
+    Key128 made_by;
+    KnownRowsPage *page_rows; // of each page
+    size_t page_rows_room;
+    bool has_rows;        // some of them are there
+    uint32_t pages_known; // whose rows were taken as noted
+
     // private to slice.c
     Arena *arena;         // lives as long as the reading
     Arena *request_arena; // lives as long as the request in hand
@@ -111,6 +120,13 @@ SliceWant slice_go_on(SliceTask *task, SliceWorker *worker);
 // Makes the slices durable and whole, all at once: flushing the disk for many costs little more
 // than for one. Those that fail say so in task->err.
 void slice_seal(SliceTask **tasks, size_t count, Landing *landing);
+
+// Rows of which only keys and hashes are known (ShapedBatch.array.release is NULL) get the rest,
+// from the landed pages. Whatever may go wrong leaves the task as it was.
+bool slice_shape_again(SliceTask *task, SliceWorker *worker, Error *err) MUST_USE;
+
+// Adds rows to those that wait, and to the budget.
+bool slice_keep_batch(SliceTask *task, ShapedBatch *batch, Error *err) MUST_USE;
 
 // Gives the shaped rows back to the budget and frees them: after the load, or when the reading is
 // void.

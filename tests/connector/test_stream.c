@@ -96,6 +96,52 @@ TEST(an_option_set_twice_is_refused)
 
 // ------------------------------------------------------------------------ pages
 
+#define ADDS(value)                                                                         \
+    ONE_STREAM("        path: t\n", "",                                                     \
+               "    transformations: [{type: AddFields, fields: [{path: [x], value: " value \
+               "}]}]\n")
+
+TEST(records_that_the_clock_has_a_part_in_do_not_repeat)
+{
+    const struct {
+        const char *name, *manifest;
+        bool repeats;
+    } rows[] = {
+        {"nothing added", ONE_STREAM("        path: t\n", "", ""), true},
+        {"config", ADDS("\"{{ config['x'] }}\""), true},
+        {"the day", ADDS("\"{{ today_utc() }}\""), false},
+        {"the moment", ADDS("\"{{ now_utc().year }}\""), false},
+        {"tomorrow", ADDS("\"{{ day_delta(1) }}\""), false},
+        {"an id", ADDS("\"{{ generate_uuid() }}\""), false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        check_row(rows[i].name);
+        CLEANUP(script_done) Script script;
+        open_one(&script, rows[i].manifest, "{\"x\":7}");
+        Error err = {0};
+        Str line = {0};
+        CHECK_OK(script_ask(&script, &line, &err), &err);
+        CHECK_OK(script_answer(&script, 200, "{\"items\":[{\"a\":1}]}", &err), &err);
+        CHECK_INT(script.outcome.verdict, PAGE_RECORDS);
+        CHECK_INT(script.outcome.repeats, rows[i].repeats);
+    }
+}
+
+TEST(another_manifest_or_config_has_another_digest)
+{
+    const char *const manifests[] = {ADDS("\"1\""), ADDS("\"2\""), ADDS("\"1\"")};
+    const char *const configs[] = {"{\"x\":7}", "{\"x\":7}", "{\"x\":8}"};
+    Key128 digests[4];
+    for (size_t i = 0; i < 4; i++) {
+        CLEANUP(script_done) Script script;
+        open_one(&script, manifests[i % 3], configs[i % 3]);
+        digests[i] = stream_digest(script.stream);
+    }
+    CHECK(key128_compare(&digests[0], &digests[1]) != 0);
+    CHECK(key128_compare(&digests[0], &digests[2]) != 0);
+    CHECK(key128_compare(&digests[0], &digests[3]) == 0);
+}
+
 #define PAGES(option, strategy)                                                                \
     ONE_STREAM(                                                                                \
         "        path: t\n",                                                                   \

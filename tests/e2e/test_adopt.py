@@ -1,21 +1,14 @@
 """A table of another tool's feed becomes pawl's: its rows, its state, its name; and pawl goes on from there."""
 import json, os, signal, subprocess, unittest
-from world import World
+from world import NO_PYTHON, PYTHON, World
 
-PYTHON = os.environ.get("PAWL_CDK_PYTHON")
 KILLS = int(os.environ.get("PAWL_KILLS", "8"))
-RUN = """import duckdb, json, sys
-connection = duckdb.connect()
-connection.execute(f"ATTACH '{sys.argv[1]}' AS pawl_file; USE pawl_file")
-for statement in json.load(sys.stdin):
-    connection.execute(statement)
-"""
 DAYS = ("--from", "2026-03-03", "--to", "2026-03-06")
 FIVETRAN = ("CREATE SCHEMA five; CREATE TABLE five.calls AS SELECT id, account_id, called_at, direction, duration, caller_number, "
             "agent_email, notes, false AS _fivetran_deleted, TIMESTAMPTZ '2026-03-08 00:00:00+00' AS _fivetran_synced FROM ctm.calls")
 
 
-@unittest.skipUnless(PYTHON, "PAWL_CDK_PYTHON names no Python that has duckdb")
+@unittest.skipUnless(PYTHON, NO_PYTHON)
 class Adopt(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -27,15 +20,10 @@ class Adopt(unittest.TestCase):
     def tearDownClass(cls):
         cls.world.close()
 
-    def sql(self, site, *statements):
-        done = subprocess.run([PYTHON, "-c", RUN, str(site.folder / "ctm.duckdb")], input=json.dumps(statements),
-                              capture_output=True, text=True)
-        self.assertEqual(done.returncode, 0, done.stderr[-600:])
-
     def site(self, name, *statements):
         """A warehouse that only the other tool has ever filled; the landing store is empty."""
         site = self.world.copy(name)
-        self.sql(site, *statements, "DROP VIEW IF EXISTS main.pipeline_health", "DELETE FROM main.pawl_load", "DELETE FROM main.pawl_slice",
+        site.by_hand(*statements, "DROP VIEW IF EXISTS main.pipeline_health", "DELETE FROM main.pawl_load", "DELETE FROM main.pawl_slice",
                  "DELETE FROM main.pawl_state", "DROP SCHEMA IF EXISTS ctm CASCADE" if "ctm.calls_feed" not in str(statements) else
                  "ALTER TABLE ctm.calls RENAME TO old_calls")
         subprocess.run(["rm", "-rf", str(site.folder / "lake")], check=True)
@@ -84,7 +72,7 @@ class Adopt(unittest.TestCase):
     def test_a_table_that_bears_the_target_s_own_name(self):
         site = self.site("same", "CREATE TABLE ctm.calls_feed AS SELECT id, account_id, called_at, direction, duration, agent_email AS agent__email, "
                          "notes, '1' AS _dlt_load_id FROM ctm.calls")
-        self.sql(site, "DROP TABLE ctm.old_calls", "DROP TABLE ctm.calls__quarantine", "ALTER TABLE ctm.calls_feed RENAME TO calls")
+        site.by_hand("DROP TABLE ctm.old_calls", "DROP TABLE ctm.calls__quarantine", "ALTER TABLE ctm.calls_feed RENAME TO calls")
         report = self.adopt(site, "ctm.calls")
         self.assertEqual((report["adopted"], report["view"], report["feed"]), (self.rows, False, "dlt"))
         self.assertEqual(site.value("SELECT count(*) FROM ctm.calls__before_pawl"), str(self.rows))

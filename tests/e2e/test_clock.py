@@ -1,18 +1,12 @@
 """A machine's clock that was wrong once: no run goes on in silence, and what the runbook says brings everything back."""
-import json, os, subprocess, unittest
-from test_adopt import PYTHON, RUN
-from world import World
+import json, os, unittest
+from world import NO_PYTHON, PYTHON, World
 
 MOMENT = "2026-03-11T18:05:00Z"  # when the clock was last right
 
 
-@unittest.skipUnless(PYTHON, "PAWL_CDK_PYTHON names no Python that has duckdb")
+@unittest.skipUnless(PYTHON, NO_PYTHON)
 class Clock(unittest.TestCase):
-    def sql(self, site, *statements):
-        done = subprocess.run([PYTHON, "-c", RUN, str(site.folder / "ctm.duckdb")], input=json.dumps(statements),
-                              capture_output=True, text=True)
-        self.assertEqual(done.returncode, 0, done.stderr[-600:])
-
     def at(self, site, now, mode, *words):
         return site.pawl("run", str(site.job), "--mode", mode, "--json", *words, env={"PAWL_TEST_NOW": now}, check=False)
 
@@ -32,7 +26,7 @@ class Clock(unittest.TestCase):
                                                "limit": 5, "do": "edit", "set": {"notes": "NEW"}})["ids"]
                 self.refused(world, "2026-03-11T18:20:00Z", "incremental", what)
                 # As the runbook has it.
-                self.sql(world, f"UPDATE pawl_slice SET fetched_at = '{MOMENT}' WHERE fetched_at > '{MOMENT}'",
+                world.by_hand(f"UPDATE pawl_slice SET fetched_at = '{MOMENT}' WHERE fetched_at > '{MOMENT}'",
                          *(f"UPDATE ctm.{table} SET _fetched_at = '{MOMENT}' WHERE _fetched_at > '{MOMENT}'" for table in ("accounts", "calls")))
                 for stream in ("accounts", "calls"):
                     world.pawl("state", "rewind", str(world.job), "--stream", stream, "--to", MOMENT)
@@ -44,7 +38,7 @@ class Clock(unittest.TestCase):
         with World(calls=100) as world:
             days = ("--from", "2026-03-03", "--to", "2026-03-06")
             self.assertEqual(self.at(world, "2026-03-11T20:00:00Z", "historic", "--from", "2026-03-02", "--to", "2026-03-02").returncode, 0)
-            self.sql(world, "DELETE FROM pawl_state WHERE kind = 'watermark'", "DELETE FROM pawl_slice")
+            world.by_hand("DELETE FROM pawl_state WHERE kind = 'watermark'", "DELETE FROM pawl_slice")
             killed = world.pawl("run", str(world.job), "--mode", "historic", *days, check=False,
                                 env={"PAWL_TEST_NOW": MOMENT, "PAWL_TEST_KILL_AT": "commit, calls load 0"})
             self.assertEqual(killed.returncode, -9)
@@ -55,7 +49,7 @@ class Clock(unittest.TestCase):
     def test_a_row_of_the_future_is_not_passed_over(self):
         with World(calls=100) as world:
             self.at(world, "2026-03-11T18:00:00Z", "historic")
-            self.sql(world, "UPDATE ctm.calls SET _fetched_at = '2026-03-12 18:00:00+00'")
+            world.by_hand("UPDATE ctm.calls SET _fetched_at = '2026-03-12 18:00:00+00'")
             self.assertEqual(self.at(world, MOMENT, "incremental").returncode, 0)  # nothing changed, so no row is overtaken
             world.control("mutate", {"account": 1001, "start_date": "2026-03-10", "end_date": "2026-03-10", "every": 1,
                                      "do": "edit", "set": {"notes": "NEW"}})

@@ -1,6 +1,6 @@
 """What the source does to rows over time: edits, deletions, rows that come back, rights that end."""
 import json, unittest
-from world import World
+from world import NO_PYTHON, PYTHON, World
 
 DAY = ("--from", "2026-03-05", "--to", "2026-03-05")
 MARCH = ("--from", "2026-03-04", "--to", "2026-03-08")
@@ -143,3 +143,84 @@ class Content(unittest.TestCase):
 
 if __name__ == "__main__":
     unittest.main()
+
+
+class KnownRows(unittest.TestCase):
+    """A page that comes back byte for byte is not shaped again, and nobody can tell but by the clock."""
+
+    def read(self, world, **env):
+        """Reads March again: the report, and how many of the calls' pages were known."""
+        done = world.run("rehydration", *MARCH, env=env)
+        events = [json.loads(line) for line in done.stderr.splitlines()]
+        read = [e for e in events if e["event"] == "slice_read" and e["stream"] == "calls"]
+        self.assertGreater(len(read), 0)
+        return world.report(done), sum(e.get("pages_known", 0) for e in read), sum(e["pages"] for e in read)
+
+    def test_unchanged_pages_are_known(self):
+        with World(calls=600) as world:
+            world.run("historic", *MARCH)
+            whole = world.digest()
+            for _ in range(2):  # the second time from what the first left
+                report, known, pages = self.read(world)
+                self.assertEqual(known, pages)
+                self.assertEqual((report["inserted"], report["updated"], report["deleted"]), (0, 0, 0))
+                self.assertGreater(report["unchanged"], 0)
+                self.assertEqual(world.digest(), whole)
+
+    @unittest.skipUnless(PYTHON, NO_PYTHON)
+    def test_what_the_warehouse_lost_or_changed_comes_back(self):
+        with World(calls=600) as world:
+            world.run("historic", *MARCH)
+            whole, count = world.digest(), world.value("SELECT count(*) FROM ctm.calls")
+            ids = [row[0] for row in world.rows("SELECT id FROM ctm.calls ORDER BY id LIMIT 5")]
+            world.by_hand(f"DELETE FROM ctm.calls WHERE id IN ({ids[0]}, {ids[1]})",
+                          f"UPDATE ctm.calls SET _deleted_at = now() WHERE id = {ids[2]}",
+                          "UPDATE ctm.calls SET notes = 'other', _row_hash = gen_random_uuid() "
+                          f"WHERE id IN ({ids[3]}, {ids[4]})")
+            report, known, _ = self.read(world)
+            self.assertGreater(known, 0)
+            self.assertEqual((report["inserted"], report["updated"]), (2, 3))
+            self.assertEqual((world.value("SELECT count(*) FROM ctm.calls"), world.digest()), (count, whole))
+
+    def test_a_changed_page_is_shaped(self):
+        with World(calls=600) as world:
+            world.run("historic", *MARCH)
+            call = int(world.value("SELECT min(id) FROM ctm.calls WHERE account_id = 1001"))
+            world.control("mutate", {"account": 1001, "id": call, "do": "edit", "set": {"notes": "late"}})
+            report, known, pages = self.read(world)
+            self.assertEqual((report["updated"], known), (1, pages - 1))
+            self.assertEqual(world.value(f"SELECT notes FROM ctm.calls WHERE id = {call}"), "late")
+
+    def test_what_another_contract_made_is_not_believed(self):
+        with World(calls=600) as world:
+            world.run("historic", *MARCH)
+            job = json.loads(world.job.read_text())
+            contract = (world.folder / job["streams"]["calls"]["contract"]).resolve()
+            changed = json.loads(contract.read_text())
+            changed["columns"].pop(next(i for i, c in enumerate(changed["columns"]) if c["name"] == "notes"))
+            (world.folder / "calls.json").write_text(json.dumps(changed))
+            job["streams"]["calls"]["contract"] = "calls.json"
+            world.job.write_text(json.dumps(job))
+            self.assertEqual(self.read(world)[1], 0)
+            _, known, pages = self.read(world)
+            self.assertEqual(known, pages)
+
+    def test_damaged_notes_cost_time_only(self):
+        with World(calls=600) as world:
+            world.run("historic", *MARCH)
+            whole = world.digest()
+            for path in (world.folder / "lake").rglob("rows.bin"):
+                path.write_bytes(path.read_bytes()[:-1])
+            report, known, _ = self.read(world)
+            self.assertEqual((report["updated"], known, world.digest()), (0, 0, whole))
+
+    def test_drift_is_told_again(self):
+        with World(calls=600) as world:
+            call = world.get("/accounts/1001/calls?start_date=2026-03-05&end_date=2026-03-05&per_page=150")["calls"][0]["id"]
+            world.control("mutate", {"account": 1001, "id": call, "do": "edit", "set": {"shoe_size": 44}})
+            told = []
+            for mode in ("historic", "rehydration"):
+                done = world.run(mode, *MARCH)
+                told.append([e["text"] for e in map(json.loads, done.stderr.splitlines()) if e["event"] == "drift"])
+            self.assertIn("shoe_size", told[0][0])
+            self.assertEqual(told[1], told[0])

@@ -1,5 +1,5 @@
 """A person who is erased is nowhere, and stays away: whatever is read, replayed or killed afterwards."""
-import ctypes, gzip, json, os, signal, subprocess, unittest
+import ctypes, gzip, json, os, signal, subprocess, unittest, uuid
 from world import World
 
 KILLS = int(os.environ.get("PAWL_KILLS", "8"))
@@ -33,6 +33,12 @@ def traces(site):
     return sorted(str(path.relative_to(site.folder)) for path in site.folder.rglob("*")
                   if path.is_file() and path.name != "sim.log" and not path.name.startswith("receipt")
                   and any(trace in unpack(path) for trace in TRACES))
+
+
+def keys_noted(site, keys):
+    """How many of the row keys stand anywhere among what is landed."""
+    noted = [path.read_bytes() for path in (site.folder / "lake").rglob("rows.bin")]
+    return sum(any(uuid.UUID(key).bytes in one for one in noted) for key in keys)
 
 
 def rows_of(site, table="ctm.calls"):
@@ -71,6 +77,8 @@ class Forget(unittest.TestCase):
             self.assertEqual(rows_of(world), 4)
             self.assertTrue(any("runs" in name for name in traces(world)))
             before = int(world.value("SELECT count(*) FROM ctm.calls"))
+            keys = [row[0] for row in world.rows(f"SELECT _row_key FROM ctm.calls WHERE id IN ({str(self.ids)[1:-1]})")]
+            self.assertEqual((len(keys), keys_noted(world, keys)), (4, 4))
 
             # A look changes nothing.
             dry = self.forget(world, "--phone", "(500) 555-0199", "--dry-run")
@@ -89,11 +97,13 @@ class Forget(unittest.TestCase):
             self.assertEqual(self.rows_erased(receipt), {"ctm.calls": 2})
             self.assertEqual(int(world.value("SELECT count(*) FROM ctm.calls")), before - 4)
             self.assertEqual(traces(world), [])
+            self.assertEqual(keys_noted(world, keys), 0)
 
             # The source still shows the person: nothing of it stays.
             report = world.report(world.run("rehydration", *DAYS))
             self.assertEqual(report["forgotten"], 4)
             self.assertEqual(report["deleted"], 0)
+            self.assertEqual(keys_noted(world, keys), 0)
             self.insert(world, 11, caller_number=PHONE)
             world.advance("2026-03-12T18:00:00Z")
             self.insert(world, 12, email=EMAIL)

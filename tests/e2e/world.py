@@ -9,6 +9,14 @@ import postgres
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / os.environ.get("PAWL_BUILD", "build/debug")
 STREAMS = ["accounts", "calls"]
+PYTHON = os.environ.get("PAWL_CDK_PYTHON")  # has a DuckDB of its own
+NO_PYTHON = "PAWL_CDK_PYTHON names no Python that has duckdb"
+BY_HAND = """import duckdb, json, sys
+connection = duckdb.connect()
+connection.execute(f"ATTACH '{sys.argv[1]}' AS pawl_file; USE pawl_file")
+for statement in json.load(sys.stdin):
+    connection.execute(statement)
+"""
 
 
 class DuckDB:
@@ -101,6 +109,13 @@ class Site:
 
     def value(self, sql):
         return self.rows(sql)[0][0]
+
+    def by_hand(self, *statements):
+        """What somebody else does to the warehouse, a file of DuckDB."""
+        done = subprocess.run([PYTHON, "-c", BY_HAND, str(self.folder / "ctm.duckdb")], input=json.dumps(statements),
+                              capture_output=True, text=True)
+        if done.returncode != 0:
+            raise AssertionError(done.stderr[-600:])
 
     def redaction_receipt(self, count=1):
         """The newest receipt of what the source redacted, as pawl status gives it; the run's event and ETL_LOG know of it."""

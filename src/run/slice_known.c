@@ -1,0 +1,179 @@
+#include "run/slice_known.h"
+
+#include <assert.h>
+
+enum {
+    WORTH_BYTES_MIN = 16 * 1024, // of a page: less is shaped sooner than a file is read
+    FIRST_PAGES = 8,
+};
+
+// To be raised whenever keys or hashes come out otherwise, or more rows or fewer.
+#define SHAPING "pawl/" PAWL_VERSION " 1"
+
+bool slice_known_begin(SliceTask *task, Error *err)
+{
+    if (!task->context->notes_rows && task->context->knows_rows == NULL)
+        return true;
+    const PlanStream *stream = task->stream;
+    const PlanSlice *slice = &stream->slices[task->ordinal];
+    const PlanPartition *partition = &stream->partitions[slice->partition];
+    const Key128 connector = stream_digest(stream->stream);
+    CLEANUP(buf_done) Buf text = {0};
+    TRY(buf_append(&text, (Str){(const char *)connector.bytes, KEY_BYTES}, err) &&
+        buf_append(&text,
+                   (Str){(const char *)contract_info(stream->contract)->digest.bytes, KEY_BYTES},
+                   err) &&
+        buf_printf(&text, err, "%s\n" STR_FMT "\n" STR_FMT "\n" STR_FMT "\n%lld %lld", SHAPING,
+                   STR_ARG(stream_name(stream->stream)), STR_ARG(partition->partition.key),
+                   STR_ARG(partition->zone_name), (long long)slice->from_us,
+                   (long long)slice->to_us));
+    task->made_by = content_hash(buf_str(&text));
+    return true;
+}
+
+// --- notes for the next run
+
+// The page that was noted last, as one whose rows are not known.
+static bool add_page(SliceTask *task, KnownRowsPage **ret_page, Error *err)
+{
+    const size_t count = task->pages.count;
+    if (count > task->page_rows_room) {
+        const size_t room = task->pages.capacity > FIRST_PAGES ? task->pages.capacity : FIRST_PAGES;
+        KnownRowsPage *pages = arena_alloc_array(task->arena, room, sizeof(*pages), err);
+        TRY(pages != NULL);
+        if (task->page_rows_room > 0)
+            memcpy(pages, task->page_rows, task->page_rows_room * sizeof(*pages));
+        task->page_rows = pages;
+        task->page_rows_room = room;
+    }
+    *ret_page = &task->page_rows[count - 1];
+    return true;
+}
+
+// Rows of the newest batch, if there is one: a page becomes one batch or none.
+static void add_rows(SliceTask *task, KnownRowsPage *page, uint64_t bytes)
+{
+    const ShapedBatch *batch = task->batches[task->batch_count - 1];
+    page->there = true;
+    page->rows = (uint32_t)batch->rows;
+    page->bytes = bytes;
+    page->keys = batch->keys; // as long as the batch waits for its load
+    page->hashes = batch->hashes;
+    task->has_rows = true;
+}
+
+bool slice_known_note(SliceTask *task, const PageOutcome *outcome, const ShapeCounts *before,
+                      bool whole, Error *err)
+{
+    static const Key128 none = {{0}};
+    const PageInfo *info = &task->pages.items[task->pages.count - 1];
+    const ShapeCounts *after = &task->counts;
+    KnownRowsPage *page = NULL;
+    if (!task->context->notes_rows)
+        return true;
+    TRY(add_page(task, &page, err));
+    const int64_t rows = after->rows - before->rows;
+    if (!whole || !outcome->repeats || rows == 0 || rows > UINT32_MAX ||
+        info->body_bytes < WORTH_BYTES_MIN || key128_compare(&info->body_hash, &none) == 0 ||
+        after->quarantined > before->quarantined || after->redacted > before->redacted)
+        return true;
+    page->records = after->records - before->records;
+    page->overflowed = after->overflowed - before->overflowed;
+    page->misfits = after->misfits - before->misfits;
+    add_rows(task, page, task->batches[task->batch_count - 1]->bytes);
+    return true;
+}
+
+static bool has_path(const SliceTask *task, Str path)
+{
+    for (size_t i = 0; i < task->drift_count; i++) {
+        if (str_equal(task->drift[i], path))
+            return true;
+    }
+    return false;
+}
+
+bool slice_known_note_drift(SliceTask *task, const Str *paths, size_t count, Error *err)
+{
+    Str *drift = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (has_path(task, paths[i]))
+            continue;
+        if (drift == NULL) {
+            drift = arena_alloc_array(task->arena, task->drift_count + count, sizeof(Str), err);
+            TRY(drift != NULL);
+            if (task->drift_count > 0)
+                memcpy(drift, task->drift, task->drift_count * sizeof(Str));
+            task->drift = drift;
+        }
+        TRY(arena_copy_str(task->arena, paths[i], &task->drift[task->drift_count], err));
+        task->drift_count++;
+    }
+    return true;
+}
+
+void slice_known_write(const SliceTask *task, Landing *landing)
+{
+    if (!task->has_rows)
+        return;
+    const SliceName name = slice_name(task);
+    assert(task->page_rows_room >= task->pages.count); // the last page was read in this attempt
+    const KnownRows rows = {.made_by = task->made_by,
+                            .pages = task->page_rows,
+                            .page_count = (uint32_t)task->pages.count,
+                            .drift = task->drift,
+                            .drift_count = (uint32_t)task->drift_count};
+    Error ignored = {0};
+    (void)!landing_put_rows(landing, &name, &rows, &ignored);
+}
+
+// --- taking
+
+static const KnownRowsPage *find_page(const SliceTask *task, SliceWorker *worker,
+                                      const KnownRows **ret_rows)
+{
+    Str folder = {0};
+    uint32_t number = 0;
+    if (task->context->knows_rows == NULL || !atomic_load(task->context->knows_rows) ||
+        worker->landing == NULL || !landing_was_known(worker->landing, &folder, &number) ||
+        !landing_find_rows(worker->landing, folder, ret_rows) ||
+        key128_compare(&(*ret_rows)->made_by, &task->made_by) != 0 ||
+        number >= (*ret_rows)->page_count || !(*ret_rows)->pages[number].there)
+        return NULL;
+    return &(*ret_rows)->pages[number];
+}
+
+bool slice_known_take(SliceTask *task, SliceWorker *worker, const PageOutcome *outcome,
+                      bool *ret_taken, Error *err)
+{
+    const KnownRows *rows = NULL;
+    const KnownRowsPage *known = find_page(task, worker, &rows);
+    *ret_taken =
+        known != NULL && outcome->repeats && known->records == (int64_t)outcome->record_count;
+    if (!*ret_taken)
+        return true;
+    const PageInfo *info = &task->pages.items[task->pages.count - 1];
+    ShapedBatch *batch = NULL;
+    TRY(shaped_batch_known(known->keys, known->hashes, known->rows, info->fetched_us, &batch, err));
+    if (!slice_keep_batch(task, batch, err)) {
+        shaped_batch_free(batch);
+        return false;
+    }
+    // A load is as large as if its rows had been shaped: it may turn out that they must be.
+    task->batch_bytes += known->bytes - batch->bytes;
+    task->pages_known++;
+    task->counts.records += known->records;
+    task->counts.rows += known->rows;
+    task->counts.overflowed += known->overflowed;
+    task->counts.misfits += known->misfits;
+    TRY(slice_known_note_drift(task, rows->drift, rows->drift_count, err));
+    if (!task->context->notes_rows)
+        return true;
+    KnownRowsPage *page = NULL;
+    TRY(add_page(task, &page, err));
+    page->records = known->records;
+    page->overflowed = known->overflowed;
+    page->misfits = known->misfits;
+    add_rows(task, page, known->bytes);
+    return true;
+}
