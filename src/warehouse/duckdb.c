@@ -76,7 +76,8 @@ static bool open_file(DuckWarehouse *db, Error *err)
                                  .row_group_rows = DUCKDB_ROW_GROUP_ROWS,
                                  .storage = DUCKDB_STORAGE_VERSION,
                                  .settings = "SET write_buffer_row_group_count = 1; "
-                                             "SET disabled_compression_methods = 'fsst'"};
+                                             "SET disabled_compression_methods = 'fsst'; "
+                                             "SET max_vacuum_tasks = 0"};
     const int64_t deadline_us = db->env->monotonic_us(db->env->state) + db->lock_wait_us;
     kill_point("warehouse open");
     while (!duck_warehouse_create_file(&options, err) || !duck_open(&db->duck, &options, err)) {

@@ -3,9 +3,9 @@
 
 #include <assert.h>
 
-// Batches whose strings a chunk may point at: enough pages of 150 rows to fill it, for DuckDB samples
-// each chunk for its statistics, and a short one as thoroughly as a full one. Where batches give a
-// few rows only, chunks are small: that costs less than holding more of them.
+// Batches whose strings a chunk may point at: enough pages of 150 rows to fill it, for DuckDB
+// samples each chunk for its statistics, and a short one as thoroughly as a full one. Where batches
+// give a few rows only, chunks are small: that costs less than holding more of them.
 enum { HELD_MAX = 16 };
 
 bool duck_warehouse_load_begin(void *state, const LoadSpec *spec, bool *ret_loaded, Error *err)
@@ -396,6 +396,28 @@ bool duck_warehouse_load_mark_deleted(void *state, const Key128 *keys, size_t co
     return duck_run(&db->duck, &statement, ret_marked, err);
 }
 
+// A checkpoint may merge row groups only once a table holds more than a fifth of replaced rows:
+// each time it would find a partly filled group between full ones, where a load ended, and write
+// four groups anew to have three. Row groups without any row left are dropped in any case. What
+// goes wrong here is for the next load to find.
+static void allow_vacuum(DuckWarehouse *db)
+{
+    CLEANUP(buf_done) Buf sql = {0};
+    Error ignored = {0};
+    int64_t wasteful = 0;
+    bool found = false;
+    if (!buf_append(&sql,
+                    STR("SELECT CAST(coalesce(max(rowid), -1) + 1 > count(*) * 5 // 4 AS BIGINT) "
+                        "FROM "),
+                    &ignored) ||
+        !sql_table(&sql, db->load.spec->table, "", &ignored) ||
+        !buf_append_char(&sql, '\0', &ignored))
+        return;
+    const DuckStatement statement = {.sql = sql.data};
+    if (duck_query_int64(&db->duck, &statement, &wasteful, &found, &ignored) && wasteful == 1)
+        (void)!duck_run_sql(&db->duck, "SET max_vacuum_tasks = 100", &ignored);
+}
+
 bool duck_warehouse_load_commit(void *state, const LoadCommit *commit, Error *err)
 {
     DuckWarehouse *db = state;
@@ -408,6 +430,8 @@ bool duck_warehouse_load_commit(void *state, const LoadCommit *commit, Error *er
     if (!duck_run_sql(&db->duck, "COMMIT", err))
         return error_context(err, "load " STR_FMT, STR_ARG(db->load.id));
     kill_point("committed, " STR_FMT " load %u", STR_ARG(spec->stream), spec->ordinal);
+    if (commit->updated > 0)
+        allow_vacuum(db);
     db->load = (DuckWarehouseLoad){0};
     return true;
 }

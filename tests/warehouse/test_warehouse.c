@@ -956,3 +956,46 @@ ON_EACH_DRIVER(promoted_paths_name_members_never_places_in_a_list)
         CHECK_INT(moved, expected);
     }
 }
+
+// --- DuckDB alone
+
+enum { PACKED_ROWS = 30000, PACKED_LOADS = 3, PACKED_ROUNDS = 9 };
+
+// Loads the rows whose id leaves `rest` when divided by PACKED_LOADS, but for `keeping` every
+// tenth, under a name of their own, and lets go of the file.
+static void load_third(Rig *rig, uint32_t ordinal, int rest, bool keeping, const char *name)
+{
+    Error err = {0};
+    CLEANUP(arena_freep) Arena *arena = arena_new(RIG_ARENA_BYTES, &err);
+    RigRow *rows = arena_alloc_array(arena, PACKED_ROWS, sizeof(RigRow), &err);
+    CHECK(rows != NULL);
+    size_t count = 0;
+    for (int64_t id = rest; id < PACKED_ROWS; id += PACKED_LOADS) {
+        if (!keeping || id / PACKED_LOADS % 10 != 0)
+            rows[count++] = (RigRow){id, name};
+    }
+    const RigReading reading = {"p", 0, 1, ordinal + 1, rows, count, NULL, 0};
+    const RigLoad load = {NULL, "run", ordinal, 1, name, &reading, 1, NULL, 0};
+    RigResult result = {0};
+    CHECK_OK(rig_load(rig, &load, &result, &err), &err);
+    CHECK_INT(result.inserted + result.updated, (int64_t)count);
+    CHECK_OK(rig->driver->idle(rig->state, &err), &err);
+}
+
+// No row group loses all of its rows, so only merging them gives room back.
+TEST(duckdb_packs_a_table_once_a_fifth_of_its_rows_was_replaced)
+{
+    static const char *const names[] = {"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"};
+    if (fixture_is_there())
+        return;
+    CLEANUP(rig_close) Rig rig = {0};
+    fresh(&rig, &warehouse_duckdb);
+    for (uint32_t i = 0; i < PACKED_LOADS + PACKED_ROUNDS; i++)
+        load_third(&rig, i, (int)(i % PACKED_LOADS), i >= PACKED_LOADS, names[i]);
+    CHECK_STR(rig_query(&rig, "SELECT count(*), count(DISTINCT id) FROM shop.\"or\"\"ders\""),
+              STR("30000|30000"));
+    // What was replaced since it was packed last is there still.
+    CHECK_STR(rig_query(&rig, "SELECT max(rowid) + 1 <= count(*) * 5 // 4 + 10000 FROM "
+                              "shop.\"or\"\"ders\""),
+              STR("true"));
+}
