@@ -203,6 +203,12 @@ def pawl_run(folder, sim, first, mode="historic", last=None):
                     str(last)], **PAWL_ENV)
 
 
+def copy_seed(seed, folder):
+    """And has it written: whoever flushes its database first would wait for all of the copy."""
+    shutil.copytree(seed, folder, dirs_exist_ok=True)
+    os.sync()
+
+
 def pawl(sim, seed=None, first=None, times=None, **limits):
     """From nothing, or from a copy of `seed`, to the end of the sim's days."""
     if "pawl" not in WHO_RUNS:
@@ -211,7 +217,7 @@ def pawl(sim, seed=None, first=None, times=None, **limits):
     def once():
         folder = fresh("pawl")
         if seed:
-            shutil.copytree(seed, folder, dirs_exist_ok=True)
+            copy_seed(seed, folder)
         write_job(folder, sim, **limits)
         before = pawl_rows(folder) if seed else 0
         sim.forget()
@@ -229,7 +235,7 @@ def peer(name, sim, seed=None, times=None):
     def once():
         folder = fresh(name)
         if seed:
-            shutil.copytree(seed, folder, dirs_exist_ok=True)
+            copy_seed(seed, folder)
         sim.forget()
         run = measure([sys.executable, str(ROOT / f"bench/peer_{name}.py"), sim.origin + "/api/v1", str(sim.first),
                        str(sim.last - datetime.timedelta(days=1)), str(folder)])
