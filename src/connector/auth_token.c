@@ -96,7 +96,16 @@ bool auth_oauth_request(const Auth *auth, Arena *arena, HttpRequest *ret_request
         list->items[list->count++] = (Option){STR("scopes"), oauth->scopes};
     TRY(add_extra_args(auth, list, arena, err));
     const Requester token = {.method = STR("POST")};
-    return requester_finish(&token, url, options, arena, ret_request, err);
+    TRY(requester_finish(&token, url, options, arena, ret_request, err));
+    // Harmless where nothing is used up (client_credentials, password): a token more, which ends by
+    // itself. A refresh token that works once may have been used up by a request whose answer was
+    // lost, and who shows it again is taken for a thief: all tokens that came of it end (RFC 6749
+    // 10.4, RFC 9700 4.14.2). But then its successor was in that answer, and we have nothing that
+    // is left to lose: who gives up shows the same one in the next run. Where the far side never
+    // acted, or forgives a repetition within seconds, as several do, the repetition saves the run.
+    // Airbyte's CDK, Google's and Microsoft's libraries repeat after a 5xx, whatever the grant.
+    ret_request->repeatable = true;
+    return true;
 }
 
 bool auth_login_request(const Auth *auth, Arena *arena, HttpRequest *ret_request, Error *err)
@@ -112,6 +121,7 @@ bool auth_login_request(const Auth *auth, Arena *arena, HttpRequest *ret_request
     TRY(options != NULL);
     TRY(requester_options(login, &frame, arena, options, err));
     TRY(requester_finish(login, url, options, arena, ret_request, err));
+    ret_request->repeatable = true; // a session more, which ends by itself
     // The login's own credential: one that needs no login itself.
     const Auth own = {.connector = auth->connector, .spec = login->auth};
     if (own.spec->kind == AUTH_BASIC)
@@ -185,7 +195,7 @@ static bool oauth_answer(Auth *auth, yyjson_val *root, Arena *arena, Error *err)
     TRY(oauth_name(auth, NAME_ACCESS_TOKEN, arena, &name, err));
     yyjson_val *token = find_member(root, name, 0);
     if (token == NULL || yyjson_is_null(token))
-        return error_set(err, ERROR_ACCESS, "token: the answer lacks '" STR_FMT "'", STR_ARG(name));
+        return error_set(err, ERROR_ACCESS, "the answer lacks '" STR_FMT "'", STR_ARG(name));
     TRY(keep_text(&auth->token, token, err));
     TRY(oauth_name(auth, NAME_EXPIRES_IN, arena, &name, err));
     keep_life(auth, find_member(root, name, 0));
@@ -217,16 +227,16 @@ static bool session_answer(Auth *auth, yyjson_val *root, Error *err)
 bool auth_answer(Auth *auth, const HttpResponse *response, Error *err)
 {
     if (response->status == 429 || response->status >= 500)
-        return error_set(err, ERROR_BUSY, "token: HTTP %d", response->status);
+        return error_set(err, ERROR_BUSY, "HTTP %d", response->status);
     if (response->status >= 300)
-        return error_set(err, ERROR_ACCESS, "token: HTTP %d: the credential was refused",
+        return error_set(err, ERROR_ACCESS, "HTTP %d: the credential was refused",
                          response->status);
     CLEANUP(arena_freep) Arena *arena = arena_new(AUTH_BYTES_MAX, err);
     TRY(arena != NULL);
     yyjson_doc *doc = NULL;
     Error why = {0};
     if (!json_parse(response->body, "token", arena, &doc, &why))
-        return error_set(err, ERROR_ACCESS, "token: the answer is no JSON");
+        return error_set(err, ERROR_ACCESS, "the answer is no JSON");
     yyjson_val *root = yyjson_doc_get_root(doc);
     if (auth->spec->kind == AUTH_OAUTH)
         return oauth_answer(auth, root, arena, err);

@@ -26,7 +26,7 @@ static bool fetch_token(Reading *reading, const HttpRequest *request, Error *err
         bool again = (why.code == ERROR_IO || why.code == ERROR_BUSY) && i + 1 < TOKEN_TRIES;
         if (!again) {
             *err = why;
-            return false;
+            return error_context(err, "token");
         }
         TRY(wait_seconds(reading->sync, WAIT_FIRST_S << i, err));
     }

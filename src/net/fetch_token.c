@@ -1,6 +1,8 @@
 // One token for all that wait in a lane.
 #include "net/fetch_parts.h"
 
+#include <inttypes.h>
+
 bool fetch_send_token_request(Fetcher *fetcher, FetchLane *lane, RateTicket ticket, Error *err)
 {
     TRY(http_client_send(fetcher->client, &lane->token_request, lane, err));
@@ -82,11 +84,16 @@ void fetch_take_token_answer(Fetcher *fetcher, FetchLane *lane, HttpExchange *ex
     Error err = exchange->err;
     const bool ok =
         err.code == ERROR_NONE && lane->auth.answer(lane->auth.state, &exchange->response, &err);
+    const uint32_t tries = lane->token_tries;
     lane->generation++;
     http_exchange_free(exchange);
     fetch_forget_token_request(lane);
     if (ok)
         return;
-    error_context(&err, "token");
+    // A refusal after tries that were not answered is another thing than a wrong credential.
+    if (tries > 1)
+        error_context(&err, "token, asked for %" PRIu32 " times", tries);
+    else
+        error_context(&err, "token");
     fetch_fail_lane(fetcher, lane, &err);
 }

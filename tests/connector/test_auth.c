@@ -164,6 +164,7 @@ TEST(tokens_are_fetched_used_and_renewed_when_they_expire)
     CHECK_STR(
         token.body,
         STR("grant_type=client_credentials&client_id=cid&client_secret=s%26c&scopes=a&scopes=b"));
+    CHECK(token.repeatable);
     answer_token(&signs, 200, "{\"access_token\":\"t1\",\"expires_in\":60}", ERROR_NONE);
     CHECK_INT(apply(&signs, &token), AUTH_READY);
     CHECK_STR(header_of(&signs.script.request, "Authorization"), STR("Bearer t1"));
@@ -191,6 +192,7 @@ TEST(refresh_tokens_that_rotate_are_used_once)
     CHECK_INT(apply(&signs, &token), AUTH_NEED_TOKEN);
     CHECK_STR(token.body,
               STR("grant_type=refresh_token&client_id=cid&client_secret=s%26c&refresh_token=r1"));
+    CHECK(token.repeatable); // see auth_oauth_request(): giving up would lose r1 for good
 }
 
 TEST(token_answers_that_are_no_token_are_told_apart)
@@ -240,6 +242,7 @@ TEST(sessions_log_in_first)
     CHECK_STR(token.url, STR("https://api.example.com/login"));
     CHECK_STR(token.body, STR("{\"u\": \"me\"}"));
     CHECK_STR(header_of(&token, "Authorization"), STR("Basic YTpi"));
+    CHECK(token.repeatable);
     answer_token(&signs, 200, "{\"data\":{\"sid\":42}}", ERROR_NONE);
     CHECK_INT(apply(&signs, &token), AUTH_READY);
     CHECK_STR(header_of(&signs.script.request, "X-Session"), STR("Session 42"));

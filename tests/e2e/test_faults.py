@@ -3,11 +3,12 @@
 What recovers must end with the table of a calm run. What cannot must say so, and the next run, without the fault,
 must end with that table too.
 """
-import unittest
-from world import World
+import json, unittest, urllib.request
+from world import ROOT, World
 
 RANGE = ("--from", "2026-03-04", "--to", "2026-03-06")
 CALLS = "/accounts/1001/calls"
+TOKEN = "/oauth2/token"
 RECOVERED = {
     "429 without Retry-After": {"do": 429},
     "429, Retry-After 0": {"do": 429, "retry_after": "0"},
@@ -129,6 +130,56 @@ class Faults(unittest.TestCase):
                 others = self.world.value("SELECT count(*) FROM ctm.calls WHERE account_id = 1002")
                 self.assertGreater(int(others), 0)
                 self.goes_on()
+
+    # What the token endpoint does is no different: any grant may be asked for again.
+    def test_a_token_that_does_not_come_is_asked_for_again(self):
+        for name in ("429, Retry-After 0", "500", "502", "503 with Retry-After", "never answers", "reset", "reset in the body", "truncated"):
+            with self.subTest(name):
+                self.setUp()
+                self.world.control("faults", [{"match": {"path": TOKEN}, "times": 2, **RECOVERED[name]}], method="PUT")
+                done = self.world.run("historic", *RANGE, check=False)
+                self.assertEqual(done.returncode, 0, done.stderr[-800:])
+                self.assertEqual(self.world.digest(), self.calm)
+
+    def test_a_token_that_never_comes_ends_the_run_within_its_attempts(self):
+        for name, what in (("500", "HTTP 500"), ("reset", "127.0.0.1"), ("never answers", "127.0.0.1")):
+            with self.subTest(name):
+                self.setUp()
+                self.world.control("faults", [{"match": {"path": TOKEN}, "times": 0, **RECOVERED[name]}], method="PUT")
+                done = self.world.run("historic", *RANGE, check=False, timeout=60)
+                self.assertIn(done.returncode, (7, 8), done.stderr[-500:])
+                self.assertIn("token, asked for 4 times", done.stderr.splitlines()[-1])
+                self.assertIn(what, done.stderr.splitlines()[-1])
+                self.assertEqual(self.world.control("faults")[0]["done"], 4)
+                self.goes_on()
+
+    def test_a_refresh_token_that_works_once(self):
+        # The simulator takes whoever shows it twice for a thief. A 503 means that it was not used; a lost answer, that it
+        # was, and that nothing is left to lose by asking again.
+        manifest = self.world.folder / "refresh.yaml"
+        manifest.write_text((ROOT / "connectors/ctm/manifest.yaml").read_text().replace(
+            "grant_type: client_credentials", "grant_type: refresh_token\n        refresh_token: \"{{ config['refresh'] }}\""))
+        plain = self.world.job.read_text()
+        self.addCleanup(self.world.job.write_text, plain)
+        self.addCleanup(self.world.env.clear)
+        for name, code in (("503", 0), ("reset", 4)):
+            with self.subTest(name):
+                self.setUp()
+                job = json.loads(plain)
+                job["connector"] = str(manifest)
+                job["config"]["refresh"] = "${env:REFRESH}"
+                self.world.job.write_text(json.dumps(job))
+                request = urllib.request.Request(self.world.url + TOKEN, data=b"grant_type=client_credentials&client_id=sim-client"
+                                                 b"&client_secret=sim-client-secret")
+                with urllib.request.urlopen(request, timeout=10) as answer:
+                    self.world.env["REFRESH"] = json.loads(answer.read())["refresh_token"]
+                self.world.control("faults", [{"match": {"path": TOKEN}, **RECOVERED[name]}], method="PUT")
+                done = self.world.run("historic", *RANGE, check=False)
+                self.assertEqual(done.returncode, code, done.stderr[-500:])
+                if code == 0:
+                    self.assertEqual(self.world.digest(), self.calm)
+                else:
+                    self.assertIn("token, asked for 2 times: HTTP 400", done.stderr.splitlines()[-1])
 
 
 if __name__ == "__main__":

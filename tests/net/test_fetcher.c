@@ -20,6 +20,7 @@ typedef struct World {
     const Server *tokens; // NULL = a fixed token
     int version;          // of the token; 0 = none
     int expired;
+    bool again; // its token requests may be repeated
     char key[64];
     char token_url[256];
 } World;
@@ -30,8 +31,10 @@ static bool fake_apply(void *state, HttpRequest *request, Arena *arena, HttpRequ
     World *world = state;
     Str value = {0};
     if (world->version == 0) {
-        *ret_token = (HttpRequest){
-            .method = STR("POST"), .url = str_from(world->token_url), .body = STR("secret=canary")};
+        *ret_token = (HttpRequest){.method = STR("POST"),
+                                   .url = str_from(world->token_url),
+                                   .body = STR("secret=canary"),
+                                   .repeatable = world->again};
         *ret_step = FETCH_AUTH_NEED_TOKEN;
         return true;
     }
@@ -497,6 +500,59 @@ TEST(a_token_that_cannot_be_got_fails_all_that_wait)
             expect_error(&tasks[k], rows[i].code, rows[i].message);
         close_world(&world);
     }
+}
+
+TEST(a_token_that_may_be_asked_for_again_is)
+{
+    const ServerStep no = {.request = "POST /token",
+                           .has = {"secret=canary"},
+                           .answer = STR("HTTP/1.1 503 Busy\r\nRetry-After: 30\r\n"
+                                         "Content-Length: 0\r\n\r\n")};
+    const ServerStep steps[] = {{.request = "POST /token", .then = SERVER_RESET},
+                                no,
+                                {.request = "POST /token", .answer = OK_ANSWER("7")},
+                                {.has = {"Bearer canary-7\r\n"}, .answer = OK_ANSWER("a")},
+                                {.has = {"Bearer canary-7\r\n"}, .answer = OK_ANSWER("b")}};
+    CLEANUP(server_stopp) Server *server = server_start(SERVER_STEPS(steps));
+    World world = {.again = true};
+    const FetchLaneOptions lane = with_auth(&world, 0, server);
+    open_world(&world, &(HttpOptions){0}, &lane);
+    FetchTask tasks[2] = {get(&world, server, "/1"), get(&world, server, "/2")};
+    submit(&world, &tasks[0]);
+    settle(&world, server, 2);
+    net_skip_ms(29 * 1000);
+    submit(&world, &tasks[1]); // waits with the first, and asks for nothing itself
+    settle(&world, server, 2);
+    net_skip_ms(1500);
+    finish_all(&world, tasks, COUNT(tasks));
+    expect_body(&tasks[0], STR("a"));
+    expect_body(&tasks[1], STR("b"));
+    CHECK_INT((int64_t)fetcher_lane_counts(world.lane).tokens, 3);
+    CHECK(fetcher_lane_counts(world.lane).retry_wait_us >= 30000000);
+    close_world(&world);
+}
+
+TEST(attempts_at_a_token_are_bounded)
+{
+    const ServerStep steps[] = {{.then = SERVER_RESET},
+                                {.answer = ANSWER_EMPTY("502 Bad")},
+                                {.answer = ANSWER_EMPTY("400 invalid_grant")},
+                                {.answer = ANSWER_EMPTY("500 A")},
+                                {.answer = ANSWER_EMPTY("500 B")},
+                                {.answer = ANSWER_EMPTY("500 C")}};
+    CLEANUP(server_stopp) Server *server = server_start(SERVER_STEPS(steps));
+    World world = {.again = true};
+    const FetchLaneOptions lane = with_auth(&world, 0, server);
+    open_world(&world, &(HttpOptions){0}, &lane);
+    FetchTask task = get(&world, server, "/");
+    submit(&world, &task);
+    finish_all(&world, &task, 1);
+    expect_error(&task, ERROR_ACCESS, "token, asked for 3 times: the token was refused: HTTP 400");
+    submit(&world, &task); // three more
+    finish_all(&world, &task, 1);
+    expect_error(&task, ERROR_ACCESS, "token, asked for 3 times: the token was refused: HTTP 500");
+    CHECK_INT((int64_t)server_requests(server), 6);
+    close_world(&world);
 }
 
 // --- redirects ---
