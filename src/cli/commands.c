@@ -120,7 +120,8 @@ const Command commands[] = {
      "  pawl contract promote connectors/ctm/contracts/calls.json /ga/client_id --job jobs/ctm.json", cli_contract_promote},
     {"source read", "--manifest FILE --config FILE", "read a low-code manifest by itself, speaking the Airbyte protocol",
      "Writes RECORD, STATE, LOG and TRACE messages, one a line, to standard output. The manifest's own cursor,\n"
-     "partitions and retry rules hold; a job's do not.",
+     "partitions and retry rules hold; a job's do not. While it waits for an answer it says so in a LOG message every\n"
+     "30 seconds; no answer for ten minutes, whatever was asked, ends it (exit 8).",
      0, 0,
      {{"manifest", "FILE", "the connector, YAML"},
       {"config", "FILE", "its config, JSON"},

@@ -7,9 +7,15 @@ void reading_say(const Sync *sync, const char *level, Str text)
     sync->host->log(sync->host->state, level, text);
 }
 
-static bool wait_seconds(const Sync *sync, int64_t seconds, Error *err)
+// Says why the same is asked for again, and waits for its time to come.
+static bool wait_to_repeat(const Sync *sync, Str why, int64_t attempt, int64_t attempts_max,
+                           int64_t wait_us, Error *err)
 {
-    return sync->host->wait(sync->host->state, seconds * US_PER_SECOND, err);
+    CLEANUP(buf_done) Buf text = {0};
+    TRY(buf_printf(&text, err, STR_FMT "; try %lld of %lld follows in %.1f s", STR_ARG(why),
+                   (long long)attempt + 1, (long long)attempts_max, (double)wait_us / 1e6));
+    reading_say(sync, "INFO", buf_str(&text));
+    return sync->host->wait(sync->host->state, wait_us, err);
 }
 
 static bool fetch_token(Reading *reading, const HttpRequest *request, Error *err)
@@ -28,7 +34,8 @@ static bool fetch_token(Reading *reading, const HttpRequest *request, Error *err
             *err = why;
             return error_context(err, "token");
         }
-        TRY(wait_seconds(reading->sync, WAIT_FIRST_S << i, err));
+        TRY(wait_to_repeat(reading->sync, str_from(why.message), i + 1, TOKEN_TRIES,
+                           US_PER_SECOND * WAIT_FIRST_S << i, err));
     }
 }
 
@@ -136,7 +143,8 @@ static bool ask_until_answered(Reading *reading, PageReader *reader, const HttpR
             *err = why;
             return false;
         }
-        TRY(reading->sync->host->wait(reading->sync->host->state, wait_of(NULL, attempt), err));
+        TRY(wait_to_repeat(reading->sync, str_from(why.message), attempt, most,
+                           wait_of(NULL, attempt), err));
     }
 }
 
@@ -174,9 +182,8 @@ static bool read_page(Reading *reading, PageReader *reader, bool *ret_more,
             *ret_outcome = outcome;
             return again ? fail(reading, &outcome, err) : true;
         }
-        reading_say(sync, "INFO", outcome.reason);
-        int64_t wait_us = wait_of(&outcome, outcome.attempt);
-        TRY(sync->host->wait(sync->host->state, wait_us, err));
+        TRY(wait_to_repeat(sync, outcome.reason, outcome.attempt, outcome.attempts_max,
+                           wait_of(&outcome, outcome.attempt), err));
     }
 }
 

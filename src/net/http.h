@@ -80,6 +80,10 @@ typedef struct HttpOptions {
                     // theirs
     Str user_agent; // (pawl/VERSION)
     size_t memory_bytes_max; // all bodies that are not yet freed, together (512 MiB)
+    // http_client_fetch() says so each time that it has waited for `tell_ms` more; 0 = never.
+    int64_t tell_ms;
+    void (*tell)(void *state, const HttpRequest *request, int64_t waited_us);
+    void *tell_state;
 } HttpOptions;
 
 typedef struct HttpClient HttpClient;

@@ -356,19 +356,28 @@ static bool take_ready(HttpClient *client, const Transfer *transfer)
 // Waits for this one while others may finish too: those stay ready for http_client_wait().
 static bool wait_for(HttpClient *client, const Transfer *transfer, Error *err)
 {
+    const HttpOptions *options = &client->options;
+    const int64_t start_us = http_monotonic_us(client);
+    const int64_t step_us = options->tell_ms > 0 ? options->tell_ms * 1000 : INT64_MAX;
+    int64_t told_us = start_us;
     while (!take_ready(client, transfer)) {
         // advance() returns at once while others are ready, so they step aside meanwhile.
         Transfer *first = client->ready_first;
         Transfer *last = client->ready_last;
         client->ready_first = NULL;
         client->ready_last = NULL;
-        const bool ok = advance(client, INT64_MAX, err);
+        const bool ok = advance(client, step_us, err);
         if (first != NULL) {
             last->next_ready = client->ready_first;
             client->ready_last = client->ready_last == NULL ? last : client->ready_last;
             client->ready_first = first;
         }
         TRY(ok);
+        const int64_t now_us = http_monotonic_us(client);
+        if (now_us - told_us < step_us)
+            continue;
+        told_us = now_us;
+        options->tell(options->tell_state, transfer->exchange.request, now_us - start_us);
     }
     return true;
 }

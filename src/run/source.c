@@ -5,6 +5,7 @@
 #include "connector/sync.h"
 #include "contract/discover.h"
 #include "net/http.h"
+#include "net/url.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -14,7 +15,10 @@ enum {
     SOURCE_BYTES_MAX = 512 * 1024 * 1024, // manifest, config, catalog and state, made ready
     SOURCE_FILE_BYTES_MAX = 64 * 1024 * 1024,
     OUTPUT_BYTES = 256 * 1024, // written at once
+    TELL_MS = 30 * 1000,       // how long it waits for an answer before it says so
 };
+
+#define SILENCE_US_MAX (INT64_C(600) * 1000000)
 
 // ------------------------------------------------------------------------ output
 
@@ -134,11 +138,51 @@ bool source_put_error(Source *source, const Error *why, Error *err)
 
 // ------------------------------------------------------------------------ the world
 
+static int64_t monotonic_us(const Source *source)
+{
+    return source->env->monotonic_us(source->env->state);
+}
+
+static void tell_waiting(void *state, const HttpRequest *request, int64_t waited_us)
+{
+    Source *source = state;
+    Error ignored = {0};
+    CLEANUP(buf_done) Buf text = {0};
+    Url url = {0};
+    char since[TIME_TEXT_BYTES];
+    (void)url_split(request->url, &url);
+    time_format_iso(source->env->now_us(source->env->state) - waited_us, since);
+    if (!buf_printf(&text, &ignored, "waits for " STR_FMT " " STR_FMT " since %s (%.0f s)",
+                    STR_ARG(request->method), STR_ARG(url.host), since, (double)waited_us / 1e6))
+        return;
+    source_put_log(source, "INFO", buf_str(&text));
+    (void)!source_flush(source, &ignored); // who reads shall know now; a failure comes back below
+}
+
 bool source_exchange(void *state, const HttpRequest *request, Arena *arena,
                      HttpResponse *ret_response, Error *err)
 {
     Source *source = state;
-    return http_client_fetch(source->client, request, arena, ret_response, err);
+    const int64_t start_us = monotonic_us(source);
+    if (http_client_fetch(source->client, request, arena, ret_response, err)) {
+        source->silent_since_us = 0;
+        return true;
+    }
+    if (source->silent_since_us == 0)
+        source->silent_since_us = start_us;
+    const int64_t silent_us = monotonic_us(source) - source->silent_since_us;
+    if (err->code != ERROR_IO || silent_us < SILENCE_US_MAX)
+        return false;
+    source->gave_up = true;
+    err->code = ERROR_STOPPED;
+    return error_context(err, "no answer for %lld minutes, given up",
+                         (long long)(silent_us / (60 * INT64_C(1000000))));
+}
+
+void source_name_failure(const Source *source, Error *err)
+{
+    if (source->gave_up && err->code == ERROR_STOPPED)
+        err->code = ERROR_IO;
 }
 
 bool source_wait(void *state, int64_t wait_us, Error *err)
@@ -233,7 +277,10 @@ bool source_open(Source *source, const SourceReadOptions *options, Error *err)
         TRY(read_json(source, options->catalog, &source->catalog, err));
     if (options->state != NULL && options->state[0] != '\0')
         TRY(read_json(source, options->state, &source->state, err));
-    HttpOptions http = {.connections = 1};
+    HttpOptions http = {.connections = 1,
+                        .tell_ms = source->fd >= 0 ? TELL_MS : 0, // a draft's reader takes no words
+                        .tell = tell_waiting,
+                        .tell_state = source};
     if (options->connect_to != NULL)
         http.connect_to = str_from(options->connect_to);
     TRY(http_client_new(&http, source->env, &source->client, err));
@@ -289,6 +336,7 @@ static bool read_stream(Source *source, const Stream *stream, Error *err)
     TRY(put_status(source, stream, ok ? "COMPLETE" : "INCOMPLETE", err));
     if (ok)
         return true;
+    source_name_failure(source, &why);
     TRY(source_put_error(source, &why, err));
     *err = why;
     return false;
@@ -301,7 +349,7 @@ static bool read_one(Source *source, const Stream *stream, Error *first, Error *
         return true;
     if (first->code == ERROR_NONE)
         *first = why;
-    if (why.code != ERROR_STOPPED)
+    if (why.code != ERROR_STOPPED && !source->gave_up)
         return true;
     *err = why;
     return false;

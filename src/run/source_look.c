@@ -64,6 +64,7 @@ static bool sample_stream(Sampler *sampler, const Stream *stream, Error *err)
     Error why = {0};
     if (!sync_stream(sampler->source.connector, stream, NULL, &host, &why) &&
         sampler->count < sampler->wanted) {
+        source_name_failure(&sampler->source, &why);
         *err = why;
         return false;
     }

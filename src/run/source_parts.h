@@ -18,6 +18,8 @@ typedef struct Source {
     Connector *connector;
     yyjson_val *catalog;
     yyjson_val *state;
+    int64_t silent_since_us; // no answer since then (monotonic); 0 = the last request had one
+    bool gave_up;            // it was silent for too long
 } Source;
 
 // Opens manifest, config, catalog and state; faults of the files go out as LOG messages.
@@ -29,7 +31,12 @@ bool source_end_line(Source *source, Error *err) MUST_USE; // of a message in so
 bool source_put_error(Source *source, const Error *why, Error *err) MUST_USE;
 void source_put_log(void *state, const char *level, Str text); // `state` is the Source
 
-// For a SyncHost whose state is the Source.
+// For a SyncHost whose state is the Source. A far side that answers nothing for ten minutes,
+// whatever it is asked, ends the reading of every slice and stream (ERROR_STOPPED, and `gave_up`):
+// each would else wait for six minutes of its own.
 bool source_exchange(void *state, const HttpRequest *request, Arena *arena,
                      HttpResponse *ret_response, Error *err);
 bool source_wait(void *state, int64_t wait_us, Error *err);
+
+// What a failure is to the caller: a silent far side may be read later.
+void source_name_failure(const Source *source, Error *err);
