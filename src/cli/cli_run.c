@@ -97,7 +97,8 @@ bool cli_run(Cli *cli, Error *err)
     RunReport report = {0};
     const bool ok = run_execute(job, &options, cli->env, &sink, arena, &report, err);
     view_end(&view);
-    expire_events(job, folder, cli->env, arena, &log.err);
+    if (!report.clock_ahead)
+        expire_events(job, folder, cli->env, arena, &log.err);
     if (log.err.code != ERROR_NONE && !cli->json)
         (void)fprintf(stderr, "warning: events were not kept: %s\n", log.err.message);
     if (!ok) {

@@ -113,6 +113,10 @@ static void show_line(View *view, const Event *event)
                       "whole\n",
                       STR_ARG(event->stream), STR_ARG(event->run), (long long)event->done);
         break;
+    case EVENT_CLOCK_AHEAD:
+        view_end(view);
+        (void)fprintf(stderr, "warning: " STR_FMT "\n", STR_ARG(event->text));
+        break;
     case EVENT_DRIFT:
         view_end(view);
         (void)fprintf(stderr,

@@ -22,6 +22,7 @@
     X(DELETES_HELD_BACK,   "too many rows vanished: none was marked; --accept-deletes marks them")         \
     X(DELETES_UNCONFIRMED, "rows seem to have vanished, and the reading to confirm it failed: none was marked") \
     X(NOTES_MISSING,       "a run's notes of loads are gone: its replay loads what was landed whole")        \
+    X(CLOCK_AHEAD,         "this machine's clock is ahead of the source's: nothing was removed by its age")  \
     X(DRIFT,               "fields that the contract does not know are kept in _overflow")                 \
     X(REDACTED,            "older copies of records that the source redacted are gone; a receipt tells what waits") \
     X(WAITING,             "something is waited for")                                                      \

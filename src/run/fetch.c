@@ -171,6 +171,19 @@ static bool refuse_foreign(const Fetch *fetch, FetchTask *task, Error *err)
                      "moved, change the connector");
 }
 
+static void note_clock(FetchClock *clock, const FetchTask *task)
+{
+    int64_t there_us = 0;
+    if (clock == NULL || task->exchange == NULL || task->foreign)
+        return;
+    const HttpResponse *response = &task->exchange->response;
+    const int64_t here_us = response->sent_at_us;
+    if (!http_date_parse(http_header(response, STR("Date")), here_us, &there_us) ||
+        (clock->told && here_us - there_us >= clock->here_us - clock->there_us))
+        return;
+    *clock = (FetchClock){true, here_us, there_us};
+}
+
 // --- single questions
 
 bool fetch_exchange(Fetch *fetch, const Stream *stream, const HttpRequest *request,
@@ -183,6 +196,7 @@ bool fetch_exchange(Fetch *fetch, const Stream *stream, const HttpRequest *reque
     FetchTask task = {.request = *request};
     fill_task(fetch, lane, &task);
     TRY(fetcher_run(fetch->fetcher, &task, err) && refuse_foreign(fetch, &task, err));
+    note_clock(fetch->options.clock, &task);
     *ret_exchange = task.exchange;
     return true;
 }
@@ -193,6 +207,7 @@ static void slice_answered(FetchTask *task)
 {
     SliceTask *slice = task->tag;
     (void)!refuse_foreign(slice->fetched_by, task, &task->err);
+    note_clock(slice->fetched_by->options.clock, task);
     slice->requests += task->attempts;
     slice->retries += task->attempts > 0 ? task->attempts - 1 : 0;
     slice->waited_us += task->rate_wait_us + task->retry_wait_us;

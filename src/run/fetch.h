@@ -11,6 +11,13 @@
 
 typedef struct Fetch Fetch;
 
+// What time it was here, and there by an answer's Date; of all answers the one that comes closest
+// to us, since a cache may have kept others for a while.
+typedef struct FetchClock {
+    bool told;
+    int64_t here_us, there_us;
+} FetchClock;
+
 typedef struct FetchOptions {
     const Job *job;
     RunMode mode; // its priority
@@ -20,6 +27,7 @@ typedef struct FetchOptions {
     Arena *arena;   // outlives the fetch
     // What earlier runs learnt of the rate, FETCH_LANES_MAX by stream_auth_id(); NULL = nothing
     const RateLearnt *learnt;
+    FetchClock *clock; // filled in; read it when the thread has ended. NULL = not asked for
 } FetchOptions;
 
 bool fetch_open(const FetchOptions *options, Fetch **ret_fetch, Error *err) MUST_USE;

@@ -5,6 +5,7 @@
 #include "run/lake.h"
 #include "run/partition.h"
 #include "run/redacted_purge.h"
+#include "run/retention.h"
 #include "run/share.h"
 #include "run/views.h"
 #include "store/lease.h"
@@ -31,7 +32,8 @@ typedef struct Run {
     KnownPages *known; // NULL = not asked for
     bool knows_rows;   // a stream has been loaded before
     Fetch *fetch;      // until the pipeline has closed it
-    Str planned_with;  // a resumed run: the options that it keeps
+    FetchClock clock;
+    Str planned_with; // a resumed run: the options that it keeps
     RunReport report;
     int64_t started_us;
     bool ended;
@@ -421,34 +423,17 @@ static bool end_run(Execution *execution, const RunReport *report, Error *err)
     return true;
 }
 
-// Pages older than the job keeps them go. That they did, or why they did not, is on record; it
-// fails no run.
-static void expire_pages(Execution *execution)
+// What is older than the job keeps it goes, unless the clock that says so is wrong.
+static void expire(Execution *execution)
 {
-    const int64_t now_us = execution->env->now_us(execution->env->state);
-    const Duration kept = execution->job->landing_retention;
-    if (kept.months == 0 && kept.us == 0)
-        return;
-    const int64_t before_us = time_before(now_us, kept);
-    uint64_t files = 0;
-    uint64_t bytes = 0;
     Error why = {0};
-    const bool ok = landing_expire(execution->parts.landing, before_us, &files, &bytes, &why);
-    if (ok && files == 0)
+    if (retention_apply(&execution->parts, &execution->plan, &execution->clock, execution->log,
+                        &why))
         return;
-    EtlLogRow row = {.run = str_from(execution->plan.run),
-                     .job = execution->job->name,
-                     .mode = str_from(run_mode_name(execution->plan.mode)),
-                     .stage = STR("expire"),
-                     .status = ok ? STR("ok") : STR("failed"),
-                     ETL_LOG_NONE};
-    row.bytes = (int64_t)bytes;
-    row.started_us = now_us;
-    row.duration_us = execution->env->now_us(execution->env->state) - now_us;
-    Error ignored = {0};
-    if (!ok && !log_book_error_json(execution->log, &why, &row.error_json, &ignored))
-        row.error_json = STR("{}");
-    log_book_add(execution->log, &row);
+    execution->report.clock_ahead = true;
+    Event event = {.kind = EVENT_CLOCK_AHEAD, EVENT_NONE};
+    event.text = str_from(why.message);
+    emit(execution, event);
 }
 
 // Where replaced rows stay in the warehouse's file until it is written anew. Before the notes go: a
@@ -526,7 +511,8 @@ static bool begin(Execution *execution, Error *err)
                                         .env = execution->env,
                                         .connect_to = options->connect_to,
                                         .arena = execution->arena,
-                                        .learnt = execution->share.learnt};
+                                        .learnt = execution->share.learnt,
+                                        .clock = &execution->clock};
     // Without what others learnt, it is learnt again.
     Error unknown = {0};
     (void)!share_recall_rates(&execution->share, &unknown);
@@ -574,8 +560,7 @@ static bool load(Execution *execution, Error *err)
     if (remembers && !execution->memo_run.rests && !execution->memo_run.unsure &&
         execution->report.pipeline.slices_failed == 0)
         (void)!note_memo(execution, &unknown);
-    expire_pages(execution);
-    lake_keep_after(&execution->parts, &execution->plan, execution->log);
+    expire(execution);
     purge_redacted(execution);
     return end_run(execution, &execution->report, err);
 }

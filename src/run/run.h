@@ -20,6 +20,7 @@ typedef struct RunReport {
     bool resumed;
     PipelineReport pipeline;
     int64_t elapsed_us;
+    bool clock_ahead; // of the source's: nothing may be removed by its age
 } RunReport;
 
 // ERROR_BUSY: another run of this job and mode is going on. On other errors everything landed so
