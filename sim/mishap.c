@@ -12,25 +12,21 @@ bool mishap_replaces(const Trouble *trouble)
            trouble->kind == TROUBLE_EXPIRED;
 }
 
-// "date" becomes an HTTP date five seconds ahead of the real clock; "date+30" one thirty ahead.
-static bool retry_after(const Service *service, Str wanted, Answer *answer, Error *err)
+// "date" becomes an HTTP date five seconds ahead of the answer's own; "date+30" one thirty ahead.
+static bool retry_after(Str wanted, Answer *answer, Error *err)
 {
     int64_t ahead = 5;
     if (!str_starts_with(wanted, STR("date")))
         return answer_header(answer, "Retry-After", wanted, err);
     (void)str_to_int64(str_slice(wanted, 4, SIZE_MAX), &ahead);
-    CLEANUP(buf_done) Buf text = {0};
-    const int64_t us = service->env->now_us(service->env->state) + ahead * 1000000;
-    TRY(time_format(us, 0, STR("%a, %d %b %Y %H:%M:%S GMT"), &text, err));
-    return answer_header(answer, "Retry-After", buf_str(&text), err);
+    return answer_date(answer, "Retry-After", answer->date_us + ahead * 1000000, err);
 }
 
-static bool replace_status(const Service *service, const Trouble *trouble, Answer *answer,
-                           Error *err)
+static bool replace_status(const Trouble *trouble, Answer *answer, Error *err)
 {
     answer->status = trouble->status > 0 ? (int)trouble->status : 500;
     if (trouble->retry_after.data != NULL)
-        TRY(retry_after(service, trouble->retry_after, answer, err));
+        TRY(retry_after(trouble->retry_after, answer, err));
     if (trouble->body.size > 0)
         return buf_append(&answer->body, trouble->body, err);
     if (answer->status == 429)
@@ -72,7 +68,7 @@ bool mishap_replace(const Service *service, const Request *request, const Troubl
                     Answer *answer, Error *err)
 {
     if (trouble->kind == TROUBLE_STATUS)
-        return replace_status(service, trouble, answer, err);
+        return replace_status(trouble, answer, err);
     if (trouble->kind == TROUBLE_ERROR_200)
         return replace_error_200(trouble, answer, err);
     if (trouble->kind == TROUBLE_EXPIRED) {

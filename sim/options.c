@@ -19,7 +19,7 @@ typedef struct Values {
     double rate, burst;
     double speed;
     Str faults, fault_rates, port_file, access_key, secret, client_id, client_secret;
-    bool compress, after_cap, no_control, json, help;
+    bool compress, after_cap, no_control, json, help, world_date;
 } Values;
 
 typedef struct Option {
@@ -46,6 +46,7 @@ static const Option options[] = {
     {"--now", "TIME", KIND_TIME, AT(now), "", "the world's clock; default: when every account has reached --to"},
     {"--tick", "SECONDS", KIND_UINT, AT(tick), "0", "the clock moves on by so much with every request for calls"},
     {"--speed", "X", KIND_DOUBLE, AT(speed), "0", "the clock runs, X seconds of the world a second; 0 = it stands"},
+    {"--world-date", NULL, KIND_FLAG, AT(world_date), NULL, "answers are dated by the world's clock instead of the machine's"},
     {"--edits", "PPM", KIND_UINT, AT(edits), "200000", "calls of a million that are tagged later (half as many sales ...)"},
     {"--deletes", "PPM", KIND_UINT, AT(deletes), "3000", "calls of a million that are deleted later"},
     {"--latency-ms", "N", KIND_UINT, AT(latency_ms), "0", "hold every answer of the API back"},
@@ -182,6 +183,7 @@ bool options_read(int argc, char **argv, Options *ret_options, Error *err)
                                      .expires_in_s = values.expires_in,
                                      .token_requests = values.token_requests,
                                      .seed = (uint64_t)values.seed};
+    result.service.world_date = values.world_date;
     result.service.limit = (LimitPlan){.rate = values.rate, .burst = values.burst};
     *ret_options = result;
     return true;

@@ -70,6 +70,13 @@ bool answer_header(Answer *answer, const char *name, Str value, Error *err)
     return arena_copy_str(answer->arena, value, &header->value, err);
 }
 
+bool answer_date(Answer *answer, const char *name, int64_t us, Error *err)
+{
+    CLEANUP(buf_done) Buf text = {0};
+    TRY(time_format(us, 0, STR("%a, %d %b %Y %H:%M:%S GMT"), &text, err));
+    return answer_header(answer, name, buf_str(&text), err);
+}
+
 bool answer_error(Answer *answer, int status, Error *err, const char *format, ...)
 {
     char message[512];
@@ -441,6 +448,18 @@ int64_t service_delay_us(const Service *service, const Request *request)
     return service->plan.latency_us + (agents ? service->plan.agents_latency_us : 0);
 }
 
+// Without --world-date the listener dates it, by the same clock.
+static bool set_date(Service *service, Answer *answer, Error *err)
+{
+    answer->date_us = service->env->now_us(service->env->state);
+    if (!service->plan.world_date)
+        return true;
+    world_read(&service->world);
+    answer->date_us = service->world.now * US_PER_SECOND;
+    world_unlock(&service->world);
+    return answer_date(answer, "Date", answer->date_us, err);
+}
+
 bool service_answer(Service *service, const Request *request, Answer *answer, Error *err)
 {
     Visit visit = {.service = service,
@@ -452,6 +471,7 @@ bool service_answer(Service *service, const Request *request, Answer *answer, Er
     answer->header_count = 0;
     answer->trouble = (Trouble){.kind = TROUBLE_NONE};
     buf_clear(&answer->body);
+    TRY(set_date(service, answer, err));
     TRY(query_parse(request->target, answer->arena, &visit.query, err));
     TRY(arena_printf(answer->arena, &visit.origin, err, "%s://" STR_FMT,
                      request->is_secure ? "https" : "http", STR_ARG(request->host)));

@@ -26,8 +26,9 @@ typedef struct ServicePlan {
     int64_t tick_s;            // the world's clock moves by so much with every request for calls
     uint32_t cap;              // see PagePlan
     bool after_is_capped;
-    bool control; // /_sim/... answers
-    Str faults;   // script, as JSON text; may be empty
+    bool world_date; // answers are dated by the world's clock instead of the machine's
+    bool control;    // /_sim/... answers
+    Str faults;      // script, as JSON text; may be empty
 } ServicePlan;
 
 typedef struct Service {
@@ -61,6 +62,7 @@ typedef struct Answer {
     Buf body;     // of the caller; cleared by service_answer()
     int status;
     const char *content_type;
+    int64_t date_us; // as its Date header has it
     AnswerHeader headers[ANSWER_HEADERS_MAX];
     size_t header_count;
     Trouble trouble; // how to send it badly; kind NONE = well
@@ -84,5 +86,6 @@ bool service_answer(Service *service, const Request *request, Answer *answer, Er
 
 // For those who write parts of an answer (control.c).
 bool answer_header(Answer *answer, const char *name, Str value, Error *err) MUST_USE;
+bool answer_date(Answer *answer, const char *name, int64_t us, Error *err) MUST_USE;
 bool answer_error(Answer *answer, int status, Error *err, const char *format, ...)
     PRINTF_LIKE(4, 5) MUST_USE;

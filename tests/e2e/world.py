@@ -174,7 +174,7 @@ class World(Site):
         self.sim_log = open(self.folder / "sim.log", "wb")
         self.sim = subprocess.Popen(
             [BUILD / "ctm-sim", "--port", "0", "--port-file", port_file, "--calls", str(calls), "--accounts",
-             str(accounts), "--from", first, "--to", last, "--now", now, *sim],
+             str(accounts), "--from", first, "--to", last, "--now", now, "--world-date", *sim],
             stdout=self.sim_log, stderr=self.sim_log)
         deadline = time.monotonic() + 20
         while not (port_file.exists() and port_file.read_text().strip()):

@@ -172,6 +172,23 @@ TEST(a_client_reads_all_pages_in_any_coding)
     end(&fixture);
 }
 
+TEST(answers_are_dated_by_the_machine_or_the_world)
+{
+    const Str of_the_world = STR("Date: Sun, 01 Feb 2026 "); // where the world's clock stands
+    for (int world = 0; world < 2; world++) {
+        Fixture fixture;
+        begin_with(&fixture, (ServicePlan){.world_date = world == 1}, (ListenerPlan){.threads = 1});
+        get(&fixture, CALLS_PATH);
+        const Str headers = str_from(fixture.headers);
+        const size_t at = str_find(headers, STR("Date: "));
+        CHECK(at < headers.size);
+        const Str behind = str_slice(headers, at + 1, headers.size);
+        CHECK(str_find(behind, STR("Date: ")) == behind.size); // one only
+        CHECK((str_find(headers, of_the_world) < headers.size) == (world == 1));
+        end(&fixture);
+    }
+}
+
 TEST(every_trouble_looks_as_announced)
 {
     const struct {
