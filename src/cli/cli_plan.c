@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 #include "cli/open.h"
+#include "cli/text.h"
 #include "cli/view.h"
 #include "run/run.h"
 
@@ -11,18 +12,27 @@ static void quiet(void *state, const Event *event)
     (void)event;
 }
 
-static void print_json(const RunPreview *previews, size_t count)
+static bool print_json(const RunPreview *previews, size_t count, Error *err)
 {
-    (void)printf("{\"streams\":[");
-    for (size_t i = 0; i < count; i++)
-        (void)printf("%s{\"stream\":\"" STR_FMT
-                     "\",\"partitions\":%lld,\"slices\":%lld,\"rows\":%lld,"
-                     "\"requests\":%lld,\"bytes\":%lld,\"loads\":%lld}",
-                     i > 0 ? "," : "", STR_ARG(previews[i].stream),
-                     (long long)previews[i].partitions, (long long)previews[i].slices,
-                     (long long)previews[i].rows, (long long)previews[i].requests,
-                     (long long)previews[i].bytes, (long long)previews[i].loads);
-    (void)printf("]}\n");
+    CLEANUP(out_done) JsonOut out = {.err = err};
+    out_open(&out, NULL, '{');
+    out_open(&out, "streams", '[');
+    for (size_t i = 0; i < count; i++) {
+        out_open(&out, NULL, '{');
+        out_str(&out, "stream", previews[i].stream);
+        out_int(&out, "partitions", previews[i].partitions);
+        out_int(&out, "slices", previews[i].slices);
+        out_int(&out, "rows", previews[i].rows);
+        out_int(&out, "requests", previews[i].requests);
+        out_int(&out, "bytes", previews[i].bytes);
+        out_int(&out, "loads", previews[i].loads);
+        if (previews[i].warning.size > 0)
+            out_str(&out, "warning", previews[i].warning);
+        out_close(&out, '}');
+    }
+    out_close(&out, ']');
+    out_close(&out, '}');
+    return out_print(&out);
 }
 
 static void print_table(const Job *job, RunMode mode, const RunPreview *previews, size_t count)
@@ -42,6 +52,11 @@ static void print_table(const Job *job, RunMode mode, const RunPreview *previews
                      (long long)p->partitions, (long long)p->slices, rows, (long long)p->requests,
                      megabytes, (long long)p->loads);
         requests += p->requests;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (previews[i].warning.size > 0)
+            (void)fprintf(stderr, "warning: " STR_FMT ": " STR_FMT "\n",
+                          STR_ARG(previews[i].stream), STR_ARG(previews[i].warning));
     }
     if (job->limits.requests_per_second > 0)
         (void)printf("at %g requests a second: about %.1f minutes\n",
@@ -63,8 +78,7 @@ bool cli_plan(Cli *cli, Error *err)
     RunPreviews previews = {0};
     TRY(run_preview(job, &options, cli->env, &sink, arena, &previews, err));
     if (cli->json)
-        print_json(previews.items, previews.count);
-    else
-        print_table(job, options.mode, previews.items, previews.count);
+        return print_json(previews.items, previews.count, err);
+    print_table(job, options.mode, previews.items, previews.count);
     return true;
 }

@@ -117,6 +117,11 @@ static void show_line(View *view, const Event *event)
         view_end(view);
         (void)fprintf(stderr, "warning: " STR_FMT "\n", STR_ARG(event->text));
         break;
+    case EVENT_MARKS_FAR_BACK:
+        view_end(view);
+        (void)fprintf(stderr, "warning: " STR_FMT ": " STR_FMT "\n", STR_ARG(event->stream),
+                      STR_ARG(event->text));
+        break;
     case EVENT_DRIFT:
         view_end(view);
         (void)fprintf(stderr,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #define DAY_US (INT64_C(86400) * 1000000)
+#define FAR_US (366 * DAY_US)
 
 enum { FIRST_SLICES = 256 };
 
@@ -167,13 +168,38 @@ bool plan_check_clock(const char *what, int64_t us, int64_t now_us, Error *err)
                      what, then, now);
 }
 
+// pawl writes no mark without a time, nor one of 1970: who takes it at its word reads half a
+// century.
+static bool check_mark(const Watermark *mark, int64_t now_us, Error *err)
+{
+    if (mark->us <= 0)
+        return error_set(err, ERROR_DATA,
+                         "the ledger has a watermark without a time for " STR_FMT
+                         ": somebody has set it to NULL; pawl state rewind --stream " STR_FMT
+                         " --to DAY gives it one",
+                         STR_ARG(mark->partition_key), STR_ARG(mark->stream));
+    return plan_check_clock("watermark", mark->us, now_us, err);
+}
+
 static bool check_marks(const Known *known, Str stream, int64_t now_us, Error *err)
 {
     for (size_t i = 0; i < known->mark_count; i++) {
-        if (!plan_check_clock("watermark", known->marks[i]->us, now_us, err))
+        if (!check_mark(known->marks[i], now_us, err))
             return error_context(err, STR_FMT, STR_ARG(stream));
     }
     return true;
+}
+
+bool plan_describe_far(const PlanStream *stream, Arena *arena, Str *ret_text, Error *err)
+{
+    const PlanFar *far = &stream->far;
+    char from[TIME_TEXT_BYTES];
+    time_format_iso(far->from_us, from);
+    return arena_printf(arena, ret_text, err,
+                        "%zu watermarks lie more than a year back, the oldest at %s (" STR_FMT
+                        "): %zu of %zu windows are read because of them; did somebody set them by "
+                        "hand, set them right (see the runbook) and run with --start-over",
+                        far->marks, from, STR_ARG(far->value), far->windows, stream->slice_count);
 }
 
 // --- ranges
@@ -182,6 +208,7 @@ static bool check_marks(const Known *known, Str stream, int64_t now_us, Error *e
 typedef struct Range {
     int64_t first_us;
     int64_t last_us; // a window that starts here is the last
+    bool far;        // it begins at a mark that lies far back
 } Range;
 
 // An instant as the stream's windows count: by days the local date as midnight UTC, else itself.
@@ -242,7 +269,15 @@ static bool range_given(const RangeFor *of, Range *ret_range, Error *err)
 
 // From the watermark less the lookback, through tomorrow: clocks and zones differ by less than a
 // day, and a day too much costs one request.
-static bool range_incremental(const RangeFor *of, Range *ret_range, Error *err)
+static void note_far(PlanFar *far, const RangeFor *of, const Watermark *mark)
+{
+    if (far->marks++ > 0 && far->from_us <= mark->us)
+        return;
+    far->from_us = mark->us;
+    far->value = of->partition->value;
+}
+
+static bool range_incremental(const RangeFor *of, PlanFar *far, Range *ret_range, Error *err)
 {
     const PlanStream *stream = of->stream;
     const JobMode *mode = &of->job->modes[MODE_INCREMENTAL];
@@ -254,6 +289,9 @@ static bool range_incremental(const RangeFor *of, Range *ret_range, Error *err)
     const Watermark *mark = find_watermark(of->known, of->partition->partition.key);
     if (mark != NULL) {
         ret_range->first_us = as_window_time(stream, of->partition, mark->us - mode->lookback_us);
+        ret_range->far = mark->us < of->now_us - FAR_US;
+        if (ret_range->far)
+            note_far(far, of, mark);
         return true;
     }
     // A partition seen for the first time is filled from the beginning.
@@ -309,13 +347,13 @@ static bool range_rehydration(const RangeFor *of, Range *ret_range, Error *err)
     return true;
 }
 
-static bool range_of(const RangeFor *of, Range *ret_range, Error *err)
+static bool range_of(const RangeFor *of, PlanFar *far, Range *ret_range, Error *err)
 {
     switch (of->plan->mode) {
     case MODE_HISTORIC:
         return range_given(of, ret_range, err);
     case MODE_INCREMENTAL:
-        return range_incremental(of, ret_range, err);
+        return range_incremental(of, far, ret_range, err);
     case MODE_REHYDRATION:
         return range_rehydration(of, ret_range, err);
     case MODE_COUNT:
@@ -363,6 +401,7 @@ bool plan_slices(const Job *job, Plan *plan, PlanStream *stream, const PlanKnowl
                  int64_t now_us, Arena *arena, Error *err)
 {
     stream->slice_count = 0;
+    stream->far = (PlanFar){0};
     Known known = {0};
     TRY(sort_knowledge(knowledge, stream_name(stream->stream), arena, &known, err) &&
         check_marks(&known, stream_name(stream->stream), now_us, err));
@@ -375,7 +414,7 @@ bool plan_slices(const Job *job, Plan *plan, PlanStream *stream, const PlanKnowl
     int64_t end_us = INT64_MIN;
     for (size_t i = 0; i < stream->partition_count; i++) {
         const RangeFor of = {job, plan, stream, &stream->partitions[i], &known, now_us};
-        TRY(range_of(&of, &ranges[i], err));
+        TRY(range_of(&of, &stream->far, &ranges[i], err));
         ranges[i].first_us = window_start(stream, ranges[i].first_us);
         start_us = ranges[i].first_us < start_us ? ranges[i].first_us : start_us;
         end_us = ranges[i].last_us > end_us ? ranges[i].last_us : end_us;
@@ -394,6 +433,7 @@ bool plan_slices(const Job *job, Plan *plan, PlanStream *stream, const PlanKnowl
             if (by_rules && !is_due(job, stream, &known, &slice, now_us))
                 continue;
             TRY(add_slice(stream, &capacity, &slice, arena, err));
+            stream->far.windows += ranges[i].far ? 1 : 0;
         }
     }
     return true;

@@ -29,6 +29,15 @@ typedef struct PlanSlice {
     int64_t from_us, to_us;
 } PlanSlice;
 
+// Watermarks from which an incremental run reads more than a year: of a job that rested, or set by
+// hand.
+typedef struct PlanFar {
+    size_t marks;    // 0 = none
+    size_t windows;  // that are read because of them
+    int64_t from_us; // the oldest of them
+    Str value;       // of its partition
+} PlanFar;
+
 typedef struct PlanStream {
     const Stream *stream;
     const JobStream *target;
@@ -39,6 +48,7 @@ typedef struct PlanStream {
     size_t partition_count;
     PlanSlice *slices;
     size_t slice_count;
+    PlanFar far;
     uint32_t *numbers;  // of slices in the run's plan, where this is a part of it; else NULL
     uint32_t *replayed; // replay: which reading of each slice to load again, 0 = none; else NULL
 } PlanStream;
@@ -93,11 +103,14 @@ typedef struct PlanKnowledge {
 // another one was ahead. Readings would lose against it until that time has come, without a word.
 bool plan_check_clock(const char *what, int64_t us, int64_t now_us, Error *err) MUST_USE;
 
+// Says what stream->far is about, and what to do.
+bool plan_describe_far(const PlanStream *stream, Arena *arena, Str *ret_text, Error *err) MUST_USE;
+
 // Fills stream->cursor from the connector.
 void plan_bind_cursor(PlanStream *stream);
 
 // Cuts the slices of one stream, window by window, partitions in their order within each. ERROR_JOB
-// when the mode needs a range that nobody gave.
+// when the mode needs a range that nobody gave, ERROR_DATA for a watermark that cannot be true.
 bool plan_slices(const Job *job, Plan *plan, PlanStream *stream, const PlanKnowledge *knowledge,
                  int64_t now_us, Arena *arena, Error *err) MUST_USE;
 

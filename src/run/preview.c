@@ -86,7 +86,10 @@ static bool preview_stream(const DiscoverOptions *discover, Plan *plan, JobParts
     TRY(plan_slices(job, plan, stream, &knowledge, plan->created_us, parts->arena, err));
     *preview = (RunPreview){.stream = stream_name(stream->stream),
                             .partitions = (int64_t)stream->partition_count,
-                            .slices = (int64_t)stream->slice_count};
+                            .slices = (int64_t)stream->slice_count,
+                            .warning = STR("")};
+    if (stream->far.marks > 0)
+        TRY(plan_describe_far(stream, parts->arena, &preview->warning, err));
     CLEANUP(arena_freep) Arena *page_arena = arena_new(PAGE_ARENA_BYTES, err);
     TRY(page_arena != NULL);
     Sampler sampler = {.job = job, .env = env, .fetch = discover->fetch, .page_arena = page_arena};

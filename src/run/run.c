@@ -316,6 +316,18 @@ static bool note_memo(Execution *execution, Error *err)
     return memo_write(&execution->parts.store, execution->job->name, plan->mode, &memo, err);
 }
 
+static bool tell_far(Execution *execution, const PlanStream *stream, Error *err)
+{
+    Event event = {.kind = EVENT_MARKS_FAR_BACK, EVENT_NONE};
+    if (stream->far.marks == 0)
+        return true;
+    event.stream = stream_name(stream->stream);
+    event.total = (int64_t)stream->far.windows;
+    TRY(plan_describe_far(stream, execution->arena, &event.text, err));
+    emit(execution, event);
+    return true;
+}
+
 static bool make_plan(Execution *execution, Fetch *fetch, Error *err)
 {
     Plan *plan = &execution->plan;
@@ -350,7 +362,8 @@ static bool make_plan(Execution *execution, Fetch *fetch, Error *err)
         TRY(read_knowledge(execution, stream, &knowledge, err) &&
             partition_check_any(stream, &knowledge, err));
         TRY(plan_slices(execution->job, plan, stream, &knowledge, plan->created_us,
-                        execution->arena, err));
+                        execution->arena, err) &&
+            tell_far(execution, stream, err));
         execution->knows_rows = execution->knows_rows || knowledge.watermark_count > 0;
         slices += (int64_t)stream->slice_count;
     }

@@ -91,6 +91,7 @@ typedef struct RunPreview {
     int64_t requests; // estimated
     int64_t bytes;    // of bodies, estimated; -1 = unknown
     int64_t loads;
+    Str warning; // empty = none
 } RunPreview;
 
 typedef struct RunPreviews {

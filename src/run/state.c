@@ -126,7 +126,8 @@ static bool rewind_marks(JobParts *parts, Str run, uint64_t epoch, int64_t to_us
                          size_t count, Error *err)
 {
     for (size_t i = 0; i < count; i++) {
-        if (marks[i].mark.us <= to_us)
+        // One that somebody set to NULL goes to where it is told.
+        if (marks[i].mark.us <= to_us && marks[i].mark.us > 0)
             continue;
         Watermark moved = marks[i].mark;
         moved.us = to_us;

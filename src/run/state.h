@@ -22,7 +22,7 @@ typedef struct RewindOptions {
 } RewindOptions;
 
 // Moves watermarks back, as the one who runs the job's incremental mode: ERROR_BUSY while a run
-// does. Each is recorded in ETL_LOG. A mark that is not later than `to` stays; a `to` before
-// modes.historic.from (1970 where the job names no such day) is ERROR_JOB.
+// does. Each is recorded in ETL_LOG. A mark that is not later than `to` stays, unless it has no
+// time; a `to` before modes.historic.from (1970 where the job names no such day) is ERROR_JOB.
 bool state_rewind(const Job *job, const RewindOptions *options, Env *env, Arena *arena,
                   StateMark **ret_marks, size_t *ret_count, Error *err) MUST_USE;

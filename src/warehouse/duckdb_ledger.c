@@ -321,7 +321,7 @@ static bool take_watermarks(void *visitor, duckdb_data_chunk chunk, Error *err)
         TRY(mark != NULL);
         TRY(arena_copy_str(list->arena, duck_get_text(chunk, 0, i), &mark->stream, err));
         TRY(arena_copy_str(list->arena, duck_get_text(chunk, 1, i), &mark->partition_key, err));
-        mark->us = duck_get_int64(chunk, 2, i);
+        mark->us = duck_is_null(chunk, 2, i) ? 0 : duck_get_int64(chunk, 2, i);
     }
     return true;
 }

@@ -320,7 +320,7 @@ static bool take_watermark(void *visitor, const PGresult *result, int row, Error
     List *list = visitor;
     Watermark *mark = list_add(list, sizeof(*mark), err);
     TRY(mark != NULL);
-    mark->us = pg_get_time(result, row, 2);
+    mark->us = PQgetisnull(result, row, 2) == 1 ? 0 : pg_get_time(result, row, 2);
     return arena_copy_str(list->arena, pg_get_text(result, row, 0), &mark->stream, err) &&
            arena_copy_str(list->arena, pg_get_text(result, row, 1), &mark->partition_key, err);
 }

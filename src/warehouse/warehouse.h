@@ -48,7 +48,7 @@ typedef struct LoadSlice {
 typedef struct Watermark {
     Str stream;
     Str partition_key;
-    int64_t us;
+    int64_t us; // 0 = the ledger has none in this row: somebody has set it so
 } Watermark;
 
 typedef struct LoadSpec {

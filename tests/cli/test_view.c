@@ -66,6 +66,7 @@ TEST(people_see_what_they_may_have_to_act_on)
         {EVENT_NOTES_MISSING, "warning: calls of run 019c: notes of its loads are gone; 5 slices "
                               "are those that were landed whole\n"},
         {EVENT_CLOCK_AHEAD, "warning: the text\n"},
+        {EVENT_MARKS_FAR_BACK, "warning: calls: the text\n"},
         {EVENT_DRIFT, "note: calls: the contract does not know the text: kept in _overflow; "
                       "pawl contract promote makes a column of one\n"},
         {EVENT_PARTITIONS_FOUND, ""},

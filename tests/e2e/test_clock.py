@@ -70,6 +70,36 @@ class Clock(unittest.TestCase):
                                      "do": "edit", "set": {"notes": "NEW"}})
             self.refused(world, "2026-03-11T18:20:00Z", "incremental", "row")
 
+    def test_a_watermark_that_was_set_to_null_is_refused_until_it_has_a_time(self):
+        with World(calls=100) as world:
+            world.run("historic")
+            marks = lambda: world.rows("SELECT stream, partition_key, watermark FROM pawl_state WHERE kind = 'watermark' ORDER BY ALL")
+            before = marks()
+            world.by_hand("UPDATE pawl_state SET watermark = NULL WHERE stream = 'calls' AND partition_key LIKE '%1001%'")
+            done = world.run("incremental", check=False)
+            self.assertEqual(done.returncode, 3, done.stderr[-500:])
+            self.assertIn('watermark without a time for {', done.stderr.splitlines()[-1])
+            self.assertIn("pawl state rewind --stream calls --to DAY", done.stderr.splitlines()[-1])
+            world.pawl("state", "rewind", str(world.job), "--stream", "calls", "--account", "1001", "--to", "2026-03-10")
+            self.assertEqual([(row[0], "1001" in row[1], row[2]) for row, then in zip(marks(), before) if row != then],
+                             [("calls", True, "2026-03-10 00:00:00+00")])
+            self.assertEqual(world.run("incremental").returncode, 0)
+
+    def test_a_watermark_that_was_set_far_back_is_told_with_what_it_costs(self):
+        with World(calls=100) as world:
+            world.run("historic")
+            world.by_hand("UPDATE pawl_state SET watermark = '2024-03-01' WHERE stream = 'calls' AND partition_key LIKE '%1001%'")
+            words = ("plan", str(world.job), "--mode", "incremental")
+            told = "1 watermarks lie more than a year back, the oldest at 2024-03-01T00:00:00Z (1001): 74"
+            self.assertIn(f"warning: calls: {told}", world.pawl(*words).stderr)
+            streams = json.loads(world.pawl(*words, "--json").stdout)["streams"]
+            self.assertEqual([told in stream.get("warning", "") for stream in streams], [stream["stream"] == "calls" for stream in streams])
+            done = world.pawl("run", str(world.job), "--mode", "incremental", "--json", check=False,
+                              env={"PAWL_TEST_KILL_AT": "run noted, incremental"})
+            events = [json.loads(line) for line in done.stderr.splitlines()]
+            self.assertEqual([(event["stream"], told in event["text"]) for event in events if event["event"] == "marks_far_back"],
+                             [("calls", True)])
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -212,6 +212,54 @@ TEST(a_watermark_of_the_future_ends_the_run_before_it_asks)
     }
 }
 
+// Somebody has set it: the windows of half a century would be read, one by one.
+TEST(a_watermark_without_a_time_ends_the_run_before_it_asks)
+{
+    Planning planning;
+    Error err = {0};
+    begin(&planning, CURSOR("P1D", "P1D"), "UTC", MODE_INCREMENTAL);
+    planning.mark = (Watermark){STR("s"), STR("{}"), 0};
+    planning.knowledge = (PlanKnowledge){.watermarks = &planning.mark, .watermark_count = MARKS};
+    CHECK(!cut(&planning, "2026-03-10T12:00:00Z", &err));
+    CHECK_INT(err.code, ERROR_DATA);
+    CHECK_CONTAINS(str_from(err.message), STR("without a time for {}"));
+    CHECK_CONTAINS(str_from(err.message), STR("pawl state rewind --stream s --to DAY"));
+    done(&planning);
+}
+
+TEST(a_watermark_that_lies_far_back_is_told_with_what_it_costs)
+{
+    static const struct {
+        const char *name, *mark, *from;
+        int64_t marks, windows;
+    } rows[] = {
+        {"a year", "2025-03-09T12:00:00Z", "", 0, 0},
+        {"more than a year", "2025-03-09T11:59:59Z", "", 1, 370},
+        {"fifteen years", "2011-03-10T00:00:00Z", "", 1, 5483},
+        {"of no matter: the range was given", "2011-03-10T00:00:00Z", "2026-03-01", 0, 0},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        check_row(rows[i].name);
+        Planning planning;
+        Error err = {0};
+        begin(&planning, CURSOR("P1D", "P1D"), "UTC", MODE_INCREMENTAL);
+        planning.plan.asked.from = str_from(rows[i].from);
+        planning.mark = (Watermark){STR("s"), STR("{}"), at(rows[i].mark)};
+        planning.knowledge =
+            (PlanKnowledge){.watermarks = &planning.mark, .watermark_count = MARKS};
+        CHECK_OK(cut(&planning, "2026-03-10T12:00:00Z", &err), &err);
+        CHECK_INT((int64_t)planning.stream.far.marks, rows[i].marks);
+        CHECK_INT((int64_t)planning.stream.far.windows, rows[i].windows);
+        Str text = {0};
+        CHECK_OK(plan_describe_far(&planning.stream, planning.arena, &text, &err), &err);
+        if (rows[i].marks > 0) {
+            CHECK_CONTAINS(text, str_from(rows[i].mark));
+            CHECK_CONTAINS(text, STR("windows are read because of them"));
+        }
+        done(&planning);
+    }
+}
+
 TEST(rehydration_reads_what_was_read_long_enough_ago)
 {
     static const struct {
@@ -446,7 +494,7 @@ TEST(a_plan_survives_every_fault)
         begin(&planning, CURSOR("P1D", "P1D"), "UTC", MODE_REHYDRATION);
         planning.plan.asked.from = STR("2026-03-01");
         planning.plan.asked.to = STR("2026-03-03");
-        planning.mark = (Watermark){STR("s"), STR("{}"), 0};
+        planning.mark = (Watermark){STR("s"), STR("{}"), at("2026-03-09T10:00:00Z")};
         planning.knowledge =
             (PlanKnowledge){.watermarks = &planning.mark, .watermark_count = MARKS};
         PlanStream stream = {.stream = planning.stream.stream, .cursor = planning.stream.cursor};
