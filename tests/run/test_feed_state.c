@@ -1,23 +1,13 @@
 // FeedState: how far another tool had come, in the forms that Airbyte and Singer write.
-#include "base/findings.h"
-#include "harness/check.h"
 #include "run/feed_state.h"
+
+#include "one_stream.h"
 
 #include <unistd.h>
 
-enum { ARENA_BYTES = 32 * 1024 * 1024, PARTITIONS = 2 };
-
-#define MANIFEST                                                                                   \
-    "version: 6.0.0\ntype: DeclarativeSource\n"                                                    \
-    "check: {type: CheckStream, stream_names: [calls]}\n"                                          \
-    "streams:\n  - type: DeclarativeStream\n    name: calls\n    retriever:\n"                     \
-    "      type: SimpleRetriever\n      requester: {type: HttpRequester, url_base: "               \
-    "\"https://api.example.com\", path: /s}\n"                                                     \
-    "      record_selector: {type: RecordSelector, extractor: {type: DpathExtractor, field_path: " \
-    "[]}}\n"
+enum { ARENA_BYTES = 32 * 1024 * 1024 };
 
 typedef struct World {
-    Connector *connector;
     PlanStream stream;
     PlanPartition partitions[PARTITIONS]; // 1001 reads days in New York, 1002 in UTC
     char path[200];
@@ -25,15 +15,9 @@ typedef struct World {
 
 static bool open_world(World *world, const char *state, Arena *arena, Error *err)
 {
-    yyjson_doc *config = NULL;
-    Findings findings = {.arena = arena};
     const Job job = {.name = STR("ctm")};
-    TRY(json_parse(STR("{}"), "config", arena, &config, err) &&
-        connector_open_bytes((ManifestText){STR("m.yaml"), STR(MANIFEST)},
-                             yyjson_doc_get_root(config), &test_env, arena, &findings,
-                             &world->connector, err));
     world->stream = (PlanStream){.partitions = world->partitions, .partition_count = PARTITIONS};
-    TRY(connector_find_stream(world->connector, STR("calls"), &world->stream.stream, err));
+    TRY(one_stream_open(ONE_STREAM("calls", ""), arena, &world->stream.stream, err));
     for (int i = 0; i < PARTITIONS; i++) {
         TRY(plan_bind_partition(&job, world->stream.stream,
                                 i == 0 ? STR("America/New_York") : STR("UTC"), arena,

@@ -1,29 +1,16 @@
 // Gathering: which whole slices become a load together, and how far a partition has come with them.
-#include "base/findings.h"
-#include "harness/check.h"
+#include "one_stream.h"
 #include "run/pipeline_parts.h"
 
-enum { ARENA_BYTES = 16 * 1024 * 1024, SLICES = 6, PARTITIONS = 2, TEXT_BYTES = 200 };
-#define DAY_US  (INT64_C(86400) * 1000000)
+enum { ARENA_BYTES = 16 * 1024 * 1024, TEXT_BYTES = 200 };
 #define FETCHED (2 * DAY_US + 5) // within the third day
-
-#define MANIFEST                                                                                   \
-    "version: 6.0.0\ntype: DeclarativeSource\ncheck: {type: CheckStream, stream_names: [s]}\n"     \
-    "streams:\n  - type: DeclarativeStream\n    name: s\n    retriever:\n"                         \
-    "      type: SimpleRetriever\n      requester: {type: HttpRequester, url_base: "               \
-    "\"https://api.example.com\", path: /s}\n"                                                     \
-    "      record_selector: {type: RecordSelector, extractor: {type: DpathExtractor, field_path: " \
-    "[]}}\n"                                                                                       \
-    "    incremental_sync: {type: DatetimeBasedCursor, cursor_field: at, datetime_format: "        \
-    "\"%Y-%m-%d\", start_datetime: \"2020-01-01\", step: P1D, cursor_granularity: P1D}\n"
 
 // A pipeline without threads: three days of two partitions, 10 rows each.
 typedef struct Rig {
     Arena *arena;
     Plan plan;
     PlanStream stream;
-    PlanPartition partitions[PARTITIONS];
-    PlanSlice slices[SLICES];
+    ThreeDays days;
     Job job;
     WarehouseDriver driver;
     Warehouse warehouse;
@@ -33,21 +20,6 @@ typedef struct Rig {
     unsigned char states[SLICES];
     SliceTask *whole[SLICES];
 } Rig;
-
-static bool open_stream(Rig *rig, Error *err)
-{
-    yyjson_doc *config = NULL;
-    Connector *connector = NULL;
-    Findings *findings = arena_alloc(rig->arena, sizeof(*findings), err);
-    TRY(findings != NULL);
-    findings->arena = rig->arena;
-    TRY(json_parse(STR("{}"), "config", rig->arena, &config, err));
-    return connector_open_bytes((ManifestText){STR("m.yaml"), STR(MANIFEST)},
-                                yyjson_doc_get_root(config), &test_env, rig->arena, findings,
-                                &connector, err) &&
-           findings_check(findings, err) &&
-           connector_find_stream(connector, STR("s"), &rig->stream.stream, err);
-}
 
 static SliceState state_of(char letter)
 {
@@ -67,17 +39,7 @@ static SliceState state_of(char letter)
 
 static void rig_plan(Rig *rig, RunMode mode)
 {
-    for (size_t i = 0; i < SLICES; i++) {
-        const int64_t day = (int64_t)i / PARTITIONS;
-        rig->slices[i] = (PlanSlice){i % PARTITIONS, day * DAY_US, day * DAY_US};
-    }
-    rig->partitions[0].partition.key = STR("p0");
-    rig->partitions[1].partition.key = STR("p1");
-    rig->stream.partitions = rig->partitions;
-    rig->stream.partition_count = PARTITIONS;
-    rig->stream.slices = rig->slices;
-    rig->stream.slice_count = SLICES;
-    plan_bind_cursor(&rig->stream);
+    three_days(&rig->days, &rig->stream);
     // A replay keeps no notes of its loads, so there is no landing.
     rig->plan = (Plan){.mode = mode, .streams = &rig->stream, .stream_count = 1, .landed_run = "r"};
 }
@@ -86,7 +48,8 @@ static void rig_plan(Rig *rig, RunMode mode)
 static bool rig_open(Rig *rig, RunMode mode, const char *states, int64_t load_rows, Error *err)
 {
     rig->arena = arena_new(ARENA_BYTES, err);
-    TRY(rig->arena != NULL && open_stream(rig, err));
+    TRY(rig->arena != NULL && one_stream_open(ONE_STREAM("s", CURSOR("P1D", "P1D")), rig->arena,
+                                              &rig->stream.stream, err));
     rig_plan(rig, mode);
     rig->job.limits.load_rows = load_rows;
     rig->job.limits.memory_bytes = 1 << 30;

@@ -1,28 +1,11 @@
 // Plan: which windows each mode reads, in the partitions' own days.
-#include "base/findings.h"
-#include "harness/check.h"
-#include "run/plan.h"
+#include "one_stream.h"
 
 enum { ARENA_BYTES = 32 * 1024 * 1024, MARKS = 1 };
-#define DAY_US  (INT64_C(86400) * 1000000)
 #define HOUR_US (INT64_C(3600) * 1000000)
-
-// One stream; %s is its DatetimeBasedCursor, or nothing.
-#define MANIFEST                                                                                   \
-    "version: 6.0.0\ntype: DeclarativeSource\ncheck: {type: CheckStream, stream_names: [s]}\n"     \
-    "streams:\n  - type: DeclarativeStream\n    name: s\n    retriever:\n"                         \
-    "      type: SimpleRetriever\n      requester: {type: HttpRequester, url_base: "               \
-    "\"https://api.example.com\", path: /s}\n"                                                     \
-    "      record_selector: {type: RecordSelector, extractor: {type: DpathExtractor, field_path: " \
-    "[]}}\n%s"
-#define CURSOR(step, granularity)                                                           \
-    "    incremental_sync: {type: DatetimeBasedCursor, cursor_field: at, datetime_format: " \
-    "\"%Y-%m-%d\", start_datetime: \"2020-01-01\", step: " step                             \
-    ", cursor_granularity: " granularity "}\n"
 
 typedef struct Planning {
     Arena *arena;
-    Connector *connector;
     Job job;
     Plan plan;
     PlanStream stream;
@@ -38,21 +21,10 @@ static void begin(Planning *planning, const char *cursor, const char *zone, RunM
     planning->arena = arena_new(ARENA_BYTES, &err);
     CHECK(planning->arena != NULL);
     char manifest[4096];
-    (void)snprintf(manifest, sizeof(manifest), MANIFEST, cursor);
-    yyjson_doc *config = NULL;
-    CHECK_OK(json_parse(STR("{}"), "config", planning->arena, &config, &err), &err);
-    Findings *findings = arena_alloc(planning->arena, sizeof(*findings), &err);
-    CHECK(findings != NULL);
-    findings->arena = planning->arena;
-    CHECK_OK(connector_open_bytes((ManifestText){STR("m.yaml"), str_from(manifest)},
-                                  yyjson_doc_get_root(config), &test_env, planning->arena, findings,
-                                  &planning->connector, &err),
-             &err);
-    CHECK_OK(findings_check(findings, &err), &err);
+    (void)snprintf(manifest, sizeof(manifest), ONE_STREAM("s", "%s"), cursor);
     planning->plan = (Plan){.mode = mode, .streams = &planning->stream, .stream_count = 1};
     planning->stream = (PlanStream){.partitions = &planning->partition, .partition_count = 1};
-    CHECK_OK(connector_find_stream(planning->connector, STR("s"), &planning->stream.stream, &err),
-             &err);
+    CHECK_OK(one_stream_open(manifest, planning->arena, &planning->stream.stream, &err), &err);
     plan_bind_cursor(&planning->stream);
     CHECK_OK(stream_partition_from_key(planning->stream.stream, STR("{}"), planning->arena,
                                        &planning->partition.partition, &err),

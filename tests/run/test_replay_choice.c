@@ -2,22 +2,11 @@
 // without.
 #include "run/replay_choice.h"
 
-#include "harness/check.h"
+#include "one_stream.h"
 #include "run/load_note.h"
 
-enum { ARENA_BYTES = 64 * 1024 * 1024, SLICES = 6, PARTITIONS = 2, LOADS_MAX = 3 };
-#define DAY_US (INT64_C(86400) * 1000000)
-#define RUN    STR("0199c0de-0000-7000-8000-000000000001")
-
-#define MANIFEST                                                                                   \
-    "version: 6.0.0\ntype: DeclarativeSource\ncheck: {type: CheckStream, stream_names: [s]}\n"     \
-    "streams:\n  - type: DeclarativeStream\n    name: s\n    retriever:\n"                         \
-    "      type: SimpleRetriever\n      requester: {type: HttpRequester, url_base: "               \
-    "\"https://api.example.com\", path: /s}\n"                                                     \
-    "      record_selector: {type: RecordSelector, extractor: {type: DpathExtractor, field_path: " \
-    "[]}}\n"                                                                                       \
-    "    incremental_sync: {type: DatetimeBasedCursor, cursor_field: at, datetime_format: "        \
-    "\"%Y-%m-%d\", start_datetime: \"2020-01-01\", step: P1D, cursor_granularity: P1D}\n"
+enum { ARENA_BYTES = 64 * 1024 * 1024, LOADS_MAX = 3 };
+#define RUN STR("0199c0de-0000-7000-8000-000000000001")
 
 // Three days of two partitions in a landing store in memory.
 typedef struct Rig {
@@ -25,44 +14,28 @@ typedef struct Rig {
     Store store;
     Landing *landing;
     PlanStream stream;
-    PlanPartition partitions[PARTITIONS];
-    PlanSlice slices[SLICES];
+    ThreeDays days;
 } Rig;
 
 static bool open_stream(Rig *rig, Error *err)
 {
-    yyjson_doc *config = NULL;
-    Connector *connector = NULL;
     Contract *contract = NULL;
     Findings *findings = arena_alloc(rig->arena, sizeof(*findings), err);
     TRY(findings != NULL);
     findings->arena = rig->arena;
-    TRY(json_parse(STR("{}"), "config", rig->arena, &config, err) &&
-        connector_open_bytes((ManifestText){STR("m.yaml"), STR(MANIFEST)},
-                             yyjson_doc_get_root(config), &test_env, rig->arena, findings,
-                             &connector, err) &&
-        contract_open("connectors/ctm/contracts/calls.json", rig->arena, findings, &contract,
+    TRY(contract_open("connectors/ctm/contracts/calls.json", rig->arena, findings, &contract,
                       err) &&
         findings_check(findings, err));
     rig->stream.contract = contract;
-    return connector_find_stream(connector, STR("s"), &rig->stream.stream, err);
+    return one_stream_open(ONE_STREAM("s", CURSOR("P1D", "P1D")), rig->arena, &rig->stream.stream,
+                           err);
 }
 
 static bool rig_open(Rig *rig, Error *err)
 {
     rig->arena = arena_new(ARENA_BYTES, err);
     TRY(rig->arena != NULL && open_stream(rig, err));
-    for (size_t i = 0; i < SLICES; i++) {
-        const int64_t day = (int64_t)i / PARTITIONS;
-        rig->slices[i] = (PlanSlice){i % PARTITIONS, day * DAY_US, day * DAY_US};
-    }
-    rig->partitions[0].partition.key = STR("p0");
-    rig->partitions[1].partition.key = STR("p1");
-    rig->stream.partitions = rig->partitions;
-    rig->stream.partition_count = PARTITIONS;
-    rig->stream.slices = rig->slices;
-    rig->stream.slice_count = SLICES;
-    plan_bind_cursor(&rig->stream);
+    three_days(&rig->days, &rig->stream);
     const LandingOptions options = {.store = &rig->store, .job = STR("ctm")};
     return store_open(&rig->store, &store_memory, (DriverOptions){NULL, STR("test")}, &test_env,
                       rig->arena, NULL, err) &&
@@ -85,10 +58,10 @@ static bool land(Rig *rig, uint32_t slice, Reading reading, Error *err)
 {
     const SliceName name = {.run = RUN,
                             .stream = STR("s"),
-                            .partition_key = rig->partitions[slice % PARTITIONS].partition.key,
+                            .partition_key = rig->days.partitions[slice % PARTITIONS].partition.key,
                             .slice = slice,
                             .reading = reading.number};
-    const int64_t day = rig->slices[slice].from_us;
+    const int64_t day = rig->days.slices[slice].from_us;
     PageInfo page = {.fetched_us = reading.open ? day + 1 : day + 2 * DAY_US, .total = 1};
     TRY(landing_put_page(rig->landing, &name, 0, &(PageBody){.plain = STR("{}")}, &page, err));
     const SliceManifest manifest = {.fetched_us = page.fetched_us,
@@ -224,7 +197,7 @@ TEST(what_was_landed_for_another_partition_is_passed_over)
     ReplayChoice choice = {0};
     EndNote end = {0};
     CHECK_OK(rig_open(&rig, &err) && land_all(&rig, "111111", &err), &err);
-    rig.partitions[1].partition.key = STR("another");
+    rig.days.partitions[1].partition.key = STR("another");
     CHECK_OK(choose(&rig, MODE_HISTORIC, &choice, &end, &err), &err);
     CHECK_INT(rig.stream.replayed[2], 1);
     CHECK_INT(rig.stream.replayed[3], 0);
