@@ -1,11 +1,24 @@
 // Bytes: short pieces of memory, read and copied without a call. A row has a hundred of them.
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
 enum { BYTES_SLACK = 16 };
+
+// "0" to "9", whatever the locale.
+static inline bool byte_is_digit(char c)
+{
+    return (unsigned char)(c - '0') < 10;
+}
+
+// What JSON's numbers are made of.
+static inline bool byte_is_of_number(char c)
+{
+    return byte_is_digit(c) || c == '.' || c == '-' || c == '+' || (c | 0x20) == 'e';
+}
 
 // Up to eight bytes as one word, the first the least significant; zeros behind.
 static inline uint64_t bytes_load(const char *bytes, size_t size)

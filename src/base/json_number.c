@@ -1,5 +1,7 @@
 #include "base/json_number.h"
 
+#include "base/bytes.h"
+
 #include <assert.h>
 #include <float.h>
 #include <math.h>
@@ -65,11 +67,6 @@ typedef struct Digits {
     int64_t exponent;
 } Digits;
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 // Reads the digits in front of an exponent; false when they are more than DIGITS_MAX. *ret_size is
 // where the exponent would stand.
 static bool read_mantissa(Str text, Digits *ret_digits, size_t *ret_size)
@@ -78,7 +75,7 @@ static bool read_mantissa(Str text, Digits *ret_digits, size_t *ret_size)
     size_t zeros = 0; // since the last other digit
     bool point = false;
     size_t at = 0;
-    for (; at < text.size && (is_digit(text.data[at]) || text.data[at] == '.'); at++) {
+    for (; at < text.size && (byte_is_digit(text.data[at]) || text.data[at] == '.'); at++) {
         const char c = text.data[at];
         if (c == '.') {
             point = true;
@@ -139,11 +136,6 @@ static bool is_held(double number, Str text)
 
 // --- where numbers stand
 
-static bool is_number_char(char c)
-{
-    return is_digit(c) || c == '.' || c == '-' || c == '+' || (c | 0x20) == 'e';
-}
-
 // What is behind the string whose first quote is at the start.
 static Str skip_string(Str rest)
 {
@@ -165,10 +157,10 @@ static Str skip_string(Str rest)
 static Str next_number(Str *rest)
 {
     Str left = *rest;
-    while (left.size > 0 && left.data[0] != '-' && !is_digit(left.data[0]))
+    while (left.size > 0 && left.data[0] != '-' && !byte_is_digit(left.data[0]))
         left = left.data[0] == '"' ? skip_string(left) : str_slice(left, 1, left.size);
     size_t size = 0;
-    while (size < left.size && is_number_char(left.data[size]))
+    while (size < left.size && byte_is_of_number(left.data[size]))
         size++;
     *rest = str_slice(left, size, left.size);
     return str_slice(left, 0, size);

@@ -1,5 +1,6 @@
 #include "base/json_reader.h"
 
+#include "base/bytes.h"
 #include "base/hash.h"
 #include "base/json_number.h"
 
@@ -197,22 +198,12 @@ static inline bool read_string(char **src, yyjson_val *ret_value)
 
 // --- numbers
 
-static inline bool is_digit(char c)
-{
-    return (unsigned char)(c - '0') < 10;
-}
-
-static bool is_number_char(char c)
-{
-    return is_digit(c) || c == '.' || c == '-' || c == '+' || (c | 0x20) == 'e';
-}
-
 // Any number: yyjson reads it, out of a copy that ends where it ends.
 static bool read_any_number(JsonReader *reader, char **src, yyjson_val *value)
 {
     char text[NUMBER_BYTES_MAX + 1];
     size_t size = 0;
-    for (; is_number_char((*src)[size]); size++) {
+    for (; byte_is_of_number((*src)[size]); size++) {
         if (size == NUMBER_BYTES_MAX)
             return false;
         text[size] = (*src)[size];
@@ -243,7 +234,7 @@ static inline bool read_number(JsonReader *reader, char **src, yyjson_val *value
     const char *start = *src + (negative ? 1 : 0);
     const char *at = start;
     uint64_t digits = 0;
-    for (; is_digit(*at); at++)
+    for (; byte_is_digit(*at); at++)
         digits = digits * 10 + (uint64_t)(*at - '0');
     const size_t whole = (size_t)(at - start);
     if (whole == 0 || whole > PLAIN_DIGITS || (*start == '0' && whole > 1))
@@ -256,11 +247,11 @@ static inline bool read_number(JsonReader *reader, char **src, yyjson_val *value
     }
     const char *point = at;
     if (*at == '.') {
-        for (at++; is_digit(*at) && at - point <= EXACT_DIGITS; at++)
+        for (at++; byte_is_digit(*at) && at - point <= EXACT_DIGITS; at++)
             digits = digits * 10 + (uint64_t)(*at - '0');
     }
     const size_t places = (size_t)(at - point) - (at > point ? 1 : 0);
-    if (places == 0 || whole + places > EXACT_DIGITS || is_number_char(*at))
+    if (places == 0 || whole + places > EXACT_DIGITS || byte_is_of_number(*at))
         return read_any_number(reader, src, value);
     const double number = (double)digits / powers[places];
     value->tag = YYJSON_TYPE_NUM | YYJSON_SUBTYPE_REAL;
@@ -456,11 +447,11 @@ static inline char *read_usual_value(char *src, yyjson_val *value)
         value->uni.str = src;
         return end + 1;
     }
-    if (is_digit(*src)) {
+    if (byte_is_digit(*src)) {
         const char first = *src;
         uint64_t digits = 0;
         size_t size = 0;
-        for (; is_digit(src[size]); size++)
+        for (; byte_is_digit(src[size]); size++)
             digits = digits * 10 + (uint64_t)(src[size] - '0');
         if (src[size] != ',' || size > PLAIN_DIGITS || (first == '0' && size > 1))
             return NULL;

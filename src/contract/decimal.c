@@ -1,5 +1,7 @@
 #include "contract/decimal.h"
 
+#include "base/bytes.h"
+
 // A number written with more digits than this is refused before any of them is looked at.
 enum { WRITTEN_BYTES_MAX = 400, EXPONENT_MAX = 1000 };
 
@@ -10,11 +12,6 @@ typedef struct Written {
     int64_t exponent; // of the last digit
     bool negative;
 } Written;
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
 
 static bool read_exponent(Str text, int64_t *ret_exponent)
 {
@@ -37,7 +34,7 @@ static bool read_written(Str text, Written *written)
         i++;
     bool point = false;
     bool any = false;
-    for (; i < text.size && (is_digit(text.data[i]) || (text.data[i] == '.' && !point)); i++) {
+    for (; i < text.size && (byte_is_digit(text.data[i]) || (text.data[i] == '.' && !point)); i++) {
         if (text.data[i] == '.') {
             point = true;
             continue;

@@ -1,5 +1,7 @@
 #include "net/url.h"
 
+#include "base/bytes.h"
+
 #include <arpa/inet.h>
 #include <assert.h>
 
@@ -8,15 +10,10 @@ static bool is_alpha(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 // RFC 3986 2.3.
 static bool is_unreserved(char c)
 {
-    return is_alpha(c) || is_digit(c) || c == '-' || c == '.' || c == '_' || c == '~';
+    return is_alpha(c) || byte_is_digit(c) || c == '-' || c == '.' || c == '_' || c == '~';
 }
 
 static Str rest_from(Str text, size_t start)
@@ -57,8 +54,8 @@ static bool split_host_and_port(Str authority, Url *url)
     }
     for (size_t i = 0; i < url->host.size; i++) {
         const char c = url->host.data[i];
-        const bool allowed =
-            is_alpha(c) || is_digit(c) || c == '.' || (bracketed ? c == ':' : c == '-' || c == '_');
+        const bool allowed = is_alpha(c) || byte_is_digit(c) || c == '.' ||
+                             (bracketed ? c == ':' : c == '-' || c == '_');
         if (!allowed)
             return false;
     }
@@ -111,7 +108,7 @@ int url_port(const Url *url)
         return str_equal_ignoring_case(url->scheme, STR("https")) ? 443 : 80;
     int port = 0;
     for (size_t i = 0; i < url->port.size; i++) {
-        if (!is_digit(url->port.data[i]) || port > 65535)
+        if (!byte_is_digit(url->port.data[i]) || port > 65535)
             return -1;
         port = port * 10 + (url->port.data[i] - '0');
     }
@@ -162,7 +159,7 @@ static bool is_scheme(Str text)
         return false;
     for (size_t i = 0; i < text.size; i++) {
         const char c = text.data[i];
-        if (!is_alpha(c) && !is_digit(c) && c != '+' && c != '-' && c != '.')
+        if (!is_alpha(c) && !byte_is_digit(c) && c != '+' && c != '-' && c != '.')
             return false;
     }
     return true;
@@ -364,7 +361,7 @@ bool url_join(Str base, Str reference, Arena *arena, Str *ret_url, Error *err)
 
 static int hex_digit(char c)
 {
-    if (is_digit(c))
+    if (byte_is_digit(c))
         return c - '0';
     if (c >= 'a' && c <= 'f')
         return c - 'a' + 10;
@@ -428,8 +425,8 @@ bool url_unquote_plus(Str text, Buf *out, Error *err)
 static bool is_broken_percent(Str text, size_t i)
 {
     return text.data[i] == '%' && text.size - i >= 3 && percent_byte(text, i) < 0 &&
-           (is_alpha(text.data[i + 1]) || is_digit(text.data[i + 1])) &&
-           (is_alpha(text.data[i + 2]) || is_digit(text.data[i + 2]));
+           (is_alpha(text.data[i + 1]) || byte_is_digit(text.data[i + 1])) &&
+           (is_alpha(text.data[i + 2]) || byte_is_digit(text.data[i + 2]));
 }
 
 bool url_requote(Str url, Buf *out, Error *err)

@@ -1,5 +1,7 @@
 #include "warehouse/pg_copy.h"
 
+#include "base/bytes.h"
+
 #include <assert.h>
 #include <endian.h>
 #include <string.h>
@@ -215,11 +217,6 @@ static bool may_hold_huge_number(Str json)
     return false;
 }
 
-static bool is_number_char(char c)
-{
-    return (c >= '0' && c <= '9') || c == '-' || c == '+' || c == '.' || c == 'e' || c == 'E';
-}
-
 // What numeric_in() takes: the value's first digit and its last one must lie within what NUMERIC
 // may have. Judged by the literal's length and exponent, so a few that would fit are counted out.
 static bool fits_jsonb(Str literal)
@@ -253,14 +250,14 @@ static bool quote_huge_numbers(Str json, Buf *out, Error *err)
             for (at++; at < json.size && json.data[at] != '"'; at++)
                 at += json.data[at] == '\\' ? 1 : 0;
             at++;
-        } else if (c == '-' || (c >= '0' && c <= '9')) {
-            while (at < json.size && is_number_char(json.data[at]))
+        } else if (c == '-' || byte_is_digit(c)) {
+            while (at < json.size && byte_is_of_number(json.data[at]))
                 at++;
         } else {
             at++;
         }
         const Str piece = str_slice(json, start, at - start);
-        if (!is_number_char(c) || c == 'e' || c == 'E' || fits_jsonb(piece))
+        if (!byte_is_of_number(c) || c == 'e' || c == 'E' || fits_jsonb(piece))
             TRY(buf_append(out, piece, err));
         else
             TRY(buf_append(out, STR("\"$number:"), err) && buf_append(out, piece, err) &&
