@@ -193,6 +193,11 @@ class Events(unittest.TestCase):
 
 
 class Replay(unittest.TestCase):
+    def everything(self, world):
+        """What a replay has to bring back: the rows of both tables, how many are marked deleted, and the watermarks."""
+        return (world.digest(), world.digest("ctm.accounts"), world.value("SELECT count(*) FROM ctm.calls WHERE _deleted_at IS NOT NULL"),
+                world.pawl("state", "show", str(world.job), "--json").stdout)
+
     def test_a_lost_warehouse_comes_back_from_the_landed_pages(self):
         with World() as world:
             world.run("historic", "--to", "2026-03-09")
@@ -200,25 +205,20 @@ class Replay(unittest.TestCase):
             world.run("incremental")
             world.advance("2026-03-14T18:00:00Z")
             world.run("rehydration")
-            gone = "SELECT count(*) FROM ctm.calls WHERE _deleted_at IS NOT NULL"
-            self.assertGreater(int(world.value(gone)), 0)
-            wanted = world.digest(), world.digest("ctm.accounts"), world.value(gone)
-            marks = world.pawl("state", "show", str(world.job), "--json").stdout
-            for path in world.folder.glob("ctm.duckdb*"):
-                path.unlink()
+            wanted = self.everything(world)
+            self.assertGreater(int(wanted[2]), 0)
+            world.warehouse.forget()
             world.control("stats", method="DELETE")
             done = world.pawl("replay", str(world.job), "--json")
             self.assertEqual(json.loads(done.stdout)["runs"], 3)
-            self.assertEqual((world.digest(), world.digest("ctm.accounts"), world.value(gone)), wanted)
-            self.assertEqual(world.pawl("state", "show", str(world.job), "--json").stdout, marks)
+            self.assertEqual(self.everything(world), wanted)
             self.assertEqual(world.control("stats")["requests"], 0)
 
     def lose_notes(self, world, which="*/loads/*.json"):
         """The landing store without notes of loads, as a restored copy may be, and no warehouse."""
         for path in (world.folder / "lake/ctm/runs").glob("*/" + which):
             path.unlink()
-        for path in world.folder.glob("ctm.duckdb*"):
-            path.unlink()
+        world.warehouse.forget()
 
     def test_what_was_landed_whole_is_loaded_although_its_notes_of_loads_are_gone(self):
         with World() as world:
@@ -230,18 +230,15 @@ class Replay(unittest.TestCase):
             world.run("incremental")
             world.advance("2026-03-14T18:00:00Z")
             world.run("rehydration")
-            gone = "SELECT count(*) FROM ctm.calls WHERE _deleted_at IS NOT NULL"
-            self.assertGreater(int(world.value(gone)), 0)
-            wanted = world.digest(), world.digest("ctm.accounts"), world.value(gone)
-            marks = world.pawl("state", "show", str(world.job), "--json").stdout
+            wanted = self.everything(world)
+            self.assertGreater(int(wanted[2]), 0)
             self.lose_notes(world)
             done = world.pawl("replay", str(world.job), "--json")
             report = json.loads(done.stdout)
             self.assertEqual((report["runs"], report["slices_failed"], report["slices_missing"]), (4, 0, 0))
             self.assertEqual(report["slices_without_note"], report["slices"])
             self.assertIn('"event":"notes_missing"', done.stderr)
-            self.assertEqual((world.digest(), world.digest("ctm.accounts"), world.value(gone)), wanted)
-            self.assertEqual(world.pawl("state", "show", str(world.job), "--json").stdout, marks)
+            self.assertEqual(self.everything(world), wanted)
 
     def test_a_run_that_never_came_to_its_end_is_loaded_without_its_notes(self):
         with World() as world:
