@@ -82,12 +82,26 @@ static bool append_text(const Table *table, Str column, Buf *out, Error *err)
            buf_printf(out, err, " AS %s)", table->dialect->text_type);
 }
 
+// What JSON writes in another way, lower() folds otherwise than we do, or LIKE takes for a sign of
+// its own stands for anything: each row that is found is looked at once more.
+static bool append_pattern(Str needle, Buf *out, Error *err)
+{
+    TRY(buf_append_char(out, '%', err));
+    for (size_t i = 0; i < needle.size; i++) {
+        const char c = needle.data[i];
+        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                           (c >= '0' && c <= '9') || c == '@' || c == '.' || c == '-' || c == '+';
+        if (plain || out->data[out->size - 1] != '%')
+            TRY(buf_append_char(out, plain ? c : '%', err));
+    }
+    return out->data[out->size - 1] == '%' || buf_append_char(out, '%', err);
+}
+
 static bool append_like(const Table *table, Str column, Str needle, Buf *out, Error *err)
 {
     CLEANUP(buf_done) Buf name = {0};
     CLEANUP(buf_done) Buf pattern = {0};
-    TRY(append_text(table, column, &name, err) && buf_append_char(&pattern, '%', err) &&
-        buf_append(&pattern, needle, err) && buf_append_char(&pattern, '%', err));
+    TRY(append_text(table, column, &name, err) && append_pattern(needle, &pattern, err));
     const char *form = table->rows->kind == PERSON_PHONE   ? table->dialect->only_digits
                        : table->rows->kind == PERSON_EMAIL ? "lower(%s)"
                                                            : "%s";

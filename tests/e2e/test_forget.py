@@ -1,5 +1,5 @@
 """A person who is erased is nowhere, and stays away: whatever is read, replayed or killed afterwards."""
-import ctypes, gzip, json, os, signal, subprocess, unittest, uuid
+import ctypes, gzip, json, os, shutil, signal, subprocess, unittest, uuid
 from world import World
 
 KILLS = int(os.environ.get("PAWL_KILLS", "8"))
@@ -134,9 +134,36 @@ class Forget(unittest.TestCase):
             self.assertEqual(rows_of(world, "ctm.calls__quarantine"), 0)
             self.assertEqual(traces(world), [])
 
+    def test_an_id_is_erased_as_it_is_written_however_odd(self):
+        """JSON escapes some of it, LIKE has a meaning for some, and lower() knows letters that we leave as they are."""
+        odd, address = 'CORP\\canary "x" 100%_\u00fc', "J\u00dcRGEN-canary@forget.example"
+        with World(calls=100, accounts=1) as world:
+            for sid in (odd, odd.replace("x", "y"), odd.upper(), 4711):
+                self.insert(world, 3, visitor_sid=sid, name=None, notes=None)
+            self.insert(world, 5, email=address, visitor_sid=None, name=None, notes=None)
+            self.insert(world, 5, emails=[address.lower()], email=None, visitor_sid=None, name=None, notes=None)
+            world.run("historic", *DAYS)
+            before = int(world.value("SELECT count(*) FROM ctm.calls"))
+            shutil.rmtree(world.folder / "lake/ctm/runs")  # their time was over: rows are found by what stands in them
+            for words in (("--id", odd), ("--id", "4711")):
+                self.assertEqual(self.rows_erased(self.forget(world, *words, "--dry-run")), {"ctm.calls": 1}, words)
+                receipt = self.forget(world, *words)
+                self.assertEqual(self.rows_erased(receipt), {"ctm.calls": 1}, words)
+                self.assertNotIn("canary", json.dumps(receipt))
+            # Of letters beyond ASCII none is taken for another.
+            self.assertEqual(self.rows_erased(self.forget(world, "--email", address)), {"ctm.calls": 1})
+            left = before - 3
+            self.assertEqual(int(world.value("SELECT count(*) FROM ctm.calls")), left)
+            # Read again, and out of what is landed: nobody comes back, and those who are only alike stay.
+            self.assertEqual(world.report(world.run("rehydration", *DAYS))["forgotten"], 3)
+            self.assertEqual(int(world.value("SELECT count(*) FROM ctm.calls")), left)
+            world.warehouse.forget()
+            world.pawl("replay", str(world.job))
+            self.assertEqual(int(world.value("SELECT count(*) FROM ctm.calls")), left)
+
     def test_what_cannot_be_meant_is_refused(self):
         with World(calls=20, accounts=1) as world:
-            for words in (["--phone", "anonymous"], ["--email", "nobody"], [], ["--phone", PHONE, "--email", EMAIL]):
+            for words in (["--phone", "anonymous"], ["--email", "nobody"], ["--id", ""], [], ["--phone", PHONE, "--email", EMAIL]):
                 self.assertEqual(self.forget(world, *words, check=False).returncode, 2, words)
 
     def test_people_are_told_what_went_and_what_waits(self):

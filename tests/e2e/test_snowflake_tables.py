@@ -72,6 +72,20 @@ class Tables(SnowTestCase):
             self.assertEqual(snow.report(snow.run("rehydration", *DAYS, "--stream", "calls"))["forgotten"], 3)
             self.assertEqual(self.traces(snow), {})
 
+    def test_an_id_that_json_and_like_write_in_their_own_ways_is_erased(self):
+        odd = 'CORP\\canary "x" 100%_\u00fc'
+        with World(calls=20, accounts=1) as world:
+            for sid in (odd, odd.replace("x", "y"), "CORPcanary"):
+                world.control("mutate", {"account": 1001, "do": "insert", "unix_time": 1772726400, "set": {"visitor_sid": sid}})
+            snow = self.site(world, "ODD_IDS")
+            shutil.rmtree(snow.folder / "lake/ctm/runs")  # rows are found by what stands in them
+            rows = int(snow.sql("SELECT count(*) FROM CTM.CALLS")[0][0])
+            receipt = snow.report_of("forget", "--id", odd)
+            self.assertEqual([(t["table"], t["rows"]) for t in receipt["tables"] if t["rows"]], [("ctm.calls", 1)])
+            self.assertEqual(int(snow.sql("SELECT count(*) FROM CTM.CALLS")[0][0]), rows - 1)
+            self.assertEqual(snow.report(snow.run("rehydration", *DAYS, "--stream", "calls"))["forgotten"], 1)
+            self.assertEqual(int(snow.sql("SELECT count(*) FROM CTM.CALLS")[0][0]), rows - 1)
+
     def test_a_redacted_call_has_a_receipt_that_tells_of_time_travel(self):
         with World(calls=40, accounts=1) as world:
             call = world.control("mutate", {"account": 1001, "do": "insert", "unix_time": 1772726400, "set": {
