@@ -86,10 +86,13 @@ ErrorCode pg_error_code(const char *sqlstate)
         {"55P03", ERROR_BUSY},      // lock_not_available
         {"55006", ERROR_BUSY},      // object_in_use
         {"57014", ERROR_BUSY},      // query_canceled, also by statement_timeout
+        {"25P03", ERROR_IO},        // idle_in_transaction_session_timeout: the session is gone
         {"40003", ERROR_IO},        // statement_completion_unknown
         {"40", ERROR_CONFLICT},     // serialization_failure, deadlock_detected
         {"23505", ERROR_CONFLICT},  // unique_violation: somebody else wrote the key meanwhile
+        {"08P01", ERROR_DATA},      // protocol_violation: a COPY whose fields are none
         {"22", ERROR_DATA},         {"23", ERROR_DATA}, {"21", ERROR_DATA},
+        {"P0", ERROR_DATA},  // what a trigger of theirs raises
         {"53", ERROR_LIMIT}, // disk_full, out_of_memory
         {"54", ERROR_LIMIT},        {"0A", ERROR_JOB},  {"42", ERROR_JOB},
         {"2B", ERROR_JOB},          {"3F", ERROR_JOB},  {"25", ERROR_JOB},
@@ -137,22 +140,30 @@ static bool stop(Pg *pg, Error *err)
     return error_set(err, ERROR_STOPPED, "stopped");
 }
 
-// Of bad data the server quotes the value, which an error must not hold.
+// Of bad data the server quotes the value, which an error must not hold. The value may hold quotes
+// and lines itself, so all goes from the first quote to the last; or to the end, where that is in
+// another line, or where the server speaks a language that may have other quotes.
 static void copy_message(Str message, const char *state,
                          char text[sizeof(((Error *)NULL)->message)])
 {
-    enum { ROOM = sizeof(((Error *)NULL)->message) - 1 };
-    const bool hides = strncmp(state, "22", 2) == 0;
-    bool quoted = false;
-    size_t size = 0;
-    for (size_t i = 0; i < message.size && size < ROOM; i++) {
-        const char c = message.data[i];
-        if (c == '"')
-            quoted = !quoted;
-        if (!hides || !quoted || c == '"')
-            text[size++] = c;
+    const bool hides = strncmp(state, "22", 2) == 0 || strncmp(state, "P0", 2) == 0;
+    const Str line = str_slice(message, 0, str_find_char(message, '\n'));
+    Str head = line;
+    Str tail = {NULL, 0};
+    size_t first = 0;
+    while (first < line.size && line.data[first] != '"' && (unsigned char)line.data[first] < 0x80)
+        first++;
+    if (hides && first < line.size) {
+        const bool is_quote = line.data[first] == '"';
+        size_t last = line.size;
+        while (last > first + 1 && line.data[last - 1] != '"')
+            last--;
+        head = str_slice(line, 0, first + (is_quote ? 1 : 0));
+        if (is_quote && last > first + 1 && line.size == message.size)
+            tail = str_slice(line, last - 1, line.size);
     }
-    text[size] = '\0';
+    (void)snprintf(text, sizeof(((Error *)NULL)->message), STR_FMT STR_FMT, STR_ARG(head),
+                   STR_ARG(tail));
 }
 
 static bool refuse(Pg *pg, const PGresult *result, Error *err)
@@ -164,7 +175,7 @@ static bool refuse(Pg *pg, const PGresult *result, Error *err)
     if (state == NULL)
         return error_set(err, ERROR_IO, STR_FMT, STR_ARG(first_line(PQresultErrorMessage(result))));
     char text[sizeof(err->message)];
-    copy_message(first_line(message == NULL ? "" : message), state, text);
+    copy_message(str_from(message == NULL ? "" : message), state, text);
     return error_set(err, pg_error_code(state), "%s (%s)", text, state);
 }
 
