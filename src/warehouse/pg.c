@@ -365,6 +365,9 @@ bool pg_open(Pg *pg, Env *env, const PgOptions *options, Error *err)
 {
     assert(pg->connection == NULL);
     *pg = (Pg){.env = env};
+    // An encrypted key without sslpassword is refused; OpenSSL itself would ask the terminal and
+    // wait.
+    PQsetSSLKeyPassHook_OpenSSL(PQdefaultSSLKeyPassHook_OpenSSL);
     pg->connection = fault_here() ? NULL : PQconnectStartParams(options->names, options->values, 0);
     if (pg->connection == NULL)
         return error_set(err, ERROR_LIMIT, "out of memory for a connection");

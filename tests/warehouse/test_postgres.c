@@ -85,33 +85,103 @@ TEST(what_stands_in_the_way_of_a_connection_is_told)
     cluster_sql("postgres", "DROP ROLE guarded");
 }
 
+// A certificate that the server's own has signed, its key under a password; and one that signs for
+// itself, which nobody trusts.
+static void make_certificates(void)
+{
+    char command[2 * TEXT_BYTES];
+    (void)snprintf(
+        command, sizeof(command),
+        "exec 2>/dev/null; cd '%s' && umask 077 &&"
+        " openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -subj"
+        " /CN=certified -keyout client.key -passout 'pass:open sesame' -out client.csr &&"
+        " openssl x509 -req -in client.csr -CA '%s/server.crt' -CAkey '%s/server.key'"
+        " -days 2 -out client.crt &&"
+        " openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+        " -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout other.key -out"
+        " other.crt",
+        test_folder(), cluster_folder(), cluster_folder());
+    CHECK(system(command) == 0);
+}
+
+#define GUARDED "\"user\": \"guarded\", \"password\": \"right\""
+#define CERTIFIED \
+    "\"user\": \"certified\", \"sslcert\": \"@client.crt\", \"sslkey\": \"@client.key\""
+
+// "@" is the test's own folder, "=" the cluster's.
+static void place_files(const char *text, char *out, size_t room)
+{
+    size_t size = 0;
+    for (const char *c = text; *c != '\0' && size < room; c++) {
+        const char *const folder = *c == '@' ? test_folder() : *c == '=' ? cluster_folder() : NULL;
+        const int added = folder == NULL ? snprintf(out + size, room - size, "%c", *c)
+                                         : snprintf(out + size, room - size, "%s/", folder);
+        size += (size_t)added;
+    }
+    CHECK(size < room);
+}
+
 TEST(tls_checks_what_it_is_told_to_check)
 {
     char options[CLUSTER_OPTIONS_BYTES];
     cluster_fresh(options);
-    cluster_sql("postgres", "CREATE ROLE guarded SUPERUSER LOGIN PASSWORD 'right'");
+    make_certificates();
+    // Were the key's password asked for, here it would be told: nobody is asked.
+    int standard_input[2];
+    CHECK(pipe(standard_input) == 0);
+    CHECK(write(standard_input[1], "open sesame\nopen sesame\n", 24) == 24);
+    CHECK(dup2(standard_input[0], STDIN_FILENO) == STDIN_FILENO);
+    cluster_sql("postgres", "CREATE ROLE guarded SUPERUSER LOGIN PASSWORD 'right';"
+                            "CREATE ROLE certified SUPERUSER LOGIN");
     const struct {
-        const char *host, *mode;
-        bool trusts;
-        const char *text; // NULL = it connects
+        const char *name, *host, *mode, *root, *who;
+        const char *text; // why not; NULL = it connects
+        bool plain;       // without TLS
     } rows[] = {
-        {"localhost", "verify-full", true, NULL},
-        {"127.0.0.1", "verify-ca", true, NULL},
-        {"localhost", "require", false, NULL},
-        {"127.0.0.1", "verify-full", true, "certificate"},
-        {"localhost", "verify-full", false, "root certificate"},
-        {"localhost", "disable", true, "no encryption"},
+        {"whole", "localhost", "verify-full", "=server.crt", GUARDED, NULL, false},
+        {"another name", "127.0.0.1", "verify-ca", "=server.crt", GUARDED, NULL, false},
+        {"no root", "localhost", "require", "nothing.crt", GUARDED, NULL, false},
+        {"preferred", "127.0.0.1", "prefer", "nothing.crt", GUARDED, NULL, false},
+        {"preferred, though not needed", "127.0.0.1", "prefer", "nothing.crt",
+         "\"user\": \"owner\"", NULL, false},
+        {"allowed, and needed", "127.0.0.1", "allow", "nothing.crt", GUARDED, NULL, false},
+        {"allowed, not needed", "127.0.0.1", "allow", "nothing.crt", "\"user\": \"owner\"", NULL,
+         true},
+        {"disabled", "127.0.0.1", "disable", "=server.crt", "\"user\": \"owner\"", NULL, true},
+        {"by a certificate", "localhost", "verify-full", "=server.crt",
+         CERTIFIED ", \"sslpassword\": \"open sesame\"", NULL, false},
+        {"another name", "127.0.0.1", "verify-full", "=server.crt", GUARDED,
+         "does not match host name", false},
+        {"no root", "localhost", "verify-full", "nothing.crt", GUARDED, "root certificate", false},
+        {"no root", "localhost", "verify-ca", "nothing.crt", GUARDED, "root certificate", false},
+        {"another root", "localhost", "verify-full", "@other.crt", GUARDED,
+         "certificate verify failed", false},
+        {"another root", "localhost", "verify-ca", "@other.crt", GUARDED,
+         "certificate verify failed", false},
+        // A root that is there counts, whatever less was asked for.
+        {"another root", "localhost", "require", "@other.crt", GUARDED, "certificate verify failed",
+         false},
+        {"disabled, though needed", "localhost", "disable", "=server.crt", GUARDED, "no encryption",
+         false},
+        {"a key without its password", "localhost", "verify-full", "=server.crt", CERTIFIED,
+         "could not load private key", false},
+        {"a key with another one", "localhost", "verify-full", "=server.crt",
+         CERTIFIED ", \"sslpassword\": \"canary-4711\"", "could not load private key", false},
+        {"no certificate", "localhost", "verify-full", "=server.crt", "\"user\": \"certified\"",
+         "certificate", false},
+        {"somebody else's", "localhost", "verify-full", "=server.crt",
+         "\"user\": \"certified\", \"sslcert\": \"@other.crt\", \"sslkey\": \"@other.key\"", "",
+         false},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        char all[RIG_OPTIONS_BYTES], name[64];
-        (void)snprintf(name, sizeof(name), "%s %s %d", rows[i].host, rows[i].mode, rows[i].trusts);
+        char given[RIG_OPTIONS_BYTES], all[RIG_OPTIONS_BYTES], name[100];
+        (void)snprintf(name, sizeof(name), "%s: %s %s", rows[i].name, rows[i].host, rows[i].mode);
         check_row(name);
-        (void)snprintf(all, sizeof(all),
-                       "\"host\": \"%s\", \"port\": %d, \"database\": \"postgres\", \"user\":"
-                       " \"guarded\", \"password\": \"right\", \"sslmode\": \"%s\","
-                       " \"sslrootcert\": \"%s/%s\", \"schema\": \"main\"",
-                       rows[i].host, cluster_port(), rows[i].mode, cluster_folder(),
-                       rows[i].trusts ? "server.crt" : "nothing.crt");
+        (void)snprintf(given, sizeof(given),
+                       "\"host\": \"%s\", \"port\": %d, \"database\": \"postgres\", \"sslmode\":"
+                       " \"%s\", \"sslrootcert\": \"%s\", \"schema\": \"main\", %s",
+                       rows[i].host, cluster_port(), rows[i].mode, rows[i].root, rows[i].who);
+        place_files(given, all, sizeof(all));
         CLEANUP(rig_close) Rig rig = {0};
         rig_open_with(&rig, &warehouse_postgres, all);
         Error err = {0};
@@ -119,13 +189,15 @@ TEST(tls_checks_what_it_is_told_to_check)
         CHECK_STR(str_from(ok ? "" : err.message),
                   rows[i].text == NULL ? STR("") : str_from(err.message));
         CHECK(ok == (rows[i].text == NULL));
+        CHECK(strstr(err.message, "canary") == NULL);
         if (!ok)
             CHECK_CONTAINS(str_from(err.message), str_from(rows[i].text));
         if (ok)
             CHECK_STR(rig_query(&rig, "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"),
-                      STR("true"));
+                      rows[i].plain ? STR("false") : STR("true"));
     }
-    cluster_sql("postgres", "DROP SCHEMA main CASCADE; DROP ROLE guarded");
+    cluster_sql("postgres", "DROP SCHEMA main CASCADE; DROP OWNED BY guarded, certified;"
+                            "DROP ROLE guarded, certified");
 }
 
 // ---- rights ----
