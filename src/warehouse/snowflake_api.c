@@ -88,25 +88,35 @@ static Str token_kind(const SnowflakeApi *api)
 
 // --- errors
 
-// What Snowflake says of values stays out of our messages: it quotes them.
-static void append_without_values(Str text, bool hide, char *out, size_t room)
+// What Snowflake says of values stays out of our messages. It puts some in quotes, which the value
+// may hold as well, and some in nothing at all: "Row Values: [..]" on a line of its own, "Error
+// parsing JSON: ..". So only words are shown, up to where a value may begin and from the last
+// quote.
+static void show_without_values(Str text, char *out, size_t room)
 {
-    size_t size = 0;
-    bool quoted = false;
-    for (size_t i = 0; i < text.size && size + 4 < room; i++) {
-        const char c = text.data[i] == '\n' || text.data[i] == '\r' ? ' ' : text.data[i];
-        if (hide && c == '\'') {
-            quoted = !quoted;
-            if (quoted) {
-                memcpy(out + size, "'..", 3);
-                size += 3;
-                continue;
-            }
-        }
-        if (!quoted)
-            out[size++] = c;
-    }
-    out[size] = '\0';
+    const Str line = str_slice(text, 0, str_find_char(text, '\n'));
+    size_t first = 0;
+    while (first < line.size && strchr("'\"[{:0123456789", line.data[first]) == NULL)
+        first++;
+    size_t last = line.size;
+    const bool quoted = first < line.size && line.data[first] == '\'';
+    while (quoted && last > first + 1 && line.data[last - 1] != '\'')
+        last--;
+    const bool closes = quoted && last > first + 1 && line.size == text.size;
+    const Str tail = closes ? str_slice(line, last - 1, line.size) : (Str){NULL, 0};
+    (void)snprintf(out, room, STR_FMT "%s" STR_FMT, STR_ARG(str_slice(line, 0, first)),
+                   first == line.size ? ""
+                   : quoted           ? "'.."
+                                      : "..",
+                   STR_ARG(tail));
+}
+
+// On one line.
+static void show_whole(Str text, char *out, size_t room)
+{
+    const int size = snprintf(out, room, STR_FMT, STR_ARG(text));
+    for (int i = 0; i < size && (size_t)i < room; i++)
+        out[i] = out[i] == '\n' || out[i] == '\r' ? ' ' : out[i];
 }
 
 static ErrorCode code_of(Str code, Str state)
@@ -132,7 +142,8 @@ static ErrorCode code_of(Str code, Str state)
     if (str_starts_with(state, STR("42")) || str_starts_with(state, STR("02")) ||
         str_starts_with(state, STR("0A")))
         return ERROR_JOB;
-    return str_starts_with(state, STR("22")) ? ERROR_DATA : ERROR_IO;
+    const bool of_values = str_starts_with(state, STR("22")) || str_starts_with(state, STR("P0"));
+    return of_values ? ERROR_DATA : ERROR_IO;
 }
 
 // The failure that an answer tells of.
@@ -157,7 +168,7 @@ static bool tell_failure(SnowflakeApi *api, const HttpResponse *response, Error 
     else if (response->status == 400 || response->status == 415)
         meaning = ERROR_JOB;
     char shown[MESSAGE_SHOWN];
-    append_without_values(message, meaning == ERROR_DATA, shown, sizeof(shown));
+    (meaning == ERROR_DATA ? show_without_values : show_whole)(message, shown, sizeof(shown));
     if (response->status == 408)
         return error_set(err, meaning,
                          "snowflake: the statement ran into its timeout and was cancelled; "
