@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { TAIL_BYTES = 64 * 1024, NAME_BYTES_MAX = 255 };
@@ -90,7 +91,9 @@ static bool visit_files(Str folder, bool (*visit)(void *state, const char *name,
     if (listing == NULL)
         return errno == ENOENT || file_error(err, "open", path);
     for (struct dirent *entry; (entry = readdir(listing)) != NULL;) {
-        if (is_log_name(str_from(entry->d_name)))
+        struct stat status; // pipes and folders are none of ours, whatever they are called
+        if (is_log_name(str_from(entry->d_name)) &&
+            fstatat(dirfd(listing), entry->d_name, &status, 0) == 0 && S_ISREG(status.st_mode))
             TRY(visit(state, entry->d_name, err));
     }
     return true;
@@ -185,7 +188,7 @@ bool event_log_last(Str folder, Arena *arena, Str *ret_line, Error *err)
         return true;
     Str path = {0};
     TRY(arena_printf(arena, &path, err, STR_FMT "/%s", STR_ARG(folder), name));
-    CLEANUP(close_fd) const int fd = open(path.data, O_RDONLY | O_CLOEXEC);
+    CLEANUP(close_fd) const int fd = open(path.data, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return file_error(err, "open", path.data);
     const off_t size = lseek(fd, 0, SEEK_END);

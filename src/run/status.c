@@ -305,9 +305,11 @@ bool status_read(const Job *job, Str state_folder, Env *env, Arena *arena, Findi
     ReceiptNotes receipts = {.items = status->receipts, .room = STATUS_RECEIPTS_MAX};
     if (!receipts_read(job, &parts.store, arena, &receipts, &why))
         note_trouble(status, "the receipts could not be read", &why);
+    why = (Error){0};
     status->receipt_count = receipts.count;
     status->receipts_total = receipts.total;
-    TRY(event_log_last(state_folder, arena, &status->last_event, err));
+    if (!event_log_last(state_folder, arena, &status->last_event, &why))
+        note_trouble(status, "the newest events could not be read", &why);
     *ret_status = status;
     return true;
 }

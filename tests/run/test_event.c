@@ -5,6 +5,7 @@
 #include "run/event_log.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { ARENA_BYTES = 4 * 1024 * 1024 };
@@ -120,6 +121,24 @@ static bool is_there(const char *name)
 }
 
 // 2026-03-11T18:00:00.000Z is 0x019cde0e3900 milliseconds after 1970.
+// Opening a pipe would wait for whoever writes to it.
+TEST(what_is_no_file_is_passed_over)
+{
+    Error err = {0};
+    Str line = {0};
+    char path[512];
+    CLEANUP(arena_freep) Arena *arena = arena_new(ARENA_BYTES, &err);
+    (void)snprintf(path, sizeof(path), "%s/events-" RUN ".jsonl", test_folder());
+    CHECK_OK(file_write(path, STR("{\"event\":\"one\"}\n"), &err), &err);
+    (void)snprintf(path, sizeof(path), "%s/events-f19cde0e.jsonl", test_folder());
+    CHECK(mkfifo(path, 0600) == 0);
+    (void)snprintf(path, sizeof(path), "%s/events-f29cde0e.jsonl", test_folder());
+    CHECK(mkdir(path, 0700) == 0);
+    CHECK_OK(event_log_last(str_from(test_folder()), arena, &line, &err), &err);
+    CHECK_STR(line, STR("{\"event\":\"one\"}"));
+    CHECK_OK(event_log_expire(str_from(test_folder()), INT64_MAX, arena, &err), &err);
+}
+
 TEST(old_files_go_but_the_newest_stay)
 {
     FAULTS() {
