@@ -223,8 +223,15 @@ static bool rehydrate(Cli *cli, const Job *job, const AuditOptions *audit,
                                 .stream = report->stream,
                                 .account = audit->account,
                                 .connect_to = audit->connect_to};
+    const RunOptions unfinished = {.mode = MODE_REHYDRATION, .connect_to = audit->connect_to};
     RunReport run = {0};
-    const bool ok = run_execute(job, &options, cli->env, &sink, arena, &run, err);
+    bool ok = run_execute(job, &options, cli->env, &sink, arena, &run, err);
+    if (!ok && run.other_unfinished) {
+        // Perhaps it stood still at the very rows that have just been taken out.
+        *err = (Error){0};
+        ok = run_execute(job, &unfinished, cli->env, &sink, arena, &run, err) &&
+             run_execute(job, &options, cli->env, &sink, arena, &run, err);
+    }
     view_end(&view);
     TRY(ok);
     if (!cli->json)

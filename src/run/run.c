@@ -200,7 +200,8 @@ static bool resume(Execution *execution, Str run, Str json, bool *ret_resumed, E
     yyjson_val *streams = NULL;
     TRY(plan_read_request(json, plan, execution->arena, &streams, err));
     TRY(describe_request(&plan->asked, execution->arena, &execution->planned_with, err));
-    if (!same_request(execution->options, &plan->asked))
+    execution->report.other_unfinished = !same_request(execution->options, &plan->asked);
+    if (execution->report.other_unfinished)
         return error_set(err, ERROR_JOB,
                          "an unfinished %s run (%s) was planned %s" STR_FMT
                          ": finish it with the same options or with none of them, or give it up "

@@ -18,6 +18,7 @@ typedef struct RunOptions {
 typedef struct RunReport {
     char run[UUID_TEXT_BYTES + 1];
     bool resumed;
+    bool other_unfinished; // why it failed: a run of this mode that asked for something else
     PipelineReport pipeline;
     int64_t elapsed_us;
     bool clock_ahead; // of the source's: nothing may be removed by its age

@@ -277,9 +277,12 @@ static bool delete_replaced(DuckWarehouse *db, const RowFeed *feed, Error *err)
     int64_t gone = 0;
     TRY(duck_run(&db->duck, &statement, &gone, err));
     if (gone != (int64_t)feed->replaced_count)
-        return error_set(err, ERROR_DATA,
-                         "load " STR_FMT ": %zu rows replace others, but %lld were there",
-                         STR_ARG(db->load.id), feed->replaced_count, (long long)gone);
+        return error_set(
+            err, ERROR_DATA,
+            "load " STR_FMT ": %zu rows replace others, but %lld were there: rows of " STR_FMT
+            " were doubled by hand; `pawl audit JOB --table " STR_FMT " --repair` mends them",
+            STR_ARG(db->load.id), feed->replaced_count, (long long)gone, STR_ARG(db->load.target),
+            STR_ARG(db->load.target));
     return true;
 }
 

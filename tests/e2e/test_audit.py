@@ -139,6 +139,21 @@ class Audit(unittest.TestCase):
         self.assertEqual(site.digest(), before)
         site.remove()
 
+    def test_a_load_that_meets_a_row_doubled_by_hand_names_what_mends_it(self):
+        site = self.world.copy("doubled")
+        before = site.digest()
+        one = self.ids("id", 1, 4)[0]
+        self.sql(f"UPDATE ctm.calls SET notes = 'x', _row_hash = gen_random_uuid() WHERE id = {one}",
+                 f"INSERT INTO ctm.calls SELECT * FROM ctm.calls WHERE id = {one}", site=site)
+        done = site.run("rehydration", *DAYS, check=False)
+        self.assertEqual(done.returncode, 3, done.stderr[-500:])
+        self.assertIn("1 rows replace others, but 2 were there", done.stderr)
+        self.assertIn("pawl audit JOB --table ctm.calls --repair", done.stderr.splitlines()[-1])
+        self.audit("ctm.calls", "--repair", site=site)
+        site.run("rehydration", *DAYS)
+        self.assertEqual(site.digest(), before)
+        site.remove()
+
     def test_what_must_be_said_is_asked_for_by_name(self):
         self.sql("CREATE SCHEMA IF NOT EXISTS odd", "CREATE OR REPLACE TABLE odd.things AS SELECT id FROM ctm.calls",
                  "CREATE OR REPLACE TABLE odd.calls AS SELECT id FROM ctm.calls")
