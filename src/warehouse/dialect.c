@@ -22,8 +22,10 @@ static bool postgres_json_text(Buf *out, Str expression, Str pointer, Error *err
 {
     TRY(buf_printf(out, err, "jsonb_extract_path_text(CAST(" STR_FMT " AS JSONB)",
                    STR_ARG(expression)));
-    for (Str rest = str_slice(pointer, 1, pointer.size); rest.data != NULL;)
-        TRY(buf_printf(out, err, ", '" STR_FMT "'", STR_ARG(str_split_next(&rest, '/'))));
+    for (Str rest = str_slice(pointer, 1, pointer.size); rest.data != NULL;) {
+        const Str step = str_split_next(&rest, '/'); // STR_ARG() looks at it twice
+        TRY(buf_printf(out, err, ", '" STR_FMT "'", STR_ARG(step)));
+    }
     return buf_append_char(out, ')', err);
 }
 
@@ -31,9 +33,10 @@ static bool snowflake_json_text(Buf *out, Str expression, Str pointer, Error *er
 {
     TRY(buf_printf(out, err, "CAST(GET_PATH(" STR_FMT ", '", STR_ARG(expression)));
     Str rest = str_slice(pointer, 1, pointer.size);
-    for (bool first = true; rest.data != NULL; first = false)
-        TRY(buf_printf(out, err, "%s" STR_FMT, first ? "" : ".",
-                       STR_ARG(str_split_next(&rest, '/'))));
+    for (bool first = true; rest.data != NULL; first = false) {
+        const Str step = str_split_next(&rest, '/');
+        TRY(buf_printf(out, err, "%s" STR_FMT, first ? "" : ".", STR_ARG(step)));
+    }
     return buf_append(out, STR("') AS VARCHAR)"), err);
 }
 

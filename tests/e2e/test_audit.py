@@ -217,6 +217,61 @@ class InPostgres(unittest.TestCase):
             self.assertTrue(pawl("adopt", "--table", "five.calls")["already"])
             postgres.remove()
 
+    def test_every_feed_is_understood_there_too(self):
+        feeds = {
+            "airbyte": "gen_random_uuid()::text AS _airbyte_raw_id, now() AS _airbyte_extracted_at, '{}'::jsonb AS _airbyte_meta, id, account_id, "
+                       "extract(epoch FROM called_at)::bigint AS unix_time, direction, duration, jsonb_build_object('id', agent_id, 'name', "
+                       "agent_name, 'email', agent_email) AS agent, notes, tag_list",
+            "dlt": "id, account_id, called_at, direction, duration, agent_email AS agent__email, notes, '1' AS _dlt_load_id, "
+                   "gen_random_uuid()::text AS _dlt_id",
+            "singer": "id::text AS id, account_id::text AS account_id, called_at AT TIME ZONE 'UTC' AS called_at, direction, duration, notes, "
+                      "now() AS _sdc_extracted_at, NULL::timestamp AS _sdc_deleted_at",
+        }
+        with World(calls=80, warehouse="postgres") as world:
+            world.run("historic", *DAYS)
+            sql = lambda text: world.warehouse.cluster.sql(text, database=world.warehouse.database)
+
+            def audit(table, *words, expected=0):
+                world.runs += 1
+                done = world.pawl("audit", str(world.job), "--table", table, *DAYS, "--json", *words, check=False)
+                self.assertEqual(done.returncode, expected, done.stdout + done.stderr)
+                return json.loads(done.stdout.splitlines()[-1])
+
+            found = lambda report: [report[name] for name in ("missing", "doubled", "stale", "vanished")]
+            ids = [id for (id,) in world.rows("SELECT id FROM ctm.calls ORDER BY id LIMIT 4")]
+            for feed, columns in feeds.items():
+                with self.subTest(feed):
+                    sql(f"CREATE SCHEMA {feed}; CREATE TABLE {feed}.calls AS SELECT {columns} FROM ctm.calls")
+                    report = audit(f"{feed}.calls")
+                    self.assertEqual((found(report), report["feed"].lower()), ([0, 0, 0, 0], feed))
+                    self.assertGreater(report["columns_compared"], 5)
+                    sql(f"DELETE FROM {feed}.calls WHERE id::text = '{ids[0]}'; UPDATE {feed}.calls SET notes = 'long ago', duration = 99999 WHERE "
+                        f"id::text = '{ids[1]}'; INSERT INTO {feed}.calls SELECT * FROM {feed}.calls WHERE id::text = '{ids[2]}';"
+                        f"CREATE TEMP TABLE g AS SELECT * FROM {feed}.calls WHERE id::text = '{ids[3]}'; UPDATE g SET id = '77';"
+                        f"INSERT INTO {feed}.calls SELECT * FROM g")
+                    out = world.folder / f"{feed}.json"
+                    self.assertEqual(found(audit(f"{feed}.calls", "--out", str(out), expected=3)), [1, 1, 1, 1])
+                    listed = {row["problem"]: str(row["key"]["id"]) for row in json.loads(out.read_text())}
+                    self.assertEqual(listed, {"missing": ids[0], "stale": ids[1], "doubled": ids[2], "vanished": "77"})
+                    audit(f"{feed}.calls", "--repair", expected=3)
+                    self.assertEqual(found(audit(f"{feed}.calls", expected=3)), [0, 1, 0, 1])
+            # Records as they were sent, and an export beside this warehouse.
+            sql("CREATE SCHEMA raw; CREATE TABLE raw.calls (_airbyte_raw_id text, _airbyte_extracted_at timestamptz, _airbyte_data jsonb)")
+            for account in (1001, 1002):
+                for day in range(3, 7):
+                    page = world.get(f"/accounts/{account}/calls?start_date=2026-03-0{day}&end_date=2026-03-0{day}&per_page=150")
+                    for record in page["calls"]:
+                        text = json.dumps(record).replace("'", "''")
+                        sql(f"INSERT INTO raw.calls VALUES (gen_random_uuid()::text, now(), '{text}')")
+            self.assertEqual(found(audit("raw.calls")), [0, 0, 0, 0])
+            sql(f"DELETE FROM raw.calls WHERE _airbyte_data ->> 'id' = '{ids[0]}'")
+            self.assertEqual(found(audit("raw.calls", expected=3)), [1, 0, 0, 0])
+            export = world.folder / "export.csv"
+            export.write_text(sql("COPY (SELECT id AS call_no, account_id, called_at AT TIME ZONE 'UTC' AS called_at, duration FROM ctm.calls WHERE id <> "
+                                  f"{ids[1]}) TO STDOUT (FORMAT csv, HEADER)") + "\n")
+            report = audit(str(export), "--stream", "calls", "--key", "account_id,call_no", expected=3)
+            self.assertEqual(found(report), [1, 0, 0, 0])
+
     def test_of_two_repairs_one_is_turned_away_and_forget_waits_for_it(self):
         with World(calls=60, warehouse="postgres") as world:
             world.run("historic", *DAYS)

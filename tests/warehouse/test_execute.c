@@ -88,3 +88,28 @@ TEST(literals_and_keys_are_written_as_each_system_reads_them)
     CHECK_OK(sql_key(&sql_dialect_snowflake, &out, &key, &err), &err);
     CHECK_STR(buf_str(&out), STR("TO_BINARY('00112233445566778899aabbccddeeff', 'HEX')"));
 }
+
+TEST(what_lies_in_json_is_asked_for_step_by_step)
+{
+    const struct {
+        const SqlDialect *dialect;
+        const char *one, *two;
+    } forms[] = {
+        {&sql_dialect_duckdb, "json_extract_string(CAST(r AS JSON), '/id')",
+         "json_extract_string(CAST(r AS JSON), '/agent/id')"},
+        {&sql_dialect_postgres, "jsonb_extract_path_text(CAST(r AS JSONB), 'id')",
+         "jsonb_extract_path_text(CAST(r AS JSONB), 'agent', 'id')"},
+        {&sql_dialect_snowflake, "CAST(GET_PATH(r, 'id') AS VARCHAR)",
+         "CAST(GET_PATH(r, 'agent.id') AS VARCHAR)"},
+    };
+    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+        Error err = {0};
+        CLEANUP(buf_done) Buf out = {0};
+        check_row(forms[i].one);
+        CHECK_OK(forms[i].dialect->json_text(&out, STR("r"), STR("/id"), &err), &err);
+        CHECK_STR(buf_str(&out), str_from(forms[i].one));
+        buf_clear(&out);
+        CHECK_OK(forms[i].dialect->json_text(&out, STR("r"), STR("/agent/id"), &err), &err);
+        CHECK_STR(buf_str(&out), str_from(forms[i].two));
+    }
+}
