@@ -8,20 +8,21 @@ Parts (all of them where none is named; each may be run by itself, what others m
     again     the same 2 million read once more, nothing changed
     latency   50,000 calls, 100 ms a page, 20 requests/s
     cold      1,000 calls, from `pawl run` to rows in a new file
-    destinations  50,000 calls (BENCH_CALLS) into DuckDB and PostgreSQL, and COPY beside psql's of the same bytes
+    destinations  50,000 calls (BENCH_CALLS) into DuckDB, PostgreSQL, Delta Lake, Azurite and Snowflake's fixture, and COPY beside psql's of the same bytes
     spark     200,000 calls (SPARK_CALLS) by the Spark engine, by the naive design, and by pawl alone
     scale     as many by 1, 2 and 4 executors, processes of their own, without a limit (scale); at 100 requests/s and 100 ms a page, landing only (scale_rate)
 BENCH_RUNS says how many runs the median is of (3), BENCH_WHO who is measured ("curl pawl hand dlt cdk singer spark"): figures of the
 others stay as they were ("spark": all that is Spark; "engine", "naive", "1", "2", "4": the engine, the naive design, so many executors). Wall and CPU seconds and peak memory are those of the whole process
 as the kernel counted them. The machine should have nothing else to do.
 """
-import atexit, base64, datetime, json, os, pathlib, platform, shutil, signal, statistics, subprocess, sys, tempfile, threading, time, urllib.request
+import atexit, base64, datetime, itertools, json, os, pathlib, platform, shutil, signal, statistics, subprocess, sys, tempfile, threading, time, urllib.request
 import duckdb
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 sys.path.insert(0, str(ROOT / "tests/spark"))
-import postgres  # the private cluster of the tests
+sys.path.insert(0, str(ROOT / "tests/warehouse"))
+import azure, flake, postgres  # Azurite, Snowflake's fixture and the private cluster of the tests
 from cluster import Cluster  # and Spark's
 
 BUILD = ROOT / "build/release"
@@ -440,6 +441,73 @@ def pawl_to_postgres(sim):
     return to_postgres("pawl → PostgreSQL", run, sim.truth()) if "pawl" in WHO_RUNS else None
 
 
+def pawl_with(name, sim, change, count=None):
+    """pawl with another job: `change(job)` says what of it is other; `count(folder)` counts the rows, where they are not in ctm.duckdb."""
+    if "pawl" not in WHO_RUNS:
+        return None
+
+    def once():
+        folder = fresh("pawl")
+        write_job(folder, sim)
+        job = json.loads((folder / "job.json").read_text())
+        change(job)
+        (folder / "job.json").write_text(json.dumps(job))
+        sim.forget()
+        run = pawl_run(folder, sim, sim.first)
+        expect(name, (count or pawl_rows)(folder), sim.truth())
+        return run
+    return repeat(name, once)
+
+
+def delta_rows(folder):
+    """Rows of the live files, as the log tells them."""
+    live = {}
+    for path in sorted((folder / "delta/ctm/calls/_delta_log").glob("*.json")):
+        for action in map(json.loads, path.read_text().splitlines()):
+            if "add" in action:
+                live[action["add"]["path"]] = json.loads(action["add"]["stats"])["numRecords"]
+            live.pop(action.get("remove", {}).get("path"), None)
+    return sum(live.values())
+
+
+def pawl_to_delta(sim):
+    return pawl_with("pawl → DuckDB and Delta Lake", sim, lambda job: job.update(lake={"format": "delta", "path": "./delta"}), delta_rows)
+
+
+def pawl_by_azure(sim):
+    """Pages in Azurite, which takes longer for a request than a disk, and less than Azure."""
+    if not azure.SCRIPT:
+        return None
+    os.environ["TEST_ACCOUNT_KEY"] = azure.KEY
+    with azure.Azurite() as azurite:
+        names = (azurite.make_container(f"landing-{number}") for number in itertools.count())
+        return pawl_with("pawl by Azurite", sim, lambda job: job.update(landing=azurite.landing(next(names))))
+
+
+def pawl_to_snowflake(sim):
+    """The tests' fixture, which translates each statement for DuckDB: it says what pawl costs, not what Snowflake does."""
+    if not flake.PYTHON:
+        return None
+    fixture = flake.Fixture()
+    try:
+        numbers = itertools.count()
+
+        def change(job):
+            database = f"BENCH_{next(numbers)}"
+            fixture.control("database", {"name": database, "schemas": ["CTM", "PAWL"]})
+            ready = fixture.ready
+            job["warehouse"] = {
+                "driver": "snowflake", "url": ready["url"], "account": ready["account"], "user": ready["user"], "database": database,
+                "private_key": f"${{file:{fixture.folder}/key2.pem}}", "ca_file": f"{fixture.folder}/ca.pem", "schema": "PAWL",
+                "warehouse": "W", "role": "R", "stage": {"name": "CTM.LAND", "files": {"store": "local", "path": ready["stage"]}}}
+            change.database = database
+
+        return pawl_with("pawl → Snowflake's fixture", sim, change,
+                         lambda folder: int(fixture.rows(change.database, "SELECT COUNT(*) FROM CTM.CALLS")[0][0]))
+    finally:
+        fixture.close()
+
+
 def dlt_to_postgres(sim):
     def run(database):
         folder = fresh("dlt")
@@ -528,7 +596,8 @@ def copy_beside_psql(rows):
 def part_destinations():
     result = {}
     with two_weeks(DESTINATION_CALLS) as sim:
-        result = {"pawl": pawl(sim), "pawl postgres": pawl_to_postgres(sim), "dlt": peer("dlt", sim),
+        result = {"pawl": pawl(sim), "pawl postgres": pawl_to_postgres(sim), "pawl delta": pawl_to_delta(sim),
+                  "pawl azure": pawl_by_azure(sim), "pawl snowflake": pawl_to_snowflake(sim), "dlt": peer("dlt", sim),
                   "dlt postgres": dlt_to_postgres(sim), "singer": singer_to_postgres(sim)}
         total = sim.truth()
     for run in result.values():
@@ -637,6 +706,8 @@ PARTS = {name[5:]: function for name, function in list(globals().items()) if nam
 WHO = {"curl": "curl, 8 connections, to nowhere (the floor)", "pawl": "pawl", "pawl, 200,000": "pawl, 200,000 calls",
        "hand": "hand-written: requests + pyarrow + DuckDB MERGE", "dlt": "dlt 1.31, rest_api → DuckDB merge, parquet files",
        "cdk": "Airbyte CDK 7.39.1, extraction only", "pawl postgres": "pawl → PostgreSQL",
+       "pawl delta": "pawl → DuckDB and Delta Lake", "pawl azure": "pawl → DuckDB, landing in Azurite",
+       "pawl snowflake": "pawl → Snowflake's fixture, whose seconds these are",
        "dlt postgres": "dlt 1.31, rest_api → PostgreSQL merge, csv files", "singer": "target-postgres 0.8.1 by COPY, from a file, no extraction",
        "driver": "pawl's loads into PostgreSQL, rows of 1.6 KB", "psql": "psql \\copy of the same bytes into the same table",
        "spark 2": "pawl on Spark 4.0, Delta and DuckDB, local[2]",
