@@ -3,8 +3,8 @@
 Readers and writers nobody here wrote: DuckDB's delta extension and delta-rs (PAWL_CDK_PYTHON has both), Spark with Delta Lake
 (PAWL_SPARK_PYTHON).
 """
-import json, os, pathlib, shutil, signal, subprocess, unittest
-from azure import KEY, Azurite, needs_azurite
+import json, os, pathlib, shutil, signal, subprocess, threading, unittest, urllib.parse
+from azure import KEY, Azurite, Faulty, needs_azurite
 from world import ROOT, World
 
 PYTHON = os.environ.get("PAWL_CDK_PYTHON", str(ROOT / "build/venv/bin/python"))
@@ -137,6 +137,31 @@ class Lake(LakeCase, unittest.TestCase):
             seen = ask([question(world)])[0]
             self.assertEqual((seen["only_warehouse"], seen["only_lake"]), (0, commits), seen)
             self.assertEqual(seen["keys"], seen["lake"])
+
+    def test_a_checkpoint_comes_every_ten_commits_and_readers_need_nothing_before_it(self):
+        with World(calls=1200, accounts=3, job={**LAKE, "limits": {"load_rows": 20}}) as world:
+            done = world.report(world.run("historic"))
+            log = world.folder / "delta/ctm/calls/_delta_log"
+            versions = sorted(int(path.name.split(".")[0]) for path in log.glob("*.json"))
+            self.assertEqual(versions, list(range(len(versions))))
+            self.assertGreater(len(versions), 25)
+            self.assertGreaterEqual(done["loads"] + 1, len(versions))
+            checkpoints = sorted(int(path.name.split(".")[0]) for path in log.glob("*.checkpoint.parquet"))
+            self.assertEqual(checkpoints, list(range(10, len(versions), 10)))
+            last = json.loads((log / "_last_checkpoint").read_text())
+            self.assertEqual(last["version"], checkpoints[-1])
+            before = self.same([question(world, reader) for reader in ("duckdb", "deltalake")])
+            for version in range(last["version"] + 1):
+                (log / f"{version:020}.json").unlink()
+            for older in checkpoints[:-1]:
+                (log / f"{older:020}.checkpoint.parquet").unlink()
+            after = self.same([question(world, reader) for reader in ("duckdb", "deltalake")])
+            self.assertEqual([seen["lake"] for seen in after], [seen["lake"] for seen in before])
+            # Nor does pawl.
+            world.control("mutate", {"account": 1001, "start_date": "2026-03-05", "end_date": "2026-03-06", "every": 2, "do": "edit",
+                                     "set": {"notes": "late"}})
+            self.assertGreater(world.report(world.run("rehydration", *HISTORIC))["updated"], 0)
+            self.same([question(world, reader) for reader in ("duckdb", "deltalake")])
 
     def test_a_table_with_a_feature_that_pawl_does_not_know_is_refused_before_anything_is_read(self):
         with World(calls=100, job=LAKE) as world:
@@ -287,6 +312,45 @@ class LakeAzure(LakeCase, unittest.TestCase):
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 copy.write_bytes(azurite.read("delta", name))
             self.same([question(world, table=table) for table in ("calls", "accounts")])
+
+
+    def test_large_files_go_up_in_blocks_side_by_side_also_where_answers_get_lost(self):
+        """No answer to one of the first four blocks comes before all of them are there: sent one by one, they never would."""
+        os.environ["TEST_ACCOUNT_KEY"] = KEY
+        lost, alone = [], []
+
+        class Waiting(Faulty):
+            come, blocks, lists = threading.Condition(), 0, 0
+
+            def answer(self, handler, body):
+                comp = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(handler.path).query)).get("comp")
+                with self.come:
+                    self.blocks, self.lists = self.blocks + (comp == "block"), self.lists + (comp == "blocklist")
+                    self.come.notify_all()
+                    if comp == "block" and self.blocks <= 4 and not self.come.wait_for(lambda: self.blocks >= 4, timeout=20):
+                        alone.append(handler.path)
+                return super().answer(handler, body)
+
+        def plan(number, method, path):
+            if method == "PUT" and "comp=block" in path and number % 3 == 0:
+                lost.append(path)
+                return "lost"
+            return None
+
+        with Azurite() as azurite, World(calls=1500, accounts=1, first="2026-03-04", last="2026-03-06") as world, \
+                Waiting(azurite, plan) as faulty:
+            place = azurite.landing(azurite.make_container("blocks"), endpoint=faulty.endpoint, block_bytes="64KiB")
+            world.write_job(["calls"], {"lake": {"format": "delta", **place}})
+            world.run("historic")
+            self.assertEqual(alone, [])
+            self.assertGreaterEqual(faulty.blocks, 4)
+            self.assertGreater(faulty.lists, 0)
+            self.assertTrue(any("comp=blocklist" in path for path in lost) and any("comp=block&" in path for path in lost), lost)
+            for name in azurite.names("blocks", "lake/ctm/"):
+                copy = world.folder / "delta" / name.removeprefix("lake/")
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(azurite.read("blocks", name))
+            self.same([question(world, reader) for reader in ("duckdb", "deltalake")])
 
 
 class LakeSpark(LakeCase, unittest.TestCase):
