@@ -1,17 +1,19 @@
--- Masking of personal data. Run after the first load (the tables must stand) and again after a new column came, as a role with
--- APPLY MASKING POLICY on the account (SECURITYADMIN by default); the policies belong to PAWL_DEPLOYER.
+-- Masking of personal data. Run after the first load (the tables must stand) and again after a new column came. The grant is made
+-- once, as ACCOUNTADMIN; what follows is PAWL_DEPLOYER's, who owns database and schemas and so sees the tables that the loader owns.
+GRANT APPLY MASKING POLICY ON ACCOUNT TO ROLE PAWL_DEPLOYER;
+
 USE ROLE PAWL_DEPLOYER;
 CREATE MASKING POLICY IF NOT EXISTS CALLS_DB.PAWL.MASK_TEXT AS (value VARCHAR) RETURNS VARCHAR ->
     CASE WHEN IS_ROLE_IN_SESSION('PAWL_READER_PII') OR IS_ROLE_IN_SESSION('PAWL_LOADER') THEN value
          WHEN value IS NULL THEN NULL ELSE '***' END;
--- Numbers stay comparable with each other: same number, same hash.
+-- Numbers stay comparable with each other: same number, same hash. Put a long random text in place of SALT first: of a bare number the hash is
+-- found by trying all numbers, which takes minutes. Only who owns the policy, or may apply it, can read it.
 CREATE MASKING POLICY IF NOT EXISTS CALLS_DB.PAWL.MASK_NUMBER AS (value VARCHAR) RETURNS VARCHAR ->
     CASE WHEN IS_ROLE_IN_SESSION('PAWL_READER_PII') OR IS_ROLE_IN_SESSION('PAWL_LOADER') THEN value
-         ELSE SHA2(value, 256) END;
+         ELSE SHA2(CONCAT('SALT', value), 256) END;
 CREATE MASKING POLICY IF NOT EXISTS CALLS_DB.PAWL.MASK_VARIANT AS (value VARIANT) RETURNS VARIANT ->
     CASE WHEN IS_ROLE_IN_SESSION('PAWL_READER_PII') OR IS_ROLE_IN_SESSION('PAWL_LOADER') THEN value ELSE NULL END;
 
-USE ROLE SECURITYADMIN;
 ALTER TABLE CALLS_DB.CTM.CALLS MODIFY
     COLUMN CALLER_NAME SET MASKING POLICY CALLS_DB.PAWL.MASK_TEXT,
     COLUMN CALLER_NUMBER SET MASKING POLICY CALLS_DB.PAWL.MASK_NUMBER,
