@@ -205,12 +205,40 @@ bool snowflake_query(SnowflakeWarehouse *db, const Buf *sql, SnowflakeVisit *vis
 void snowflake_batch_done(SnowflakeBatch *batch)
 {
     buf_done(&batch->sql);
+    buf_done(&batch->ends);
 }
 
 bool snowflake_batch_end(SnowflakeBatch *batch, Error *err)
 {
+    const size_t end = batch->sql.size;
     batch->count++;
-    return buf_append(&batch->sql, STR(";\n"), err);
+    return buf_append(&batch->ends, (Str){(const char *)&end, sizeof(end)}, err) &&
+           buf_append(&batch->sql, STR(";\n"), err);
+}
+
+// One request each: a request of several needs a warehouse, whatever they are (Snowflake,
+// "Submitting multiple SQL statements in a single request").
+static bool run_one_by_one(SnowflakeWarehouse *db, const SnowflakeBatch *batch,
+                           SnowflakeResult *ret_result, Error *err)
+{
+    Str *handles = arena_alloc_array(db->scratch, batch->count, sizeof(*handles), err);
+    TRY(handles != NULL);
+    size_t start = 0;
+    for (size_t i = 0; i < batch->count; i++) {
+        size_t end = 0;
+        memcpy(&end, batch->ends.data + i * sizeof(end), sizeof(end));
+        const SnowflakeStatement statement = {
+            .sql = str_slice(buf_str(&batch->sql), start, end - start),
+            .count = 1,
+            .light = true,
+            .tag = db->tag};
+        SnowflakeResult result = {0};
+        TRY(snowflake_run(db->api, &statement, db->scratch, &result, err));
+        handles[i] = result.handle;
+        start = end + 2; // behind ";\n"
+    }
+    *ret_result = (SnowflakeResult){.children = handles, .child_count = batch->count};
+    return true;
 }
 
 bool snowflake_batch_run(SnowflakeWarehouse *db, const SnowflakeBatch *batch, bool light,
@@ -218,6 +246,8 @@ bool snowflake_batch_run(SnowflakeWarehouse *db, const SnowflakeBatch *batch, bo
 {
     if (batch->count == 0)
         return true;
+    if (light && batch->count > 1)
+        return run_one_by_one(db, batch, ret_result, err);
     const SnowflakeStatement statement = {
         .sql = buf_str(&batch->sql), .count = batch->count, .light = light, .tag = db->tag};
     return snowflake_run(db->api, &statement, db->scratch, ret_result, err);

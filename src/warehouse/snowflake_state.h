@@ -102,10 +102,12 @@ bool snowflake_query(SnowflakeWarehouse *db, const Buf *sql, SnowflakeVisit *vis
 // Several statements for one request.
 typedef struct SnowflakeBatch {
     Buf sql;
+    Buf ends; // where each statement ends in it: size_t
     size_t count;
 } SnowflakeBatch;
 void snowflake_batch_done(SnowflakeBatch *batch);                     // for CLEANUP()
 bool snowflake_batch_end(SnowflakeBatch *batch, Error *err) MUST_USE; // behind each statement
+// Light ones go one by one, so that they wake no warehouse: the first that fails ends it.
 bool snowflake_batch_run(SnowflakeWarehouse *db, const SnowflakeBatch *batch, bool light,
                          SnowflakeResult *ret_result, Error *err) MUST_USE;
 

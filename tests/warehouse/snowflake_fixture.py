@@ -119,13 +119,15 @@ class Service:
         try:
             for number, sql in enumerate(statements, 1):
                 entry = {"sql": sql, "tag": parameters.get("QUERY_TAG", ""), "role": body.get("role"), "error": None,
-                         "warehouse": body.get("warehouse"), "request": len(self.requests)}
+                         "warehouse": body.get("warehouse"), "request": len(self.requests), "several": wanted != 1}
                 self.log.append(entry)
                 if len(statements) == 1 and re.match(r"(USE|BEGIN|START|COMMIT|ROLLBACK)\b", sql, re.IGNORECASE):
                     return self.failed("391911", "0A000", "Statement type not supported outside of several statements.")
                 try:
                     if self.grants is not None:
                         self.grants.check(body.get("role"), sql, session, body.get("warehouse"))
+                        if wanted != 1:  # several statements need a warehouse, whatever they are
+                            self.grants.need(body.get("role"), "USAGE", "WAREHOUSE", body.get("warehouse"))
                         entry["needs"] = sorted(self.grants.asked)
                     self.maybe_fail(sql)
                     table = self.show_grants(sql)
