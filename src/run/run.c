@@ -232,6 +232,11 @@ static bool prepare_warehouse(Execution *execution, Error *err)
     TRY(tables != NULL);
     for (size_t i = 0; i < parts->stream_count; i++)
         tables[i] = parts->streams[i].table;
+    const Plan *plan = &execution->plan;
+    if (parts->warehouse.driver->name_run != NULL)
+        TRY(parts->warehouse.driver->name_run(parts->warehouse.state, str_from(plan->run),
+                                              execution->job->name,
+                                              str_from(run_mode_name(plan->mode)), err));
     TRY(parts->warehouse.driver->prepare(parts->warehouse.state, tables, parts->stream_count, err));
     TRY(views_create(&execution->parts, err));
     deliver_log(execution);

@@ -392,6 +392,7 @@ const WarehouseDriver warehouse_snowflake = {
     .has_load = snowflake_has_load,
     .set_watermark = snowflake_set_watermark,
     .use_stage = snowflake_use_stage,
+    .name_run = snowflake_name_run,
     .append_log = snowflake_append_log,
     .query = snowflake_query_text,
     .dialect = &sql_dialect_snowflake,

@@ -4,6 +4,20 @@
 
 #include <assert.h>
 
+// QUERY_TAG of all statements from now on: QUERY_HISTORY tells a run's from another's.
+bool snowflake_name_run(void *state, Str run, Str job, Str mode, Error *err)
+{
+    SnowflakeWarehouse *db = state;
+    Str tag = {0};
+    if (str_equal(db->tagged_run, run))
+        return true;
+    TRY(arena_copy_str(db->lasting, run, &db->tagged_run, err));
+    TRY(arena_printf(db->lasting, &tag, err, "pawl run=" STR_FMT " job=" STR_FMT " mode=" STR_FMT,
+                     STR_ARG(run), STR_ARG(job), STR_ARG(mode)));
+    db->tag = tag;
+    return true;
+}
+
 static bool name_load(SnowflakeWarehouse *db, const LoadSpec *spec, SnowflakeLoad *load, Error *err)
 {
     char id[UUID_TEXT_BYTES + 1];
@@ -13,9 +27,7 @@ static bool name_load(SnowflakeWarehouse *db, const LoadSpec *spec, SnowflakeLoa
     // Streams may be called anything; a folder of the stage may not.
     TRY(arena_printf(db->loading, &load->folder, err, "loads/%s", id));
     TRY(sql_target(db->loading, spec->table, &load->target, err));
-    return arena_printf(db->lasting, &db->tag, err,
-                        "pawl run=" STR_FMT " job=" STR_FMT " mode=" STR_FMT, STR_ARG(spec->run),
-                        STR_ARG(spec->job), STR_ARG(spec->mode));
+    return snowflake_name_run(db, spec->run, spec->job, spec->mode, err);
 }
 
 static bool judge_standing(SnowflakeWarehouse *db, const LoadSpec *spec,

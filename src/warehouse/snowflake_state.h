@@ -76,6 +76,7 @@ typedef struct SnowflakeWarehouse {
     int64_t others_us;                 // of the day's usage; -1 = not looked at
     int32_t usage_day;
     Str tag; // QUERY_TAG: names the run as soon as one is known
+    Str tagged_run;
     SnowflakeLoad load;
 } SnowflakeWarehouse;
 
@@ -177,6 +178,7 @@ bool snowflake_check(void *state, const TableSpec *tables, size_t count, Finding
                      Error *err);
 bool snowflake_promote(void *state, const TableSpec *table, const Column *column, Str path,
                        int64_t *ret_rows, Error *err);
+bool snowflake_name_run(void *state, Str run, Str job, Str mode, Error *err);
 bool snowflake_load_begin(void *state, const LoadSpec *spec, bool *ret_loaded, Error *err);
 bool snowflake_load_match(void *state, const Key128 *keys, size_t count, MatchedRow *ret_rows,
                           Error *err);

@@ -208,6 +208,10 @@ typedef struct WarehouseDriver {
     // until close(). Otherwise NULL.
     bool (*use_stage)(void *state, const StageFiles *files, Error *err);
 
+    // Whose calls follow, for systems that keep a note of who asked; load_begin() says it as well.
+    // NULL where nobody asks.
+    bool (*name_run)(void *state, Str run, Str job, Str mode, Error *err);
+
     bool (*append_log)(void *state, const EtlLogRow *rows, size_t count, Error *err);
 
     // Any read-only SQL as text rows, for reports, status and tests: calls `visit` for each row

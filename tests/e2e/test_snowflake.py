@@ -91,6 +91,29 @@ class Snowflake(SnowTestCase):
                              [["0"]])
             self.assertEqual({e["tag"].split(" ")[0] for e in self.fixture.log()}, {"pawl"})
 
+    def test_each_statement_names_its_run_and_no_job_waits_for_another(self):
+        """QUERY_TAG; and within transactions: a lock is not waited for half a day, and what jobs share is only inserted into."""
+        with World(calls=30, accounts=1) as world:
+            snow = SnowSite(world.folder / "snow", world, self.fixture, "TAGS")
+            changes = []
+            for mode, words in (("historic", ("--to", "2026-03-09")), ("rehydration", ("--from", "2026-03-04", "--to", "2026-03-09"))):
+                self.fixture.control("log", {"clear": True})
+                world.control("mutate", {"account": 1001, "start_date": "2026-03-05", "end_date": "2026-03-06", "every": 2, "limit": 3,
+                                         "do": "edit", "set": {"notes": mode}})
+                run = snow.report(snow.run(mode, *words))["run"]
+                log = self.fixture.log()
+                self.assertGreater(len(log), 10)
+                # Where a run has rows of its own, its statements are those of no other.
+                self.assertEqual({e["tag"] for e in log}, {f"pawl run={run} job=ctm mode={mode}"})
+                changes += [e for e in log if e["transaction"] and e["sql"].split()[0] in ("INSERT", "UPDATE", "MERGE", "DELETE")]
+            self.assertEqual({e["sql"].split()[0] for e in changes}, {"INSERT", "UPDATE", "MERGE"})
+            for entry in changes:
+                self.assertLessEqual(int(entry["settings"]["LOCK_TIMEOUT"]), 600, entry)
+                self.assertEqual(entry["settings"]["ERROR_ON_NONDETERMINISTIC_MERGE"], "TRUE", entry)
+                place = re.search(r'(?:INTO|UPDATE)\s+"(\w+)"\."(\w+)"', entry["sql"]).groups()
+                if not entry["sql"].startswith("INSERT"):  # an INSERT locks nobody out
+                    self.assertEqual(place[0], "CTM", entry["sql"][:200])
+
     @needs_azurite
     def test_landing_and_stage_on_azure(self):
         with World(calls=80, accounts=1) as world, Azurite() as azurite:

@@ -119,7 +119,8 @@ class Service:
         try:
             for number, sql in enumerate(statements, 1):
                 entry = {"sql": sql, "tag": parameters.get("QUERY_TAG", ""), "role": body.get("role"), "error": None,
-                         "warehouse": body.get("warehouse"), "request": len(self.requests), "several": wanted != 1}
+                         "warehouse": body.get("warehouse"), "request": len(self.requests),
+                         "transaction": session.in_transaction, "settings": dict(session.settings), "several": wanted != 1}
                 self.log.append(entry)
                 if len(statements) == 1 and re.match(r"(USE|BEGIN|START|COMMIT|ROLLBACK)\b", sql, re.IGNORECASE):
                     return self.failed("391911", "0A000", "Statement type not supported outside of several statements.")
