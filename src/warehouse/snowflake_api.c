@@ -88,6 +88,54 @@ static Str token_kind(const SnowflakeApi *api)
 
 // --- errors
 
+// Of a request of several statements Snowflake runs as a procedure of its own: it fails with that
+// one's code whatever the statement's was, and tells of it in words:
+//   JavaScript execution error: Uncaught Execution of multiple statements failed on statement
+//   "..." (at line 1, position 75).
+//   <what the statement says> in SYSTEM$MULTISTMT at '...
+// True when it is such a text; *text is then what the statement says.
+static bool unwrap(Str *text)
+{
+    static const Str foot = {" in SYSTEM$MULTISTMT at", 23};
+    const size_t place = str_find(*text, STR(" (at line "));
+    if (str_find(*text, STR("Execution of multiple statements failed")) == text->size ||
+        place == text->size)
+        return false;
+    const Str behind = str_slice(*text, place, text->size);
+    Str inner = str_slice(behind, str_find_char(behind, '\n') + 1, behind.size);
+    *text = str_slice(inner, 0, str_find(inner, foot));
+    return true;
+}
+
+// By what it says, where that is all there is. What is not known may be anything: it is tried
+// again.
+static ErrorCode meaning_of(Str text)
+{
+    static const struct {
+        const char *words;
+        ErrorCode meaning;
+    } known[] = {
+        {"Insufficient privileges", ERROR_ACCESS},
+        {"No active warehouse", ERROR_ACCESS},
+        {"Duplicate row detected", ERROR_DATA},
+        {"has locked table", ERROR_BUSY},
+        {"warehouse timeout", ERROR_LIMIT},
+        {"execution canceled", ERROR_STOPPED},
+        {"does not exist or not authorized", ERROR_JOB},
+        {"SQL compilation error", ERROR_JOB},
+        {"is not recognized", ERROR_DATA},
+        {"representable range", ERROR_DATA},
+        {"would be truncated", ERROR_DATA},
+        {"Failed to cast", ERROR_DATA},
+        {"Error parsing", ERROR_DATA},
+    };
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (str_find(text, str_from(known[i].words)) < text.size)
+            return known[i].meaning;
+    }
+    return ERROR_IO;
+}
+
 // What Snowflake says of values stays out of our messages. It puts some in quotes, which the value
 // may hold as well, and some in nothing at all: "Row Values: [..]" on a line of its own, "Error
 // parsing JSON: ..". So only words are shown, up to where a value may begin and from the last
@@ -142,8 +190,7 @@ static ErrorCode code_of(Str code, Str state)
     if (str_starts_with(state, STR("42")) || str_starts_with(state, STR("02")) ||
         str_starts_with(state, STR("0A")))
         return ERROR_JOB;
-    const bool of_values = str_starts_with(state, STR("22")) || str_starts_with(state, STR("P0"));
-    return of_values ? ERROR_DATA : ERROR_IO;
+    return str_starts_with(state, STR("22")) ? ERROR_DATA : ERROR_IO;
 }
 
 // The failure that an answer tells of.
@@ -160,7 +207,8 @@ static bool tell_failure(SnowflakeApi *api, const HttpResponse *response, Error 
         message = json_str(json_get(root, STR("message")));
         state = json_str(json_get(root, STR("sqlState")));
     }
-    ErrorCode meaning = code_of(code, state);
+    const bool of_several = unwrap(&message);
+    ErrorCode meaning = of_several ? meaning_of(message) : code_of(code, state);
     if (response->status == 401 || response->status == 403)
         meaning = ERROR_ACCESS;
     else if (response->status == 408)
@@ -168,7 +216,10 @@ static bool tell_failure(SnowflakeApi *api, const HttpResponse *response, Error 
     else if (response->status == 400 || response->status == 415)
         meaning = ERROR_JOB;
     char shown[MESSAGE_SHOWN];
-    (meaning == ERROR_DATA ? show_without_values : show_whole)(message, shown, sizeof(shown));
+    if (meaning == ERROR_DATA || (of_several && meaning == ERROR_IO))
+        show_without_values(message, shown, sizeof(shown));
+    else
+        show_whole(message, shown, sizeof(shown));
     if (response->status == 408)
         return error_set(err, meaning,
                          "snowflake: the statement ran into its timeout and was cancelled; "

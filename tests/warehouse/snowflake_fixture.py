@@ -81,6 +81,10 @@ class Service:
 
     def submit(self, query, body, headers):
         request_id = query.get("requestId")
+        try:
+            uuid.UUID(request_id)
+        except (TypeError, ValueError):
+            raise Refused(400, "391902", "requestId is no UUID.") from None
         with self.lock:
             if request_id in self.requests and query.get("retry") == "true":
                 return self.answer(self.requests[request_id], query)
@@ -117,7 +121,7 @@ class Service:
         session = snowflake_sql.Session(self.base, body.get("database", "TEST"), body.get("schema"), parameters, sees)
         children = []
         try:
-            for number, sql in enumerate(statements, 1):
+            for sql in statements:
                 entry = {"sql": sql, "tag": parameters.get("QUERY_TAG", ""), "role": body.get("role"), "error": None,
                          "warehouse": body.get("warehouse"), "request": len(self.requests),
                          "transaction": session.in_transaction, "settings": dict(session.settings), "several": wanted != 1}
@@ -135,8 +139,9 @@ class Service:
                     table = session.execute(sql) if table is None else table
                 except SqlError as e:
                     entry["error"] = e.message
-                    where = f"Statement {number} of {len(statements)} failed: " if len(statements) > 1 else ""
-                    return self.failed(e.code, e.state, where + e.message)
+                    if wanted == 1:
+                        return self.failed(e.code, e.state, e.message)
+                    return self.failed("100132", "P0000", self.of_several(body["statement"], sql, e.message))
                 children.append(self.keep(table))
         finally:
             session.close()
@@ -147,6 +152,17 @@ class Service:
             "types": [{"name": "multiple statement execution", "type": "text"}], "children": children,
             "rows": [["Multiple statements executed successfully."]]}
         return parent
+
+    @staticmethod
+    def of_several(text, sql, message):
+        """Several statements run as a procedure, whose failure it is, whatever the statement's own code was."""
+        begin = text.find(sql)
+        line, position = text.count("\n", 0, begin) + 1, begin - text.rfind("\n", 0, begin) - 1
+        shown = sql if len(sql) <= 30 else sql[:30] + "..."
+        return (f'JavaScript execution error: Uncaught Execution of multiple statements failed on statement "{shown}" (at line {line},'
+                f" position {position}).\n{message} in SYSTEM$MULTISTMT at '    throw `Execution of multiple statements failed on"
+                " statement {0} (at line {1}, position {2}).`.replace('{1}', LINES[i])' position 4\nstackstrace: \n"
+                "SYSTEM$MULTISTMT line: 10")
 
     def show_grants(self, sql):
         match = re.match(r'SHOW GRANTS TO ROLE "([^"]+)"', sql)

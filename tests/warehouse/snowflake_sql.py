@@ -102,7 +102,9 @@ OBJECT_MACROS = ("_as_object(v) AS CASE WHEN json_type(v) = 'OBJECT' THEN CAST(v
                  "_object_delete(v, k) AS to_json(map_from_entries(list_filter(map_entries(CAST(CAST(v AS JSON) AS MAP(VARCHAR, JSON))),"
                  " lambda e: e.key <> k)))",
                  "_object_insert(v, k, new, updates) AS to_json(map_concat(CAST(CAST(v AS JSON) AS MAP(VARCHAR, JSON)),"
-                 " MAP {k: CAST(new AS JSON)}))")
+                 " MAP {k: CAST(new AS JSON)}))",
+                 "_typeof_variant(v) AS CASE json_type(CAST(v AS JSON)) WHEN 'NULL' THEN 'NULL_VALUE' WHEN 'BIGINT' THEN 'INTEGER' WHEN 'UBIGINT'"
+                 " THEN 'INTEGER' WHEN 'DOUBLE' THEN 'DECIMAL' ELSE json_type(CAST(v AS JSON)) END")
 
 
 class Database:
@@ -298,6 +300,7 @@ class Session:
     def plain(sql):
         sql = re.sub(r"\b(BINARY|TIMESTAMP_TZ|TIMESTAMP_NTZ|TIMESTAMP_LTZ)\s*\(\d+\)", r"\1", sql)
         sql = re.sub(r"\b(AS_OBJECT|OBJECT_DELETE|OBJECT_INSERT)\(", r"memory.main._\1(", sql)
+        sql = re.sub(r"\bTYPEOF\(", "memory.main._typeof_variant(", sql)
         sql = re.sub(r"TRY_PARSE_JSON\(([^()]+?), 'd'\)", r"TRY_PARSE_JSON(\1)", sql)
         sql = re.sub(r"TO_TIMESTAMP_TZ\(((?:[^()]|\([^()]*\))+), 6\)", r"MAKE_TIMESTAMPTZ((\1)::BIGINT)", sql)
         return sql
@@ -313,6 +316,7 @@ class Session:
             return pa.table({"content": ["GlobalStats:"]})
         if re.match(r"CREATE\s+(OR\s+REPLACE\s+)?(TRANSIENT\s+)?TABLE", sql, re.IGNORECASE):
             sql = re.sub(r"\s+DATA_RETENTION_TIME_IN_DAYS\s*=\s*\d+", "", sql)
+            sql = re.sub(r",?\s*\b(PRIMARY\s+KEY|UNIQUE)\b\s*(\([^)]*\))?", "", sql)  # taken note of, enforced never
         cursor = self.connection.cursor()
         cursor.execute(sql)
         table = cursor._arrow_table
@@ -450,12 +454,13 @@ class Session:
         tree = sqlglot.parse_one(self.plain(sql), read="snowflake")
         tree = self.connection.cursor()._transform(tree, None)
         target, source, on = tree.this, tree.args["using"], tree.args["on"]
-        doubled = (f"SELECT 1 FROM (SELECT {target.alias_or_name}.rowid AS r FROM {target.sql('duckdb')} JOIN"
-                   f" {source.sql('duckdb')} ON {on.sql('duckdb')}) GROUP BY r HAVING count(*) > 1 LIMIT 1")
+        doubled = (f"SELECT first(shown) FROM (SELECT {target.alias_or_name}.rowid AS r, CAST({target.alias_or_name} AS VARCHAR) AS"
+                   f" shown FROM {target.sql('duckdb')} JOIN {source.sql('duckdb')} ON {on.sql('duckdb')}) GROUP BY r"
+                   " HAVING count(*) > 1 LIMIT 1")
         clauses = tree.args["whens"].expressions
         updates = any(when.args.get("matched") and not isinstance(when.args["then"], exp.Insert) for when in clauses)
-        if updates and self.duck.execute(doubled).fetchone():
-            raise SqlError("100090", "42P18", "Duplicate row detected during DML action Row Values: ['..']")
+        if updates and (row := self.duck.execute(doubled).fetchone()):
+            raise SqlError("100090", "42P18", f"Duplicate row detected during DML action\nRow Values: [{row[0]}]")
         counts = {"INSERT": 0, "UPDATE": 0, "DELETE": 0}
         for (action,) in self.duck.execute(tree.sql("duckdb") + " RETURNING merge_action").fetchall():
             counts[action] += 1

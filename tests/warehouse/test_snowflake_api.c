@@ -330,6 +330,16 @@ TEST(who_is_refused_by_every_key_is_told_so)
 #define SAYS(code, state, message) \
     "{\"code\":\"" code "\",\"sqlState\":\"" state "\",\"message\":\"" message "\"}"
 
+#define SEVERAL(message)                                                                          \
+    SAYS("100132", "P0000",                                                                       \
+         "JavaScript execution error: Uncaught Execution of multiple statements failed on "       \
+         "statement"                                                                              \
+         " \\\"MERGE INTO\\n t ...\\\" (at line 1, position 75).\\n" message                      \
+         " in SYSTEM$MULTISTMT at '    throw `Execution of multiple statements failed on "        \
+         "statement {0}"                                                                          \
+         " (at line {1}, position {2}).`.replace('{1}', LINES[i])' position 4\\nstackstrace: \\n" \
+         "SYSTEM$MULTISTMT line: 10")
+
 TEST(what_the_sql_did_wrong_is_told_once_and_without_values)
 {
     const struct {
@@ -358,9 +368,33 @@ TEST(what_the_sql_did_wrong_is_told_once_and_without_values)
                 SAYS("100090", "42P18",
                      "Duplicate row detected during DML action\\nRow Values: [1, \\\"canary\\\"]")),
          ERROR_DATA, "Duplicate row detected during DML action (status 422)"},
-        {"a value that a function met",
-         ANSWER("422 Failed", "", SAYS("100132", "P0000", "it failed on 'canary'\\ncanary")),
-         ERROR_DATA, "it failed on '.."},
+        // Of several statements, as Snowflake's manual shows it.
+        {"one of several",
+         ANSWER("422 Failed", "", SEVERAL("Numeric value 'canary' is not recognized")), ERROR_DATA,
+         "100132: Numeric value '..' is not recognized (status 422)"},
+        {"one of several, with rows",
+         ANSWER(
+             "422 Failed", "",
+             SEVERAL("Duplicate row detected during DML action\\nRow Values: [1, \\\"canary\\\"]")),
+         ERROR_DATA, "100132: Duplicate row detected during DML action (status 422)"},
+        {"one of several, a right",
+         ANSWER("422 Failed", "",
+                SEVERAL("SQL access control error:\\nInsufficient privileges to operate on 'T'")),
+         ERROR_ACCESS, "privileges to operate on 'T' (status 422)"},
+        {"one of several, an object",
+         ANSWER("422 Failed", "",
+                SEVERAL("SQL compilation error:\\nObject 'T' does not exist or not authorized.")),
+         ERROR_JOB, "Object 'T' does not exist"},
+        {"one of several, a lock",
+         ANSWER("422 Failed", "", SEVERAL("Statement '01b6' has locked table 'T' in transaction")),
+         ERROR_BUSY, "has locked table 'T'"},
+        {"one of several, its timeout",
+         ANSWER("422 Failed", "",
+                SEVERAL("Statement reached its statement or warehouse timeout of 9 second(s)")),
+         ERROR_LIMIT, "timeout of 9"},
+        {"one of several, and nobody knows what", // a row's texts may stand in it
+         ANSWER("422 Failed", "", SEVERAL("Processing aborted by error 300010: canary")), ERROR_IO,
+         "Processing aborted by error .. (status 422)"},
         {"a JSON text",
          ANSWER("422 Failed", "",
                 SAYS("100069", "22P02", "Error parsing JSON: {\\\"a\\\": canary}")),
