@@ -394,6 +394,33 @@ class Snowflake(SnowTestCase):
                     self.assertEqual(table(site, "calls"), wanted)
                     self.assertEqual(site.sql("SELECT count(*) - count(DISTINCT load_id) FROM PAWL.PAWL_LOAD"), [["0"]])
 
+    def test_the_other_modes_killed_around_their_commits_and_run_again(self):
+        with World(calls=40, accounts=1) as world:
+            base = SnowSite(world.folder / "base", world, self.fixture, "BASE")
+            base.run("historic", "--to", "2026-03-09", "--stream", "calls")
+            world.advance("2026-03-12T18:00:00Z")
+            day = {"account": 1001, "start_date": "2026-03-05", "end_date": "2026-03-06"}
+            for mode, words, changes in (("incremental", (), {"every": 1, "limit": 1, "do": "edit", "set": {"notes": "late"}}),
+                                         ("rehydration", ("--from", "2026-03-04", "--to", "2026-03-09"), {"every": 3, "limit": 2, "do": "delete"})):
+                world.control("mutate", {**day, **changes})
+                words = (mode, *words, "--stream", "calls")
+                calm = base.copy(f"calm-{mode}")
+                calm.run(*words, env={"PAWL_TEST_KILL_LIST": str(calm.folder / "points")})
+                wanted = table(calm, "calls")
+                points = list(dict.fromkeys((calm.folder / "points").read_text().splitlines()))
+                chosen = [p for p in points if p.startswith("commit")] + [p for p in points if p.startswith(("copy,", "stage put"))][:2]
+                self.assertGreater(len(chosen), 2, points)
+                for number, point in enumerate(chosen):
+                    with self.subTest(f"{mode}: {point}"):
+                        site = base.copy(f"{mode}-{number}")
+                        self.assertEqual(site.run(*words, env={"PAWL_TEST_KILL_AT": point}, check=False).returncode, -signal.SIGKILL)
+                        site.run(*words)
+                        self.assertEqual(table(site, "calls"), wanted)
+                        self.assertEqual(site.sql("SELECT count(*) - count(DISTINCT load_id) FROM PAWL.PAWL_LOAD"), [["0"]])
+                if mode == "rehydration":
+                    self.assertEqual(sum(row["gone"] == "true" for row in wanted.values()), 2)
+                base.run(*words)
+
 
 if __name__ == "__main__":
     unittest.main()
