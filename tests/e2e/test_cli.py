@@ -648,6 +648,27 @@ class Words(unittest.TestCase):
             self.assertNotIn("--test-connect-to", self.complete(script, "run", "--"))
             self.assertEqual(world.pawl("completion", "fish", check=False).returncode, 2)
 
+    def test_manual_and_completion_know_each_option_that_help_does(self):
+        """One table for all of them: what each says of an option, and that none says more."""
+        with World() as world:
+            page = world.pawl("help", "man").stdout.replace("\\-", "-")
+            script = world.folder / "completion"
+            script.write_text(world.pawl("completion", "bash").stdout)
+            zsh = world.pawl("completion", "zsh").stdout
+            listed = [line[2:20].strip() for line in world.pawl("--help").stdout.split("\n\n")[2].splitlines()]
+            for name in listed:
+                shown = dict(re.findall(r"^  (--[a-z-]+)(?: [A-Z|]+)? +(\S.*)$", world.pawl(*name.split(), "--help").stdout, re.MULTILINE))
+                shown = {option: text for option, text in shown.items() if not option.startswith("--test-")}
+                self.assertIn("--json", shown, name)
+                section = page.split(f'.SS "{name}"\n')[1].split("\n.SS ")[0]
+                self.assertEqual(set(re.findall(r"^\\fB(--[a-z-]+)", section, re.MULTILINE)) | {"--json", "--help"},
+                                 set(shown) | {"--json", "--help"}, name)
+                self.assertEqual(set(self.complete(script, *name.split(), "--")), set(shown), name)
+                for option, text in shown.items():
+                    self.assertIn(option, zsh)
+                    if option not in ("--json", "--help"):  # of every command, so said once
+                        self.assertIn(text.split(" (default")[0], section, name)
+
     def test_zsh_gets_a_script_that_it_can_read(self):
         with World() as world:
             text = world.pawl("completion", "zsh").stdout
