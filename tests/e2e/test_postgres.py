@@ -370,6 +370,27 @@ class Pooler(unittest.TestCase):
                     site.run(mode)
             self.assertEqual(world.digest(), calm.digest())
             self.assertEqual(world.rows("SELECT now() IS NOT NULL, current_setting('TimeZone')"), [["true", "UTC"]])
+            # What is no load: an audit with its repair, a path that becomes a column, a person who is erased, marks by hand.
+            contracts = world.folder / "contracts"
+            shutil.copytree(ROOT / "connectors/ctm/contracts", contracts)
+            job = json.loads(world.job.read_text())
+            job["streams"]["calls"]["contract"] = "./contracts/calls.json"
+            world.job.write_text(json.dumps(job))
+            sql = lambda text: world.warehouse.cluster.sql(text, world.warehouse.database)
+            sql("DELETE FROM ctm.calls WHERE id = (SELECT min(id) FROM ctm.calls WHERE called_at > '2026-03-05')")
+            days = ("--from", "2026-03-04", "--to", "2026-03-06")
+            world.runs += 1
+            self.assertEqual(world.pawl("audit", str(world.job), "--table", "ctm.calls", *days, check=False).returncode, 3)
+            world.runs += 1
+            world.pawl("audit", str(world.job), "--table", "ctm.calls", *days, "--repair")
+            self.assertEqual(world.digest(), calm.digest())
+            told = json.loads(world.pawl("contract", "promote", str(contracts / "calls.json"), "/cnam", "--job", str(world.job), "--json").stdout)
+            self.assertGreater(told["rows"], 0)
+            number = sql("SELECT caller_number FROM ctm.calls WHERE caller_number LIKE '+1%' LIMIT 1")
+            world.pawl("forget", str(world.job), "--phone", number)
+            self.assertEqual(sql(f"SELECT count(*) FROM ctm.calls WHERE caller_number = '{number}'"), "0")
+            world.pawl("state", "rewind", str(world.job), "--stream", "calls", "--account", "1001", "--to", "2026-03-05T00:00:00Z")
+            world.run("incremental")
 
 
 if __name__ == "__main__":
