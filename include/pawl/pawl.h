@@ -107,7 +107,7 @@ PAWL_API bool pawl_plan(PawlJob *job, const PawlOptions *options,
 
 typedef struct PawlReadOptions {
     size_t size;        // sizeof(PawlReadOptions)
-    const char *stream; // whose rows; NULL = that of the first slice
+    const char *stream; // whose rows; NULL = that of the slices
     int64_t siblings;   // how many readers begin together, this one included; 0 = 1
 } PawlReadOptions;
 

@@ -85,8 +85,8 @@ class Job:
         wanted = _options(mode, **options)
         return Table(lambda ret: call("pawl_plan", self._handle, byref(wanted), byref(ret)))
 
-    def read(self, stream, mode="historic", **options):
-        """Rows of one stream as the API shows them now; nothing is kept."""
+    def read(self, stream=None, mode="historic", **options):
+        """Rows of one stream as the API shows them now; nothing is kept. A job of one stream needs no name of it."""
         return self.read_slices(self.plan(mode, stream=stream, **options), stream)
 
     def _slices(self, name, slices, stream, siblings):
@@ -175,7 +175,7 @@ def plan(path, mode, environment=None, **options):
     return Job(path, environment).plan(mode, **options)
 
 
-def read(path, stream, mode="historic", environment=None, **options):
+def read(path, stream=None, mode="historic", environment=None, **options):
     return Job(path, environment).read(stream, mode, **options)
 
 

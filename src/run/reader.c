@@ -127,6 +127,22 @@ static bool make_plan(Reader *reader, const SliceRow *rows, size_t count, Error 
 
 // --- open and close
 
+// Whose rows the slices are, where nobody said.
+static bool find_only_stream(const SliceRow *rows, size_t count, Str *ret_stream, Error *err)
+{
+    if (count == 0)
+        return error_set(err, ERROR_JOB, "no slices and no stream: whose rows?");
+    for (size_t i = 1; i < count; i++) {
+        if (!str_equal(rows[i].stream, rows[0].stream))
+            return error_set(err, ERROR_JOB,
+                             "slices of '" STR_FMT "' and of '" STR_FMT
+                             "', but a table has the rows of one stream: name it",
+                             STR_ARG(rows[0].stream), STR_ARG(rows[i].stream));
+    }
+    *ret_stream = rows[0].stream;
+    return true;
+}
+
 static bool open_parts(Reader *reader, const SliceRow *rows, size_t count, Error *err)
 {
     CLEANUP(arena_freep) Arena *arena = arena_new((size_t)1024 * 1024, err);
@@ -136,11 +152,8 @@ static bool open_parts(Reader *reader, const SliceRow *rows, size_t count, Error
     findings->arena = arena;
     const ReaderOptions *options = &reader->options;
     Str only = options->stream;
-    if (only.size == 0 && options->way != READER_LANDING) {
-        if (count == 0)
-            return error_set(err, ERROR_JOB, "no slices and no stream: whose rows?");
-        only = rows[0].stream;
-    }
+    if (only.size == 0 && options->way != READER_LANDING)
+        TRY(find_only_stream(rows, count, &only, err));
     TRY(job_parts_open(options->job, only, options->env, reader->arena, findings, &reader->parts,
                        err));
     return findings_check(findings, err);

@@ -20,7 +20,7 @@ typedef struct ReaderOptions {
     Env *env;
     Arena *arena; // outlives the reader
     ReaderWay way;
-    Str stream;       // whose rows; empty = that of the first slice. READER_LANDING: empty = all
+    Str stream;       // whose rows; empty = that of the slices. READER_LANDING: empty = all
     int64_t siblings; // how many readers begin at about the same time, this one included: until it
                       // has seen the others it takes no more than its part of the rate. 0 = 1
 } ReaderOptions;

@@ -330,6 +330,11 @@ except pawl.PawlError as error:
 """)
         self.assertEqual(done.returncode, 0, done.stderr)
 
+try:
+    pa.table(pawl.read(JOB))  # it has two streams
+    raise SystemExit("no fault")
+except pawl.PawlError as error:
+    assert "'accounts' and of 'calls'" in str(error) and "name it" in str(error), error
 
 @unittest.skipUnless(PLAIN, "a sanitized library cannot be loaded into a plain Python")
 class StepsTest(unittest.TestCase):
