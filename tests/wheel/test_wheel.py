@@ -101,6 +101,23 @@ exec chroot "$root" "$@"
 """
 
 
+ALONE = """
+import fcntl, socket, struct, sys
+with socket.socket() as one:  # loopback up
+    fcntl.ioctl(one, 0x8914, struct.pack("16sH14x", b"lo", 1))
+program, folder = sys.argv[1:]
+sys.path.insert(0, folder)
+import world
+class Site(world.World):
+    def command(self, *words, env=None):
+        return [program, *words], super().command(*words, env=env)[1]
+with Site(calls=60, job={"lake": {"format": "delta", "path": "./delta"}}) as site:
+    site.run("historic")
+    print(site.value("SELECT count(*) FROM ctm.calls"),
+          site.value(f"SELECT count(*) FROM read_parquet('{site.folder}/delta/ctm/calls/*.parquet')"))
+"""
+
+
 def rooted():
     """How a process gets mounts of its own: as root, or as root of a user namespace; None where neither is allowed."""
     for words in (["unshare", "--mount"], ["unshare", "--map-root-user", "--mount"]):
@@ -244,6 +261,19 @@ class WheelTest(unittest.TestCase):
                         self.assertNotEqual(done.returncode, 0)
                         self.assertIn("certificate", done.stderr.splitlines()[-2])
 
+    def test_nothing_is_fetched_on_first_use(self):
+        """A whole run with a lake, where no network is but loopback, and no home that anything was fetched to before."""
+        namespaces = rooted()
+        if namespaces is None:
+            self.skipTest("no network of one's own is allowed here")
+        home = pathlib.Path(self.scratch.name) / "home"
+        home.mkdir()
+        done = subprocess.run([*namespaces, "--net", sys.executable, "-c", ALONE, self.site / "pawl/bin/pawl", pathlib.Path(world.__file__).parent],
+                              env=os.environ | {"HOME": str(home), "XDG_CACHE_HOME": str(home)}, capture_output=True, text=True,
+                              timeout=120)
+        self.assertEqual((done.returncode, done.stdout), (0, "60 60\n"), done.stderr[-1000:])
+        self.assertEqual(list(home.iterdir()), [])
+
     def test_it_is_installed_quickly(self):
         self.assertLessEqual(self.install_cpu_s, INSTALL_CPU_S)
 
@@ -259,6 +289,10 @@ class WheelTest(unittest.TestCase):
 
     def test_each_library_takes_the_rows_as_they_are_in_the_warehouse(self):
         rows, seconds = map(float, self.world.rows("SELECT count(*), sum(duration) FROM ctm.calls")[0])
+        job = json.loads(self.world.job.read_text())
+        job["streams"] = {"calls": job["streams"]["calls"]}
+        one = self.world.folder / "calls.json"
+        one.write_text(json.dumps(job))
         columns = None
         for library in ("pyarrow", "polars", "pandas", "duckdb"):
             seen = json.loads(self.run_python(pathlib.Path(__file__).with_name("reader.py"), library, one).stdout)
@@ -290,16 +324,17 @@ for call, code in ((lambda: pawl.Job(JOB + "x"), "NOT_FOUND"), (lambda: pa.table
                    (lambda: pa.table(pawl.Job(JOB).land(pa.table(pawl.plan(JOB, "historic")))), "JOB"),
                    (lambda: pa.table(pawl.Job(JOB).read_slices(pa.table({"a": [1]}), "calls")), "DATA")):
     try:
-        job = json.loads(self.world.job.read_text())
-        job["streams"] = {"calls": job["streams"]["calls"]}
-        one = self.world.folder / "calls.json"
-        one.write_text(json.dumps(job))
         call()
         raise SystemExit("no fault")
     except pawl.PawlError as error:
         assert error.code == code and error.advice, (error.code, str(error))
         import pickle
         assert pickle.loads(pickle.dumps(error)).code == code
+try:
+    pa.table(pawl.read(JOB))  # it has two streams
+    raise SystemExit("no fault")
+except pawl.PawlError as error:
+    assert "'accounts' and of 'calls'" in str(error) and "name it" in str(error), error
 faults = [row for row in pa.table(pawl.check(JOB)).to_pylist() if row["status"] == "fault"]
 assert faults == [], faults
 """)
@@ -330,11 +365,6 @@ job.stop()
 try:
     pa.table(rows)
     raise SystemExit("it did not stop")
-try:
-    pa.table(pawl.read(JOB))  # it has two streams
-    raise SystemExit("no fault")
-except pawl.PawlError as error:
-    assert "'accounts' and of 'calls'" in str(error) and "name it" in str(error), error
 except pawl.PawlError as error:
     assert error.code == "STOPPED", error
 """)
