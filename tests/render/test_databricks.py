@@ -47,6 +47,26 @@ class Files(unittest.TestCase):
         self.assertIn("databricks.yml is not what render gives", done.stderr)
         self.assertNotIn("ctm.yml is not", done.stderr)
 
+    def test_committed_environments_outlive_a_cluster_and_share_nothing(self):
+        done = render("databricks", "jobs/ctm.json", "--check")
+        self.assertNotIn("note: environment", done.stderr)
+        scripts = "".join(path.read_text() for path in sorted((ROOT / "deploy/snowflake").glob("0[1-5]*.sql")))
+        seen = set()
+        for name in ("dev", "staging", "prod"):
+            with self.subTest(name):
+                job = json.loads((ROOT / f"environments/{name}.json").read_text())
+                warehouse = job["warehouse"]
+                # The command of docs/azure.md gives each environment's objects its own names.
+                more = "" if name == "prod" else f"{name.upper()}_"
+                made = scripts.replace("PAWL_", f"PAWL_{more}").replace("CALLS_DB", f"CALLS_{more}DB")
+                for what in ("USER IF NOT EXISTS {user} ", "ROLE IF NOT EXISTS {role} ", "DATABASE IF NOT EXISTS {database} ",
+                             "SCHEMA IF NOT EXISTS {database}.{schema} ", "WAREHOUSE IF NOT EXISTS {warehouse} ", "STAGE IF NOT EXISTS {database}.{stage[name]} "):
+                    self.assertIn("CREATE " + what.format(**warehouse), made)
+                own = {job["landing"]["account"], warehouse["user"], warehouse["database"], warehouse["private_key"]}
+                self.assertEqual(warehouse["stage"]["files"]["account"], job["landing"]["account"])
+                self.assertFalse(own & seen)
+                seen |= own
+
     @needs_packages
     def test_every_job_is_one_that_databricks_knows(self):
         bundle, resources = read_yaml(ROOT / "deploy/databricks/databricks.yml",
