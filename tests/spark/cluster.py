@@ -4,6 +4,9 @@ Each worker has a loopback address of its own: Spark runs no second copy of a ta
 """
 import os, pathlib, socket, subprocess, time
 
+# A machine that others keep busy, or that stands still for a while, has lost no worker.
+PATIENCE_S = 600
+
 
 class Cluster:
     def __init__(self, python, folder, workers, memory="1g"):
@@ -23,7 +26,7 @@ class Cluster:
         self.workers = [self.start("worker.Worker", f"127.0.0.{number}", "--cores", "1", "--memory", memory, "--work-dir",
                                    self.folder / "work", self.url) for number in range(1, workers + 1)]
         # A session waits until all of them are there: tests and timings want them all.
-        self.conf = {"spark.executor.cores": "1", "spark.cores.max": str(workers),
+        self.conf = {"spark.network.timeout": f"{PATIENCE_S}s", "spark.executor.cores": "1", "spark.cores.max": str(workers),
                      "spark.scheduler.minRegisteredResourcesRatio": "1.0",
                      "spark.scheduler.maxRegisteredResourcesWaitingTime": "120s"}
 
@@ -36,7 +39,8 @@ class Cluster:
         with open(self.folder / "cluster.log", "ab") as log:
             process = subprocess.Popen(
                 [self.home / "bin/spark-class", f"org.apache.spark.deploy.{name}", "--host", host, "--webui-port", "0", *words],
-                env=os.environ | {"SPARK_LOCAL_IP": host, "SPARK_DAEMON_MEMORY": "256m"}, stdout=log, stderr=log)
+                env=os.environ | {"SPARK_LOCAL_IP": host, "SPARK_DAEMON_MEMORY": "256m", "SPARK_DAEMON_JAVA_OPTS": f"-Dspark.worker.timeout={PATIENCE_S}"},
+                stdout=log, stderr=log)
         self.processes.append(process)
         return process
 
