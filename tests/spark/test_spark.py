@@ -86,9 +86,9 @@ class Driver:
         self.process.wait()
         return None
 
-    def compare(self, site, duck, table="ctm.calls"):
+    def compare(self, site, duck, table="ctm.calls", **step):
         """The Delta table of one site and the table in the DuckDB file of another, or the same."""
-        self.step(site, dump=[table.replace(".", "/"), f"{site.folder}/dump"])
+        self.step(site, dump=[table.replace(".", "/"), f"{site.folder}/dump"], **step)
         done = subprocess.run([packages("arrow"), "-c", COMPARE, site.folder / "dump", duck.folder / "ctm.duckdb", table],
                               capture_output=True, text=True)
         if done.returncode != 0:
@@ -203,6 +203,49 @@ class SparkTest(Story, unittest.TestCase):
             self.assertEqual(failed, [["ExceptionFailure", "Success"]] * 2)
             self.assertEqual(landed(site), landed(single))
             self.check_equal(self.driver, site, single)
+
+    def test_merge_takes_what_is_fresher_and_different_and_nothing_else(self):
+        with small_world() as site:
+            seeds = [[key, "one", 10, "old"] for key in ("same", "other", "older", "equal", "back", "late back", "gone", "late gone", "twice", "twin")]
+            # The rows of a load come in any order; what vanished is only marked.
+            loads = [(seeds, []), ([], [["back", 20], ["late back", 20]]),
+                     ([["new", "one", 30, "new"], ["same", "one", 30, "old"], ["other", "two", 30, "new"], ["older", "two", 9, "new"],
+                       ["equal", "two", 10, "new"], ["back", "one", 30, "old"], ["late back", "two", 15, "new"],
+                       ["twice", "three", 40, "new"], ["twice", "two", 30, "not new"], ["twin", "two", 30, "not new"], ["twin", "three", 30, "new"]],
+                      [["gone", 30], ["late gone", 9], ["nobody", 30]])]
+            found = self.driver.step(site, merge=loads)
+            before, marked, last = (f"run/merged/{number}" for number in range(3))
+            self.assertEqual(found, {
+                "new": ["one", 30, "new", last, None], "same": ["one", 30, "old", before, None], "other": ["two", 30, "new", last, None],
+                "older": ["one", 10, "old", before, None], "equal": ["two", 10, "new", last, None], "back": ["one", 30, "old", last, None],
+                "late back": ["one", 20, "old", marked, 20], "gone": ["one", 30, "old", last, 30], "late gone": ["one", 10, "old", before, None],
+                "twice": ["three", 40, "new", last, None], "twin": ["three", 30, "new", last, None]})
+
+    def test_a_stage_that_fails_stands_in_the_log_and_is_done_by_the_next_run(self):
+        with small_world() as site:
+            failed = self.driver.step(site, mode="historic", options=WINDOW, trouble={"shape": "always"}, alone={})
+            self.assertEqual(failed["status"], 1)
+            self.assertIn("the test lets this task fail", failed["error"])
+            log = "SELECT stage, stream, status, error FROM etl_log WHERE stage LIKE 'spark.%' ORDER BY started_at"
+            rows = site.rows(log)
+            self.assertEqual([row[:3] for row in rows], [["spark.plan", None, "ok"], ["spark.land", None, "ok"], ["spark.merge", "calls", "failed"]])
+            self.assertIn("PythonException", rows[2][3])
+            report = self.driver.step(site, mode="historic", options=WINDOW)
+            self.assertTrue(report["resumed"])
+            self.assertEqual([row[:3] for row in site.rows(log)][3:],
+                             [["spark.plan", None, "ok"], ["spark.land", None, "ok"], ["spark.merge", "calls", "ok"], ["spark.load", None, "ok"]])
+            self.check_lake(self.driver, site, site)
+
+    def test_tables_of_a_catalog_are_named_and_never_a_path(self):
+        with small_world() as site:
+            self.driver.step(site, sql="CREATE SCHEMA named")
+            self.driver.step(site, mode="historic", options=WINDOW, lake="spark_catalog.named")
+            found = self.driver.compare(site, site, lake="spark_catalog.named")
+            self.assertGreater(found["lake"], 100)
+            self.assertEqual((found["only_warehouse"], found["only_lake"], found["differ"]), (0, 0, "[]"))
+            detail = {row[0]: row[1] for row in self.driver.step(site, sql="DESCRIBE EXTENDED spark_catalog.named.calls")}
+            self.assertEqual((detail["Type"], detail["Location"]), ("MANAGED", f"file:{self.folder}/tables/named.db/calls"))
+            self.assertFalse((site.folder / "delta").exists())
 
     def test_landing_is_one_wave_and_no_task_more_than_has_every_slice_under_way(self):
         # Six slices and two slots. The driver and each task asks for a token.
