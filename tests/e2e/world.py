@@ -17,6 +17,7 @@ connection.execute(f"ATTACH '{sys.argv[1]}' AS pawl_file; USE pawl_file")
 for statement in json.load(sys.stdin):
     connection.execute(statement)
 """
+CRASHES = {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE, 66}  # 66: ThreadSanitizer
 
 
 class DuckDB:
@@ -92,7 +93,8 @@ class Site:
     def pawl(self, *words, env=None, check=True, timeout=120):
         command, full = self.command(*words, env=env)
         done = subprocess.run(command, env=full, capture_output=True, text=True, timeout=timeout)
-        if check and done.returncode != 0:
+        # A crash, or what a sanitizer saw, is never the failure that a test waits for.
+        if done.returncode in CRASHES or (check and done.returncode != 0):
             raise AssertionError(f"{' '.join(command)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
 
