@@ -267,8 +267,6 @@ static bool range_given(const RangeFor *of, Range *ret_range, Error *err)
     return true;
 }
 
-// From the watermark less the lookback, through tomorrow: clocks and zones differ by less than a
-// day, and a day too much costs one request.
 static void note_far(PlanFar *far, const RangeFor *of, const Watermark *mark)
 {
     if (far->marks++ > 0 && far->from_us <= mark->us)
@@ -277,6 +275,8 @@ static void note_far(PlanFar *far, const RangeFor *of, const Watermark *mark)
     far->value = of->partition->value;
 }
 
+// From the watermark less the lookback, through tomorrow: clocks and zones differ by less than a
+// day, and a day too much costs one request.
 static bool range_incremental(const RangeFor *of, PlanFar *far, Range *ret_range, Error *err)
 {
     const PlanStream *stream = of->stream;
