@@ -1,6 +1,6 @@
 """Any table against the API: what somebody else's feed lost, doubled, left stale or kept, and how it is mended."""
 import csv, json, os, signal, subprocess, time, unittest
-from world import Postgres, World
+from world import NO_PYTHON, PYTHON, Postgres, World
 
 DAYS = ("--from", "2026-03-03", "--to", "2026-03-06")
 KEPT = "direction, duration, caller_number, agent_email, notes, tag_list, is_new_caller, sale_value"
