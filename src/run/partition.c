@@ -130,11 +130,12 @@ static bool understand(ParentRead *read, PageReader *reader, const HttpExchange 
                           err));
         return env_wait(env, wait_us > outcome.wait_us ? wait_us : outcome.wait_us, err);
     }
-    if (*ret_again || outcome.verdict == PAGE_FAILED)
-        return error_set(err, ERROR_IO, STR_FMT " (status %d)", STR_ARG(outcome.reason),
-                         exchange->response.status);
-    if (outcome.verdict == PAGE_DENIED)
-        return error_set(err, ERROR_ACCESS, STR_FMT " (status %d)", STR_ARG(outcome.reason),
+    if (*ret_again)
+        return error_set(err, ERROR_IO, STR_FMT " (status %d, tried %lld times)",
+                         STR_ARG(outcome.reason), exchange->response.status, (long long)*attempts);
+    if (outcome.verdict == PAGE_FAILED || outcome.verdict == PAGE_DENIED)
+        return error_set(err, outcome.verdict == PAGE_DENIED ? ERROR_ACCESS : ERROR_DATA,
+                         STR_FMT " (status %d)", STR_ARG(outcome.reason),
                          exchange->response.status);
     for (size_t i = 0; i < outcome.record_count; i++)
         TRY(take_record(read->options, read->found, parent, outcome.records[i], err));
@@ -196,8 +197,12 @@ static bool read_parents(const DiscoverOptions *options, PlanStream *parent, Pla
         if (read_parent(&read, err))
             continue;
         const PlanPartition *partition = &parent->partitions[parent->slices[i].partition];
-        (void)error_context(err, STR_FMT " of '" STR_FMT "'", STR_ARG(stream_name(parent->stream)),
-                            STR_ARG(partition->value));
+        const Str name = stream_name(parent->stream);
+        if (partition->value.size > 0)
+            (void)error_context(err, STR_FMT " of '" STR_FMT "'", STR_ARG(name),
+                                STR_ARG(partition->value));
+        else
+            (void)error_context(err, STR_FMT, STR_ARG(name));
         // Refused for one partition of several: the others go on.
         if (err->code != ERROR_ACCESS || parent->partition_count == 1)
             return false;

@@ -131,6 +131,27 @@ class Faults(unittest.TestCase):
                 self.assertGreater(int(others), 0)
                 self.goes_on()
 
+    # Without the list of accounts there is nothing to read: it is asked for as patiently as any page.
+    def test_the_list_of_accounts_is_asked_for_again_where_that_may_help(self):
+        for name in ("503", "429, Retry-After 0", "HTML", "an error with status 200"):
+            with self.subTest(name):
+                self.setUp()
+                self.world.control("faults", [{"match": {"path": "/accounts"}, "times": 2, **RECOVERED[name]}], method="PUT")
+                done = self.world.run("historic", *RANGE, check=False)
+                self.assertEqual(done.returncode, 0, done.stderr[-800:])
+                self.assertEqual(self.world.digest(), self.calm)
+
+    def test_a_list_of_accounts_that_does_not_come_ends_the_run_with_its_reason(self):
+        for status, code, said in ((503, 8, "status 503, tried 4 times"), (404, 3, "status 404"), (403, 4, "status 403")):
+            with self.subTest(status):
+                self.setUp()
+                self.world.control("faults", [{"match": {"path": "/accounts"}, "times": 0, "do": status}], method="PUT")
+                done = self.world.run("historic", *RANGE, check=False)
+                self.assertEqual(done.returncode, code, done.stderr[-800:])
+                self.assertIn(said, done.stderr.splitlines()[-1])
+                self.assertIn('"error":"accounts: HTTP ', done.stderr.splitlines()[-1])
+                self.goes_on()
+
     # What the token endpoint does is no different: any grant may be asked for again.
     def test_a_token_that_does_not_come_is_asked_for_again(self):
         for name in ("429, Retry-After 0", "500", "502", "503 with Retry-After", "never answers", "reset", "reset in the body", "truncated"):
