@@ -154,6 +154,24 @@ class Audit(unittest.TestCase):
         self.assertEqual(site.digest(), before)
         site.remove()
 
+    def test_a_slice_is_asked_for_again_where_that_may_help_and_else_ends_the_audit(self):
+        fault = lambda **what: self.world.control("faults", [{"match": {"path": "/accounts/1001/calls"}, **what}], method="PUT")
+        self.addCleanup(self.world.control, "faults", [], method="PUT")
+        for what in ({"do": 503}, {"do": 429, "retry_after": "0"}, {"do": "html"}, {"do": "reset"}):
+            with self.subTest(what):
+                fault(times=2, **what)
+                self.assertEqual(self.found(self.audit("ctm.calls")), self.clean())
+                self.assertEqual(self.world.control("faults")[0]["done"], 2)
+        for what, code, said in (({"do": 503}, 8, "status 503, tried 4 times"), ({"do": 404}, 3, "status 404"),
+                                 ({"do": 503, "retry_after": "7200"}, 7, "asks to wait 120 minutes")):
+            with self.subTest(what):
+                fault(times=0, **what)
+                done = self.audit("ctm.calls", expected=code)
+                self.assertIn("calls of '1001': ", done.stderr)
+                self.assertIn(said, done.stderr)
+        fault(times=0, do=403)  # of one account that is refused the report tells, and goes on
+        self.assertEqual(self.audit("ctm.calls")["partitions_refused"], 1)
+
     def test_what_must_be_said_is_asked_for_by_name(self):
         self.sql("CREATE SCHEMA IF NOT EXISTS odd", "CREATE OR REPLACE TABLE odd.things AS SELECT id FROM ctm.calls",
                  "CREATE OR REPLACE TABLE odd.calls AS SELECT id FROM ctm.calls")

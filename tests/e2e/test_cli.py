@@ -374,6 +374,43 @@ class Check(unittest.TestCase):
             self.assertIn("fault", [item["status"] for item in report["checks"] if item["check"] == "credentials"])
             self.assertNotIn("canary-wrong", json.dumps(report))
 
+    def test_what_the_api_answers_is_told_as_what_it_is(self):
+        with World(calls=10) as world:
+            def answered(status, **what):
+                world.control("faults", [{"match": {"path": "/accounts"}, "times": 0, **what}], method="PUT")
+                code, report = self.check(world)
+                world.control("faults", [], method="PUT")
+                (item,) = [item for item in report["checks"] if item["check"] == "credentials"]
+                self.assertEqual((code, item["status"]), status, item)
+                return item["text"]
+
+            self.assertIn("status 403", answered((4, "fault"), do=403))
+            self.assertIn("status 404", answered((3, "fault"), do=404))
+            self.assertIn("status 503: it may be passing", answered((0, "note"), do=503))
+            self.assertIn("status 429: it may be passing", answered((0, "note"), do=429, retry_after="0"))
+
+    def test_a_clock_that_is_wrong_is_told(self):
+        with World(calls=10) as world:
+            for now, status, said in (("2026-03-11T18:04:00Z", "ok", "agrees"), ("2026-03-11T18:20:00Z", "note", "20 minutes ahead of"),
+                                      ("2026-03-11T17:00:00Z", "note", "minutes behind")):
+                code, report = self.check(world, env={"PAWL_TEST_NOW": now})
+                (clock,) = [item for item in report["checks"] if item["check"] == "clock"]
+                self.assertEqual((code, clock["status"]), (0, status))
+                self.assertIn(said, clock["text"])
+
+    def test_stores_and_files_that_cannot_be_used_are_told_by_what_they_are(self):
+        with World(calls=10) as world:
+            job = json.loads(world.job.read_text())
+            for what, change in (("warehouse", {"warehouse": {"driver": "duckdb", "path": "./none/ctm.duckdb"}}),
+                                       ("warehouse", {"warehouse": {"driver": "duckdb", "path": "./job.json"}}),
+                                       ("lake", {"lake": {"format": "delta", "store": "local", "path": "/proc/nowhere"}}),
+                                       ("landing store", {"landing": {"store": "local", "path": "./job.json/below"}})):
+                with self.subTest(change):
+                    world.job.write_text(json.dumps({**job, **change}))
+                    status, report = self.check(world, "--offline")
+                    self.assertEqual([item["check"] for item in report["checks"] if item["status"] == "fault"], [what], report)
+                    self.assertNotEqual(status, 0)
+
     def test_an_api_that_is_not_there_is_told_and_offline_does_not_ask(self):
         with World(job={"retry": {"attempts": 1}, "config": {"base_url": "http://127.0.0.1:9/api/v1"}}) as world:
             status, report = self.check(world)
