@@ -289,6 +289,13 @@ class InPostgres(unittest.TestCase):
                                   f"{ids[1]}) TO STDOUT (FORMAT csv, HEADER)") + "\n")
             report = audit(str(export), "--stream", "calls", "--key", "account_id,call_no", expected=3)
             self.assertEqual(found(report), [1, 0, 0, 0])
+            # And such records are taken over, with their hashes.
+            rows = int(world.value("SELECT count(*) FROM raw.calls"))
+            schema = sql("SELECT table_schema FROM information_schema.tables WHERE table_name = 'pawl_load'")
+            sql("DROP TABLE ctm.calls CASCADE; " + "".join(f"DELETE FROM {schema}.{name};" for name in ("pawl_load", "pawl_slice", "pawl_state")))
+            world.runs += 1
+            report = json.loads(world.pawl("adopt", str(world.job), "--table", "raw.calls", "--json").stdout.splitlines()[-1])
+            self.assertEqual((report["adopted"], report["hashes_exact"], report["view"]), (rows, True, False))
 
     def test_of_two_repairs_one_is_turned_away_and_forget_waits_for_it(self):
         with World(calls=60, warehouse="postgres") as world:
