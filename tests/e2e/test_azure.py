@@ -123,6 +123,34 @@ class Azure(unittest.TestCase):
                     self.assertEqual(outcome(killed)[0], wanted)
                     killed.remove()
 
+    def test_kills_in_the_other_modes(self):
+        """A machine that dies in a daily run or a second reading; another one, of empty folders, goes on."""
+        with World(calls=100, accounts=1, last="2026-03-06") as world:
+            world.run("historic")
+            world.advance("2026-03-12T18:00:00Z")
+            changes = {"account": 1001, "start_date": "2026-03-04", "end_date": "2026-03-05", "every": 3, "limit": 2}
+            killed = 0
+            for mode, words, change in (("incremental", (), {"do": "edit", "set": {"notes": "late"}}), ("rehydration", RANGE, {"do": "delete"})):
+                world.control("mutate", {**changes, **change})
+                warehouse = world.copy(f"before-{mode}").folder / "ctm.duckdb"
+                names = world.folder / f"points-{mode}"
+                world.run(mode, *words, env={"PAWL_TEST_KILL_LIST": str(names)})
+                points = [p for p in dict.fromkeys(names.read_text().splitlines()) if re.match(r"(page|slice manifest|note|run noted|commit)\b", p)]
+                for number, point in enumerate(points[i * len(points) // 4] for i in range(4)):
+                    with self.subTest(f"{mode}: {point}"):
+                        shared = world.folder / f"{mode}-{number}.duckdb"
+                        shared.write_bytes(warehouse.read_bytes())
+                        landing = self.landing()
+                        one, two = (machine(world, f"{mode}-{number}-{which}", landing, shared) for which in ("one", "two"))
+                        done = one.run(mode, *words, env={"PAWL_TEST_KILL_AT": point}, check=False)
+                        self.assertIn(done.returncode, (0, -signal.SIGKILL), done.stderr[-300:])
+                        killed += done.returncode != 0
+                        two.run(mode, *words)
+                        self.assertEqual(two.digest(), world.digest())
+                        twice = two.value("SELECT count(*) - count(DISTINCT (run_id, stream, load_ordinal)) FROM pawl_load")
+                        self.assertEqual(twice, "0")
+            self.assertGreater(killed, 5)
+
     def test_lost_answers_and_refusals_change_nothing(self):
         """Every sixth request is carried out without an answer, every seventh is refused for now."""
         def plan(number, method, path):
