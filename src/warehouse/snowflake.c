@@ -216,6 +216,13 @@ bool snowflake_batch_end(SnowflakeBatch *batch, Error *err)
            buf_append(&batch->sql, STR(";\n"), err);
 }
 
+bool snowflake_lock_timeout(const SnowflakeWarehouse *db, SnowflakeBatch *batch, Error *err)
+{
+    return buf_printf(&batch->sql, err, "ALTER SESSION SET LOCK_TIMEOUT = %lld",
+                      (long long)(db->lock_timeout_us / 1000000)) &&
+           snowflake_batch_end(batch, err);
+}
+
 // One request each: a request of several needs a warehouse, whatever they are (Snowflake,
 // "Submitting multiple SQL statements in a single request").
 static bool run_one_by_one(SnowflakeWarehouse *db, const SnowflakeBatch *batch,
@@ -347,7 +354,9 @@ static bool snowflake_execute(void *state, const char *what, const Str *statemen
     SnowflakeWarehouse *db = state;
     TRY(snowflake_begin_call(db, err));
     CLEANUP(snowflake_batch_done) SnowflakeBatch batch = {0};
-    TRY(buf_append(&batch.sql, STR("BEGIN"), err) && snowflake_batch_end(&batch, err));
+    TRY(snowflake_lock_timeout(db, &batch, err) && buf_append(&batch.sql, STR("BEGIN"), err) &&
+        snowflake_batch_end(&batch, err));
+    const size_t first = batch.count;
     for (size_t i = 0; i < count; i++)
         TRY(buf_append(&batch.sql, statements[i], err) && snowflake_batch_end(&batch, err));
     TRY(buf_append(&batch.sql, STR("COMMIT"), err) && snowflake_batch_end(&batch, err));
@@ -357,7 +366,7 @@ static bool snowflake_execute(void *state, const char *what, const Str *statemen
     kill_point("executed, %s", what);
     for (size_t i = 0; ret_changed != NULL && i < count; i++) {
         SnowflakeResult child = {0};
-        TRY(snowflake_child(db->api, &result, i + 1, db->scratch, &child, err) &&
+        TRY(snowflake_child(db->api, &result, first + i, db->scratch, &child, err) &&
             snowflake_changed(&child, &ret_changed[i], err));
     }
     return true;

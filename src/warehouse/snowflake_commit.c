@@ -525,13 +525,6 @@ static bool add_load(Transaction *tx, const LoadCommit *commit, Error *err)
     return snowflake_batch_end(&tx->batch, err);
 }
 
-static bool add_lock_timeout(const SnowflakeWarehouse *db, SnowflakeBatch *batch, Error *err)
-{
-    return buf_printf(&batch->sql, err, "ALTER SESSION SET LOCK_TIMEOUT = %lld",
-                      (long long)(db->lock_timeout_us / 1000000)) &&
-           snowflake_batch_end(batch, err);
-}
-
 // A request goes on when its client is dead. Whoever holds a table's row now commits or rolls back
 // before we get it; whoever comes later finds another version than it was decided on.
 bool snowflake_settle(void *state, const TableSpec *tables, size_t count, Error *err)
@@ -542,7 +535,7 @@ bool snowflake_settle(void *state, const TableSpec *tables, size_t count, Error 
     CLEANUP(snowflake_batch_done) SnowflakeBatch batch = {0};
     char holder[UUID_TEXT_BYTES + 1];
     uuid_new(db->env, holder);
-    TRY(add_lock_timeout(db, &batch, err));
+    TRY(snowflake_lock_timeout(db, &batch, err));
     for (size_t i = 0; i < count; i++)
         TRY(buf_append(&batch.sql, STR("UPDATE "), err) &&
             snowflake_table(&batch.sql, &tables[i], "__PAWL", err) &&
@@ -564,7 +557,7 @@ bool snowflake_run_transaction(SnowflakeWarehouse *db, const LoadCommit *commit,
 {
     CLEANUP(transaction_done) Transaction tx = {.db = db};
     TRY(make_guard(&tx, err));
-    TRY(add_lock_timeout(db, &tx.batch, err) &&
+    TRY(snowflake_lock_timeout(db, &tx.batch, err) &&
         add_simple(&tx, "ALTER SESSION SET ERROR_ON_NONDETERMINISTIC_MERGE = TRUE", err) &&
         add_simple(&tx, "BEGIN", err));
     assert(tx.batch.count == TAKING_STATEMENT);

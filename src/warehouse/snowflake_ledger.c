@@ -429,7 +429,8 @@ static bool append_rewind(SnowflakeWarehouse *db, const Rewind *rewind, Snowflak
     TRY(sql_target(db->scratch, table, &target, err));
     TRY(buf_append(&held, STR(" FROM "), err) && snowflake_table(&held, table, "__PAWL", err) &&
         append_equal(&held, " WHERE \"HOLDER\"", holder, err));
-    TRY(buf_append(sql, STR("BEGIN"), err) && snowflake_batch_end(batch, err));
+    TRY(snowflake_lock_timeout(db, batch, err) && buf_append(sql, STR("BEGIN"), err) &&
+        snowflake_batch_end(batch, err));
     TRY(buf_append(sql, STR("UPDATE "), err) && snowflake_table(sql, table, "__PAWL", err) &&
         append_equal(sql, " SET \"VERSION\" = \"VERSION\" + 1, \"HOLDER\"", holder, err) &&
         snowflake_own(db, sql,
@@ -477,7 +478,7 @@ bool snowflake_set_watermark(void *state, Str job, Str mode, const TableSpec *ta
     SnowflakeResult taken = {0};
     int64_t changed = 0;
     TRY(snowflake_batch_run(db, &batch, false, &result, err) &&
-        snowflake_child(db->api, &result, 1, db->scratch, &taken, err) &&
+        snowflake_child(db->api, &result, 2, db->scratch, &taken, err) &&
         snowflake_changed(&taken, &changed, err));
     return changed > 0 || error_set(err, ERROR_CONFLICT,
                                     "job " STR_FMT ", mode " STR_FMT

@@ -108,6 +108,9 @@ typedef struct SnowflakeBatch {
 } SnowflakeBatch;
 void snowflake_batch_done(SnowflakeBatch *batch);                     // for CLEANUP()
 bool snowflake_batch_end(SnowflakeBatch *batch, Error *err) MUST_USE; // behind each statement
+// Before the first statement that changes rows: Snowflake waits half a day for a lock by itself.
+bool snowflake_lock_timeout(const SnowflakeWarehouse *db, SnowflakeBatch *batch,
+                            Error *err) MUST_USE;
 // Light ones go one by one, so that they wake no warehouse: the first that fails ends it.
 bool snowflake_batch_run(SnowflakeWarehouse *db, const SnowflakeBatch *batch, bool light,
                          SnowflakeResult *ret_result, Error *err) MUST_USE;

@@ -381,9 +381,10 @@ bool snowflake_promote(void *state, const TableSpec *table, const Column *column
     TRY(snowflake_batch_run(db, &add, true, &result, err));
     CLEANUP(snowflake_batch_done) SnowflakeBatch update = {0};
     Buf *sql = &update.sql;
-    TRY(buf_append(sql, STR("UPDATE "), err) && snowflake_table(sql, table, "", err) &&
-        buf_append(sql, STR(" SET "), err) && snowflake_name(sql, column->name, err) &&
-        buf_append(sql, STR(" = "), err) && append_cast(sql, column, steps, count, err) &&
+    TRY(snowflake_lock_timeout(db, &update, err) && buf_append(sql, STR("UPDATE "), err) &&
+        snowflake_table(sql, table, "", err) && buf_append(sql, STR(" SET "), err) &&
+        snowflake_name(sql, column->name, err) && buf_append(sql, STR(" = "), err) &&
+        append_cast(sql, column, steps, count, err) &&
         buf_append(sql, STR(", \"_OVERFLOW\" = NULLIF("), err) &&
         append_without(sql, steps, count, err) &&
         buf_append(sql, STR(", OBJECT_CONSTRUCT()) WHERE \"_OVERFLOW\" IS NOT NULL AND "), err) &&
@@ -393,6 +394,8 @@ bool snowflake_promote(void *state, const TableSpec *table, const Column *column
         TRY(buf_append(sql, STR(" AND "), err) && append_object(sql, steps, i, err) &&
             buf_append(sql, STR(" IS NOT NULL"), err));
     TRY(snowflake_batch_end(&update, err));
-    TRY(snowflake_batch_run(db, &update, false, &result, err));
-    return snowflake_changed(&result, ret_rows, err);
+    SnowflakeResult updated = {0};
+    return snowflake_batch_run(db, &update, false, &result, err) &&
+           snowflake_child(db->api, &result, 1, db->scratch, &updated, err) &&
+           snowflake_changed(&updated, ret_rows, err);
 }
