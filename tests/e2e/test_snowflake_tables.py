@@ -215,6 +215,44 @@ class Tables(SnowTestCase):
             kinds = snow.sql("SELECT TYPEOF(tag_list), COUNT(*) FROM FIVE.CALLS WHERE tag_list IS NOT NULL GROUP BY 1")
             self.assertEqual([kind for kind, _ in kinds], ["ARRAY"], kinds)
 
+    def test_every_feed_is_understood(self):
+        feeds = {
+            "AIRBYTE": "CAST(id AS VARCHAR) AS _airbyte_raw_id, CURRENT_TIMESTAMP() AS _airbyte_extracted_at, PARSE_JSON('{}') AS _airbyte_meta, id,"
+                       " account_id, EXTRACT(EPOCH FROM called_at)::NUMBER(19,0) AS unix_time, direction, duration, OBJECT_CONSTRUCT('id', agent_id,"
+                       " 'name', agent_name, 'email', agent_email)::VARIANT AS agent, notes, tag_list",
+            "DLT": "id, account_id, called_at, direction, duration, agent_email AS agent__email, notes, '1' AS _dlt_load_id, 'x' AS _dlt_id",
+            "SINGER": "CAST(id AS VARCHAR) AS id, CAST(account_id AS VARCHAR) AS account_id, called_at, direction, duration, notes,"
+                      " CURRENT_TIMESTAMP() AS _sdc_extracted_at",
+        }
+        with World(calls=40, accounts=1) as world:
+            snow = self.site(world, "FEEDS", schemas=(*feeds, "RAW"))
+            found = lambda report: [report[name] for name in ("missing", "doubled", "stale", "vanished")]
+            ids = [id for (id,) in snow.sql("SELECT id FROM CTM.CALLS ORDER BY id LIMIT 3")]
+            for feed, columns in feeds.items():
+                with self.subTest(feed):
+                    snow.sql(f"CREATE TABLE {feed}.CALLS AS SELECT {columns} FROM CTM.CALLS")
+                    words = ("audit", *DAYS, "--table", f"{feed.lower()}.calls")
+                    report = snow.report_of(*words)
+                    self.assertEqual((found(report), report["feed"].upper()), ([0, 0, 0, 0], feed))
+                    self.assertGreater(report["columns_compared"], 5)
+                    for statement in (f"DELETE FROM {feed}.CALLS WHERE CAST(id AS VARCHAR) = '{ids[0]}'",
+                                      f"UPDATE {feed}.CALLS SET notes = 'long ago' WHERE CAST(id AS VARCHAR) = '{ids[1]}'",
+                                      f"INSERT INTO {feed}.CALLS SELECT * FROM {feed}.CALLS WHERE CAST(id AS VARCHAR) = '{ids[2]}'"):
+                        snow.sql(statement)
+                    self.assertEqual(found(snow.report_of(*words, expected=3)), [1, 1, 1, 0])
+                    snow.report_of(*words, "--repair", expected=3)
+                    self.assertEqual(found(snow.report_of(*words, expected=3)), [0, 1, 0, 0])
+            # Records as they were sent.
+            snow.sql("CREATE TABLE RAW.CALLS (_airbyte_raw_id VARCHAR, _airbyte_extracted_at TIMESTAMP_TZ, _airbyte_data VARIANT)")
+            for day in range(3, 7):
+                page = world.get(f"/accounts/1001/calls?start_date=2026-03-0{day}&end_date=2026-03-0{day}&per_page=150")
+                for record in page["calls"]:
+                    text = json.dumps(record).replace("\\", "\\\\").replace("'", "''")
+                    snow.sql(f"INSERT INTO RAW.CALLS SELECT 'x', CURRENT_TIMESTAMP(), PARSE_JSON('{text}')")
+            self.assertEqual(found(snow.report_of("audit", *DAYS, "--table", "raw.calls")), [0, 0, 0, 0])
+            snow.sql(f"DELETE FROM RAW.CALLS WHERE _airbyte_data['id']::VARCHAR = '{ids[0]}'")
+            self.assertEqual(found(snow.report_of("audit", *DAYS, "--table", "raw.calls", expected=3)), [1, 0, 0, 0])
+
     def test_a_table_of_ours_is_compared_by_hash_and_repaired_through_the_ledger(self):
         with World(calls=60, accounts=1) as world:
             snow = self.site(world, "OWN")
@@ -265,6 +303,20 @@ class Tables(SnowTestCase):
                     self.assertEqual(snow.report(snow.run(*days))["updated"], int(rows[0][0]))
                     self.assertEqual(table(snow, "calls"), table(world, "calls"))
                     self.assertEqual(snow.report(snow.run(*days))["updated"], 0)
+
+    def test_raw_records_are_taken_over_with_their_hashes(self):
+        with World(calls=20, accounts=1) as world:
+            inserts = []
+            for day in range(3, 7):
+                page = world.get(f"/accounts/1001/calls?start_date=2026-03-0{day}&end_date=2026-03-0{day}&per_page=150"
+                                 "&exclude_fields=transcription_text,chat_messages")
+                for record in page["calls"]:
+                    text = json.dumps(record).replace("\\", "\\\\").replace("'", "''")
+                    inserts.append(f"INSERT INTO FIVE.CALLS SELECT '2026-03-08 00:00:00+00'::TIMESTAMP_TZ, PARSE_JSON('{text}')")
+            snow = self.fed(world, "ADOPT_RAW", "CREATE TABLE FIVE.CALLS (_airbyte_extracted_at TIMESTAMP_TZ, _airbyte_data VARIANT)", *inserts)
+            report = snow.report_of("adopt", "--table", "five.calls")
+            self.assertEqual((report["adopted"], report["hashes_exact"]), (len(inserts), True))
+            self.assertEqual(snow.report(snow.run("rehydration", *DAYS, "--stream", "calls"))["updated"], 0)
 
     def test_a_table_that_bears_the_target_s_own_name(self):
         with World(calls=40, accounts=1) as world:
