@@ -247,6 +247,17 @@ class SparkTest(Story, unittest.TestCase):
             self.assertEqual((detail["Type"], detail["Location"]), ("MANAGED", f"file:{self.folder}/tables/named.db/calls"))
             self.assertFalse((site.folder / "delta").exists())
 
+    @unittest.skipUnless(ALL, "only with PAWL_SPARK=all (./dev spark)")
+    def test_executors_together_keep_the_rate(self):
+        # Each alone would ask for 20 a second, and half of it would be refused.
+        with small_world(calls=600, sim=("--rate", "20", "--burst", "10"),
+                         job={"config": {"per_page": 5}, "limits": {"requests_per_second": 20, "connections": 2}}) as site:
+            report = self.driver.step(site, mode="historic", options=WINDOW)
+            stats = site.control("stats")
+            self.assertEqual((report["slices_not_landed"], stats["rate_limited"]), (0, 0))
+            self.assertGreater(stats["requests"], 100)
+            self.assertEqual(sum("token" in entry["request"] for entry in site.log()), 3)  # driver and two tasks
+
     def test_landing_is_one_wave_and_no_task_more_than_has_every_slice_under_way(self):
         # Six slices and two slots. The driver and each task asks for a token.
         for connections, tasks in ((2, 2), (5, 2), (6, 1)):
