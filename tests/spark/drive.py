@@ -14,6 +14,7 @@ import sys
 import time
 from unittest import mock
 
+from cluster import PATIENCE_S
 from pyspark import SparkConf, SparkContext
 from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
@@ -40,6 +41,7 @@ def session(master, folder, extra):
                .config("spark.executor.extraJavaOptions", LIGHT)
                .config("spark.sql.adaptive.enabled", "false").config("spark.sql.codegen.wholeStage", "false")
                .config("spark.ui.showConsoleProgress", "false")
+               .config("spark.network.timeout", f"{PATIENCE_S}s")
                .config("spark.sql.warehouse.dir", f"{folder}/tables").config("spark.sql.session.timeZone", "UTC"))
     for name, value in extra.items():
         builder = builder.config(name, value)
