@@ -71,11 +71,12 @@ typedef struct ShapedBatch {
     size_t rows;
     size_t bytes;                 // of all buffers, for the memory budget
     struct ArrowArray quarantine; // contract_quarantine_columns(); length may be 0
+    bool keys_only;               // see shaped_batch_known()
     Arena *arena;                 // of the batch itself
 } ShapedBatch;
 
-// Rows of which no more is known than their keys and hashes: of `array` and `quarantine`, release
-// is NULL.
+// Rows of which no more is known than their keys and hashes: keys_only is true, and of `array` and
+// `quarantine` release is NULL.
 bool shaped_batch_known(const Key128 *keys, const Key128 *hashes, size_t rows, int64_t fetched_us,
                         ShapedBatch **ret_batch, Error *err) MUST_USE;
 void shaped_batch_free(ShapedBatch *batch);   // NULL is fine

@@ -473,6 +473,7 @@ static bool copy_known(const Key128 *keys, const Key128 *hashes, size_t rows, in
     batch->hashes = both + rows;
     batch->fetched_us = fetched;
     batch->rows = rows;
+    batch->keys_only = true;
     batch->bytes = arena_used_bytes(batch->arena);
     return true;
 }

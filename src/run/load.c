@@ -261,7 +261,7 @@ typedef struct Feed {
 static bool feed_shape(Feed *feed, size_t b, Error *err)
 {
     LoadTask *task = feed->task;
-    if (feed->rows->batches[b]->array.release != NULL)
+    if (!feed->rows->batches[b]->keys_only)
         return true;
     SliceTask *slice = task->slices[feed->rows->slice_of[b]];
     atomic_store(task->knows_rows, false);

@@ -420,44 +420,74 @@ static bool open_readers(SliceTask *task, Error *err)
     return slice_known_begin(task, err);
 }
 
-// Makes all rows of a whole slice once more, from its landed pages.
-static bool read_landed(SliceTask *task, SliceWorker *worker, Error *err)
-{
-    bool more = false;
-    bool there = true;
-    task->opened = true;
-    TRY(open_readers(task, err) && ask_reader(task, &more, err));
-    while (there && more)
-        TRY(use_landed_page(task, worker, &there, err) && (!there || ask_reader(task, &more, err)));
-    return there || error_set(err, ERROR_NOT_FOUND, "page %zu is not landed any more",
-                              task->pages.count + 1);
-}
-
 static bool is_same_batch(const ShapedBatch *a, const ShapedBatch *b)
 {
     return a->rows == b->rows && memcmp(a->keys, b->keys, a->rows * sizeof(*a->keys)) == 0 &&
            memcmp(a->hashes, b->hashes, a->rows * sizeof(*a->hashes)) == 0;
 }
 
+// A batch lies in its own arena: that stays.
+static void swap_rows(ShapedBatch *a, ShapedBatch *b)
+{
+    const ShapedBatch first = *a;
+    const ShapedBatch second = *b;
+    *a = second;
+    *b = first;
+    a->arena = first.arena;
+    b->arena = second.arena;
+}
+
+static bool other_rows(const SliceTask *again, Error *err)
+{
+    return error_set(err, ERROR_DATA,
+                     "page %zu gives other rows than are noted beside it: remove the landing "
+                     "store's pages.json",
+                     again->pages.count);
+}
+
+// Moves rows of the page that `again` read last to the batches of `task` that lack them, the next
+// of which is *next. Others may be with the warehouse already, or gone: they are not looked at.
+static bool fill_in(SliceTask *task, SliceTask *again, size_t *next, Error *err)
+{
+    for (size_t i = 0; i < again->batch_count; i++, ++*next) {
+        if (*next == task->batch_count)
+            return other_rows(again, err);
+        ShapedBatch *batch = task->batches[*next];
+        if (!batch->keys_only)
+            continue;
+        if (!is_same_batch(batch, again->batches[i]))
+            return other_rows(again, err);
+        swap_rows(batch, again->batches[i]);
+    }
+    slice_drop_batches(again);
+    return true;
+}
+
+// As many landed pages as there were. One more may have been asked for, and answered by nothing
+// that is landed.
+static bool read_landed(SliceTask *task, SliceTask *again, SliceWorker *worker, Error *err)
+{
+    size_t next = 0;
+    again->opened = true;
+    TRY(open_readers(again, err));
+    while (again->pages.count < task->pages.count) {
+        bool more = false;
+        bool there = false;
+        TRY(ask_reader(again, &more, err) &&
+            (!more || use_landed_page(again, worker, &there, err)));
+        if (!there)
+            return error_set(err, ERROR_NOT_FOUND, "page %zu is not landed any more",
+                             again->pages.count + 1);
+        TRY(fill_in(task, again, &next, err));
+    }
+    return next == task->batch_count || other_rows(again, err);
+}
+
 bool slice_shape_again(SliceTask *task, SliceWorker *worker, Error *err)
 {
     SliceTask *again = NULL;
     TRY(slice_new(task->context, task->stream_index, task->ordinal, task->reading, &again, err));
-    bool ok = read_landed(again, worker, err);
-    bool same = ok && again->batch_count == task->batch_count;
-    for (size_t i = 0; same && i < task->batch_count; i++)
-        same = is_same_batch(task->batches[i], again->batches[i]);
-    if (ok && !same)
-        ok = error_set(err, ERROR_DATA,
-                       "the landed pages give other rows than are noted beside them: remove the "
-                       "landing store's pages.json");
-    for (size_t i = 0; ok && i < task->batch_count; i++) {
-        if (task->batches[i]->array.release != NULL)
-            continue;
-        const ShapedBatch known = *task->batches[i];
-        *task->batches[i] = *again->batches[i];
-        *again->batches[i] = known;
-    }
+    const bool ok = read_landed(task, again, worker, err);
     slice_free(again);
     return ok;
 }

@@ -121,8 +121,8 @@ SliceWant slice_go_on(SliceTask *task, SliceWorker *worker);
 // than for one. Those that fail say so in task->err.
 void slice_seal(SliceTask **tasks, size_t count, Landing *landing);
 
-// Rows of which only keys and hashes are known (ShapedBatch.array.release is NULL) get the rest,
-// from the landed pages. Whatever may go wrong leaves the task as it was.
+// Rows of which only keys and hashes are known (ShapedBatch.keys_only) get the rest, from the
+// landed pages, one of which is in memory at a time. Who fails may have filled in some.
 bool slice_shape_again(SliceTask *task, SliceWorker *worker, Error *err) MUST_USE;
 
 // Adds rows to those that wait, and to the budget.
