@@ -13,16 +13,17 @@ typedef struct FileHead {
 } FileHead;
 
 typedef struct PageHead {
+    Key128 body;
     uint32_t there;
     uint32_t rows;
     int64_t records, overflowed, misfits;
     uint64_t bytes;
 } PageHead;
 
-_Static_assert(sizeof(FileHead) == 32 && sizeof(PageHead) == 40, "written as they lie in memory");
+_Static_assert(sizeof(FileHead) == 32 && sizeof(PageHead) == 56, "written as they lie in memory");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "written as they lie in memory");
 
-static const char magic[] = {'p', 'a', 'w', 'l', 'r', 'o', 'w', '1'};
+static const char magic[] = {'p', 'a', 'w', 'l', 'r', 'o', 'w', '2'};
 
 static Str bytes_of(const void *data, size_t size)
 {
@@ -38,7 +39,8 @@ bool known_rows_write(const KnownRows *rows, Buf *out, Error *err)
     TRY(buf_append(out, bytes_of(&head, sizeof(head)), err));
     for (uint32_t i = 0; i < rows->page_count; i++) {
         const KnownRowsPage *page = &rows->pages[i];
-        const PageHead of_page = {.there = page->there ? 1 : 0,
+        const PageHead of_page = {.body = page->body,
+                                  .there = page->there ? 1 : 0,
                                   .rows = page->there ? page->rows : 0,
                                   .records = page->records,
                                   .overflowed = page->overflowed,
@@ -80,6 +82,7 @@ static bool read_pages(Str *rest, KnownRowsPage *pages, uint32_t count)
         PageHead head;
         memcpy(&head, piece, sizeof(head));
         pages[i] = (KnownRowsPage){.there = head.there == 1,
+                                   .body = head.body,
                                    .rows = head.rows,
                                    .records = head.records,
                                    .overflowed = head.overflowed,

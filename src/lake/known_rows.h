@@ -15,6 +15,7 @@
 // it is small, a record was refused, redacted or left out, or the clock had a part in them.
 typedef struct KnownRowsPage {
     bool there;
+    Key128 body; // content_hash() of the page: rows of another one are not its own
     uint32_t rows;
     int64_t records, overflowed, misfits;
     uint64_t bytes; // of the batch that the rows were

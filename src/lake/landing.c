@@ -232,7 +232,6 @@ static bool pack_page(Landing *landing, PageNote *note, Str body, Buf *file, Err
 {
     KnownPage page = {0};
     Str packed = {0};
-    landing->found = (KnownPage){0};
     if (landing->known != NULL) {
         note->info.body_hash = content_hash(body);
         packed = find_known(landing, body.size, &note->info.body_hash, &page);
@@ -309,6 +308,7 @@ bool landing_put_page(Landing *landing, const SliceName *name, uint32_t page, co
                      .info = *info};
     CLEANUP(buf_done) Buf file = landing->file;
     landing->file = (Buf){.limit_bytes = file.limit_bytes}; // place_page() may read into it
+    landing->found = (KnownPage){0}; // what came compressed is not looked for
     buf_clear(&file);
     TRY(body->encoded.size > 0 ? page_file_write(&landing->coder, &note, body->plain, body->encoded,
                                                  body->encoding, &file, err)

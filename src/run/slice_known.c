@@ -55,6 +55,7 @@ static void add_rows(SliceTask *task, KnownRowsPage *page, uint64_t bytes)
 {
     const ShapedBatch *batch = task->batches[task->batch_count - 1];
     page->there = true;
+    page->body = task->pages.items[task->pages.count - 1].body_hash;
     page->rows = (uint32_t)batch->rows;
     page->bytes = bytes;
     page->keys = batch->keys; // as long as the batch waits for its load
@@ -138,9 +139,11 @@ static const KnownRowsPage *find_page(const SliceTask *task, SliceWorker *worker
         worker->landing == NULL || !landing_was_known(worker->landing, &folder, &number) ||
         !landing_find_rows(worker->landing, folder, ret_rows) ||
         key128_compare(&(*ret_rows)->made_by, &task->made_by) != 0 ||
-        number >= (*ret_rows)->page_count || !(*ret_rows)->pages[number].there)
+        number >= (*ret_rows)->page_count)
         return NULL;
-    return &(*ret_rows)->pages[number];
+    const KnownRowsPage *page = &(*ret_rows)->pages[number];
+    const PageInfo *info = &task->pages.items[task->pages.count - 1];
+    return page->there && key128_compare(&page->body, &info->body_hash) == 0 ? page : NULL;
 }
 
 bool slice_known_take(SliceTask *task, SliceWorker *worker, const PageOutcome *outcome,

@@ -213,3 +213,38 @@ TEST(what_did_not_come_again_stays_known)
     const PageInfo again = land(&world, "01890a5d-ac96-774b-bcce-b302099a8059", old, THOROUGH);
     CHECK(same(&first, &again));
 }
+
+// Of what is told of a page nothing is told of the next one.
+TEST(where_a_page_lay_is_told_of_that_page_alone)
+{
+    WORLD();
+    const Str body = make_body(world.arena, BODY_BYTES, 1);
+    (void)land(&world, FIRST_RUN, body, FAST);
+    Error err = {0};
+    CLEANUP(landing_closep) Landing *landing = NULL;
+    const LandingOptions options = {.store = &world.store, .job = STR("ctm"), .compression = FAST};
+    CHECK_OK(landing_open(&options, world.arena, &landing, &err), &err);
+    known_pages_close(world.known);
+    world.known = NULL;
+    CHECK_OK(known_pages_open(&world.store, STR("ctm"), &world.known, &err), &err);
+    landing_use_known(landing, world.known);
+    const PageBody others[] = {
+        {.plain = make_body(world.arena, BODY_BYTES, 2)},
+        {.plain = body, .encoded = STR("as it came"), .encoding = HTTP_ENCODING_GZIP},
+        {.plain = body, .encoded = STR("as it came"), .encoding = HTTP_ENCODING_ZSTD},
+    };
+    const SliceName name = slice_name(SECOND_RUN);
+    PageInfo info = {.fetched_us = 5, .total = 1, .records = 1};
+    Str folder = {0};
+    uint32_t number = 7;
+    for (uint32_t i = 0; i < 3; i++) {
+        check_row(i == 0 ? "another" : i == 1 ? "gzip" : "zstd");
+        const PageBody known = {.plain = body};
+        CHECK_OK(landing_put_page(landing, &name, 2 * i, &known, &info, &err), &err);
+        CHECK(landing_was_known(landing, &folder, &number));
+        CHECK_CONTAINS(folder, STR(FIRST_RUN));
+        CHECK_INT(number, 0);
+        CHECK_OK(landing_put_page(landing, &name, 2 * i + 1, &others[i], &info, &err), &err);
+        CHECK(!landing_was_known(landing, &folder, &number));
+    }
+}

@@ -11,7 +11,7 @@ enum {
     BYTES_MAX = 64 * 1024 * 1024,
     HEAD_BYTES = 32,
     PAGE_COUNT_AT = 24,
-    ROWS_AT = HEAD_BYTES + 4
+    ROWS_AT = HEAD_BYTES + KEY_BYTES + 4
 };
 
 typedef struct Sample {
@@ -43,6 +43,8 @@ static void fill(Sample *sample)
                                        .bytes = 2500,
                                        .keys = sample->keys + 2,
                                        .hashes = sample->hashes + 2};
+    memset(sample->pages[0].body.bytes, 'p', KEY_BYTES);
+    memset(sample->pages[2].body.bytes, 'q', KEY_BYTES);
     sample->drift[0] = STR("/mood");
     sample->drift[1] = STR("/agent/shoe_size");
     sample->rows = (KnownRows){
@@ -59,6 +61,7 @@ static void check_same(const KnownRows *got, const KnownRows *wanted)
         CHECK_INT(got->pages[i].there, page->there);
         if (!page->there)
             continue;
+        CHECK(key128_compare(&got->pages[i].body, &page->body) == 0);
         CHECK_INT(got->pages[i].rows, page->rows);
         CHECK_INT(got->pages[i].records, page->records);
         CHECK_INT(got->pages[i].overflowed, page->overflowed);
