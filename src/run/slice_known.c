@@ -10,6 +10,11 @@ enum {
 // To be raised whenever keys or hashes come out otherwise, or more rows or fewer.
 #define SHAPING "pawl/" PAWL_VERSION " 1"
 
+static bool add_digest(Buf *text, Key128 digest, Error *err)
+{
+    return buf_append(text, (Str){(const char *)digest.bytes, KEY_BYTES}, err);
+}
+
 bool slice_known_begin(SliceTask *task, Error *err)
 {
     if (!task->context->notes_rows && task->context->knows_rows == NULL)
@@ -17,16 +22,15 @@ bool slice_known_begin(SliceTask *task, Error *err)
     const PlanStream *stream = task->stream;
     const PlanSlice *slice = &stream->slices[task->ordinal];
     const PlanPartition *partition = &stream->partitions[slice->partition];
-    const Key128 connector = stream_digest(stream->stream);
+    const Str zone =
+        partition->zone_name.size > 0 ? partition->zone_name : task->context->job->timezone_name;
     CLEANUP(buf_done) Buf text = {0};
-    TRY(buf_append(&text, (Str){(const char *)connector.bytes, KEY_BYTES}, err) &&
-        buf_append(&text,
-                   (Str){(const char *)contract_info(stream->contract)->digest.bytes, KEY_BYTES},
-                   err) &&
-        buf_printf(&text, err, "%s\n" STR_FMT "\n" STR_FMT "\n" STR_FMT "\n%lld %lld", SHAPING,
+    TRY(add_digest(&text, stream_digest(stream->stream), err) &&
+        add_digest(&text, contract_info(stream->contract)->digest, err) &&
+        buf_printf(&text, err, "%s\n" STR_FMT "\n" STR_FMT "\n" STR_FMT "\n%lld %lld\n", SHAPING,
                    STR_ARG(stream_name(stream->stream)), STR_ARG(partition->partition.key),
-                   STR_ARG(partition->zone_name), (long long)slice->from_us,
-                   (long long)slice->to_us));
+                   STR_ARG(zone), (long long)slice->from_us, (long long)slice->to_us) &&
+        (partition->partition.extra == NULL || json_write(partition->partition.extra, &text, err)));
     task->made_by = content_hash(buf_str(&text));
     return true;
 }
@@ -50,7 +54,7 @@ static bool add_page(SliceTask *task, KnownRowsPage **ret_page, Error *err)
     return true;
 }
 
-// Rows of the newest batch, if there is one: a page becomes one batch or none.
+// Rows of the newest batch: those of the page that was noted last.
 static void add_rows(SliceTask *task, KnownRowsPage *page, uint64_t bytes)
 {
     const ShapedBatch *batch = task->batches[task->batch_count - 1];

@@ -5,7 +5,8 @@
 // the landed page.
 //
 // A page gives the same rows only while all that has a part in them is the same: this version of
-// pawl, manifest, config, contract, partition, zone and window, and no clock (PageOutcome.repeats).
+// pawl, manifest, config, contract, partition (with what templates see of its parent), zone and
+// window, and no clock (PageOutcome.repeats).
 // For slice.c.
 #pragma once
 

@@ -219,6 +219,15 @@ class KnownRows(unittest.TestCase):
             _, known, pages = self.read(world)
             self.assertEqual(known, pages)
 
+    def test_what_another_time_zone_made_is_not_believed(self):
+        with World(calls=600, job={"partitions": {"account_id": {"timezone_from": "/nowhere"}}}) as world:
+            world.run("historic", *MARCH)
+            job = json.loads(world.job.read_text())
+            world.job.write_text(json.dumps({**job, "timezone": "America/New_York"}))
+            self.assertEqual(self.read(world, DAY)[1], 0)
+            _, known, pages = self.read(world, DAY)
+            self.assertEqual(known, pages)
+
     def test_damaged_notes_cost_time_only(self):
         with World(calls=600) as world:
             world.run("historic", *MARCH)
