@@ -12,7 +12,12 @@ class Stop(unittest.TestCase):
     def start(self, world):
         world.runs += 1
         command, env = world.command("run", str(world.job), "--mode", "historic", "--json", *RANGE)
-        return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=self.obey)
+
+    def obey(self):
+        """Whoever runs the tests may have been told to ignore them: under nohup, or behind a shell's &."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
 
     def test_signals_end_a_run_that_waits_and_the_next_one_goes_on(self):
         patient = {"retry": {"attempts": 9, "initial": "PT20S", "max": "PT60S"}}
