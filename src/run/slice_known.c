@@ -5,6 +5,7 @@
 enum {
     WORTH_BYTES_MIN = 16 * 1024, // of a page: less is shaped sooner than a file is read
     FIRST_PAGES = 8,
+    KNOWN_SHARE = 4,
 };
 
 // To be raised whenever keys or hashes come out otherwise, or more rows or fewer.
@@ -162,11 +163,16 @@ bool slice_known_take(SliceTask *task, SliceWorker *worker, const PageOutcome *o
     const PageInfo *info = &task->pages.items[task->pages.count - 1];
     ShapedBatch *batch = NULL;
     TRY(shaped_batch_known(known->keys, known->hashes, known->rows, info->fetched_us, &batch, err));
+    // Of the budget for rows that wait it takes a part: the slice itself needs memory, and if its
+    // rows must be made after all there must be room. Not all, or nothing would be read while a
+    // load is compared.
+    if (batch->bytes < known->bytes / KNOWN_SHARE)
+        batch->bytes = known->bytes / KNOWN_SHARE;
     if (!slice_keep_batch(task, batch, err)) {
         shaped_batch_free(batch);
         return false;
     }
-    // A load is as large as if its rows had been shaped: it may turn out that they must be.
+    // A load is as large as if its rows had been shaped.
     task->batch_bytes += known->bytes - batch->bytes;
     task->pages_known++;
     task->counts.records += known->records;
