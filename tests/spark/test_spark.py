@@ -78,13 +78,18 @@ class Driver:
     def step(self, site, **step):
         site.runs += 1
         step = {"now": site.now, "job": str(site.job), "lake": f"{site.folder}/delta/", **step}
+        began, answer = time.monotonic(), None
         self.process.stdin.write(json.dumps(step) + "\n")
         self.process.stdin.flush()
         for line in self.process.stdout:
             if line.startswith("answer "):
-                return json.loads(line[7:])
-        self.process.wait()
-        return None
+                answer = json.loads(line[7:])
+                break
+        else:
+            self.process.wait()
+        # Executors' clocks have run meanwhile: the next step must not begin before what this one has read.
+        site.runs += int((time.monotonic() - began) // 60)
+        return answer
 
     def compare(self, site, duck, table="ctm.calls", **step):
         """The Delta table of one site and the table in the DuckDB file of another, or the same."""
