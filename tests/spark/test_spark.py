@@ -1,13 +1,16 @@
 """The Spark engine against the machine of its own: the same job, the same rows, whatever is killed in between.
 
 `./dev test` runs one session of Spark 4.0 in this process's machine; PAWL_SPARK=all (./dev spark) also Spark 3.5, a cluster of one master
-and two workers, and kills. Executors have the real time and the driver the test's: so what executors read is always later than before.
+and two workers, and kills: PAWL_KILLS of the named points of each mode (12; 0 = all), and all around a commit. Executors have the real time
+and the driver the test's: so what executors read is always later than before.
 """
 import contextlib
 import json
 import os
 import pathlib
+import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +28,7 @@ from snow import flake, on_azure, table  # noqa: E402
 HERE = pathlib.Path(__file__).parent
 PLAIN = world.BUILD.name in ("debug", "release", "cover")
 ALL = os.environ.get("PAWL_SPARK") == "all"
+KILLS = int(os.environ.get("PAWL_KILLS", "12"))  # a mode; 0 = all
 LAST = "2026-03-03"
 COMPARE = """
 import duckdb, json, sys
@@ -137,6 +141,14 @@ def landed(site):
     """The files of all landed slices, whatever their runs are called."""
     return sorted(str(path.relative_to(site.folder / "lake/ctm/runs")).split("/", 1)[1]
                   for path in (site.folder / "lake/ctm/runs").glob("*/calls/*/*/*"))
+
+
+def copied(site, name):
+    """The site as it is now, Delta tables too."""
+    twin = site.copy(name)
+    if (site.folder / "delta").exists():
+        shutil.copytree(site.folder / "delta", twin.folder / "delta")
+    return twin
 
 
 # What a workspace may turn on for new tables, and not every reader knows.
@@ -353,6 +365,97 @@ class KillTest(Kills, unittest.TestCase):
                 self.check_lake(driver, site, single)
             self.assertEqual(content(site, "ctm.calls", "_row_key", OWN), content(single, "ctm.calls", "_row_key", OWN))
             self.assertEqual(site.value("SELECT count(*) FROM pawl_load WHERE stream = 'calls'"), "1")
+
+
+class Sweep(Story):
+    """Named points of a run, one after the other on the same tables: each driver dies a little later than the one before. Then workers, whose
+    tasks Spark does again, up to its limit: then the run fails, and the next one goes on."""
+
+    def sweep(self, mode):
+        with small_world() as site, Driver(site.folder) as driver:
+            single = site.copy("single")
+            self.gone = 0
+            if mode != "historic":
+                driver.step(site, mode="historic", options=WINDOW)
+                single.run("historic", "--to", LAST)
+                first, *_, last = [row[0] for row in site.rows("SELECT id FROM ctm.calls WHERE account_id = 1001 ORDER BY ALL")]
+                site.control("mutate", {"account": 1001, "id": int(last), "do": "edit", "set": {"notes": "late"}})
+                if mode == "rehydration":
+                    site.control("mutate", {"account": 1001, "id": int(first), "do": "delete"})
+                    self.gone = 1
+            step = {"mode": mode, "options": {"from_": WINDOW["from_"]} if mode == "incremental" else WINDOW}
+            words = () if mode == "incremental" else ("--to", LAST)
+            listed = site.folder / "points"
+
+            told = driver.step(copied(site, "calm"), **step, alone={"PAWL_TEST_KILL_LIST": str(listed)})
+            self.assertEqual(told["status"], 0, told["error"])
+            points = choose(listed.read_text().splitlines())
+            listed.unlink()
+            single.run(mode, "--from", WINDOW["from_"], *words, env={"PAWL_TEST_KILL_LIST": str(listed)})
+            workers = self.of_workers(listed)
+
+            self.kill_drivers(driver, site, single, step, points)
+            self.kill_workers(driver, site, single, step, workers)
+            print(f"{mode}: {len(points)} kill points of the driver, {len(workers)} of workers", flush=True)
+
+    # Each copy has a name of its own: the session remembers what it has seen of a table.
+    def kill_drivers(self, driver, site, single, step, points):
+        twin = copied(site, "driver")
+        for number, point in enumerate(points):
+            told = driver.step(twin, **step, alone={"PAWL_TEST_KILL_AT": point})
+            if told["status"] == 0:  # only a new run meets it, and this one went on
+                self.check_equal(driver, twin, single, self.gone)
+                twin = copied(site, f"driver{number}")
+                told = driver.step(twin, **step, alone={"PAWL_TEST_KILL_AT": point})
+            self.assertEqual(told["status"], -signal.SIGKILL, f"{point}: {told['error']}")
+        driver.step(twin, **step)
+        self.check_equal(driver, twin, single, self.gone)
+
+    def kill_workers(self, driver, site, single, step, points):
+        twin = copied(site, "worker")
+        for number, point in enumerate(points):
+            before, once = driver.ended_tasks(), " was put, " in point
+            told = driver.step(twin, **step, alone={}, workers={"PAWL_TEST_KILL_AT": point})
+            self.assertEqual(told["status"], 0 if once else 1, f"{point}: {told['error']}")
+            ends = [sorted(reason for _, _, reason in ends) for task, ends in driver.ended_tasks().items() if task not in before]
+            self.assertIn(["ExceptionFailure", "Success"] if once else ["ExceptionFailure"] * 4, ends, point)
+            if once:
+                self.check_equal(driver, twin, single, self.gone)
+                twin = copied(site, f"worker{number}")
+
+    @staticmethod
+    def of_workers(listed):
+        """One of each kind that landing has: of the run's second slice."""
+        kinds = {}
+        for name in listed.read_text().splitlines():
+            if re.search("^(page|slice manifest) .* slice 1 ", name):
+                kinds.setdefault(name.split(",")[0], name)
+        return list(kinds.values())
+
+
+def choose(points):
+    """KILLS points, spread evenly, and those around a commit."""
+    points = list(dict.fromkeys(points))
+    chosen = {points[i * len(points) // KILLS] for i in range(KILLS)} if 0 < KILLS < len(points) else set(points)
+    return [point for point in points if point in chosen or point.startswith(("delta", "commit", "run noted"))]
+
+
+@unittest.skipUnless(PLAIN and ALL, "only with PAWL_SPARK=all (./dev spark)")
+class HistoricSweepTest(Sweep, unittest.TestCase):
+    def test_killed_at_every_point(self):
+        self.sweep("historic")
+
+
+@unittest.skipUnless(PLAIN and ALL, "only with PAWL_SPARK=all (./dev spark)")
+class IncrementalSweepTest(Sweep, unittest.TestCase):
+    def test_killed_at_every_point(self):
+        self.sweep("incremental")
+
+
+@unittest.skipUnless(PLAIN and ALL, "only with PAWL_SPARK=all (./dev spark)")
+class RehydrationSweepTest(Sweep, unittest.TestCase):
+    def test_killed_at_every_point(self):
+        self.sweep("rehydration")
 
 
 @flake.needed()
