@@ -65,6 +65,20 @@ static void show_vanished(const Event *event)
             STR_ARG(event->stream), (long long)event->rows, STR_ARG(event->text));
 }
 
+static void show_note(const Event *event)
+{
+    if (event->kind == EVENT_REDACTED)
+        (void)fprintf(stderr,
+                      "note: the source redacted %lld records, their older copies went; what keeps "
+                      "some for a while is in the receipt " STR_FMT " of the landing store\n",
+                      (long long)event->rows, STR_ARG(event->text));
+    else
+        (void)fprintf(stderr,
+                      "note: " STR_FMT ": the contract does not know " STR_FMT
+                      ": kept in _overflow; pawl contract promote makes a column of one\n",
+                      STR_ARG(event->stream), STR_ARG(str_slice(event->text, 0, DRIFT_SHOWN)));
+}
+
 // What a person wants to see of an event; the rest is in the log.
 static void show_line(View *view, const Event *event)
 {
@@ -95,11 +109,9 @@ static void show_line(View *view, const Event *event)
                       (long long)event->rows, (long long)event->total);
         break;
     case EVENT_REDACTED:
+    case EVENT_DRIFT:
         view_end(view);
-        (void)fprintf(stderr,
-                      "note: the source redacted %lld records, their older copies went; what keeps "
-                      "some for a while is in the receipt " STR_FMT " of the landing store\n",
-                      (long long)event->rows, STR_ARG(event->text));
+        show_note(event);
         break;
     case EVENT_WAITING:
         view_end(view);
@@ -121,13 +133,6 @@ static void show_line(View *view, const Event *event)
         view_end(view);
         (void)fprintf(stderr, "warning: " STR_FMT ": " STR_FMT "\n", STR_ARG(event->stream),
                       STR_ARG(event->text));
-        break;
-    case EVENT_DRIFT:
-        view_end(view);
-        (void)fprintf(stderr,
-                      "note: " STR_FMT ": the contract does not know " STR_FMT
-                      ": kept in _overflow; pawl contract promote makes a column of one\n",
-                      STR_ARG(event->stream), STR_ARG(str_slice(event->text, 0, DRIFT_SHOWN)));
         break;
     case EVENT_PARTITIONS_FOUND:
     case EVENT_PLAN_MADE:
