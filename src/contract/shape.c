@@ -441,21 +441,26 @@ static bool fill_batch(Shaper *shaper, ShapedBatch *batch, Error *err)
     return true;
 }
 
+// An empty one, with room for `more_bytes` in its arena.
+static ShapedBatch *batch_new(size_t more_bytes, Error *err)
+{
+    Arena *arena = arena_new(sizeof(ShapedBatch) + 64 + more_bytes, err);
+    if (arena == NULL)
+        return NULL;
+    ShapedBatch *batch = arena_alloc(arena, sizeof(*batch), err);
+    if (batch == NULL)
+        arena_free(arena);
+    else
+        batch->arena = arena;
+    return batch;
+}
+
 bool shaper_take(Shaper *shaper, ShapedBatch **ret_batch, Error *err)
 {
-    Arena *arena = arena_new(sizeof(ShapedBatch) + 64, err);
-    TRY(arena != NULL);
-    ShapedBatch *batch = arena_alloc(arena, sizeof(*batch), err);
-    if (batch == NULL) {
-        arena_free(arena);
-        return false;
-    }
-    batch->arena = arena;
-    if (!fill_batch(shaper, batch, err)) {
-        shaped_batch_free(batch);
-        return false;
-    }
+    CLEANUP(shaped_batch_freep) ShapedBatch *batch = batch_new(0, err);
+    TRY(batch != NULL && fill_batch(shaper, batch, err));
     *ret_batch = batch;
+    batch = NULL;
     return true;
 }
 
@@ -482,19 +487,11 @@ bool shaped_batch_known(const Key128 *keys, const Key128 *hashes, size_t rows, i
                         ShapedBatch **ret_batch, Error *err)
 {
     enum { ROW_BYTES = 2 * sizeof(Key128) + sizeof(int64_t), SLACK_BYTES = 1024 };
-    Arena *arena = arena_new(sizeof(ShapedBatch) + rows * ROW_BYTES + SLACK_BYTES, err);
-    TRY(arena != NULL);
-    ShapedBatch *batch = arena_alloc(arena, sizeof(*batch), err);
-    if (batch == NULL) {
-        arena_free(arena);
-        return false;
-    }
-    batch->arena = arena;
-    if (!copy_known(keys, hashes, rows, fetched_us, batch, err)) {
-        shaped_batch_free(batch);
-        return false;
-    }
+    CLEANUP(shaped_batch_freep)
+    ShapedBatch *batch = batch_new(rows * ROW_BYTES + SLACK_BYTES, err);
+    TRY(batch != NULL && copy_known(keys, hashes, rows, fetched_us, batch, err));
     *ret_batch = batch;
+    batch = NULL;
     return true;
 }
 
