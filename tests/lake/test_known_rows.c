@@ -86,28 +86,26 @@ static bool read_copy(Str bytes, Arena *arena, KnownRows *rows, Error *err)
     return ok;
 }
 
+// The sample, and the file that it makes.
+#define WRITTEN()                                                   \
+    Error err = {0};                                                \
+    CLEANUP(arena_freep) Arena *arena = arena_new(BYTES_MAX, &err); \
+    CLEANUP(buf_done) Buf bytes = {0};                              \
+    Sample sample;                                                  \
+    KnownRows rows = {0};                                           \
+    fill(&sample);                                                  \
+    CHECK_OK(known_rows_write(&sample.rows, &bytes, &err), &err)
+
 TEST(rows_come_back_as_they_were_written)
 {
-    Error err = {0};
-    CLEANUP(arena_freep) Arena *arena = arena_new(BYTES_MAX, &err);
-    CLEANUP(buf_done) Buf bytes = {0};
-    Sample sample;
-    KnownRows rows = {0};
-    fill(&sample);
-    CHECK_OK(known_rows_write(&sample.rows, &bytes, &err), &err);
+    WRITTEN();
     CHECK_OK(known_rows_read(buf_str(&bytes), "rows", arena, &rows, &err), &err);
     check_same(&rows, &sample.rows);
 }
 
 TEST(damage_is_told)
 {
-    Error err = {0};
-    CLEANUP(arena_freep) Arena *arena = arena_new(BYTES_MAX, &err);
-    CLEANUP(buf_done) Buf bytes = {0};
-    Sample sample;
-    KnownRows rows = {0};
-    fill(&sample);
-    CHECK_OK(known_rows_write(&sample.rows, &bytes, &err), &err);
+    WRITTEN();
     for (size_t size = 0; size < bytes.size; size++) {
         CHECK(!read_copy((Str){bytes.data, size}, arena, &rows, &err));
         CHECK_INT(err.code, ERROR_DATA);
