@@ -8,7 +8,10 @@
 
 #include "lake/landing.h"
 
-enum { KNOWN_PAGES_MAX = 200 * 1000 }; // of those, the ones landed last
+enum {
+    KNOWN_PAGES_MAX = 200 * 1000, // of those, the ones landed last
+    KNOWN_BYTES_MIN = 16 * 1024,  // of a body: less is compressed and shaped sooner than looked up
+};
 
 typedef struct KnownPage {
     Str folder; // of its slice, in the store

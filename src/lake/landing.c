@@ -15,13 +15,11 @@ enum {
     VERIFY_ARENA_BYTES = LANDING_BODY_BYTES_MAX + 1024 * 1024,
     FINISH_ARENA_BYTES = 256 * 1024 * 1024,
     SEAL_BYTES_MAX = LANDING_NOTE_BYTES_MAX + 1024,
-    KNOWN_BYTES_MIN = 16 * 1024, // of a body: less is compressed sooner than a file is read
     ROWS_BYTES_MAX = 256 * 1024 * 1024,
     ROWS_ARENA_BYTES = 64 * 1024 * 1024,
 };
 
 static const Str manifest_file = {"slice.json", 10};
-static const Str rows_file = {"rows.bin", 8};
 static const char note_kind[] = "note";
 
 bool landing_open(const LandingOptions *options, Arena *arena, Landing **ret_landing, Error *err)
@@ -259,7 +257,7 @@ bool landing_put_rows(Landing *landing, const SliceName *name, const KnownRows *
 {
     Path path;
     CLEANUP(buf_done) Buf bytes = {.limit_bytes = ROWS_BYTES_MAX};
-    return path_of_slice(landing, name, &path, err) && path_append(&path, rows_file, err) &&
+    return path_of_slice(landing, name, &path, err) && path_append(&path, ROWS_FILE, err) &&
            known_rows_write(rows, &bytes, err) &&
            store_put(landing->store, path_str(&path), buf_str(&bytes), STORE_LAZY, err);
 }
@@ -272,7 +270,7 @@ static bool read_rows(Landing *landing, Str folder, Error *err)
     TRY(landing->rows_arena != NULL);
     arena_reset(landing->rows_arena);
     buf_clear(&landing->rows_file);
-    return path_append(&path, folder, err) && path_append(&path, rows_file, err) &&
+    return path_append(&path, folder, err) && path_append(&path, ROWS_FILE, err) &&
            store_read_into(landing->store, path_str(&path), ROWS_BYTES_MAX, &landing->rows_file,
                            err) &&
            known_rows_read(buf_str(&landing->rows_file), path.text, landing->rows_arena,
@@ -355,7 +353,7 @@ bool landing_rewrite_page(Landing *landing, const SliceName *name, uint32_t page
     path_label(name, label, sizeof(label));
     kill_point("page rewrite, %s page %" PRIu32, label, page);
     Path rows = folder;
-    TRY(path_append(&rows, rows_file, err) && store_remove(landing->store, path_str(&rows), err));
+    TRY(path_append(&rows, ROWS_FILE, err) && store_remove(landing->store, path_str(&rows), err));
     TRY(store_put(landing->store, path_str(&path), buf_str(&file), 0, err));
     kill_point("page was rewritten, %s page %" PRIu32, label, page);
     TRY(!other_there || store_remove(landing->store, path_str(&other), err));

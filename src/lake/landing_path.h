@@ -27,6 +27,8 @@ struct Landing {
     bool rows_there;
 };
 
+#define ROWS_FILE STR("rows.bin") // in a slice's folder
+
 enum { PARTITION_DIGITS = 16, TAG_DIGITS = 4, WHERE_BYTES = STORE_PATH_BYTES_MAX + 3 };
 
 static inline Str path_str(const Path *path)

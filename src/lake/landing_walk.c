@@ -302,7 +302,7 @@ static bool collect_litter(void *visitor, const StoreEntry *entry)
     if (entry->modified_us > litter->last_write_us)
         litter->last_write_us = entry->modified_us;
     if (!split_path(str_slice(entry->path, litter->skipped, entry->path.size), &folder, &file) ||
-        (!path_parse_page(file, &page, &is_gzip) && !str_equal(file, STR("rows.bin"))))
+        (!path_parse_page(file, &page, &is_gzip) && !str_equal(file, ROWS_FILE)))
         return true;
     Str *place = add_item(&litter->pages, sizeof(Str), litter->err);
     litter->failed =

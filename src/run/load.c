@@ -264,7 +264,8 @@ static bool feed_shape(Feed *feed, size_t b, Error *err)
     if (!feed->rows->batches[b]->keys_only)
         return true;
     SliceTask *slice = task->slices[feed->rows->slice_of[b]];
-    atomic_store(task->knows_rows, false);
+    assert(task->worker != NULL);
+    atomic_store(task->context->knows_rows, false);
     if (slice_shape_again(slice, task->worker, err))
         return true;
     char name[SLICE_TEXT_BYTES];

@@ -29,10 +29,9 @@ typedef struct LoadTask {
     size_t watermark_count;
     bool only_where_none; // historic: a standing watermark is left alone
     bool accept_deletes;
-    Delta *lake;             // written first; NULL = none
-    SliceWorker *worker;     // lends what shapes rows again of which only keys and hashes are known
-    atomic_bool *knows_rows; // becomes false when that was necessary; NULL = there are none such
-    LogBook *log;            // rows for ETL_LOG that go along; NULL = none. Owned.
+    Delta *lake;         // written first; NULL = none
+    SliceWorker *worker; // shapes rows again of which only keys are known; NULL = none are such
+    LogBook *log;        // rows for ETL_LOG that go along; NULL = none. Owned.
     Arena *arena;
 
     // result

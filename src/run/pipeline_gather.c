@@ -86,7 +86,6 @@ static bool send_load(Pipeline *pipeline, LoadTask *load, Error *err)
     load->epoch = pipeline->options->epoch;
     load->accept_deletes = pipeline->options->accept_deletes;
     load->lake = pipeline->options->lake;
-    load->knows_rows = &pipeline->knows_rows;
     load->log = pipeline->log;
     pipeline->log = NULL;
     TRY(log_book_new(&pipeline->log, err));

@@ -164,7 +164,10 @@ static void *writer_main(void *state)
     CLEANUP(arena_freep) Arena *arena = arena_new(PAGE_ARENA_BYTES, &cannot);
     CLEANUP(store_close) Store store = {0};
     SliceWorker worker = {0};
-    const bool ok = arena != NULL && open_worker(pipeline, arena, &store, &worker, &cannot);
+    // Rows of which only keys are known may have to be made after all.
+    const bool lends = atomic_load(&pipeline->knows_rows);
+    const bool ok =
+        !lends || (arena != NULL && open_worker(pipeline, arena, &store, &worker, &cannot));
     for (;;) {
         LoadTask *load = queue_take(pipeline->to_write, WRITER_PAUSE_MS);
         Error idle = {0};
@@ -177,7 +180,7 @@ static void *writer_main(void *state)
         }
         if (held_since_us == 0)
             held_since_us = pipeline->env->monotonic_us(pipeline->env->state);
-        load->worker = &worker;
+        load->worker = lends ? &worker : NULL;
         if (!ok)
             load->err = cannot;
         else if (env_check_stop(pipeline->env, &load->err) &&

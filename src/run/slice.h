@@ -35,7 +35,7 @@ typedef struct SliceContext {
     RunCounters *counters;
     const Forgotten *forgotten; // people who are left out; NULL = nobody
     bool notes_rows;            // rows of whole slices are noted for the next run
-    atomic_bool *knows_rows;    // rows that were noted may be taken (slice_known.h); NULL = false
+    atomic_bool *knows_rows;    // and those noted before may be taken (slice_known.h); NULL = false
 } SliceContext;
 
 // What a worker thread owns and lends to the task in hand.

@@ -1,9 +1,10 @@
 #include "run/slice_known.h"
 
+#include "lake/known_pages.h"
+
 #include <assert.h>
 
 enum {
-    WORTH_BYTES_MIN = 16 * 1024, // of a page: less is shaped sooner than a file is read
     FIRST_PAGES = 8,
     KNOWN_SHARE = 4,
 };
@@ -18,7 +19,7 @@ static bool add_digest(Buf *text, Key128 digest, Error *err)
 
 bool slice_known_begin(SliceTask *task, Error *err)
 {
-    if (!task->context->notes_rows && task->context->knows_rows == NULL)
+    if (!task->context->notes_rows)
         return true;
     const PlanStream *stream = task->stream;
     const PlanSlice *slice = &stream->slices[task->ordinal];
@@ -55,14 +56,13 @@ static bool add_page(SliceTask *task, KnownRowsPage **ret_page, Error *err)
     return true;
 }
 
-// Rows of the newest batch: those of the page that was noted last.
-static void add_rows(SliceTask *task, KnownRowsPage *page, uint64_t bytes)
+// `page` becomes `as`, with the rows of the newest batch, which are those of the page noted last.
+static void add_rows(SliceTask *task, KnownRowsPage *page, const KnownRowsPage *as)
 {
     const ShapedBatch *batch = task->batches[task->batch_count - 1];
+    *page = *as;
     page->there = true;
-    page->body = task->pages.items[task->pages.count - 1].body_hash;
     page->rows = (uint32_t)batch->rows;
-    page->bytes = bytes;
     page->keys = batch->keys; // as long as the batch waits for its load
     page->hashes = batch->hashes;
     task->has_rows = true;
@@ -80,13 +80,15 @@ bool slice_known_note(SliceTask *task, const PageOutcome *outcome, const ShapeCo
     TRY(add_page(task, &page, err));
     const int64_t rows = after->rows - before->rows;
     if (!whole || !outcome->repeats || rows == 0 || rows > UINT32_MAX ||
-        info->body_bytes < WORTH_BYTES_MIN || key128_compare(&info->body_hash, &none) == 0 ||
+        info->body_bytes < KNOWN_BYTES_MIN || key128_compare(&info->body_hash, &none) == 0 ||
         after->quarantined > before->quarantined || after->redacted > before->redacted)
         return true;
-    page->records = after->records - before->records;
-    page->overflowed = after->overflowed - before->overflowed;
-    page->misfits = after->misfits - before->misfits;
-    add_rows(task, page, task->batches[task->batch_count - 1]->bytes);
+    const KnownRowsPage as = {.body = info->body_hash,
+                              .records = after->records - before->records,
+                              .overflowed = after->overflowed - before->overflowed,
+                              .misfits = after->misfits - before->misfits,
+                              .bytes = task->batches[task->batch_count - 1]->bytes};
+    add_rows(task, page, &as);
     return true;
 }
 
@@ -179,14 +181,9 @@ bool slice_known_take(SliceTask *task, SliceWorker *worker, const PageOutcome *o
     task->counts.rows += known->rows;
     task->counts.overflowed += known->overflowed;
     task->counts.misfits += known->misfits;
-    TRY(slice_known_note_drift(task, rows->drift, rows->drift_count, err));
-    if (!task->context->notes_rows)
-        return true;
     KnownRowsPage *page = NULL;
-    TRY(add_page(task, &page, err));
-    page->records = known->records;
-    page->overflowed = known->overflowed;
-    page->misfits = known->misfits;
-    add_rows(task, page, known->bytes);
+    TRY(slice_known_note_drift(task, rows->drift, rows->drift_count, err) &&
+        add_page(task, &page, err));
+    add_rows(task, page, known);
     return true;
 }
