@@ -11,12 +11,6 @@ typedef struct DryPlan {
     SliceCursor cursor;
 } DryPlan;
 
-static void ignore_event(void *state, const Event *event)
-{
-    (void)state;
-    (void)event;
-}
-
 static bool next_dry(void *state, struct ArrowArray *ret_array, Error *err)
 {
     DryPlan *dry = state;
@@ -31,7 +25,6 @@ static void close_dry(void *state)
 
 static bool make_dry_plan(PawlJob *job, const RunOptions *options, DryPlan *dry, Error *err)
 {
-    static const EventSink sink = {.emit = ignore_event};
     CLEANUP(arena_freep) Arena *arena = arena_new((size_t)1024 * 1024, err);
     TRY(arena != NULL);
     Findings *findings = arena_alloc(arena, sizeof(*findings), err);
@@ -45,7 +38,7 @@ static bool make_dry_plan(PawlJob *job, const RunOptions *options, DryPlan *dry,
                        .created_us = job->env.now_us(job->env.state),
                        .streams = dry->parts.streams,
                        .stream_count = dry->parts.stream_count};
-    return run_plan_dry(&dry->parts, options, &sink, &dry->plan, err);
+    return run_plan_dry(&dry->parts, options, &event_sink_none, &dry->plan, err);
 }
 
 bool pawl_plan(PawlJob *job, const PawlOptions *wanted, struct ArrowArrayStream *ret_slices,

@@ -211,21 +211,14 @@ static bool write_note(Adoption *adoption, Error *err)
     return true;
 }
 
-static void ignore_event(void *state, const Event *event)
-{
-    (void)state;
-    (void)event;
-}
-
 static bool find_partitions(Adoption *adoption, Error *err)
 {
-    const EventSink sink = {.emit = ignore_event};
     const DiscoverOptions discover = {.job = adoption->job,
                                       .plan = &adoption->plan,
                                       .fetch = adoption->fetch,
                                       .env = adoption->env,
                                       .arena = adoption->arena,
-                                      .sink = &sink};
+                                      .sink = &event_sink_none};
     return partition_discover(&discover, adoption->stream, err);
 }
 

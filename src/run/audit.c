@@ -404,12 +404,6 @@ static bool compare_all(Audit *audit, Error *err)
 
 // --- beginning
 
-static void ignore_event(void *state, const Event *event)
-{
-    (void)state;
-    (void)event;
-}
-
 static bool open_parts(Audit *audit, Str stream, Error *err)
 {
     const AuditOptions *options = audit->options;
@@ -439,14 +433,13 @@ static bool open_parts(Audit *audit, Str stream, Error *err)
 
 static bool cut_slices(Audit *audit, Error *err)
 {
-    const EventSink sink = {.emit = ignore_event};
     const DiscoverOptions discover = {.job = audit->job,
                                       .plan = &audit->plan,
                                       .fetch = audit->fetch,
                                       .env = audit->env,
                                       .arena = audit->arena,
                                       .only_value = audit->options->account,
-                                      .sink = &sink};
+                                      .sink = &event_sink_none};
     const PlanKnowledge nothing = {0};
     return partition_discover(&discover, audit->stream, err) &&
            partition_check_named(audit->stream, 1, audit->options->account, err) &&

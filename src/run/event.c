@@ -29,6 +29,14 @@ const char *event_name(EventKind kind)
     return text;
 }
 
+static void ignore(void *state, const Event *event)
+{
+    (void)state;
+    (void)event;
+}
+
+const EventSink event_sink_none = {.emit = ignore};
+
 static bool write_text(const char *name, Str text, Buf *out, Error *err)
 {
     if (text.size == 0)

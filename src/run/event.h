@@ -63,5 +63,7 @@ typedef struct EventSink {
     void *state;
 } EventSink;
 
+extern const EventSink event_sink_none; // for whoever shows nothing
+
 // {"event":"slice_read","at":"2026-...","stream":"calls",...} without what does not apply.
 bool event_write_json(const Event *event, Buf *out, Error *err) MUST_USE;
