@@ -38,14 +38,11 @@ static bool sample_slice(Sampler *sampler, const PlanStream *stream, const PlanS
     sampler->sampled++;
     sampler->records += (int64_t)outcome.record_count;
     sampler->bytes += (int64_t)exchange->response.body.size;
-    const Str pointer = contract_info(stream->contract)->total_pointer;
-    yyjson_val *total = pointer.size == 0 || outcome.doc == NULL
-                            ? NULL
-                            : json_pointer(yyjson_doc_get_root(outcome.doc), pointer);
-    if (yyjson_is_int(total))
-        sampler->totals += yyjson_get_sint(total);
-    else
+    const int64_t total = slice_page_total(stream, &outcome);
+    if (total < 0)
         sampler->unknown++;
+    else
+        sampler->totals += total;
     return true;
 }
 

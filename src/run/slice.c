@@ -111,9 +111,9 @@ static bool note_page(SliceTask *task, const PageInfo *info, Error *err)
     return true;
 }
 
-static int64_t page_total(const SliceTask *task, const PageOutcome *outcome)
+int64_t slice_page_total(const PlanStream *stream, const PageOutcome *outcome)
 {
-    const Str pointer = contract_info(task->stream->contract)->total_pointer;
+    const Str pointer = contract_info(stream->contract)->total_pointer;
     if (pointer.size == 0 || outcome->doc == NULL)
         return -1;
     yyjson_val *total = json_pointer(yyjson_doc_get_root(outcome->doc), pointer);
@@ -217,7 +217,7 @@ static bool land_page(SliceTask *task, SliceWorker *worker, const HttpResponse *
     const bool as_it_came = without.data == NULL;
     const SliceName name = slice_name(task);
     PageInfo info = {.fetched_us = response->sent_at_us,
-                     .total = page_total(task, outcome),
+                     .total = slice_page_total(task->stream, outcome),
                      .records = (int64_t)outcome->record_count};
     if (worker->landing != NULL)
         TRY(landing_put_page(worker->landing, &name, (uint32_t)task->pages.count,

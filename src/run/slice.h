@@ -136,3 +136,6 @@ void slice_drop_batches(SliceTask *task);
 bool slice_take_batches(SliceTask *task, Buf *ret_batches, Error *err) MUST_USE;
 
 SliceName slice_name(const SliceTask *task);
+
+// How many records the slice has, as one of its pages tells it; -1 = it does not.
+int64_t slice_page_total(const PlanStream *stream, const PageOutcome *outcome);

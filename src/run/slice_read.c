@@ -48,14 +48,10 @@ static bool take_page(Reading *reading, const PageOutcome *outcome, int64_t fetc
     SliceReader *reader = reading->reader;
     const PlanStream *stream = reading->stream;
     SliceRows *rows = reading->rows;
-    const Str pointer = contract_info(stream->contract)->total_pointer;
     yyjson_val *partition = stream->partitions[reading->slice->partition].partition.fields;
-    yyjson_val *total = pointer.size == 0 || outcome->doc == NULL
-                            ? NULL
-                            : json_pointer(yyjson_doc_get_root(outcome->doc), pointer);
-    const int64_t told = yyjson_is_int(total) ? yyjson_get_sint(total) : -1;
-    rows->totals_moved = rows->totals_moved || (rows->batch_count > 0 && told != rows->total);
-    rows->total = told;
+    const int64_t total = slice_page_total(stream, outcome);
+    rows->totals_moved = rows->totals_moved || (rows->batch_count > 0 && total != rows->total);
+    rows->total = total;
     PageOutcome kept = *outcome;
     Str ignored = {0};
     const ForgetPage page = {
