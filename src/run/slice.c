@@ -1,11 +1,12 @@
 #include "run/slice.h"
 
 #include "run/slice_known.h"
+#include "run/slice_parts.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
-enum { FIRST_PAGES = 8, FIRST_BATCHES = 4, REQUEST_ARENA_BYTES = 1024 * 1024 };
+enum { REQUEST_ARENA_BYTES = 1024 * 1024 };
 
 bool slice_new(const SliceContext *context, uint32_t stream_index, uint32_t ordinal,
                uint32_t reading, SliceTask **ret_task, Error *err)
@@ -29,25 +30,6 @@ bool slice_new(const SliceContext *context, uint32_t stream_index, uint32_t ordi
     return true;
 }
 
-void slice_drop_batches(SliceTask *task)
-{
-    for (size_t i = 0; i < task->batch_count; i++) {
-        atomic_fetch_sub(&task->context->counters->batch_bytes, (long long)task->batches[i]->bytes);
-        shaped_batch_free(task->batches[i]);
-    }
-    task->batch_count = 0;
-}
-
-bool slice_take_batches(SliceTask *task, Buf *ret_batches, Error *err)
-{
-    const Str taken = {(const char *)task->batches, task->batch_count * sizeof(ShapedBatch *)};
-    TRY(buf_append(ret_batches, taken, err));
-    for (size_t i = 0; i < task->batch_count; i++)
-        atomic_fetch_sub(&task->context->counters->batch_bytes, (long long)task->batches[i]->bytes);
-    task->batch_count = 0;
-    return true;
-}
-
 void slice_free(SliceTask *task)
 {
     if (task == NULL)
@@ -61,18 +43,12 @@ void slice_free(SliceTask *task)
 
 SliceName slice_name(const SliceTask *task)
 {
-    const PlanSlice *slice = &task->stream->slices[task->ordinal];
     const Plan *plan = task->context->plan;
     return (SliceName){.run = str_from(plan_is_replay(plan) ? plan->landed_run : plan->run),
                        .stream = stream_name(task->stream->stream),
-                       .partition_key = task->stream->partitions[slice->partition].partition.key,
+                       .partition_key = slice_partition(task)->partition.key,
                        .slice = plan_slice_number(task->stream, task->ordinal),
                        .reading = task->reading};
-}
-
-static const PlanPartition *partition_of(const SliceTask *task)
-{
-    return &task->stream->partitions[task->stream->slices[task->ordinal].partition];
 }
 
 static SliceWant fail(SliceTask *task)
@@ -80,157 +56,6 @@ static SliceWant fail(SliceTask *task)
     assert(task->err.code != ERROR_NONE);
     task->ended_us = task->context->env->now_us(task->context->env->state);
     return SLICE_HAS_FAILED;
-}
-
-// --- pages
-
-static bool note_page(SliceTask *task, const PageInfo *info, Error *err)
-{
-    SlicePages *pages = &task->pages;
-    if (pages->count == SLICE_PAGES_MAX)
-        return error_set(err, ERROR_LIMIT, "slice has more than %d pages", SLICE_PAGES_MAX);
-    if (pages->count == pages->capacity) {
-        const size_t room = pages->capacity == 0 ? FIRST_PAGES : pages->capacity * 2;
-        PageInfo *items = arena_alloc_array(task->arena, room, sizeof(*items), err);
-        TRY(items != NULL);
-        if (pages->count > 0)
-            memcpy(items, pages->items, pages->count * sizeof(*items));
-        pages->items = items;
-        pages->capacity = room;
-    }
-    SliceManifest *manifest = &task->manifest;
-    if (pages->count == 0) {
-        manifest->fetched_us = info->fetched_us;
-        manifest->first_total = info->total;
-    } else if (info->total != manifest->last_total) {
-        manifest->totals_moved = true;
-    }
-    manifest->last_total = info->total;
-    manifest->records += info->records;
-    pages->items[pages->count++] = *info;
-    return true;
-}
-
-int64_t slice_page_total(const PlanStream *stream, const PageOutcome *outcome)
-{
-    const Str pointer = contract_info(stream->contract)->total_pointer;
-    if (pointer.size == 0 || outcome->doc == NULL)
-        return -1;
-    yyjson_val *total = json_pointer(yyjson_doc_get_root(outcome->doc), pointer);
-    return yyjson_is_int(total) ? yyjson_get_sint(total) : -1;
-}
-
-bool slice_keep_batch(SliceTask *task, ShapedBatch *batch, Error *err)
-{
-    if (task->batch_count == task->batch_capacity) {
-        const size_t room = task->batch_capacity == 0 ? FIRST_BATCHES : task->batch_capacity * 2;
-        ShapedBatch **batches = arena_alloc_array(task->arena, room, sizeof(ShapedBatch *), err);
-        TRY(batches != NULL);
-        if (task->batch_count > 0)
-            memcpy(batches, task->batches, task->batch_count * sizeof(ShapedBatch *));
-        task->batches = batches;
-        task->batch_capacity = room;
-    }
-    atomic_fetch_add(&task->context->counters->batch_bytes, (long long)batch->bytes);
-    task->batch_bytes += batch->bytes;
-    task->batches[task->batch_count++] = batch;
-    return true;
-}
-
-static bool find_shaper(SliceTask *task, SliceWorker *worker, Shaper **ret_shaper, Error *err)
-{
-    Shaper **shaper = &worker->shapers[task->stream_index];
-    if (*shaper == NULL)
-        TRY(shaper_new(task->stream->contract, NULL, shaper, err));
-    shaper_set_zone(*shaper, partition_of(task)->zone);
-    *ret_shaper = *shaper;
-    return true;
-}
-
-static void add_counts(ShapeCounts *counts, const ShapeCounts *before, const ShapeCounts *after)
-{
-    counts->records += after->records - before->records;
-    counts->rows += after->rows - before->rows;
-    counts->quarantined += after->quarantined - before->quarantined;
-    counts->overflowed += after->overflowed - before->overflowed;
-    counts->misfits += after->misfits - before->misfits;
-    counts->redacted += after->redacted - before->redacted;
-}
-
-// A shaper's list of unknown paths is ordered by name, so when it grew the whole list is taken
-// along.
-static bool note_drift(SliceTask *task, const Shaper *shaper, size_t known, Error *err)
-{
-    size_t count = 0;
-    const Str *paths = shaper_drift_paths(shaper, &count);
-    return count == known || slice_known_note_drift(task, paths, count, err);
-}
-
-// A page becomes a batch of its own. Shapers belong to the worker, which has one a stream: so the
-// rows that wait take just their own size, and the buffers in which they grow stay warm.
-static bool shape_page(SliceTask *task, SliceWorker *worker, const PageOutcome *outcome,
-                       int64_t fetched_us, Error *err)
-{
-    Shaper *shaper = NULL;
-    TRY(find_shaper(task, worker, &shaper, err));
-    const ShapeCounts before = *shaper_counts(shaper);
-    size_t known = 0;
-    (void)shaper_drift_paths(shaper, &known);
-    const bool ok = shaper_add(shaper, outcome->records, outcome->record_count,
-                               partition_of(task)->partition.fields, fetched_us, err) &&
-                    note_drift(task, shaper, known, err);
-    add_counts(&task->counts, &before, shaper_counts(shaper));
-    if (ok && shaper_counts(shaper)->redacted > before.redacted)
-        TRY(redacted_note(&task->redacted, task->stream->contract, task->context->forgotten,
-                          outcome, partition_of(task)->partition.fields, task->arena, err));
-    // Taken even after a failure: the next page of another slice must not find rows of this one.
-    Error second = {0};
-    ShapedBatch *batch = NULL;
-    if (!shaper_take(shaper, &batch, ok ? err : &second))
-        return false;
-    if (ok && (batch->rows > 0 || batch->quarantine.length > 0) &&
-        slice_keep_batch(task, batch, err))
-        return true;
-    shaped_batch_free(batch);
-    return ok && err->code == ERROR_NONE;
-}
-
-// Takes the records of forgotten people out of what is shaped, and out of *body, the page as it is
-// landed ({NULL, 0} = as it came).
-static bool leave_out(SliceTask *task, SliceWorker *worker, PageOutcome *outcome, Str *body,
-                      Error *err)
-{
-    const ForgetPage page = {.forgotten = task->context->forgotten,
-                             .contract = task->stream->contract,
-                             .partition = partition_of(task)->partition.fields};
-    *body = (Str){0};
-    if (page.forgotten == NULL)
-        return true;
-    const PageOutcome whole = *outcome;
-    return forget_page(&page, &whole, worker->page_arena, &task->left_out, outcome, body, err);
-}
-
-// Puts a fresh page into the landing store before anything is made of it.
-static bool land_page(SliceTask *task, SliceWorker *worker, const HttpResponse *response,
-                      const PageOutcome *outcome, Str without, PageInfo *ret_info, Error *err)
-{
-    const bool as_it_came = without.data == NULL;
-    const SliceName name = slice_name(task);
-    PageInfo info = {.fetched_us = response->sent_at_us,
-                     .total = slice_page_total(task->stream, outcome),
-                     .records = (int64_t)outcome->record_count};
-    if (worker->landing != NULL)
-        TRY(landing_put_page(worker->landing, &name, (uint32_t)task->pages.count,
-                             &(PageBody){.plain = as_it_came ? response->body : without,
-                                         .encoded = as_it_came ? response->encoded : (Str){0},
-                                         .encoding = response->encoding},
-                             &info, err));
-    RunCounters *counters = task->context->counters;
-    atomic_fetch_add(&counters->pages, 1);
-    atomic_fetch_add(&counters->bytes, (long long)response->body.size);
-    atomic_fetch_add(&counters->stored_bytes, (long long)info.stored_bytes);
-    *ret_info = info;
-    return true;
 }
 
 // --- the end of a slice
@@ -402,14 +227,15 @@ static bool use_landed_page(SliceTask *task, SliceWorker *worker, bool *ret_ther
                          task->pages.count, STR_ARG(outcome.reason));
     task->resumed = true;
     Str ignored = {0};
-    return note_page(task, &info, err) && leave_out(task, worker, &outcome, &ignored, err) &&
-           shape_page(task, worker, &outcome, info.fetched_us, err);
+    return slice_note_page(task, &info, err) &&
+           slice_leave_out(task, worker, &outcome, &ignored, err) &&
+           slice_shape_page(task, worker, &outcome, info.fetched_us, err);
 }
 
 static bool open_readers(SliceTask *task, Error *err)
 {
     const PlanSlice *slice = &task->stream->slices[task->ordinal];
-    const PlanPartition *partition = partition_of(task);
+    const PlanPartition *partition = slice_partition(task);
     Window *window = arena_alloc(task->arena, sizeof(*window), err);
     TRY(window != NULL);
     *window = (Window){.from_us = slice->from_us, .to_us = slice->to_us};
@@ -562,7 +388,7 @@ static bool make_rows(SliceTask *task, SliceWorker *worker, const PageOutcome *o
     TRY(!whole || slice_known_take(task, worker, outcome, &taken, err));
     if (taken)
         return true;
-    return shape_page(task, worker, outcome, info->fetched_us, err) &&
+    return slice_shape_page(task, worker, outcome, info->fetched_us, err) &&
            slice_known_note(task, outcome, &before, whole, err);
 }
 
@@ -572,12 +398,12 @@ static SliceWant take_page(SliceTask *task, SliceWorker *worker, const HttpRespo
     PageInfo info = {0};
     PageOutcome kept = *outcome;
     Str without = {0};
-    if (!leave_out(task, worker, &kept, &without, &task->err) ||
-        !land_page(task, worker, response, outcome, without, &info, &task->err)) {
+    if (!slice_leave_out(task, worker, &kept, &without, &task->err) ||
+        !slice_land_page(task, worker, response, outcome, without, &info, &task->err)) {
         task->ours = true;
         return fail(task);
     }
-    if (!note_page(task, &info, &task->err) ||
+    if (!slice_note_page(task, &info, &task->err) ||
         !make_rows(task, worker, &kept, without.data == NULL, &task->err))
         return fail(task);
     task->bytes += info.body_bytes;

@@ -97,7 +97,7 @@ typedef struct SliceTask {
     bool has_rows;        // some of them are there
     uint32_t pages_known; // whose rows were taken as noted
 
-    // private to slice.c
+    // private to slice.c and slice_page.c
     Arena *arena;         // lives as long as the reading
     Arena *request_arena; // lives as long as the request in hand
     PageReader *reader;
@@ -124,9 +124,6 @@ void slice_seal(SliceTask **tasks, size_t count, Landing *landing);
 // Rows of which only keys and hashes are known (ShapedBatch.keys_only) get the rest, from the
 // landed pages, one of which is in memory at a time. Who fails may have filled in some.
 bool slice_shape_again(SliceTask *task, SliceWorker *worker, Error *err) MUST_USE;
-
-// Adds rows to those that wait, and to the budget.
-bool slice_keep_batch(SliceTask *task, ShapedBatch *batch, Error *err) MUST_USE;
 
 // Gives the shaped rows back to the budget and frees them: after the load, or when the reading is
 // void.

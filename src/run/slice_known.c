@@ -1,6 +1,7 @@
 #include "run/slice_known.h"
 
 #include "lake/known_pages.h"
+#include "run/slice_parts.h"
 
 #include <assert.h>
 

@@ -7,7 +7,7 @@
 // A page gives the same rows only while all that has a part in them is the same: this version of
 // pawl, manifest, config, contract, partition (with what templates see of its parent), zone and
 // window, and no clock (PageOutcome.repeats).
-// For slice.c.
+// For src/run/slice*.c only.
 #pragma once
 
 #include "run/slice.h"
@@ -16,7 +16,7 @@
 bool slice_known_begin(SliceTask *task, Error *err) MUST_USE;
 
 // After a page was landed and noted: takes its rows from beside the page that it repeats, instead
-// of shape_page(). *ret_taken = false: they are not known. `outcome` is what was left in it.
+// of slice_shape_page(). *ret_taken = false: they are not known. `outcome` is what was left in it.
 bool slice_known_take(SliceTask *task, SliceWorker *worker, const PageOutcome *outcome,
                       bool *ret_taken, Error *err) MUST_USE;
 
