@@ -30,3 +30,8 @@ bool slice_shape_page(SliceTask *task, SliceWorker *worker, const PageOutcome *o
 
 // Adds rows to those that wait, and to the budget.
 bool slice_keep_batch(SliceTask *task, ShapedBatch *batch, Error *err) MUST_USE;
+
+// --- its end (slice_end.c)
+
+// After its last page: fills in the manifest. What only served to read is freed.
+bool slice_finish(SliceTask *task, SliceWorker *worker, Error *err) MUST_USE;
