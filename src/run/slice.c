@@ -68,8 +68,7 @@ static SliceWant finish(SliceTask *task, SliceWorker *worker)
     return fail(task);
 }
 
-// Asks the reader for the next request. *ret_more = false: the slice is read.
-static bool ask_reader(SliceTask *task, bool *ret_more, Error *err)
+bool slice_next_request(SliceTask *task, bool *ret_more, Error *err)
 {
     arena_reset(task->request_arena);
     task->fetch = (FetchTask){0};
@@ -81,7 +80,7 @@ static bool ask_reader(SliceTask *task, bool *ret_more, Error *err)
 static SliceWant next_want(SliceTask *task, SliceWorker *worker)
 {
     bool more = false;
-    if (!ask_reader(task, &more, &task->err))
+    if (!slice_next_request(task, &more, &task->err))
         return fail(task);
     if (more)
         return SLICE_WANTS_ANSWER;
@@ -90,9 +89,7 @@ static SliceWant next_want(SliceTask *task, SliceWorker *worker)
 
 // --- pages that an earlier attempt landed
 
-// Feeds landed page `task->pages.count` to reader and shaper as if it had just come. *ret_there =
-// false: not landed.
-static bool use_landed_page(SliceTask *task, SliceWorker *worker, bool *ret_there, Error *err)
+bool slice_use_landed_page(SliceTask *task, SliceWorker *worker, bool *ret_there, Error *err)
 {
     const SliceName name = slice_name(task);
     Str body = {0};
@@ -120,7 +117,7 @@ static bool use_landed_page(SliceTask *task, SliceWorker *worker, bool *ret_ther
            slice_shape_page(task, worker, &outcome, info.fetched_us, err);
 }
 
-static bool open_readers(SliceTask *task, Error *err)
+bool slice_open_reader(SliceTask *task, Error *err)
 {
     const PlanSlice *slice = &task->stream->slices[task->ordinal];
     const PlanPartition *partition = slice_partition(task);
@@ -134,93 +131,21 @@ static bool open_readers(SliceTask *task, Error *err)
     return slice_known_begin(task, err);
 }
 
-static bool is_same_batch(const ShapedBatch *a, const ShapedBatch *b)
-{
-    return a->rows == b->rows && memcmp(a->keys, b->keys, a->rows * sizeof(*a->keys)) == 0 &&
-           memcmp(a->hashes, b->hashes, a->rows * sizeof(*a->hashes)) == 0;
-}
-
-// A batch lies in its own arena: that stays.
-static void swap_rows(ShapedBatch *a, ShapedBatch *b)
-{
-    const ShapedBatch first = *a;
-    const ShapedBatch second = *b;
-    *a = second;
-    *b = first;
-    a->arena = first.arena;
-    b->arena = second.arena;
-}
-
-static bool other_rows(const SliceTask *again, Error *err)
-{
-    return error_set(err, ERROR_DATA,
-                     "page %zu gives other rows than are noted beside it: remove the landing "
-                     "store's pages.json",
-                     again->pages.count);
-}
-
-// Moves rows of the page that `again` read last to the batches of `task` that lack them, the next
-// of which is *next. Others may be with the warehouse already, or gone: they are not looked at.
-static bool fill_in(SliceTask *task, SliceTask *again, size_t *next, Error *err)
-{
-    for (size_t i = 0; i < again->batch_count; i++, ++*next) {
-        if (*next == task->batch_count)
-            return other_rows(again, err);
-        ShapedBatch *batch = task->batches[*next];
-        if (!batch->keys_only)
-            continue;
-        if (!is_same_batch(batch, again->batches[i]))
-            return other_rows(again, err);
-        swap_rows(batch, again->batches[i]);
-    }
-    slice_drop_batches(again);
-    return true;
-}
-
-// As many landed pages as there were. One more may have been asked for, and answered by nothing
-// that is landed.
-static bool read_landed(SliceTask *task, SliceTask *again, SliceWorker *worker, Error *err)
-{
-    size_t next = 0;
-    again->opened = true;
-    TRY(open_readers(again, err));
-    while (again->pages.count < task->pages.count) {
-        bool more = false;
-        bool there = false;
-        TRY(ask_reader(again, &more, err) &&
-            (!more || use_landed_page(again, worker, &there, err)));
-        if (!there)
-            return error_set(err, ERROR_NOT_FOUND, "page %zu is not landed any more",
-                             again->pages.count + 1);
-        TRY(fill_in(task, again, &next, err));
-    }
-    return next == task->batch_count || other_rows(again, err);
-}
-
-bool slice_shape_again(SliceTask *task, SliceWorker *worker, Error *err)
-{
-    SliceTask *again = NULL;
-    TRY(slice_new(task->context, task->stream_index, task->ordinal, task->reading, &again, err));
-    const bool ok = read_landed(task, again, worker, err);
-    slice_free(again);
-    return ok;
-}
-
 SliceWant slice_begin(SliceTask *task, SliceWorker *worker)
 {
     assert(!task->opened);
 
     task->opened = true;
-    if (!open_readers(task, &task->err))
+    if (!slice_open_reader(task, &task->err))
         return fail(task);
     bool more = true;
-    if (!ask_reader(task, &more, &task->err))
+    if (!slice_next_request(task, &more, &task->err))
         return fail(task);
     // Only a resumed run can find pages; a fresh one saves itself the look.
     bool there = task->context->plan->resumed;
     while (there && more) {
-        if (!use_landed_page(task, worker, &there, &task->err) ||
-            (there && !ask_reader(task, &more, &task->err)))
+        if (!slice_use_landed_page(task, worker, &there, &task->err) ||
+            (there && !slice_next_request(task, &more, &task->err)))
             return fail(task);
     }
     if (more && plan_is_replay(task->context->plan)) {

@@ -97,7 +97,7 @@ typedef struct SliceTask {
     bool has_rows;        // some of them are there
     uint32_t pages_known; // whose rows were taken as noted
 
-    // private to slice.c and slice_page.c
+    // private to slice*.c
     Arena *arena;         // lives as long as the reading
     Arena *request_arena; // lives as long as the request in hand
     PageReader *reader;

@@ -188,3 +188,77 @@ bool slice_known_take(SliceTask *task, SliceWorker *worker, const PageOutcome *o
     add_rows(task, page, known);
     return true;
 }
+
+// --- made after all
+
+static bool is_same_batch(const ShapedBatch *a, const ShapedBatch *b)
+{
+    return a->rows == b->rows && memcmp(a->keys, b->keys, a->rows * sizeof(*a->keys)) == 0 &&
+           memcmp(a->hashes, b->hashes, a->rows * sizeof(*a->hashes)) == 0;
+}
+
+// A batch lies in its own arena: that stays.
+static void swap_rows(ShapedBatch *a, ShapedBatch *b)
+{
+    const ShapedBatch first = *a;
+    const ShapedBatch second = *b;
+    *a = second;
+    *b = first;
+    a->arena = first.arena;
+    b->arena = second.arena;
+}
+
+static bool other_rows(const SliceTask *again, Error *err)
+{
+    return error_set(err, ERROR_DATA,
+                     "page %zu gives other rows than are noted beside it: remove the landing "
+                     "store's pages.json",
+                     again->pages.count);
+}
+
+// Moves rows of the page that `again` read last to the batches of `task` that lack them, the next
+// of which is *next. Others may be with the warehouse already, or gone: they are not looked at.
+static bool fill_in(SliceTask *task, SliceTask *again, size_t *next, Error *err)
+{
+    for (size_t i = 0; i < again->batch_count; i++, ++*next) {
+        if (*next == task->batch_count)
+            return other_rows(again, err);
+        ShapedBatch *batch = task->batches[*next];
+        if (!batch->keys_only)
+            continue;
+        if (!is_same_batch(batch, again->batches[i]))
+            return other_rows(again, err);
+        swap_rows(batch, again->batches[i]);
+    }
+    slice_drop_batches(again);
+    return true;
+}
+
+// As many landed pages as there were. One more may have been asked for, and answered by nothing
+// that is landed.
+static bool read_landed(SliceTask *task, SliceTask *again, SliceWorker *worker, Error *err)
+{
+    size_t next = 0;
+    again->opened = true;
+    TRY(slice_open_reader(again, err));
+    while (again->pages.count < task->pages.count) {
+        bool more = false;
+        bool there = false;
+        TRY(slice_next_request(again, &more, err) &&
+            (!more || slice_use_landed_page(again, worker, &there, err)));
+        if (!there)
+            return error_set(err, ERROR_NOT_FOUND, "page %zu is not landed any more",
+                             again->pages.count + 1);
+        TRY(fill_in(task, again, &next, err));
+    }
+    return next == task->batch_count || other_rows(again, err);
+}
+
+bool slice_shape_again(SliceTask *task, SliceWorker *worker, Error *err)
+{
+    SliceTask *again = NULL;
+    TRY(slice_new(task->context, task->stream_index, task->ordinal, task->reading, &again, err));
+    const bool ok = read_landed(task, again, worker, err);
+    slice_free(again);
+    return ok;
+}

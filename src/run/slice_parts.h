@@ -8,6 +8,19 @@ static inline const PlanPartition *slice_partition(const SliceTask *task)
     return &task->stream->partitions[task->stream->slices[task->ordinal].partition];
 }
 
+// --- reading (slice.c)
+
+// Before the first page.
+bool slice_open_reader(SliceTask *task, Error *err) MUST_USE;
+
+// Asks the reader for the next request. *ret_more = false: the slice is read.
+bool slice_next_request(SliceTask *task, bool *ret_more, Error *err) MUST_USE;
+
+// Feeds landed page `task->pages.count` to reader and shaper as if it had just come. *ret_there =
+// false: not landed.
+bool slice_use_landed_page(SliceTask *task, SliceWorker *worker, bool *ret_there,
+                           Error *err) MUST_USE;
+
 // --- what becomes of a page (slice_page.c)
 
 // Takes the records of forgotten people out of what is shaped, and out of *body, the page as it is
