@@ -80,8 +80,6 @@ bool job_parts_open(const Job *job, Str only_stream, Env *env, Arena *arena, Fin
 {
     *ret_parts = (JobParts){.job = job, .env = env, .arena = arena};
     JobParts *parts = ret_parts;
-    Str place = {0};
-    TRY(arena_printf(arena, &place, err, STR_FMT ": /landing", STR_ARG(job->path)));
     TRY(connector_open(job->connector_path.data, job->config, env, arena, findings,
                        &parts->connector, err));
     if (findings->count > 0)
