@@ -90,6 +90,16 @@ bool job_parts_open(const Job *job, Str only_stream, Env *env, Arena *arena, Fin
                               err);
 }
 
+bool job_parts_tables(const JobParts *parts, Arena *arena, TableSpec **ret_tables, Error *err)
+{
+    TableSpec *tables = arena_alloc_array(arena, parts->stream_count + 1, sizeof(*tables), err);
+    TRY(tables != NULL);
+    for (size_t i = 0; i < parts->stream_count; i++)
+        tables[i] = parts->streams[i].table;
+    *ret_tables = tables;
+    return true;
+}
+
 void job_parts_close(JobParts *parts)
 {
     if (parts->landing != NULL)

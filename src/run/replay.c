@@ -291,11 +291,8 @@ static bool replay_all(Replay *replay, Error *err)
                    ? error_context(err, "another replay of this job is going on")
                    : false;
     TRY(forget_list_read(replay->job, &parts->store, replay->arena, &replay->forget, err));
-    TableSpec *tables =
-        arena_alloc_array(replay->arena, parts->stream_count + 1, sizeof(*tables), err);
-    TRY(tables != NULL);
-    for (size_t i = 0; i < parts->stream_count; i++)
-        tables[i] = parts->streams[i].table;
+    TableSpec *tables = NULL;
+    TRY(job_parts_tables(parts, replay->arena, &tables, err));
     TRY(parts->warehouse.driver->prepare(parts->warehouse.state, tables, parts->stream_count, err));
     TRY(views_create(parts, err));
     Str *runs = NULL;

@@ -227,11 +227,8 @@ static void deliver_log(Execution *execution)
 static bool prepare_warehouse(Execution *execution, Error *err)
 {
     const JobParts *parts = &execution->parts;
-    TableSpec *tables =
-        arena_alloc_array(execution->arena, parts->stream_count + 1, sizeof(*tables), err);
-    TRY(tables != NULL);
-    for (size_t i = 0; i < parts->stream_count; i++)
-        tables[i] = parts->streams[i].table;
+    TableSpec *tables = NULL;
+    TRY(job_parts_tables(parts, execution->arena, &tables, err));
     const Plan *plan = &execution->plan;
     if (parts->warehouse.driver->name_run != NULL)
         TRY(parts->warehouse.driver->name_run(parts->warehouse.state, str_from(plan->run),
@@ -248,11 +245,8 @@ static bool prepare_warehouse(Execution *execution, Error *err)
 static bool ask_mark(Execution *execution, WarehouseMark *ret_mark, Error *err)
 {
     const JobParts *parts = &execution->parts;
-    TableSpec *tables =
-        arena_alloc_array(execution->arena, parts->stream_count + 1, sizeof(*tables), err);
-    TRY(tables != NULL);
-    for (size_t i = 0; i < parts->stream_count; i++)
-        tables[i] = parts->streams[i].table;
+    TableSpec *tables = NULL;
+    TRY(job_parts_tables(parts, execution->arena, &tables, err));
     return parts->warehouse.driver->mark(parts->warehouse.state, tables, parts->stream_count,
                                          execution->arena, ret_mark, err);
 }

@@ -70,6 +70,10 @@ bool job_parts_open(const Job *job, Str only_stream, Env *env, Arena *arena, Fin
                     JobParts *ret_parts, Error *err) MUST_USE;
 void job_parts_close(JobParts *parts); // for CLEANUP()
 
+// Those of its streams, as a warehouse wants them.
+bool job_parts_tables(const JobParts *parts, Arena *arena, TableSpec **ret_tables,
+                      Error *err) MUST_USE;
+
 // For whoever loads: what keeps loads of these streams from going through is a finding.
 bool job_parts_check_loads(const JobParts *parts, Findings *findings, Error *err) MUST_USE;
 
