@@ -2,6 +2,7 @@
 
 #include "base/kill.h"
 #include "run/check.h"
+#include "run/parts.h"
 
 #include <stdlib.h>
 

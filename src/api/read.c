@@ -1,4 +1,5 @@
 #include "api/handle.h"
+#include "run/preview.h"
 #include "run/reader.h"
 
 // --- slices out
@@ -38,7 +39,7 @@ static bool make_dry_plan(PawlJob *job, const RunOptions *options, DryPlan *dry,
                        .created_us = job->env.now_us(job->env.state),
                        .streams = dry->parts.streams,
                        .stream_count = dry->parts.stream_count};
-    return run_plan_dry(&dry->parts, options, &event_sink_none, &dry->plan, err);
+    return preview_plan(&dry->parts, options, &event_sink_none, &dry->plan, err);
 }
 
 bool pawl_plan(PawlJob *job, const PawlOptions *wanted, struct ArrowArrayStream *ret_slices,

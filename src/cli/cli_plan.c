@@ -2,7 +2,7 @@
 #include "cli/open.h"
 #include "cli/text.h"
 #include "cli/view.h"
-#include "run/run.h"
+#include "run/preview.h"
 
 #include <stdio.h>
 
@@ -12,7 +12,7 @@ static void quiet(void *state, const Event *event)
     (void)event;
 }
 
-static bool print_json(const RunPreview *previews, size_t count, Error *err)
+static bool print_json(const Preview *previews, size_t count, Error *err)
 {
     CLEANUP(out_done) JsonOut out = {.err = err};
     out_open(&out, NULL, '{');
@@ -35,13 +35,13 @@ static bool print_json(const RunPreview *previews, size_t count, Error *err)
     return out_print(&out);
 }
 
-static void print_table(const Job *job, RunMode mode, const RunPreview *previews, size_t count)
+static void print_table(const Job *job, RunMode mode, const Preview *previews, size_t count)
 {
     int64_t requests = 0;
     (void)printf("%-20s %10s %8s %12s %10s %10s %6s\n", "stream", "partitions", "slices",
                  "rows about", "requests", "MB", "loads");
     for (size_t i = 0; i < count; i++) {
-        const RunPreview *p = &previews[i];
+        const Preview *p = &previews[i];
         char rows[32] = "?";
         char megabytes[32] = "?";
         if (p->rows >= 0)
@@ -75,8 +75,8 @@ bool cli_plan(Cli *cli, Error *err)
     Job *job = NULL;
     TRY(cli_open_job(cli, arena, &job, err));
     const EventSink sink = {.emit = quiet};
-    RunPreviews previews = {0};
-    TRY(run_preview(job, &options, cli->env, &sink, arena, &previews, err));
+    Previews previews = {0};
+    TRY(preview_make(job, &options, cli->env, &sink, arena, &previews, err));
     if (cli->json)
         return print_json(previews.items, previews.count, err);
     print_table(job, options.mode, previews.items, previews.count);

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "run/drivers.h"
+#include "run/fetch.h"
 #include "run/lake.h"
 #include "store/lease.h"
 

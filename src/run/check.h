@@ -2,7 +2,7 @@
 // credentials, the way to the API, the clock.
 #pragma once
 
-#include "run/run.h"
+#include "run/job.h"
 
 enum { CHECK_ITEMS_MAX = 64 };
 

@@ -3,7 +3,7 @@
 // these, and both can be compared cell by cell.
 #pragma once
 
-#include "run/run.h"
+#include "run/parts.h"
 #include "run/slice_read.h"
 
 enum { FOREIGN_COLUMNS_MAX = 1000 };

@@ -3,8 +3,8 @@
 
 #include "lake/delta.h"
 #include "run/load.h"
+#include "run/parts.h"
 #include "run/purge.h"
-#include "run/run.h"
 
 // Opens what the job's "lake" names; *ret_delta = NULL when it names none. What is wrong with the
 // options goes to `findings`.

@@ -1,5 +1,6 @@
+#include "run/parts.h"
+
 #include "run/drivers.h"
-#include "run/run.h"
 
 static bool bind_stream(JobParts *parts, const JobStream *target, Findings *findings, Error *err)
 {
@@ -111,8 +112,8 @@ void job_parts_close(JobParts *parts)
     *parts = (JobParts){0};
 }
 
-bool run_read_knowledge(const JobParts *parts, RunMode mode, const PlanStream *stream,
-                        PlanKnowledge *ret_knowledge, Error *err)
+bool job_parts_read_knowledge(const JobParts *parts, RunMode mode, const PlanStream *stream,
+                              PlanKnowledge *ret_knowledge, Error *err)
 {
     if (!job_has_warehouse(parts->job))
         return true;

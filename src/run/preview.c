@@ -1,6 +1,6 @@
-// What a run would do, without doing it.
+#include "run/preview.h"
+
 #include "run/partition.h"
-#include "run/run.h"
 
 enum { SAMPLES_MAX = 8, PAGE_ARENA_BYTES = 1024 * 1024 * 1024 };
 
@@ -46,19 +46,15 @@ static bool sample_slice(Sampler *sampler, const PlanStream *stream, const PlanS
     return true;
 }
 
-static void estimate(const Sampler *sampler, const PlanStream *stream, RunPreview *preview)
+static void estimate(const Sampler *sampler, Preview *preview)
 {
     preview->sampled = sampler->sampled;
     preview->requests = preview->slices;
     preview->rows = -1;
     preview->bytes = -1;
     preview->loads = preview->slices > 0 ? 1 : 0;
-    if (sampler->sampled == 0)
+    if (sampler->sampled == 0 || sampler->unknown > 0)
         return;
-    if (sampler->unknown > 0) {
-        preview->rows = -1;
-        return;
-    }
     preview->rows = sampler->totals * preview->slices / sampler->sampled;
     // The first page of a slice that has several is full; so many rows come with one request.
     const int64_t per_page = sampler->records > 0 ? sampler->records / sampler->sampled : 0;
@@ -69,22 +65,21 @@ static void estimate(const Sampler *sampler, const PlanStream *stream, RunPrevie
             (int64_t)((double)preview->rows * (double)sampler->bytes / (double)sampler->records);
     const int64_t load_rows = sampler->job->limits.load_rows;
     preview->loads = (preview->rows + load_rows - 1) / load_rows;
-    (void)stream;
 }
 
 static bool preview_stream(const DiscoverOptions *discover, Plan *plan, JobParts *parts,
-                           PlanStream *stream, RunPreview *preview, Error *err)
+                           PlanStream *stream, Preview *preview, Error *err)
 {
     const Job *job = discover->job;
     Env *env = discover->env;
     TRY(partition_discover(discover, stream, err));
     PlanKnowledge knowledge = {0};
-    TRY(run_read_knowledge(parts, plan->mode, stream, &knowledge, err));
+    TRY(job_parts_read_knowledge(parts, plan->mode, stream, &knowledge, err));
     TRY(plan_slices(job, plan, stream, &knowledge, plan->created_us, parts->arena, err));
-    *preview = (RunPreview){.stream = stream_name(stream->stream),
-                            .partitions = (int64_t)stream->partition_count,
-                            .slices = (int64_t)stream->slice_count,
-                            .warning = STR("")};
+    *preview = (Preview){.stream = stream_name(stream->stream),
+                         .partitions = (int64_t)stream->partition_count,
+                         .slices = (int64_t)stream->slice_count,
+                         .warning = STR("")};
     if (stream->far.marks > 0)
         TRY(plan_describe_far(stream, parts->arena, &preview->warning, err));
     CLEANUP(arena_freep) Arena *page_arena = arena_new(PAGE_ARENA_BYTES, err);
@@ -97,11 +92,11 @@ static bool preview_stream(const DiscoverOptions *discover, Plan *plan, JobParts
         TRY(sample_slice(&sampler, stream, &stream->slices[i * stream->slice_count / samples],
                          err));
     }
-    estimate(&sampler, stream, preview);
+    estimate(&sampler, preview);
     return true;
 }
 
-bool run_plan_dry(JobParts *parts, const RunOptions *options, const EventSink *sink, Plan *plan,
+bool preview_plan(JobParts *parts, const RunOptions *options, const EventSink *sink, Plan *plan,
                   Error *err)
 {
     const FetchOptions fetch_options = {.job = parts->job,
@@ -123,15 +118,15 @@ bool run_plan_dry(JobParts *parts, const RunOptions *options, const EventSink *s
                                           .sink = sink};
         TRY(partition_discover(&discover, stream, err));
         PlanKnowledge knowledge = {0};
-        TRY(run_read_knowledge(parts, plan->mode, stream, &knowledge, err));
+        TRY(job_parts_read_knowledge(parts, plan->mode, stream, &knowledge, err));
         TRY(plan_slices(parts->job, plan, stream, &knowledge, plan->created_us, parts->arena, err));
     }
     TRY(partition_check_named(plan->streams, plan->stream_count, options->account, err));
     return parts->warehouse.driver->idle(parts->warehouse.state, err);
 }
 
-bool run_preview(const Job *job, const RunOptions *options, Env *env, const EventSink *sink,
-                 Arena *arena, RunPreviews *ret_previews, Error *err)
+bool preview_make(const Job *job, const RunOptions *options, Env *env, const EventSink *sink,
+                  Arena *arena, Previews *ret_previews, Error *err)
 {
     Findings *findings = arena_alloc(arena, sizeof(*findings), err);
     TRY(findings != NULL);
@@ -152,7 +147,7 @@ bool run_preview(const Job *job, const RunOptions *options, Env *env, const Even
                                         .arena = arena};
     CLEANUP(fetch_closep) Fetch *fetch = NULL;
     TRY(fetch_open(&fetch_options, &fetch, err));
-    RunPreview *previews = arena_alloc_array(arena, parts.stream_count + 1, sizeof(*previews), err);
+    Preview *previews = arena_alloc_array(arena, parts.stream_count + 1, sizeof(*previews), err);
     TRY(previews != NULL);
     CLEANUP(answer_cache_done) AnswerCache cache = answer_cache(job, arena);
     const DiscoverOptions discover = {.job = job,
@@ -166,6 +161,6 @@ bool run_preview(const Job *job, const RunOptions *options, Env *env, const Even
     for (size_t i = 0; i < parts.stream_count; i++)
         TRY(preview_stream(&discover, &plan, &parts, &parts.streams[i], &previews[i], err));
     TRY(partition_check_named(parts.streams, parts.stream_count, options->account, err));
-    *ret_previews = (RunPreviews){previews, parts.stream_count};
+    *ret_previews = (Previews){previews, parts.stream_count};
     return true;
 }

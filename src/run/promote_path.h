@@ -3,7 +3,7 @@
 #pragma once
 
 #include "contract/promote.h"
-#include "run/run.h"
+#include "run/job.h"
 
 typedef struct PromoteOptions {
     Str contract_path;

@@ -1,5 +1,7 @@
 #include "run/purge.h"
 
+#include "run/slice.h"
+
 #include <inttypes.h>
 
 enum {

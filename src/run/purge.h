@@ -5,7 +5,7 @@
 
 #include "run/exclusive.h"
 #include "run/forget_page.h"
-#include "run/run.h"
+#include "run/parts.h"
 
 // A row as a purged record would have made it: what the table may still hold.
 typedef struct PurgedRow {

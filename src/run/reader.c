@@ -3,6 +3,7 @@
 #include "run/drivers.h"
 #include "run/forget_list.h"
 #include "run/match.h"
+#include "run/parts.h"
 
 #include <assert.h>
 

@@ -6,7 +6,7 @@
 // over. A replay has a lease of its own (job, "replay"), so that scheduled runs go on meanwhile.
 #pragma once
 
-#include "run/run.h"
+#include "run/pipeline.h"
 
 typedef struct ReplayOptions {
     Str from, to; // days; windows that touch them. Empty = everything, and watermarks come back too

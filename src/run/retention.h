@@ -2,8 +2,9 @@
 // no version needs. That they did, or why they did not, is on record; it fails no run.
 #pragma once
 
+#include "run/fetch.h"
 #include "run/log_book.h"
-#include "run/run.h"
+#include "run/parts.h"
 
 // False where nothing was looked at, since this machine's clock is ahead of the source's by more
 // than a day: `ret_why` names both times. Then nothing else may be removed by its age either.

@@ -4,6 +4,7 @@
 #include "run/drivers.h"
 #include "run/lake.h"
 #include "run/partition.h"
+#include "run/parts.h"
 #include "run/redacted_purge.h"
 #include "run/retention.h"
 #include "run/share.h"
@@ -282,8 +283,8 @@ static bool read_knowledge(Execution *execution, const PlanStream *stream,
                            PlanKnowledge *ret_knowledge, Error *err)
 {
     if (execution->memo_run.memo == NULL)
-        return run_read_knowledge(&execution->parts, execution->plan.mode, stream, ret_knowledge,
-                                  err);
+        return job_parts_read_knowledge(&execution->parts, execution->plan.mode, stream,
+                                        ret_knowledge, err);
     const MemoStream *known = memo_stream(&execution->memo, stream_name(stream->stream));
     ret_knowledge->watermarks = known->marks;
     ret_knowledge->watermark_count = known->mark_count;
@@ -307,7 +308,8 @@ static bool note_memo(Execution *execution, Error *err)
     TRY(memo.streams != NULL);
     for (size_t i = 0; i < plan->stream_count; i++) {
         PlanKnowledge knowledge = {0};
-        TRY(run_read_knowledge(&execution->parts, plan->mode, &plan->streams[i], &knowledge, err) &&
+        TRY(job_parts_read_knowledge(&execution->parts, plan->mode, &plan->streams[i], &knowledge,
+                                     err) &&
             memo_run_windows(&execution->memo_run, plan, i, execution->arena, &memo.streams[i],
                              err));
         memo.streams[i].marks = knowledge.watermarks;

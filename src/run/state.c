@@ -1,6 +1,7 @@
 #include "run/state.h"
 
 #include "run/drivers.h"
+#include "run/log_book.h"
 #include "store/lease.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 // State: the watermarks of a job, to look at and to move back by hand.
 #pragma once
 
-#include "run/run.h"
+#include "run/parts.h"
 
 typedef struct StateMark {
     Watermark mark;

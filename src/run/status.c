@@ -1,6 +1,7 @@
 #include "run/status.h"
 
 #include "run/drivers.h"
+#include "run/end_note.h"
 #include "run/event_log.h"
 #include "run/state.h"
 

@@ -2,8 +2,9 @@
 // state folder know. Reads only.
 #pragma once
 
+#include "run/job.h"
 #include "run/receipt.h"
-#include "run/run.h"
+#include "warehouse/warehouse.h"
 
 enum { STATUS_RUNS_MAX = 10, STATUS_FAILURES_MAX = 100, STATUS_RECEIPTS_MAX = 5 };
 

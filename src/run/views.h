@@ -5,7 +5,7 @@
 // left out. ${timezone} becomes the job's own zone.
 #pragma once
 
-#include "run/run.h"
+#include "run/parts.h"
 
 enum { VIEWS_MAX = 100, VIEW_BYTES_MAX = 256 * 1024 };
 
