@@ -14,8 +14,8 @@
 #include <assert.h>
 #include <stdio.h>
 
-// What one execution holds besides the job's parts.
-typedef struct Run {
+// What one run holds besides the job's parts.
+struct Run {
     const Job *job;
     const RunOptions *options;
     Env *env;
@@ -38,66 +38,65 @@ typedef struct Run {
     RunReport report;
     int64_t started_us;
     bool ended;
-} Execution;
+};
 
-static void emit(Execution *execution, Event event)
+static void emit(Run *run, Event event)
 {
-    event.at_us = execution->env->now_us(execution->env->state);
-    event.run = str_from(execution->plan.run);
-    event.job = execution->job->name;
-    event.mode = str_from(run_mode_name(execution->options->mode));
-    execution->sink->emit(execution->sink->state, &event);
+    event.at_us = run->env->now_us(run->env->state);
+    event.run = str_from(run->plan.run);
+    event.job = run->job->name;
+    event.mode = str_from(run_mode_name(run->options->mode));
+    run->sink->emit(run->sink->state, &event);
 }
 
 // --- the lease: one run of a (job, mode) at a time, wherever it runs
 
-static bool take_lease(Execution *execution, Error *err)
+static bool take_lease(Run *run, Error *err)
 {
     char id[UUID_TEXT_BYTES + 1];
-    uuid_new(execution->env, id);
+    uuid_new(run->env, id);
     Str path = {0};
-    TRY(arena_printf(execution->arena, &path, err, STR_FMT "/leases/%s.json",
-                     STR_ARG(execution->job->name), run_mode_name(execution->options->mode)));
+    TRY(arena_printf(run->arena, &path, err, STR_FMT "/leases/%s.json", STR_ARG(run->job->name),
+                     run_mode_name(run->options->mode)));
     const int64_t deadline_us =
-        execution->env->monotonic_us(execution->env->state) + execution->options->lease_wait_us;
+        run->env->monotonic_us(run->env->state) + run->options->lease_wait_us;
     for (bool said = false;; said = true) {
-        if (lease_take(&execution->lease, &execution->parts.store, path, str_from(id),
-                       LEASE_TTL_US_MAX, err))
+        if (lease_take(&run->lease, &run->parts.store, path, str_from(id), LEASE_TTL_US_MAX, err))
             return true;
         if (err->code != ERROR_BUSY)
             return false;
-        if (execution->env->monotonic_us(execution->env->state) >= deadline_us)
+        if (run->env->monotonic_us(run->env->state) >= deadline_us)
             return error_context(err, "another run of this job and mode is going on");
         if (!said) {
             Event event = {.kind = EVENT_WAITING, EVENT_NONE};
             event.text = STR("another run of this job and mode");
-            emit(execution, event);
+            emit(run, event);
         }
         *err = (Error){0};
-        TRY(env_wait(execution->env, 500000, err));
+        TRY(env_wait(run->env, 500000, err));
     }
 }
 
 // What refusals taught, as soon as it is known: whoever is killed has learnt it for the next one.
-static void note_rates(Execution *execution)
+static void note_rates(Run *run)
 {
     for (size_t i = 0; i < FETCH_LANES_MAX; i++) {
         RateLearnt learnt = {0};
         Error untold = {0}; // then the next run learns for itself
-        if (fetch_learnt(execution->fetch, i, &learnt))
-            (void)!share_note_rate(&execution->share, i, &learnt, &untold);
+        if (fetch_learnt(run->fetch, i, &learnt))
+            (void)!share_note_rate(&run->share, i, &learnt, &untold);
     }
 }
 
 static bool renew(void *state, Error *err)
 {
-    Execution *execution = state;
-    TRY(lease_renew(&execution->lease, err));
+    Run *run = state;
+    TRY(lease_renew(&run->lease, err));
     // Not to know who else is there is no reason to stop: the far side's 429s are the outer net.
     Error unknown = {0};
-    if (share_refresh(&execution->share, &unknown))
-        fetch_set_share(execution->fetch, execution->share.part);
-    note_rates(execution);
+    if (share_refresh(&run->share, &unknown))
+        fetch_set_share(run->fetch, run->share.part);
+    note_rates(run);
     return true;
 }
 
@@ -115,32 +114,31 @@ static bool has_mode(Str json, RunMode mode, Arena *arena)
 
 // A run that ended before it began by today's clock: another clock was ahead. Which of the others
 // is newer, its id does not tell.
-static bool is_of_the_future(Str run, int64_t now_us)
+static bool is_of_the_future(Str id, int64_t now_us)
 {
-    return uuid_time_us(run) > now_us + PLAN_SKEW_US_MAX;
+    return uuid_time_us(id) > now_us + PLAN_SKEW_US_MAX;
 }
 
 // The newest run of this mode, if it is not over.
-static bool find_unfinished(Execution *execution, Str *ret_run, Str *ret_json, Error *err)
+static bool find_unfinished(Run *run, Str *ret_id, Str *ret_json, Error *err)
 {
     Str *runs = NULL;
     size_t count = 0;
-    const int64_t now_us = execution->env->now_us(execution->env->state);
-    *ret_run = STR("");
-    TRY(landing_list_runs(execution->parts.landing, execution->arena, &runs, &count, err));
+    const int64_t now_us = run->env->now_us(run->env->state);
+    *ret_id = STR("");
+    TRY(landing_list_runs(run->parts.landing, run->arena, &runs, &count, err));
     for (size_t i = count; i > 0; i--) {
         Str json = {0};
         EndNote end = {0};
         bool there = false;
-        TRY(plan_find(execution->parts.landing, runs[i - 1], execution->arena, &json, &there, err));
-        if (!there || !has_mode(json, execution->options->mode, execution->arena))
+        TRY(plan_find(run->parts.landing, runs[i - 1], run->arena, &json, &there, err));
+        if (!there || !has_mode(json, run->options->mode, run->arena))
             continue;
-        TRY(end_note_read(execution->parts.landing, runs[i - 1], execution->arena, &end, &there,
-                          err));
+        TRY(end_note_read(run->parts.landing, runs[i - 1], run->arena, &end, &there, err));
         if (there && is_of_the_future(runs[i - 1], now_us))
             continue;
         if (!there) {
-            *ret_run = runs[i - 1];
+            *ret_id = runs[i - 1];
             *ret_json = json;
         }
         return true;
@@ -148,10 +146,9 @@ static bool find_unfinished(Execution *execution, Str *ret_run, Str *ret_json, E
     return true;
 }
 
-static bool put_end(Execution *execution, Str run, const EndNote *note, Error *err)
+static bool put_end(Run *run, Str id, const EndNote *note, Error *err)
 {
-    return end_note_put(execution->parts.landing, run, note,
-                        execution->env->now_us(execution->env->state), err);
+    return end_note_put(run->parts.landing, id, note, run->env->now_us(run->env->state), err);
 }
 
 // Whether this command names anything that the run was not planned with. What it does not name
@@ -190,196 +187,187 @@ static bool describe_request(const PlanRequest *asked, Arena *arena, Str *ret_te
     return true;
 }
 
-static bool resume(Execution *execution, Str run, Str json, bool *ret_resumed, Error *err)
+static bool resume(Run *run, Str id, Str json, bool *ret_resumed, Error *err)
 {
-    if (execution->options->start_over) {
+    if (run->options->start_over) {
         *ret_resumed = false;
-        return put_end(execution, run, &(EndNote){.status = STR("given up")}, err);
+        return put_end(run, id, &(EndNote){.status = STR("given up")}, err);
     }
-    Plan *plan = &execution->plan;
-    (void)snprintf(plan->run, sizeof(plan->run), STR_FMT, STR_ARG(run));
+    Plan *plan = &run->plan;
+    (void)snprintf(plan->run, sizeof(plan->run), STR_FMT, STR_ARG(id));
     yyjson_val *streams = NULL;
-    TRY(plan_read_request(json, plan, execution->arena, &streams, err));
-    TRY(describe_request(&plan->asked, execution->arena, &execution->planned_with, err));
-    execution->report.other_unfinished = !same_request(execution->options, &plan->asked);
-    if (execution->report.other_unfinished)
+    TRY(plan_read_request(json, plan, run->arena, &streams, err));
+    TRY(describe_request(&plan->asked, run->arena, &run->planned_with, err));
+    run->report.other_unfinished = !same_request(run->options, &plan->asked);
+    if (run->report.other_unfinished)
         return error_set(err, ERROR_JOB,
                          "an unfinished %s run (%s) was planned %s" STR_FMT
                          ": finish it with the same options or with none of them, or give it up "
                          "with --start-over",
                          run_mode_name(plan->mode), plan->run,
-                         execution->planned_with.size > 0 ? "with" : "without options",
-                         STR_ARG(execution->planned_with));
-    TRY(plan_read_streams(streams, execution->job, plan, execution->arena, err));
+                         run->planned_with.size > 0 ? "with" : "without options",
+                         STR_ARG(run->planned_with));
+    TRY(plan_read_streams(streams, run->job, plan, run->arena, err));
     *ret_resumed = true;
     return true;
 }
 
 // What an earlier run could not write. Not worth this run: it waits on where that fails.
-static void deliver_log(Execution *execution)
+static void deliver_log(Run *run)
 {
     Error later = {0};
-    if (execution->parts.warehouse.driver->logs_once_a_run)
+    if (run->parts.warehouse.driver->logs_once_a_run)
         return; // they go with this run's own
-    (void)!log_book_deliver(&execution->parts.store, execution->job->name,
-                            &execution->parts.warehouse, &later);
+    (void)!log_book_deliver(&run->parts.store, run->job->name, &run->parts.warehouse, &later);
 }
 
-static bool prepare_warehouse(Execution *execution, Error *err)
+static bool prepare_warehouse(Run *run, Error *err)
 {
-    const JobParts *parts = &execution->parts;
+    const JobParts *parts = &run->parts;
     TableSpec *tables = NULL;
-    TRY(job_parts_tables(parts, execution->arena, &tables, err));
-    const Plan *plan = &execution->plan;
+    TRY(job_parts_tables(parts, run->arena, &tables, err));
+    const Plan *plan = &run->plan;
     if (parts->warehouse.driver->name_run != NULL)
         TRY(parts->warehouse.driver->name_run(parts->warehouse.state, str_from(plan->run),
-                                              execution->job->name,
-                                              str_from(run_mode_name(plan->mode)), err));
+                                              run->job->name, str_from(run_mode_name(plan->mode)),
+                                              err));
     TRY(parts->warehouse.driver->prepare(parts->warehouse.state, tables, parts->stream_count, err));
-    TRY(views_create(&execution->parts, err));
-    deliver_log(execution);
+    TRY(views_create(&run->parts, err));
+    deliver_log(run);
     return true;
 }
 
 // --- a warehouse that may sleep on
 
-static bool ask_mark(Execution *execution, WarehouseMark *ret_mark, Error *err)
+static bool ask_mark(Run *run, WarehouseMark *ret_mark, Error *err)
 {
-    const JobParts *parts = &execution->parts;
+    const JobParts *parts = &run->parts;
     TableSpec *tables = NULL;
-    TRY(job_parts_tables(parts, execution->arena, &tables, err));
+    TRY(job_parts_tables(parts, run->arena, &tables, err));
     return parts->warehouse.driver->mark(parts->warehouse.state, tables, parts->stream_count,
-                                         execution->arena, ret_mark, err);
+                                         run->arena, ret_mark, err);
 }
 
 // Only an incremental run over what nobody chose may leave the warehouse asleep: its watermarks do
 // not move then, so the next one reads all of it again. One that goes on with another's loads, or
 // instead of them, tells the warehouse of its epoch, which shuts the other out.
-static bool look_for_memo(Execution *execution, Error *err)
+static bool look_for_memo(Run *run, Error *err)
 {
-    const PlanRequest *asked = &execution->plan.asked;
-    execution->mark = (WarehouseMark){.text = STR(""), .loads = -1};
-    if (execution->parts.warehouse.driver->mark == NULL ||
-        execution->plan.mode != MODE_INCREMENTAL || asked->from.size + asked->to.size > 0 ||
-        asked->account.size > 0)
+    const PlanRequest *asked = &run->plan.asked;
+    run->mark = (WarehouseMark){.text = STR(""), .loads = -1};
+    if (run->parts.warehouse.driver->mark == NULL || run->plan.mode != MODE_INCREMENTAL ||
+        asked->from.size + asked->to.size > 0 || asked->account.size > 0)
         return true;
-    TRY(ask_mark(execution, &execution->mark, err));
-    if (execution->plan.resumed || execution->options->start_over || execution->mark.loads < 0)
+    TRY(ask_mark(run, &run->mark, err));
+    if (run->plan.resumed || run->options->start_over || run->mark.loads < 0)
         return true;
     bool there = false;
-    TRY(memo_read(&execution->parts.store, execution->job->name, execution->plan.mode,
-                  execution->arena, &execution->memo, &there, err));
-    const int64_t age_us = execution->env->now_us(execution->env->state) - execution->memo.at_us;
-    there = there && str_equal(execution->memo.mark, execution->mark.text) && age_us >= 0 &&
-            age_us < execution->mark.rest_us;
-    for (size_t i = 0; i < execution->plan.stream_count; i++)
-        there = there && memo_stream(&execution->memo,
-                                     stream_name(execution->plan.streams[i].stream)) != NULL;
-    execution->memo_run.memo = there ? &execution->memo : NULL;
+    TRY(memo_read(&run->parts.store, run->job->name, run->plan.mode, run->arena, &run->memo, &there,
+                  err));
+    const int64_t age_us = run->env->now_us(run->env->state) - run->memo.at_us;
+    there = there && str_equal(run->memo.mark, run->mark.text) && age_us >= 0 &&
+            age_us < run->mark.rest_us;
+    for (size_t i = 0; i < run->plan.stream_count; i++)
+        there = there && memo_stream(&run->memo, stream_name(run->plan.streams[i].stream)) != NULL;
+    run->memo_run.memo = there ? &run->memo : NULL;
     return true;
 }
 
-static bool read_knowledge(Execution *execution, const PlanStream *stream,
-                           PlanKnowledge *ret_knowledge, Error *err)
+static bool read_knowledge(Run *run, const PlanStream *stream, PlanKnowledge *ret_knowledge,
+                           Error *err)
 {
-    if (execution->memo_run.memo == NULL)
-        return job_parts_read_knowledge(&execution->parts, execution->plan.mode, stream,
-                                        ret_knowledge, err);
-    const MemoStream *known = memo_stream(&execution->memo, stream_name(stream->stream));
+    if (run->memo_run.memo == NULL)
+        return job_parts_read_knowledge(&run->parts, run->plan.mode, stream, ret_knowledge, err);
+    const MemoStream *known = memo_stream(&run->memo, stream_name(stream->stream));
     ret_knowledge->watermarks = known->marks;
     ret_knowledge->watermark_count = known->mark_count;
     return true;
 }
 
 // What this run leaves, for the next one. Only where nobody else committed anything meanwhile.
-static bool note_memo(Execution *execution, Error *err)
+static bool note_memo(Run *run, Error *err)
 {
-    const PipelineReport *report = &execution->report.pipeline;
-    const Plan *plan = &execution->plan;
+    const PipelineReport *report = &run->report.pipeline;
+    const Plan *plan = &run->plan;
     WarehouseMark now = {0};
-    Memo memo = {.at_us = execution->env->now_us(execution->env->state),
-                 .stream_count = plan->stream_count};
-    TRY(ask_mark(execution, &now, err));
-    if (now.loads - execution->mark.loads != report->loads - report->loads_found)
+    Memo memo = {.at_us = run->env->now_us(run->env->state), .stream_count = plan->stream_count};
+    TRY(ask_mark(run, &now, err));
+    if (now.loads - run->mark.loads != report->loads - report->loads_found)
         return true;
     memo.mark = now.text;
-    memo.streams =
-        arena_alloc_array(execution->arena, plan->stream_count + 1, sizeof(MemoStream), err);
+    memo.streams = arena_alloc_array(run->arena, plan->stream_count + 1, sizeof(MemoStream), err);
     TRY(memo.streams != NULL);
     for (size_t i = 0; i < plan->stream_count; i++) {
         PlanKnowledge knowledge = {0};
-        TRY(job_parts_read_knowledge(&execution->parts, plan->mode, &plan->streams[i], &knowledge,
-                                     err) &&
-            memo_run_windows(&execution->memo_run, plan, i, execution->arena, &memo.streams[i],
-                             err));
+        TRY(job_parts_read_knowledge(&run->parts, plan->mode, &plan->streams[i], &knowledge, err) &&
+            memo_run_windows(&run->memo_run, plan, i, run->arena, &memo.streams[i], err));
         memo.streams[i].marks = knowledge.watermarks;
         memo.streams[i].mark_count = knowledge.watermark_count;
     }
-    return memo_write(&execution->parts.store, execution->job->name, plan->mode, &memo, err);
+    return memo_write(&run->parts.store, run->job->name, plan->mode, &memo, err);
 }
 
-static bool tell_far(Execution *execution, const PlanStream *stream, Error *err)
+static bool tell_far(Run *run, const PlanStream *stream, Error *err)
 {
     Event event = {.kind = EVENT_MARKS_FAR_BACK, EVENT_NONE};
     if (stream->far.marks == 0)
         return true;
     event.stream = stream_name(stream->stream);
     event.total = (int64_t)stream->far.windows;
-    TRY(plan_describe_far(stream, execution->arena, &event.text, err));
-    emit(execution, event);
+    TRY(plan_describe_far(stream, run->arena, &event.text, err));
+    emit(run, event);
     return true;
 }
 
-static bool make_plan(Execution *execution, Fetch *fetch, Error *err)
+static bool make_plan(Run *run, Fetch *fetch, Error *err)
 {
-    Plan *plan = &execution->plan;
-    uuid_new(execution->env, plan->run);
-    plan->created_us = execution->env->now_us(execution->env->state);
-    plan->asked = (PlanRequest){.from = execution->options->from,
-                                .to = execution->options->to,
-                                .stream = execution->options->stream,
-                                .account = execution->options->account};
+    Plan *plan = &run->plan;
+    uuid_new(run->env, plan->run);
+    plan->created_us = run->env->now_us(run->env->state);
+    plan->asked = (PlanRequest){.from = run->options->from,
+                                .to = run->options->to,
+                                .stream = run->options->stream,
+                                .account = run->options->account};
     int64_t slices = 0;
     CLEANUP(answer_cache_done)
-    AnswerCache cache = answer_cache(execution->job, execution->arena);
+    AnswerCache cache = answer_cache(run->job, run->arena);
     for (size_t i = 0; i < plan->stream_count; i++) {
         PlanStream *stream = &plan->streams[i];
-        const DiscoverOptions discover = {.job = execution->job,
+        const DiscoverOptions discover = {.job = run->job,
                                           .plan = plan,
                                           .fetch = fetch,
-                                          .env = execution->env,
+                                          .env = run->env,
                                           .cache = &cache,
-                                          .arena = execution->arena,
-                                          .only_value = execution->options->account,
-                                          .sink = execution->sink};
+                                          .arena = run->arena,
+                                          .only_value = run->options->account,
+                                          .sink = run->sink};
         TRY(partition_discover(&discover, stream, err));
     }
     answer_cache_done(&cache);
     TRY(partition_check_named(plan->streams, plan->stream_count, plan->asked.account, err));
     // The warehouse is opened only now: others may want the file while the source is asked.
-    TRY(prepare_warehouse(execution, err) && look_for_memo(execution, err));
+    TRY(prepare_warehouse(run, err) && look_for_memo(run, err));
     for (size_t i = 0; i < plan->stream_count; i++) {
         PlanStream *stream = &plan->streams[i];
         PlanKnowledge knowledge = {0};
-        TRY(read_knowledge(execution, stream, &knowledge, err) &&
+        TRY(read_knowledge(run, stream, &knowledge, err) &&
             partition_check_any(stream, &knowledge, err));
-        TRY(plan_slices(execution->job, plan, stream, &knowledge, plan->created_us,
-                        execution->arena, err) &&
-            tell_far(execution, stream, err));
-        execution->knows_rows = execution->knows_rows || knowledge.watermark_count > 0;
+        TRY(plan_slices(run->job, plan, stream, &knowledge, plan->created_us, run->arena, err) &&
+            tell_far(run, stream, err));
+        run->knows_rows = run->knows_rows || knowledge.watermark_count > 0;
         slices += (int64_t)stream->slice_count;
     }
-    const Warehouse *warehouse = &execution->parts.warehouse;
+    const Warehouse *warehouse = &run->parts.warehouse;
     TRY(warehouse->driver->idle(warehouse->state, err));
     CLEANUP(buf_done) Buf text = {0};
     TRY(plan_write(plan, &text, err));
     kill_point("run note, %s", run_mode_name(plan->mode));
-    TRY(landing_create_note(execution->parts.landing, str_from(plan->run), STR("run.json"),
+    TRY(landing_create_note(run->parts.landing, str_from(plan->run), STR("run.json"),
                             buf_str(&text), err));
     kill_point("run noted, %s", run_mode_name(plan->mode));
     Event event = {.kind = EVENT_PLAN_MADE, EVENT_NONE};
     event.total = slices;
-    emit(execution, event);
+    emit(run, event);
     return true;
 }
 
@@ -388,78 +376,76 @@ static bool make_plan(Execution *execution, Fetch *fetch, Error *err)
 static bool open_worker_landing(void *state, Arena *arena, Store *ret_store, Landing **ret_landing,
                                 Error *err)
 {
-    Execution *execution = state;
+    Run *run = state;
     Findings findings = {.arena = arena};
-    TRY(job_open_landing(execution->job, execution->env, arena, &findings, ret_store, ret_landing,
-                         err));
+    TRY(job_open_landing(run->job, run->env, arena, &findings, ret_store, ret_landing, err));
     TRY(findings_check(&findings, err));
-    if (!execution->plan.resumed)
+    if (!run->plan.resumed)
         landing_expect_nothing(*ret_landing);
-    landing_use_known(*ret_landing, execution->known);
+    landing_use_known(*ret_landing, run->known);
     return true;
 }
 
-static bool plan_or_resume(Execution *execution, Fetch *fetch, RunReport *report, Error *err)
+static bool plan_or_resume(Run *run, Fetch *fetch, RunReport *report, Error *err)
 {
-    Str run = {0};
+    Str id = {0};
     Str json = {0};
-    TRY(find_unfinished(execution, &run, &json, err));
-    if (run.size > 0)
-        TRY(resume(execution, run, json, &report->resumed, err));
+    TRY(find_unfinished(run, &id, &json, err));
+    if (id.size > 0)
+        TRY(resume(run, id, json, &report->resumed, err));
     Event event = {.kind = EVENT_RUN_STARTED, EVENT_NONE};
     event.text = STR("new");
     if (report->resumed) {
         event.text = STR("resumed");
-        if (execution->planned_with.size > 0)
-            TRY(arena_printf(execution->arena, &event.text, err, "resumed, as planned with" STR_FMT,
-                             STR_ARG(execution->planned_with)));
-        emit(execution, event);
-        return prepare_warehouse(execution, err) && look_for_memo(execution, err);
+        if (run->planned_with.size > 0)
+            TRY(arena_printf(run->arena, &event.text, err, "resumed, as planned with" STR_FMT,
+                             STR_ARG(run->planned_with)));
+        emit(run, event);
+        return prepare_warehouse(run, err) && look_for_memo(run, err);
     }
-    TRY(make_plan(execution, fetch, err));
-    emit(execution, event);
+    TRY(make_plan(run, fetch, err));
+    emit(run, event);
     return true;
 }
 
-static bool end_run(Execution *execution, const RunReport *report, Error *err)
+static bool end_run(Run *run, const RunReport *report, Error *err)
 {
     const bool partial = report->pipeline.slices_failed > 0;
     // What failed for one partition is read again by the next incremental run, whose watermark did
     // not move. The other modes have no such net: their run stays open and goes on with what is
     // missing.
-    if (partial && execution->plan.mode != MODE_INCREMENTAL)
+    if (partial && run->plan.mode != MODE_INCREMENTAL)
         return true;
-    kill_point("run end, %s", run_mode_name(execution->plan.mode));
+    kill_point("run end, %s", run_mode_name(run->plan.mode));
     const EndNote note = {.status = partial ? STR("partial") : STR("done"),
                           .streams = report->pipeline.streams,
-                          .stream_count = execution->plan.stream_count};
-    TRY(put_end(execution, str_from(execution->plan.run), &note, err));
-    kill_point("run ended, %s", run_mode_name(execution->plan.mode));
+                          .stream_count = run->plan.stream_count};
+    TRY(put_end(run, str_from(run->plan.run), &note, err));
+    kill_point("run ended, %s", run_mode_name(run->plan.mode));
     return true;
 }
 
 // What is older than the job keeps it goes, unless the clock that says so is wrong.
-static void expire(Execution *execution)
+static void expire(Run *run)
 {
     Error why = {0};
-    if (retention_apply(&execution->parts, &execution->plan, &execution->clock, execution->log,
-                        &why))
+    if (retention_apply(&run->parts, &run->plan, &run->clock, run->log, &why))
         return;
-    execution->report.clock_ahead = true;
+    run->report.clock_ahead = true;
     Event event = {.kind = EVENT_CLOCK_AHEAD, EVENT_NONE};
     event.text = str_from(why.message);
-    emit(execution, event);
+    emit(run, event);
 }
 
 // Where replaced rows stay in the warehouse's file until it is written anew. Before the notes go: a
 // run that is killed here leaves them for the next.
-static bool compact_warehouse(const Execution *execution, Error *err)
+static bool compact_warehouse(const Run *run, Error *err)
 {
-    const Warehouse *warehouse = &execution->parts.warehouse;
+    const Warehouse *warehouse = &run->parts.warehouse;
     return warehouse->driver->compact == NULL || warehouse->driver->compact(warehouse->state, err);
 }
 
-static void tell_redacted(Execution *execution, const ForgetReport *report)
+static void tell_redacted(Run *run, const ForgetReport *report)
 {
     Event event = {.kind = EVENT_REDACTED, EVENT_NONE};
     event.rows = 0;
@@ -468,145 +454,142 @@ static void tell_redacted(Execution *execution, const ForgetReport *report)
     event.deleted = report->records;
     event.pages = report->pages;
     event.text = report->receipt;
-    emit(execution, event);
+    emit(run, event);
 }
 
 // Older copies of records that the source redacted. What cannot be done now, because another run is
 // going on, waits in the landing store for the next one; that fails no run either.
-static void purge_redacted(Execution *execution)
+static void purge_redacted(Run *run)
 {
     bool waits = false;
     Error why = {0};
     CLEANUP(job_parts_close) JobParts all = {0};
     CLEANUP(exclusive_release) Exclusive exclusive = {0}; // in its store
-    Findings findings = {.arena = execution->arena};
-    if (!redacted_waits(execution->job, &execution->parts.store, &waits, &why) || !waits ||
-        !job_parts_open(execution->job, STR(JOB_ALL_STREAMS), execution->env, execution->arena,
-                        &findings, &all, &why) ||
+    Findings findings = {.arena = run->arena};
+    if (!redacted_waits(run->job, &run->parts.store, &waits, &why) || !waits ||
+        !job_parts_open(run->job, STR(JOB_ALL_STREAMS), run->env, run->arena, &findings, &all,
+                        &why) ||
         !findings_check(&findings, &why) ||
-        !exclusive_take(&exclusive, execution->job, &all.store, execution->env,
-                        execution->options->mode, 0, &why))
+        !exclusive_take(&exclusive, run->job, &all.store, run->env, run->options->mode, 0, &why))
         return;
-    EtlLogRow row = {.run = str_from(execution->plan.run),
-                     .job = execution->job->name,
-                     .mode = str_from(run_mode_name(execution->plan.mode)),
+    EtlLogRow row = {.run = str_from(run->plan.run),
+                     .job = run->job->name,
+                     .mode = str_from(run_mode_name(run->plan.mode)),
                      .stage = STR("purge"),
                      ETL_LOG_NONE};
-    row.started_us = execution->env->now_us(execution->env->state);
-    RedactedPurge purge = {.job = execution->job,
+    row.started_us = run->env->now_us(run->env->state);
+    RedactedPurge purge = {.job = run->job,
                            .parts = &all,
-                           .warehouse = &execution->parts.warehouse,
+                           .warehouse = &run->parts.warehouse,
                            .exclusive = &exclusive,
-                           .list = &execution->forget,
-                           .run = str_from(execution->plan.run)};
-    const bool ok = compact_warehouse(execution, &why) && redacted_purge(&purge, &why);
+                           .list = &run->forget,
+                           .run = str_from(run->plan.run)};
+    const bool ok = compact_warehouse(run, &why) && redacted_purge(&purge, &why);
     if (ok && purge.report.receipt.size > 0)
-        tell_redacted(execution, &purge.report);
+        tell_redacted(run, &purge.report);
     row.status = ok ? STR("ok") : STR("failed");
     row.rows_deleted = purge.report.records;
-    row.duration_us = execution->env->now_us(execution->env->state) - row.started_us;
+    row.duration_us = run->env->now_us(run->env->state) - row.started_us;
     Error ignored = {0};
-    if (!ok && !log_book_error_json(execution->log, &why, &row.error_json, &ignored))
+    if (!ok && !log_book_error_json(run->log, &why, &row.error_json, &ignored))
         row.error_json = STR("{}");
-    log_book_add(execution->log, &row);
+    log_book_add(run->log, &row);
 }
 
-static bool begin(Execution *execution, Error *err)
+static bool begin(Run *run, Error *err)
 {
-    const JobParts *parts = &execution->parts;
-    const RunOptions *options = execution->options;
-    TRY(take_lease(execution, err));
-    TRY(job_open_share(execution->job, options->mode, STR(""), &execution->parts.store,
-                       execution->arena, &execution->share, err));
-    TRY(forget_list_read(execution->job, &execution->parts.store, execution->arena,
-                         &execution->forget, err));
-    const FetchOptions fetch_options = {.job = execution->job,
+    const JobParts *parts = &run->parts;
+    const RunOptions *options = run->options;
+    TRY(take_lease(run, err));
+    TRY(job_open_share(run->job, options->mode, STR(""), &run->parts.store, run->arena, &run->share,
+                       err));
+    TRY(forget_list_read(run->job, &run->parts.store, run->arena, &run->forget, err));
+    const FetchOptions fetch_options = {.job = run->job,
                                         .mode = options->mode,
                                         .connector = parts->connector,
-                                        .env = execution->env,
+                                        .env = run->env,
                                         .connect_to = options->connect_to,
-                                        .arena = execution->arena,
-                                        .learnt = execution->share.learnt,
-                                        .clock = &execution->clock};
+                                        .arena = run->arena,
+                                        .learnt = run->share.learnt,
+                                        .clock = &run->clock};
     // Without what others learnt, it is learnt again.
     Error unknown = {0};
-    (void)!share_recall_rates(&execution->share, &unknown);
-    TRY(fetch_open(&fetch_options, &execution->fetch, err));
-    TRY(plan_or_resume(execution, execution->fetch, &execution->report, err));
-    memcpy(execution->report.run, execution->plan.run, sizeof(execution->report.run));
+    (void)!share_recall_rates(&run->share, &unknown);
+    TRY(fetch_open(&fetch_options, &run->fetch, err));
+    TRY(plan_or_resume(run, run->fetch, &run->report, err));
+    memcpy(run->report.run, run->plan.run, sizeof(run->report.run));
     return parts->warehouse.driver->idle(parts->warehouse.state, err);
 }
 
-static bool load(Execution *execution, Error *err)
+static bool load(Run *run, Error *err)
 {
-    const bool remembers = execution->mark.loads >= 0;
+    const bool remembers = run->mark.loads >= 0;
     if (remembers)
-        TRY(memo_run_new(&execution->plan, execution->arena, &execution->memo_run, err));
+        TRY(memo_run_new(&run->plan, run->arena, &run->memo_run, err));
     // A page that is far away is sooner compressed than fetched.
-    Store *store = &execution->parts.store;
+    Store *store = &run->parts.store;
     if ((store->driver->features & STORE_REMOTE) == 0)
-        TRY(known_pages_open(store, execution->job->name, &execution->known, err));
-    const PipelineOptions options = {.job = execution->job,
-                                     .plan = &execution->plan,
-                                     .fetch = execution->fetch,
-                                     .landing = execution->parts.landing,
-                                     .known = execution->known,
-                                     .knows_rows = execution->knows_rows,
-                                     .store = &execution->parts.store,
-                                     .warehouse = &execution->parts.warehouse,
-                                     .lake = execution->parts.lake,
-                                     .epoch = execution->lease.epoch,
-                                     .accept_deletes = execution->options->accept_deletes,
-                                     .memo = remembers ? &execution->memo_run : NULL,
-                                     .forgotten = execution->forget.forgotten,
-                                     .sink = execution->sink,
-                                     .log = &execution->log,
+        TRY(known_pages_open(store, run->job->name, &run->known, err));
+    const PipelineOptions options = {.job = run->job,
+                                     .plan = &run->plan,
+                                     .fetch = run->fetch,
+                                     .landing = run->parts.landing,
+                                     .known = run->known,
+                                     .knows_rows = run->knows_rows,
+                                     .store = &run->parts.store,
+                                     .warehouse = &run->parts.warehouse,
+                                     .lake = run->parts.lake,
+                                     .epoch = run->lease.epoch,
+                                     .accept_deletes = run->options->accept_deletes,
+                                     .memo = remembers ? &run->memo_run : NULL,
+                                     .forgotten = run->forget.forgotten,
+                                     .sink = run->sink,
+                                     .log = &run->log,
                                      .open_landing = open_worker_landing,
                                      .tick = renew,
-                                     .state = execution};
-    const bool ok =
-        pipeline_run(&options, execution->env, execution->arena, &execution->report.pipeline, err);
-    execution->fetch = NULL; // the pipeline has closed it
+                                     .state = run};
+    const bool ok = pipeline_run(&options, run->env, run->arena, &run->report.pipeline, err);
+    run->fetch = NULL; // the pipeline has closed it
     TRY(ok);
     Error unknown = {0}; // without the pages the next run compresses them
-    if (execution->known != NULL)
-        (void)!known_pages_write(execution->known, store, execution->job->name, &unknown);
+    if (run->known != NULL)
+        (void)!known_pages_write(run->known, store, run->job->name, &unknown);
     unknown = (Error){0}; // without a memo the next run asks the warehouse
-    if (remembers && !execution->memo_run.rests && !execution->memo_run.unsure &&
-        execution->report.pipeline.slices_failed == 0)
-        (void)!note_memo(execution, &unknown);
-    expire(execution);
-    purge_redacted(execution);
-    return end_run(execution, &execution->report, err);
+    if (remembers && !run->memo_run.rests && !run->memo_run.unsure &&
+        run->report.pipeline.slices_failed == 0)
+        (void)!note_memo(run, &unknown);
+    expire(run);
+    purge_redacted(run);
+    return end_run(run, &run->report, err);
 }
 
 // What the run has cost, where a warehouse's time does: pawl status shows it.
-static void log_usage(Execution *execution, int64_t started_us)
+static void log_usage(Run *run, int64_t started_us)
 {
-    const Warehouse *warehouse = &execution->parts.warehouse;
+    const Warehouse *warehouse = &run->parts.warehouse;
     if (warehouse->driver == NULL || warehouse->driver->usage == NULL)
         return;
-    EtlLogRow row = {.run = str_from(execution->plan.run),
-                     .job = execution->job->name,
-                     .mode = str_from(run_mode_name(execution->plan.mode)),
+    EtlLogRow row = {.run = str_from(run->plan.run),
+                     .job = run->job->name,
+                     .mode = str_from(run_mode_name(run->plan.mode)),
                      .stage = STR("warehouse"),
                      .status = STR("ok"),
                      ETL_LOG_NONE};
     row.started_us = started_us;
     warehouse->driver->usage(warehouse->state, &row.duration_us, &row.requests);
-    log_book_add(execution->log, &row);
+    log_book_add(run->log, &row);
 }
 
 // The row of the run as a whole, and every row that no load took along. A warehouse that cannot be
 // written does not make a good run bad: the rows wait in the landing store.
-static void close_log(Execution *execution, const RunReport *report, const Error *why)
+static void close_log(Run *run, const RunReport *report, const Error *why)
 {
-    if (execution->log == NULL || execution->plan.run[0] == '\0')
+    if (run->log == NULL || run->plan.run[0] == '\0')
         return;
     const PipelineReport *p = &report->pipeline;
-    EtlLogRow row = {.run = str_from(execution->plan.run),
-                     .job = execution->job->name,
-                     .mode = str_from(run_mode_name(execution->plan.mode)),
+    EtlLogRow row = {.run = str_from(run->plan.run),
+                     .job = run->job->name,
+                     .mode = str_from(run_mode_name(run->plan.mode)),
                      .stage = STR("run"),
                      .status = why->code != ERROR_NONE ? STR("failed")
                                : p->slices_failed > 0  ? STR("partial")
@@ -626,78 +609,75 @@ static void close_log(Execution *execution, const RunReport *report, const Error
                      .attempts = p->requests,
                      .wait_us = p->wait_us,
                      .duration_us = report->elapsed_us};
-    row.started_us = execution->env->now_us(execution->env->state) - report->elapsed_us;
+    row.started_us = run->env->now_us(run->env->state) - report->elapsed_us;
     Error ignored = {0};
-    if (why->code != ERROR_NONE &&
-        !log_book_error_json(execution->log, why, &row.error_json, &ignored))
+    if (why->code != ERROR_NONE && !log_book_error_json(run->log, why, &row.error_json, &ignored))
         row.error_json = STR("{}");
-    log_book_add(execution->log, &row);
-    Warehouse *warehouse = &execution->parts.warehouse;
-    log_usage(execution, row.started_us);
+    log_book_add(run->log, &row);
+    Warehouse *warehouse = &run->parts.warehouse;
+    log_usage(run, row.started_us);
     // What a run that woke nobody has to say waits for one that does.
-    const bool wakes = !execution->memo_run.rests;
-    if (!wakes || !(warehouse->driver != NULL && warehouse->driver->logs_once_a_run
-                        ? log_book_write_all(execution->log, &execution->parts.store,
-                                             execution->job->name, warehouse, &ignored)
-                        : log_book_write(execution->log, warehouse, &ignored)))
-        (void)!log_book_keep(execution->log, &execution->parts.store, execution->job->name, row.run,
-                             execution->env, &ignored);
+    const bool wakes = !run->memo_run.rests;
+    if (!wakes ||
+        !(warehouse->driver != NULL && warehouse->driver->logs_once_a_run
+              ? log_book_write_all(run->log, &run->parts.store, run->job->name, warehouse, &ignored)
+              : log_book_write(run->log, warehouse, &ignored)))
+        (void)!log_book_keep(run->log, &run->parts.store, run->job->name, row.run, run->env,
+                             &ignored);
 }
 
 // --- in one go, and in steps
 
-static bool open_parts(Execution *execution, Error *err)
+static bool open_parts(Run *run, Error *err)
 {
     CLEANUP(arena_freep) Arena *finding_arena = arena_new((size_t)1024 * 1024, err);
     TRY(finding_arena != NULL);
     Findings *findings = arena_alloc(finding_arena, sizeof(*findings), err);
     TRY(findings != NULL);
     findings->arena = finding_arena;
-    TRY(job_parts_open(execution->job, execution->options->stream, execution->env, execution->arena,
-                       findings, &execution->parts, err));
-    TRY(job_parts_check_loads(&execution->parts, findings, err) && findings_check(findings, err) &&
-        lake_open(&execution->parts, findings, err) && log_book_new(&execution->log, err));
-    execution->plan = (Plan){.mode = execution->options->mode,
-                             .streams = execution->parts.streams,
-                             .stream_count = execution->parts.stream_count};
+    TRY(job_parts_open(run->job, run->options->stream, run->env, run->arena, findings, &run->parts,
+                       err));
+    TRY(job_parts_check_loads(&run->parts, findings, err) && findings_check(findings, err) &&
+        lake_open(&run->parts, findings, err) && log_book_new(&run->log, err));
+    run->plan = (Plan){.mode = run->options->mode,
+                       .streams = run->parts.streams,
+                       .stream_count = run->parts.stream_count};
     return true;
 }
 
-static void end(Execution *execution, bool ok, const Error *why)
+static void end(Run *run, bool ok, const Error *why)
 {
-    RunReport *report = &execution->report;
-    execution->ended = true;
-    report->elapsed_us =
-        execution->env->monotonic_us(execution->env->state) - execution->started_us;
-    if (execution->log == NULL)
+    RunReport *report = &run->report;
+    run->ended = true;
+    report->elapsed_us = run->env->monotonic_us(run->env->state) - run->started_us;
+    if (run->log == NULL)
         return; // it never began
-    fetch_closep(&execution->fetch);
-    execution->fetch = NULL;
-    known_pages_close(execution->known);
-    execution->known = NULL;
-    close_log(execution, report, why);
-    share_close(&execution->share);
-    lease_release(&execution->lease);
+    fetch_closep(&run->fetch);
+    run->fetch = NULL;
+    known_pages_close(run->known);
+    run->known = NULL;
+    close_log(run, report, why);
+    share_close(&run->share);
+    lease_release(&run->lease);
     Event event = {.kind = EVENT_RUN_ENDED, EVENT_NONE};
     event.duration_us = report->elapsed_us;
     event.text = ok ? STR("done") : str_from(why->message);
-    emit(execution, event);
+    emit(run, event);
 }
 
 bool run_begin(const Job *job, const RunOptions *options, Env *env, const EventSink *sink,
                Arena *arena, Run **ret_run, Error *err)
 {
-    Execution *execution = arena_alloc(arena, sizeof(*execution), err);
-    TRY(execution != NULL);
-    *execution =
-        (Execution){.job = job, .options = options, .env = env, .sink = sink, .arena = arena};
-    execution->started_us = env->monotonic_us(env->state);
-    if (open_parts(execution, err) && begin(execution, err)) {
-        *ret_run = execution;
+    Run *run = arena_alloc(arena, sizeof(*run), err);
+    TRY(run != NULL);
+    *run = (Run){.job = job, .options = options, .env = env, .sink = sink, .arena = arena};
+    run->started_us = env->monotonic_us(env->state);
+    if (open_parts(run, err) && begin(run, err)) {
+        *ret_run = run;
         return true;
     }
-    end(execution, false, err);
-    run_close(execution);
+    end(run, false, err);
+    run_close(run);
     return false;
 }
 
@@ -751,12 +731,11 @@ void run_close(Run *run)
 bool run_execute(const Job *job, const RunOptions *options, Env *env, const EventSink *sink,
                  Arena *arena, RunReport *ret_report, Error *err)
 {
-    Execution execution = {
-        .job = job, .options = options, .env = env, .sink = sink, .arena = arena};
-    execution.started_us = env->monotonic_us(env->state);
-    const bool ok = open_parts(&execution, err) && begin(&execution, err) && load(&execution, err);
-    end(&execution, ok, err);
-    *ret_report = execution.report;
-    run_close(&execution);
+    Run run = {.job = job, .options = options, .env = env, .sink = sink, .arena = arena};
+    run.started_us = env->monotonic_us(env->state);
+    const bool ok = open_parts(&run, err) && begin(&run, err) && load(&run, err);
+    end(&run, ok, err);
+    *ret_report = run.report;
+    run_close(&run);
     return ok;
 }
