@@ -4,43 +4,15 @@
 #include "run/drivers.h"
 #include "run/lake.h"
 #include "run/partition.h"
-#include "run/parts.h"
 #include "run/redacted_purge.h"
 #include "run/retention.h"
-#include "run/share.h"
+#include "run/run_parts.h"
 #include "run/views.h"
-#include "store/lease.h"
 
 #include <assert.h>
 #include <stdio.h>
 
-// What one run holds besides the job's parts.
-struct Run {
-    const Job *job;
-    const RunOptions *options;
-    Env *env;
-    const EventSink *sink;
-    Arena *arena;
-    JobParts parts;
-    Plan plan;
-    Lease lease;
-    LogBook *log;
-    ForgetList forget;
-    Share share;
-    WarehouseMark mark; // when the run began; loads -1 = not asked
-    Memo memo;          // of the run before this one
-    MemoRun memo_run;
-    KnownPages *known; // NULL = not asked for
-    bool knows_rows;   // a stream has been loaded before
-    Fetch *fetch;      // until the pipeline has closed it
-    FetchClock clock;
-    Str planned_with; // a resumed run: the options that it keeps
-    RunReport report;
-    int64_t started_us;
-    bool ended;
-};
-
-static void emit(Run *run, Event event)
+void run_emit(Run *run, Event event)
 {
     event.at_us = run->env->now_us(run->env->state);
     event.run = str_from(run->plan.run);
@@ -70,7 +42,7 @@ static bool take_lease(Run *run, Error *err)
         if (!said) {
             Event event = {.kind = EVENT_WAITING, EVENT_NONE};
             event.text = STR("another run of this job and mode");
-            emit(run, event);
+            run_emit(run, event);
         }
         *err = (Error){0};
         TRY(env_wait(run->env, 500000, err));
@@ -237,76 +209,6 @@ static bool prepare_warehouse(Run *run, Error *err)
     return true;
 }
 
-// --- a warehouse that may sleep on
-
-static bool ask_mark(Run *run, WarehouseMark *ret_mark, Error *err)
-{
-    const JobParts *parts = &run->parts;
-    TableSpec *tables = NULL;
-    TRY(job_parts_tables(parts, run->arena, &tables, err));
-    return parts->warehouse.driver->mark(parts->warehouse.state, tables, parts->stream_count,
-                                         run->arena, ret_mark, err);
-}
-
-// Only an incremental run over what nobody chose may leave the warehouse asleep: its watermarks do
-// not move then, so the next one reads all of it again. One that goes on with another's loads, or
-// instead of them, tells the warehouse of its epoch, which shuts the other out.
-static bool look_for_memo(Run *run, Error *err)
-{
-    const PlanRequest *asked = &run->plan.asked;
-    run->mark = (WarehouseMark){.text = STR(""), .loads = -1};
-    if (run->parts.warehouse.driver->mark == NULL || run->plan.mode != MODE_INCREMENTAL ||
-        asked->from.size + asked->to.size > 0 || asked->account.size > 0)
-        return true;
-    TRY(ask_mark(run, &run->mark, err));
-    if (run->plan.resumed || run->options->start_over || run->mark.loads < 0)
-        return true;
-    bool there = false;
-    TRY(memo_read(&run->parts.store, run->job->name, run->plan.mode, run->arena, &run->memo, &there,
-                  err));
-    const int64_t age_us = run->env->now_us(run->env->state) - run->memo.at_us;
-    there = there && str_equal(run->memo.mark, run->mark.text) && age_us >= 0 &&
-            age_us < run->mark.rest_us;
-    for (size_t i = 0; i < run->plan.stream_count; i++)
-        there = there && memo_stream(&run->memo, stream_name(run->plan.streams[i].stream)) != NULL;
-    run->memo_run.memo = there ? &run->memo : NULL;
-    return true;
-}
-
-static bool read_knowledge(Run *run, const PlanStream *stream, PlanKnowledge *ret_knowledge,
-                           Error *err)
-{
-    if (run->memo_run.memo == NULL)
-        return job_parts_read_knowledge(&run->parts, run->plan.mode, stream, ret_knowledge, err);
-    const MemoStream *known = memo_stream(&run->memo, stream_name(stream->stream));
-    ret_knowledge->watermarks = known->marks;
-    ret_knowledge->watermark_count = known->mark_count;
-    return true;
-}
-
-// What this run leaves, for the next one. Only where nobody else committed anything meanwhile.
-static bool note_memo(Run *run, Error *err)
-{
-    const PipelineReport *report = &run->report.pipeline;
-    const Plan *plan = &run->plan;
-    WarehouseMark now = {0};
-    Memo memo = {.at_us = run->env->now_us(run->env->state), .stream_count = plan->stream_count};
-    TRY(ask_mark(run, &now, err));
-    if (now.loads - run->mark.loads != report->loads - report->loads_found)
-        return true;
-    memo.mark = now.text;
-    memo.streams = arena_alloc_array(run->arena, plan->stream_count + 1, sizeof(MemoStream), err);
-    TRY(memo.streams != NULL);
-    for (size_t i = 0; i < plan->stream_count; i++) {
-        PlanKnowledge knowledge = {0};
-        TRY(job_parts_read_knowledge(&run->parts, plan->mode, &plan->streams[i], &knowledge, err) &&
-            memo_run_windows(&run->memo_run, plan, i, run->arena, &memo.streams[i], err));
-        memo.streams[i].marks = knowledge.watermarks;
-        memo.streams[i].mark_count = knowledge.watermark_count;
-    }
-    return memo_write(&run->parts.store, run->job->name, plan->mode, &memo, err);
-}
-
 static bool tell_far(Run *run, const PlanStream *stream, Error *err)
 {
     Event event = {.kind = EVENT_MARKS_FAR_BACK, EVENT_NONE};
@@ -315,7 +217,7 @@ static bool tell_far(Run *run, const PlanStream *stream, Error *err)
     event.stream = stream_name(stream->stream);
     event.total = (int64_t)stream->far.windows;
     TRY(plan_describe_far(stream, run->arena, &event.text, err));
-    emit(run, event);
+    run_emit(run, event);
     return true;
 }
 
@@ -346,11 +248,11 @@ static bool make_plan(Run *run, Fetch *fetch, Error *err)
     answer_cache_done(&cache);
     TRY(partition_check_named(plan->streams, plan->stream_count, plan->asked.account, err));
     // The warehouse is opened only now: others may want the file while the source is asked.
-    TRY(prepare_warehouse(run, err) && look_for_memo(run, err));
+    TRY(prepare_warehouse(run, err) && run_look_for_memo(run, err));
     for (size_t i = 0; i < plan->stream_count; i++) {
         PlanStream *stream = &plan->streams[i];
         PlanKnowledge knowledge = {0};
-        TRY(read_knowledge(run, stream, &knowledge, err) &&
+        TRY(run_read_knowledge(run, stream, &knowledge, err) &&
             partition_check_any(stream, &knowledge, err));
         TRY(plan_slices(run->job, plan, stream, &knowledge, plan->created_us, run->arena, err) &&
             tell_far(run, stream, err));
@@ -367,7 +269,7 @@ static bool make_plan(Run *run, Fetch *fetch, Error *err)
     kill_point("run noted, %s", run_mode_name(plan->mode));
     Event event = {.kind = EVENT_PLAN_MADE, EVENT_NONE};
     event.total = slices;
-    emit(run, event);
+    run_emit(run, event);
     return true;
 }
 
@@ -400,11 +302,11 @@ static bool plan_or_resume(Run *run, Fetch *fetch, RunReport *report, Error *err
         if (run->planned_with.size > 0)
             TRY(arena_printf(run->arena, &event.text, err, "resumed, as planned with" STR_FMT,
                              STR_ARG(run->planned_with)));
-        emit(run, event);
-        return prepare_warehouse(run, err) && look_for_memo(run, err);
+        run_emit(run, event);
+        return prepare_warehouse(run, err) && run_look_for_memo(run, err);
     }
     TRY(make_plan(run, fetch, err));
-    emit(run, event);
+    run_emit(run, event);
     return true;
 }
 
@@ -434,7 +336,7 @@ static void expire(Run *run)
     run->report.clock_ahead = true;
     Event event = {.kind = EVENT_CLOCK_AHEAD, EVENT_NONE};
     event.text = str_from(why.message);
-    emit(run, event);
+    run_emit(run, event);
 }
 
 // Where replaced rows stay in the warehouse's file until it is written anew. Before the notes go: a
@@ -454,7 +356,7 @@ static void tell_redacted(Run *run, const ForgetReport *report)
     event.deleted = report->records;
     event.pages = report->pages;
     event.text = report->receipt;
-    emit(run, event);
+    run_emit(run, event);
 }
 
 // Older copies of records that the source redacted. What cannot be done now, because another run is
@@ -557,7 +459,7 @@ static bool load(Run *run, Error *err)
     unknown = (Error){0}; // without a memo the next run asks the warehouse
     if (remembers && !run->memo_run.rests && !run->memo_run.unsure &&
         run->report.pipeline.slices_failed == 0)
-        (void)!note_memo(run, &unknown);
+        (void)!run_note_memo(run, &unknown);
     expire(run);
     purge_redacted(run);
     return end_run(run, &run->report, err);
@@ -662,7 +564,7 @@ static void end(Run *run, bool ok, const Error *why)
     Event event = {.kind = EVENT_RUN_ENDED, EVENT_NONE};
     event.duration_us = report->elapsed_us;
     event.text = ok ? STR("done") : str_from(why->message);
-    emit(run, event);
+    run_emit(run, event);
 }
 
 bool run_begin(const Job *job, const RunOptions *options, Env *env, const EventSink *sink,

@@ -1,0 +1,47 @@
+// The run's insides, for src/run/run*.c only: what its parts know of a run in hand.
+#pragma once
+
+#include "run/forget_list.h"
+#include "run/parts.h"
+#include "run/run.h"
+#include "run/share.h"
+#include "store/lease.h"
+
+struct Run {
+    const Job *job;
+    const RunOptions *options;
+    Env *env;
+    const EventSink *sink;
+    Arena *arena;
+    JobParts parts;
+    Plan plan;
+    Lease lease;
+    LogBook *log;
+    ForgetList forget;
+    Share share;
+    WarehouseMark mark; // when the run began; loads -1 = not asked
+    Memo memo;          // of the run before this one
+    MemoRun memo_run;
+    KnownPages *known; // NULL = not asked for
+    bool knows_rows;   // a stream has been loaded before
+    Fetch *fetch;      // until the pipeline has closed it
+    FetchClock clock;
+    Str planned_with; // a resumed run: the options that it keeps
+    RunReport report;
+    int64_t started_us;
+    bool ended;
+};
+
+void run_emit(Run *run, Event event); // time, run, job and mode are filled in
+
+// --- a warehouse that may sleep on (run_memo.c)
+
+// Once the warehouse is prepared: whether the run before this one left a memo that still holds.
+bool run_look_for_memo(Run *run, Error *err) MUST_USE;
+
+// As job_parts_read_knowledge(), or from the memo where one holds.
+bool run_read_knowledge(Run *run, const PlanStream *stream, PlanKnowledge *ret_knowledge,
+                        Error *err) MUST_USE;
+
+// What this run leaves, for the next one. Only where nobody else committed anything meanwhile.
+bool run_note_memo(Run *run, Error *err) MUST_USE;
