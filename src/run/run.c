@@ -3,14 +3,11 @@
 #include "base/kill.h"
 #include "run/drivers.h"
 #include "run/lake.h"
-#include "run/partition.h"
 #include "run/redacted_purge.h"
 #include "run/retention.h"
 #include "run/run_parts.h"
-#include "run/views.h"
 
 #include <assert.h>
-#include <stdio.h>
 
 void run_emit(Run *run, Event event)
 {
@@ -72,207 +69,6 @@ static bool renew(void *state, Error *err)
     return true;
 }
 
-// --- an unfinished run, or a new one
-
-static bool has_mode(Str json, RunMode mode, Arena *arena)
-{
-    yyjson_doc *doc = NULL;
-    Error ignored = {0};
-    if (!json_parse(json, "run.json", arena, &doc, &ignored))
-        return false;
-    return str_equal(json_str(json_get(yyjson_doc_get_root(doc), STR("mode"))),
-                     str_from(run_mode_name(mode)));
-}
-
-// A run that ended before it began by today's clock: another clock was ahead. Which of the others
-// is newer, its id does not tell.
-static bool is_of_the_future(Str id, int64_t now_us)
-{
-    return uuid_time_us(id) > now_us + PLAN_SKEW_US_MAX;
-}
-
-// The newest run of this mode, if it is not over.
-static bool find_unfinished(Run *run, Str *ret_id, Str *ret_json, Error *err)
-{
-    Str *runs = NULL;
-    size_t count = 0;
-    const int64_t now_us = run->env->now_us(run->env->state);
-    *ret_id = STR("");
-    TRY(landing_list_runs(run->parts.landing, run->arena, &runs, &count, err));
-    for (size_t i = count; i > 0; i--) {
-        Str json = {0};
-        EndNote end = {0};
-        bool there = false;
-        TRY(plan_find(run->parts.landing, runs[i - 1], run->arena, &json, &there, err));
-        if (!there || !has_mode(json, run->options->mode, run->arena))
-            continue;
-        TRY(end_note_read(run->parts.landing, runs[i - 1], run->arena, &end, &there, err));
-        if (there && is_of_the_future(runs[i - 1], now_us))
-            continue;
-        if (!there) {
-            *ret_id = runs[i - 1];
-            *ret_json = json;
-        }
-        return true;
-    }
-    return true;
-}
-
-static bool put_end(Run *run, Str id, const EndNote *note, Error *err)
-{
-    return end_note_put(run->parts.landing, id, note, run->env->now_us(run->env->state), err);
-}
-
-// Whether this command names anything that the run was not planned with. What it does not name
-// stays as it was planned.
-static bool same_request(const RunOptions *options, const PlanRequest *asked)
-{
-    const struct {
-        Str now, then;
-    } pairs[] = {{options->from, asked->from},
-                 {options->to, asked->to},
-                 {options->stream, asked->stream},
-                 {options->account, asked->account}};
-    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
-        if (pairs[i].now.size > 0 && !str_equal(pairs[i].now, pairs[i].then))
-            return false;
-    }
-    return true;
-}
-
-// As options of the command that planned it: " --from 2026-03-01 --stream calls".
-static bool describe_request(const PlanRequest *asked, Arena *arena, Str *ret_text, Error *err)
-{
-    const struct {
-        const char *option;
-        Str value;
-    } parts[] = {{"from", asked->from},
-                 {"to", asked->to},
-                 {"stream", asked->stream},
-                 {"account", asked->account}};
-    *ret_text = STR("");
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-        if (parts[i].value.size > 0)
-            TRY(arena_printf(arena, ret_text, err, STR_FMT " --%s " STR_FMT, STR_ARG(*ret_text),
-                             parts[i].option, STR_ARG(parts[i].value)));
-    }
-    return true;
-}
-
-static bool resume(Run *run, Str id, Str json, bool *ret_resumed, Error *err)
-{
-    if (run->options->start_over) {
-        *ret_resumed = false;
-        return put_end(run, id, &(EndNote){.status = STR("given up")}, err);
-    }
-    Plan *plan = &run->plan;
-    (void)snprintf(plan->run, sizeof(plan->run), STR_FMT, STR_ARG(id));
-    yyjson_val *streams = NULL;
-    TRY(plan_read_request(json, plan, run->arena, &streams, err));
-    TRY(describe_request(&plan->asked, run->arena, &run->planned_with, err));
-    run->report.other_unfinished = !same_request(run->options, &plan->asked);
-    if (run->report.other_unfinished)
-        return error_set(err, ERROR_JOB,
-                         "an unfinished %s run (%s) was planned %s" STR_FMT
-                         ": finish it with the same options or with none of them, or give it up "
-                         "with --start-over",
-                         run_mode_name(plan->mode), plan->run,
-                         run->planned_with.size > 0 ? "with" : "without options",
-                         STR_ARG(run->planned_with));
-    TRY(plan_read_streams(streams, run->job, plan, run->arena, err));
-    *ret_resumed = true;
-    return true;
-}
-
-// What an earlier run could not write. Not worth this run: it waits on where that fails.
-static void deliver_log(Run *run)
-{
-    Error later = {0};
-    if (run->parts.warehouse.driver->logs_once_a_run)
-        return; // they go with this run's own
-    (void)!log_book_deliver(&run->parts.store, run->job->name, &run->parts.warehouse, &later);
-}
-
-static bool prepare_warehouse(Run *run, Error *err)
-{
-    const JobParts *parts = &run->parts;
-    TableSpec *tables = NULL;
-    TRY(job_parts_tables(parts, run->arena, &tables, err));
-    const Plan *plan = &run->plan;
-    if (parts->warehouse.driver->name_run != NULL)
-        TRY(parts->warehouse.driver->name_run(parts->warehouse.state, str_from(plan->run),
-                                              run->job->name, str_from(run_mode_name(plan->mode)),
-                                              err));
-    TRY(parts->warehouse.driver->prepare(parts->warehouse.state, tables, parts->stream_count, err));
-    TRY(views_create(&run->parts, err));
-    deliver_log(run);
-    return true;
-}
-
-static bool tell_far(Run *run, const PlanStream *stream, Error *err)
-{
-    Event event = {.kind = EVENT_MARKS_FAR_BACK, EVENT_NONE};
-    if (stream->far.marks == 0)
-        return true;
-    event.stream = stream_name(stream->stream);
-    event.total = (int64_t)stream->far.windows;
-    TRY(plan_describe_far(stream, run->arena, &event.text, err));
-    run_emit(run, event);
-    return true;
-}
-
-static bool make_plan(Run *run, Fetch *fetch, Error *err)
-{
-    Plan *plan = &run->plan;
-    uuid_new(run->env, plan->run);
-    plan->created_us = run->env->now_us(run->env->state);
-    plan->asked = (PlanRequest){.from = run->options->from,
-                                .to = run->options->to,
-                                .stream = run->options->stream,
-                                .account = run->options->account};
-    int64_t slices = 0;
-    CLEANUP(answer_cache_done)
-    AnswerCache cache = answer_cache(run->job, run->arena);
-    for (size_t i = 0; i < plan->stream_count; i++) {
-        PlanStream *stream = &plan->streams[i];
-        const DiscoverOptions discover = {.job = run->job,
-                                          .plan = plan,
-                                          .fetch = fetch,
-                                          .env = run->env,
-                                          .cache = &cache,
-                                          .arena = run->arena,
-                                          .only_value = run->options->account,
-                                          .sink = run->sink};
-        TRY(partition_discover(&discover, stream, err));
-    }
-    answer_cache_done(&cache);
-    TRY(partition_check_named(plan->streams, plan->stream_count, plan->asked.account, err));
-    // The warehouse is opened only now: others may want the file while the source is asked.
-    TRY(prepare_warehouse(run, err) && run_look_for_memo(run, err));
-    for (size_t i = 0; i < plan->stream_count; i++) {
-        PlanStream *stream = &plan->streams[i];
-        PlanKnowledge knowledge = {0};
-        TRY(run_read_knowledge(run, stream, &knowledge, err) &&
-            partition_check_any(stream, &knowledge, err));
-        TRY(plan_slices(run->job, plan, stream, &knowledge, plan->created_us, run->arena, err) &&
-            tell_far(run, stream, err));
-        run->knows_rows = run->knows_rows || knowledge.watermark_count > 0;
-        slices += (int64_t)stream->slice_count;
-    }
-    const Warehouse *warehouse = &run->parts.warehouse;
-    TRY(warehouse->driver->idle(warehouse->state, err));
-    CLEANUP(buf_done) Buf text = {0};
-    TRY(plan_write(plan, &text, err));
-    kill_point("run note, %s", run_mode_name(plan->mode));
-    TRY(landing_create_note(run->parts.landing, str_from(plan->run), STR("run.json"),
-                            buf_str(&text), err));
-    kill_point("run noted, %s", run_mode_name(plan->mode));
-    Event event = {.kind = EVENT_PLAN_MADE, EVENT_NONE};
-    event.total = slices;
-    run_emit(run, event);
-    return true;
-}
-
 // --- the whole
 
 static bool open_worker_landing(void *state, Arena *arena, Store *ret_store, Landing **ret_landing,
@@ -288,31 +84,10 @@ static bool open_worker_landing(void *state, Arena *arena, Store *ret_store, Lan
     return true;
 }
 
-static bool plan_or_resume(Run *run, Fetch *fetch, RunReport *report, Error *err)
+static bool end_run(Run *run, Error *err)
 {
-    Str id = {0};
-    Str json = {0};
-    TRY(find_unfinished(run, &id, &json, err));
-    if (id.size > 0)
-        TRY(resume(run, id, json, &report->resumed, err));
-    Event event = {.kind = EVENT_RUN_STARTED, EVENT_NONE};
-    event.text = STR("new");
-    if (report->resumed) {
-        event.text = STR("resumed");
-        if (run->planned_with.size > 0)
-            TRY(arena_printf(run->arena, &event.text, err, "resumed, as planned with" STR_FMT,
-                             STR_ARG(run->planned_with)));
-        run_emit(run, event);
-        return prepare_warehouse(run, err) && run_look_for_memo(run, err);
-    }
-    TRY(make_plan(run, fetch, err));
-    run_emit(run, event);
-    return true;
-}
-
-static bool end_run(Run *run, const RunReport *report, Error *err)
-{
-    const bool partial = report->pipeline.slices_failed > 0;
+    const PipelineReport *report = &run->report.pipeline;
+    const bool partial = report->slices_failed > 0;
     // What failed for one partition is read again by the next incremental run, whose watermark did
     // not move. The other modes have no such net: their run stays open and goes on with what is
     // missing.
@@ -320,9 +95,10 @@ static bool end_run(Run *run, const RunReport *report, Error *err)
         return true;
     kill_point("run end, %s", run_mode_name(run->plan.mode));
     const EndNote note = {.status = partial ? STR("partial") : STR("done"),
-                          .streams = report->pipeline.streams,
+                          .streams = report->streams,
                           .stream_count = run->plan.stream_count};
-    TRY(put_end(run, str_from(run->plan.run), &note, err));
+    TRY(end_note_put(run->parts.landing, str_from(run->plan.run), &note,
+                     run->env->now_us(run->env->state), err));
     kill_point("run ended, %s", run_mode_name(run->plan.mode));
     return true;
 }
@@ -418,7 +194,7 @@ static bool begin(Run *run, Error *err)
     Error unknown = {0};
     (void)!share_recall_rates(&run->share, &unknown);
     TRY(fetch_open(&fetch_options, &run->fetch, err));
-    TRY(plan_or_resume(run, run->fetch, &run->report, err));
+    TRY(run_make_or_resume_plan(run, err));
     memcpy(run->report.run, run->plan.run, sizeof(run->report.run));
     return parts->warehouse.driver->idle(parts->warehouse.state, err);
 }
@@ -462,7 +238,7 @@ static bool load(Run *run, Error *err)
         (void)!run_note_memo(run, &unknown);
     expire(run);
     purge_redacted(run);
-    return end_run(run, &run->report, err);
+    return end_run(run, err);
 }
 
 // What the run has cost, where a warehouse's time does: pawl status shows it.

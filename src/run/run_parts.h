@@ -34,6 +34,12 @@ struct Run {
 
 void run_emit(Run *run, Event event); // time, run, job and mode are filled in
 
+// --- its plan (run_plan.c)
+
+// Goes on with an unfinished run of this mode, or plans a new one, and prepares the warehouse for
+// it.
+bool run_make_or_resume_plan(Run *run, Error *err) MUST_USE;
+
 // --- a warehouse that may sleep on (run_memo.c)
 
 // Once the warehouse is prepared: whether the run before this one left a memo that still holds.

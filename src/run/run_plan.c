@@ -1,0 +1,230 @@
+// The plan of a run: that of one which was not finished, or a new one.
+#include "base/kill.h"
+#include "run/partition.h"
+#include "run/run_parts.h"
+#include "run/views.h"
+
+#include <stdio.h>
+
+// --- an unfinished run
+
+static bool has_mode(Str json, RunMode mode, Arena *arena)
+{
+    yyjson_doc *doc = NULL;
+    Error ignored = {0};
+    if (!json_parse(json, "run.json", arena, &doc, &ignored))
+        return false;
+    return str_equal(json_str(json_get(yyjson_doc_get_root(doc), STR("mode"))),
+                     str_from(run_mode_name(mode)));
+}
+
+// A run that ended before it began by today's clock: another clock was ahead. Which of the others
+// is newer, its id does not tell.
+static bool is_of_the_future(Str id, int64_t now_us)
+{
+    return uuid_time_us(id) > now_us + PLAN_SKEW_US_MAX;
+}
+
+// The newest run of this mode, if it is not over.
+static bool find_unfinished(Run *run, Str *ret_id, Str *ret_json, Error *err)
+{
+    Str *runs = NULL;
+    size_t count = 0;
+    const int64_t now_us = run->env->now_us(run->env->state);
+    *ret_id = STR("");
+    TRY(landing_list_runs(run->parts.landing, run->arena, &runs, &count, err));
+    for (size_t i = count; i > 0; i--) {
+        Str json = {0};
+        EndNote end = {0};
+        bool there = false;
+        TRY(plan_find(run->parts.landing, runs[i - 1], run->arena, &json, &there, err));
+        if (!there || !has_mode(json, run->options->mode, run->arena))
+            continue;
+        TRY(end_note_read(run->parts.landing, runs[i - 1], run->arena, &end, &there, err));
+        if (there && is_of_the_future(runs[i - 1], now_us))
+            continue;
+        if (!there) {
+            *ret_id = runs[i - 1];
+            *ret_json = json;
+        }
+        return true;
+    }
+    return true;
+}
+
+// Whether this command names anything that the run was not planned with. What it does not name
+// stays as it was planned.
+static bool same_request(const RunOptions *options, const PlanRequest *asked)
+{
+    const struct {
+        Str now, then;
+    } pairs[] = {{options->from, asked->from},
+                 {options->to, asked->to},
+                 {options->stream, asked->stream},
+                 {options->account, asked->account}};
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        if (pairs[i].now.size > 0 && !str_equal(pairs[i].now, pairs[i].then))
+            return false;
+    }
+    return true;
+}
+
+// As options of the command that planned it: " --from 2026-03-01 --stream calls".
+static bool describe_request(const PlanRequest *asked, Arena *arena, Str *ret_text, Error *err)
+{
+    const struct {
+        const char *option;
+        Str value;
+    } parts[] = {{"from", asked->from},
+                 {"to", asked->to},
+                 {"stream", asked->stream},
+                 {"account", asked->account}};
+    *ret_text = STR("");
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        if (parts[i].value.size > 0)
+            TRY(arena_printf(arena, ret_text, err, STR_FMT " --%s " STR_FMT, STR_ARG(*ret_text),
+                             parts[i].option, STR_ARG(parts[i].value)));
+    }
+    return true;
+}
+
+static bool resume(Run *run, Str id, Str json, Error *err)
+{
+    if (run->options->start_over)
+        return end_note_put(run->parts.landing, id, &(EndNote){.status = STR("given up")},
+                            run->env->now_us(run->env->state), err);
+    Plan *plan = &run->plan;
+    (void)snprintf(plan->run, sizeof(plan->run), STR_FMT, STR_ARG(id));
+    yyjson_val *streams = NULL;
+    TRY(plan_read_request(json, plan, run->arena, &streams, err));
+    TRY(describe_request(&plan->asked, run->arena, &run->planned_with, err));
+    run->report.other_unfinished = !same_request(run->options, &plan->asked);
+    if (run->report.other_unfinished)
+        return error_set(err, ERROR_JOB,
+                         "an unfinished %s run (%s) was planned %s" STR_FMT
+                         ": finish it with the same options or with none of them, or give it up "
+                         "with --start-over",
+                         run_mode_name(plan->mode), plan->run,
+                         run->planned_with.size > 0 ? "with" : "without options",
+                         STR_ARG(run->planned_with));
+    TRY(plan_read_streams(streams, run->job, plan, run->arena, err));
+    run->report.resumed = true;
+    return true;
+}
+
+// --- what a run wants of the warehouse first
+
+// What an earlier run could not write. Not worth this run: it waits on where that fails.
+static void deliver_log(Run *run)
+{
+    Error later = {0};
+    if (run->parts.warehouse.driver->logs_once_a_run)
+        return; // they go with this run's own
+    (void)!log_book_deliver(&run->parts.store, run->job->name, &run->parts.warehouse, &later);
+}
+
+static bool prepare_warehouse(Run *run, Error *err)
+{
+    const JobParts *parts = &run->parts;
+    TableSpec *tables = NULL;
+    TRY(job_parts_tables(parts, run->arena, &tables, err));
+    const Plan *plan = &run->plan;
+    if (parts->warehouse.driver->name_run != NULL)
+        TRY(parts->warehouse.driver->name_run(parts->warehouse.state, str_from(plan->run),
+                                              run->job->name, str_from(run_mode_name(plan->mode)),
+                                              err));
+    TRY(parts->warehouse.driver->prepare(parts->warehouse.state, tables, parts->stream_count, err));
+    TRY(views_create(&run->parts, err));
+    deliver_log(run);
+    return true;
+}
+
+// --- a new one
+
+static bool tell_far(Run *run, const PlanStream *stream, Error *err)
+{
+    Event event = {.kind = EVENT_MARKS_FAR_BACK, EVENT_NONE};
+    if (stream->far.marks == 0)
+        return true;
+    event.stream = stream_name(stream->stream);
+    event.total = (int64_t)stream->far.windows;
+    TRY(plan_describe_far(stream, run->arena, &event.text, err));
+    run_emit(run, event);
+    return true;
+}
+
+static bool make_plan(Run *run, Error *err)
+{
+    Plan *plan = &run->plan;
+    uuid_new(run->env, plan->run);
+    plan->created_us = run->env->now_us(run->env->state);
+    plan->asked = (PlanRequest){.from = run->options->from,
+                                .to = run->options->to,
+                                .stream = run->options->stream,
+                                .account = run->options->account};
+    int64_t slices = 0;
+    CLEANUP(answer_cache_done)
+    AnswerCache cache = answer_cache(run->job, run->arena);
+    for (size_t i = 0; i < plan->stream_count; i++) {
+        PlanStream *stream = &plan->streams[i];
+        const DiscoverOptions discover = {.job = run->job,
+                                          .plan = plan,
+                                          .fetch = run->fetch,
+                                          .env = run->env,
+                                          .cache = &cache,
+                                          .arena = run->arena,
+                                          .only_value = run->options->account,
+                                          .sink = run->sink};
+        TRY(partition_discover(&discover, stream, err));
+    }
+    answer_cache_done(&cache);
+    TRY(partition_check_named(plan->streams, plan->stream_count, plan->asked.account, err));
+    // The warehouse is opened only now: others may want the file while the source is asked.
+    TRY(prepare_warehouse(run, err) && run_look_for_memo(run, err));
+    for (size_t i = 0; i < plan->stream_count; i++) {
+        PlanStream *stream = &plan->streams[i];
+        PlanKnowledge knowledge = {0};
+        TRY(run_read_knowledge(run, stream, &knowledge, err) &&
+            partition_check_any(stream, &knowledge, err));
+        TRY(plan_slices(run->job, plan, stream, &knowledge, plan->created_us, run->arena, err) &&
+            tell_far(run, stream, err));
+        run->knows_rows = run->knows_rows || knowledge.watermark_count > 0;
+        slices += (int64_t)stream->slice_count;
+    }
+    const Warehouse *warehouse = &run->parts.warehouse;
+    TRY(warehouse->driver->idle(warehouse->state, err));
+    CLEANUP(buf_done) Buf text = {0};
+    TRY(plan_write(plan, &text, err));
+    kill_point("run note, %s", run_mode_name(plan->mode));
+    TRY(landing_create_note(run->parts.landing, str_from(plan->run), STR("run.json"),
+                            buf_str(&text), err));
+    kill_point("run noted, %s", run_mode_name(plan->mode));
+    Event event = {.kind = EVENT_PLAN_MADE, EVENT_NONE};
+    event.total = slices;
+    run_emit(run, event);
+    return true;
+}
+
+// --- either of them
+
+bool run_make_or_resume_plan(Run *run, Error *err)
+{
+    Str id = {0};
+    Str json = {0};
+    TRY(find_unfinished(run, &id, &json, err));
+    if (id.size > 0)
+        TRY(resume(run, id, json, err));
+    Event event = {.kind = EVENT_RUN_STARTED, EVENT_NONE};
+    event.text = STR("new");
+    if (run->report.resumed) {
+        event.text = STR("resumed");
+        if (run->planned_with.size > 0)
+            TRY(arena_printf(run->arena, &event.text, err, "resumed, as planned with" STR_FMT,
+                             STR_ARG(run->planned_with)));
+        run_emit(run, event);
+        return prepare_warehouse(run, err) && run_look_for_memo(run, err);
+    }
+    TRY(make_plan(run, err));
+    run_emit(run, event);
+    return true;
+}
