@@ -51,3 +51,12 @@ bool run_read_knowledge(Run *run, const PlanStream *stream, PlanKnowledge *ret_k
 
 // What this run leaves, for the next one. Only where nobody else committed anything meanwhile.
 bool run_note_memo(Run *run, Error *err) MUST_USE;
+
+// --- its end (run_end.c)
+
+// After the last load: what is too old or was redacted goes, then the run is over.
+bool run_wind_up(Run *run, Error *err) MUST_USE;
+
+// The row of the run as a whole, and every row that no load took along. A warehouse that cannot be
+// written does not make a good run bad: the rows wait in the landing store.
+void run_close_log(Run *run, const Error *why);
