@@ -51,11 +51,7 @@ static void purge_redacted(Run *run)
         !findings_check(&findings, &why) ||
         !exclusive_take(&exclusive, run->job, &all.store, run->env, run->options->mode, 0, &why))
         return;
-    EtlLogRow row = {.run = str_from(run->plan.run),
-                     .job = run->job->name,
-                     .mode = str_from(run_mode_name(run->plan.mode)),
-                     .stage = STR("purge"),
-                     ETL_LOG_NONE};
+    EtlLogRow row = {.stage = STR("purge"), ETL_LOG_NONE};
     row.started_us = run->env->now_us(run->env->state);
     RedactedPurge purge = {.job = run->job,
                            .parts = &all,
@@ -72,7 +68,7 @@ static void purge_redacted(Run *run)
     Error ignored = {0};
     if (!ok && !log_book_error_json(run->log, &why, &row.error_json, &ignored))
         row.error_json = STR("{}");
-    log_book_add(run->log, &row);
+    run_log(run, &row);
 }
 
 static bool end_run(Run *run, Error *err)
@@ -109,15 +105,10 @@ static void log_usage(Run *run, int64_t started_us)
     const Warehouse *warehouse = &run->parts.warehouse;
     if (warehouse->driver == NULL || warehouse->driver->usage == NULL)
         return;
-    EtlLogRow row = {.run = str_from(run->plan.run),
-                     .job = run->job->name,
-                     .mode = str_from(run_mode_name(run->plan.mode)),
-                     .stage = STR("warehouse"),
-                     .status = STR("ok"),
-                     ETL_LOG_NONE};
+    EtlLogRow row = {.stage = STR("warehouse"), .status = STR("ok"), ETL_LOG_NONE};
     row.started_us = started_us;
     warehouse->driver->usage(warehouse->state, &row.duration_us, &row.requests);
-    log_book_add(run->log, &row);
+    run_log(run, &row);
 }
 
 void run_close_log(Run *run, const Error *why)
@@ -126,10 +117,7 @@ void run_close_log(Run *run, const Error *why)
     if (run->log == NULL || run->plan.run[0] == '\0')
         return;
     const PipelineReport *p = &report->pipeline;
-    EtlLogRow row = {.run = str_from(run->plan.run),
-                     .job = run->job->name,
-                     .mode = str_from(run_mode_name(run->plan.mode)),
-                     .stage = STR("run"),
+    EtlLogRow row = {.stage = STR("run"),
                      .status = why->code != ERROR_NONE ? STR("failed")
                                : p->slices_failed > 0  ? STR("partial")
                                                        : STR("ok"),
@@ -152,7 +140,7 @@ void run_close_log(Run *run, const Error *why)
     Error ignored = {0};
     if (why->code != ERROR_NONE && !log_book_error_json(run->log, why, &row.error_json, &ignored))
         row.error_json = STR("{}");
-    log_book_add(run->log, &row);
+    run_log(run, &row);
     Warehouse *warehouse = &run->parts.warehouse;
     log_usage(run, row.started_us);
     // What a run that woke nobody has to say waits for one that does.
@@ -161,6 +149,6 @@ void run_close_log(Run *run, const Error *why)
         !(warehouse->driver != NULL && warehouse->driver->logs_once_a_run
               ? log_book_write_all(run->log, &run->parts.store, run->job->name, warehouse, &ignored)
               : log_book_write(run->log, warehouse, &ignored)))
-        (void)!log_book_keep(run->log, &run->parts.store, run->job->name, row.run, run->env,
-                             &ignored);
+        (void)!log_book_keep(run->log, &run->parts.store, run->job->name, str_from(run->plan.run),
+                             run->env, &ignored);
 }
