@@ -109,6 +109,14 @@ static bool note_drift(SliceTask *task, const Shaper *shaper, size_t known, Erro
     return count == known || slice_known_note_drift(task, paths, count, err);
 }
 
+static bool note_redacted(SliceTask *task, const Shaper *shaper, const ShapeCounts *before,
+                          const PageOutcome *outcome, Error *err)
+{
+    return shaper_counts(shaper)->redacted == before->redacted ||
+           redacted_note(&task->redacted, task->stream->contract, task->context->forgotten, outcome,
+                         slice_partition(task)->partition.fields, task->arena, err);
+}
+
 // A page becomes a batch of its own. Shapers belong to the worker, which has one a stream: so the
 // rows that wait take just their own size, and the buffers in which they grow stay warm.
 bool slice_shape_page(SliceTask *task, SliceWorker *worker, const PageOutcome *outcome,
@@ -119,23 +127,24 @@ bool slice_shape_page(SliceTask *task, SliceWorker *worker, const PageOutcome *o
     const ShapeCounts before = *shaper_counts(shaper);
     size_t known = 0;
     (void)shaper_drift_paths(shaper, &known);
+    ShapedBatch *batch = NULL;
     const bool ok = shaper_add(shaper, outcome->records, outcome->record_count,
                                slice_partition(task)->partition.fields, fetched_us, err) &&
-                    note_drift(task, shaper, known, err);
+                    note_drift(task, shaper, known, err) &&
+                    note_redacted(task, shaper, &before, outcome, err) &&
+                    shaper_take(shaper, &batch, err);
     add_counts(&task->counts, &before, shaper_counts(shaper));
-    if (ok && shaper_counts(shaper)->redacted > before.redacted)
-        TRY(redacted_note(&task->redacted, task->stream->contract, task->context->forgotten,
-                          outcome, slice_partition(task)->partition.fields, task->arena, err));
-    // Taken even after a failure: the next page of another slice must not find rows of this one.
-    Error second = {0};
-    ShapedBatch *batch = NULL;
-    if (!shaper_take(shaper, &batch, ok ? err : &second))
+    if (!ok) {
+        // It holds rows of this page, and the next page may be another slice's.
+        shaper_free(shaper);
+        worker->shapers[task->stream_index] = NULL;
         return false;
-    if (ok && (batch->rows > 0 || batch->quarantine.length > 0) &&
-        slice_keep_batch(task, batch, err))
+    }
+    const bool wanted = batch->rows > 0 || batch->quarantine.length > 0;
+    if (wanted && slice_keep_batch(task, batch, err))
         return true;
     shaped_batch_free(batch);
-    return ok && err->code == ERROR_NONE;
+    return !wanted;
 }
 
 bool slice_leave_out(SliceTask *task, SliceWorker *worker, PageOutcome *outcome, Str *body,
