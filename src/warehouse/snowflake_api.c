@@ -239,6 +239,18 @@ typedef struct Call {
     Str body;
 } Call;
 
+// What every request says: who asks, and how the answer is to come.
+static bool add_headers(SnowflakeApi *api, HttpRequest *request, Arena *arena, Error *err)
+{
+    Str bearer = {0};
+    return make_token(api, err) &&
+           arena_printf(arena, &bearer, err, "Bearer " STR_FMT, STR_ARG(api->token)) &&
+           http_request_add_header(request, STR("Authorization"), bearer, err) &&
+           http_request_add_header(request, STR("X-Snowflake-Authorization-Token-Type"),
+                                   token_kind(api), err) &&
+           http_request_add_header(request, STR("Accept"), STR("application/json"), err);
+}
+
 static bool send_once(SnowflakeApi *api, const Call *call, int attempt, HttpResponse *ret_response,
                       Error *err)
 {
@@ -247,20 +259,14 @@ static bool send_once(SnowflakeApi *api, const Call *call, int attempt, HttpResp
                               call->path, attempt > 1 ? call->again : "");
     if (size < 0 || (size_t)size >= sizeof(url))
         return error_set(err, ERROR_JOB, "snowflake: the URL is too long");
-    TRY(make_token(api, err));
-    Str bearer = {0};
     arena_reset(api->scratch);
-    TRY(arena_printf(api->scratch, &bearer, err, "Bearer " STR_FMT, STR_ARG(api->token)));
     HttpRequest request = {.method = call->method,
                            .url = str_from(url),
                            .body = call->body,
                            .body_bytes_max = BODY_BYTES_MAX,
                            .timeout_ms = REQUEST_TIMEOUT_MS,
                            .repeatable = attempt > 1}; // "retry=true" says so from then on
-    TRY(http_request_add_header(&request, STR("Authorization"), bearer, err) &&
-        http_request_add_header(&request, STR("X-Snowflake-Authorization-Token-Type"),
-                                token_kind(api), err) &&
-        http_request_add_header(&request, STR("Accept"), STR("application/json"), err));
+    TRY(add_headers(api, &request, api->scratch, err));
     if (call->body.size > 0)
         TRY(http_request_add_header(&request, STR("Content-Type"), STR("application/json"), err));
     api->usage.requests++;
@@ -359,13 +365,7 @@ static void cancel(SnowflakeApi *api, Str handle)
     HttpRequest request = {
         .method = STR("POST"), .url = str_from(url), .timeout_ms = CANCEL_TIMEOUT_MS};
     HttpResponse response = {0};
-    Str bearer = {0};
-    if (make_token(api, &err) &&
-        arena_printf(arena, &bearer, &err, "Bearer " STR_FMT, STR_ARG(api->token)) &&
-        http_request_add_header(&request, STR("Authorization"), bearer, &err) &&
-        http_request_add_header(&request, STR("X-Snowflake-Authorization-Token-Type"),
-                                token_kind(api), &err) &&
-        http_request_add_header(&request, STR("Accept"), STR("application/json"), &err))
+    if (add_headers(api, &request, arena, &err))
         (void)!http_client_fetch(client, &request, arena, &response, &err);
     http_client_free(client);
 }
