@@ -10,11 +10,11 @@
 // An api belongs to one thread at a time. env->stop cancels the statement that is under way.
 #pragma once
 
-#include "base/json.h"
 #include "net/retry.h"
 #include "warehouse/snowflake_jwt.h"
+#include "warehouse/snowflake_result.h"
 
-enum { SNOWFLAKE_KEYS_MAX = 2, SNOWFLAKE_COLUMNS_MAX = 1100, SNOWFLAKE_STATEMENTS_MAX = 2000 };
+enum { SNOWFLAKE_KEYS_MAX = 2, SNOWFLAKE_STATEMENTS_MAX = 2000 };
 
 typedef enum SnowflakeAuth { SNOWFLAKE_KEYPAIR, SNOWFLAKE_OAUTH, SNOWFLAKE_PAT } SnowflakeAuth;
 
@@ -52,31 +52,6 @@ typedef struct SnowflakeStatement {
     Str tag;      // QUERY_TAG
 } SnowflakeStatement;
 
-typedef enum SnowflakeType {
-    SNOWFLAKE_TEXT, // and what has no line of its own: as Snowflake writes it
-    SNOWFLAKE_FIXED,
-    SNOWFLAKE_REAL,
-    SNOWFLAKE_BOOLEAN,
-    SNOWFLAKE_DATE,      // days since 1970
-    SNOWFLAKE_TIMESTAMP, // seconds since 1970 with a fraction; of _TZ the offset's minutes behind
-    SNOWFLAKE_BINARY,    // hexadecimal
-} SnowflakeType;
-
-typedef struct SnowflakeColumn {
-    Str name;
-    SnowflakeType type;
-} SnowflakeColumn;
-
-typedef struct SnowflakeResult {
-    Str handle;
-    const SnowflakeColumn *columns;
-    size_t column_count;
-    size_t partition_count;
-    yyjson_val *rows;    // of partition 0
-    const Str *children; // handles of the statements of a request of several, in order
-    size_t child_count;
-} SnowflakeResult;
-
 // Runs it and waits for its end. The result lives in `arena`.
 bool snowflake_run(SnowflakeApi *api, const SnowflakeStatement *statement, Arena *arena,
                    SnowflakeResult *ret_result, Error *err) MUST_USE;
@@ -85,14 +60,6 @@ bool snowflake_run(SnowflakeApi *api, const SnowflakeStatement *statement, Arena
 bool snowflake_child(SnowflakeApi *api, const SnowflakeResult *result, size_t index, Arena *arena,
                      SnowflakeResult *ret_child, Error *err) MUST_USE;
 
-// Rows of a result, partition by partition; cells as Snowflake writes them, {NULL, 0} = NULL.
-// `visit` ends it by returning false, with `err` set when that is a failure.
-typedef bool SnowflakeVisit(void *visitor, const Str *cells, size_t count, Error *err);
+// All rows of a result, partition by partition.
 bool snowflake_rows(SnowflakeApi *api, const SnowflakeResult *result, SnowflakeVisit *visit,
                     void *visitor, Error *err) MUST_USE;
-
-// Rows that a DML statement inserted, updated and deleted, together.
-bool snowflake_changed(const SnowflakeResult *result, int64_t *ret_rows, Error *err) MUST_USE;
-
-// A cell of SNOWFLAKE_TIMESTAMP as microseconds.
-bool snowflake_time_us(Str cell, int64_t *ret_us);
