@@ -213,17 +213,17 @@ static void cancel(SnowflakeApi *api, Str handle)
     const int size = snprintf(url, sizeof(url), STR_FMT "/api/v2/statements/" STR_FMT "/cancel",
                               STR_ARG(api->options->url), STR_ARG(handle));
     HttpClient *client = NULL;
-    CLEANUP(arena_freep) Arena *arena = arena_new(TOKEN_BYTES_MAX, &err);
     const HttpOptions options = {.connections = 1, .ca_file = api->options->ca_file};
-    if (size < 0 || (size_t)size >= sizeof(url) || arena == NULL ||
-        !http_client_new(&options, &env, &client, &err))
+    if (size < 0 || (size_t)size >= sizeof(url) || !http_client_new(&options, &env, &client, &err))
         return;
+    Arena *arena = arena_new(TOKEN_BYTES_MAX, &err);
     HttpRequest request = {
         .method = STR("POST"), .url = str_from(url), .timeout_ms = CANCEL_TIMEOUT_MS};
     HttpResponse response = {0};
-    if (add_headers(api, &request, arena, &err))
+    if (arena != NULL && add_headers(api, &request, arena, &err))
         (void)!http_client_fetch(client, &request, arena, &response, &err);
     http_client_free(client);
+    arena_wipe(arena); // held the token in a header
 }
 
 // Asks for `path` until it is no longer 202.
