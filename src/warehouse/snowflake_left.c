@@ -14,15 +14,6 @@ typedef struct LeftTables {
     int64_t state_rows;
 } LeftTables;
 
-static Str cell_named(const LeftTables *left, const Str *cells, size_t count, const char *name)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (str_equal(left->result->columns[i].name, str_from(name)))
-            return cells[i];
-    }
-    return (Str){NULL, 0};
-}
-
 // "<TABLE>__STAGE_<12 digits>_<epoch>", or __QSTAGE_: the load's id hashed (snowflake_commit.c).
 static bool is_staging(Str name, Str table)
 {
@@ -44,12 +35,15 @@ static bool is_staging(Str name, Str table)
 static bool take_table(void *visitor, const Str *cells, size_t count, Error *err)
 {
     LeftTables *left = visitor;
-    const Str name = cell_named(left, cells, count, "name");
+    const Str name = snowflake_cell(left->result, cells, "name");
     int64_t created_us = 0;
-    if (left->table == NULL)
-        return !str_to_int64(cell_named(left, cells, count, "rows"), &left->state_rows) || true;
+    (void)count;
+    if (left->table == NULL) {
+        (void)!str_to_int64(snowflake_cell(left->result, cells, "rows"), &left->state_rows);
+        return true;
+    }
     if (!is_staging(name, left->table->name) || left->drops->count == LEFT_TABLES_MAX ||
-        !snowflake_time_us(cell_named(left, cells, count, "created_on"), &created_us) ||
+        !snowflake_time_us(snowflake_cell(left->result, cells, "created_on"), &created_us) ||
         created_us >= left->before_us)
         return true;
     Buf *sql = &left->drops->sql;

@@ -91,6 +91,15 @@ bool snowflake_result_visit(yyjson_val *rows, const SnowflakeResult *result, Str
     return true;
 }
 
+Str snowflake_cell(const SnowflakeResult *result, const Str *cells, const char *name)
+{
+    for (size_t i = 0; i < result->column_count; i++) {
+        if (str_equal(result->columns[i].name, str_from(name)))
+            return cells[i];
+    }
+    return (Str){NULL, 0};
+}
+
 bool snowflake_changed(const SnowflakeResult *result, int64_t *ret_rows, Error *err)
 {
     int64_t sum = 0;

@@ -46,6 +46,9 @@ bool snowflake_result_visit(yyjson_val *rows, const SnowflakeResult *result, Str
                             SnowflakeVisit *visit, void *visitor, bool *ret_more,
                             Error *err) MUST_USE;
 
+// The cell of a row in the column of that name, as SHOW names them; {NULL, 0} where there is none.
+Str snowflake_cell(const SnowflakeResult *result, const Str *cells, const char *name);
+
 // Rows that a DML statement inserted, updated and deleted, together.
 bool snowflake_changed(const SnowflakeResult *result, int64_t *ret_rows, Error *err) MUST_USE;
 

@@ -176,14 +176,9 @@ static bool note_column(void *visitor, const Str *cells, size_t count, Error *er
 {
     Standing *standing = visitor;
     const TableSpec *table = standing->table;
-    Str name = {0};
-    Str type = {0};
-    for (size_t c = 0; c < count; c++) {
-        if (str_equal(standing->result->columns[c].name, STR("column_name")))
-            name = cells[c];
-        else if (str_equal(standing->result->columns[c].name, STR("data_type")))
-            type = cells[c];
-    }
+    const Str name = snowflake_cell(standing->result, cells, "column_name");
+    const Str type = snowflake_cell(standing->result, cells, "data_type");
+    (void)count;
     for (size_t i = 0; i < table->column_count + SQL_DRIVER_COLUMNS; i++) {
         if (!str_equal_ignoring_case(column_at(table, i)->name, name))
             continue;
