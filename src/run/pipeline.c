@@ -357,11 +357,12 @@ static bool settle_load(Pipeline *pipeline, LoadTask *load, Error *err)
 static bool drain(Pipeline *pipeline, Error *err)
 {
     // Wait for whichever comes first: slices come much more often, so loads are looked at between
-    // them.
+    // them. Nobody waits for a load once slices have come, for they may begin the next one.
     SliceTask *task = queue_take(pipeline->to_main, pipeline->active > 0 ? 5 : 0);
+    const bool came = task != NULL;
     for (; task != NULL; task = queue_take(pipeline->to_main, 0))
         TRY(settle_slice(pipeline, task, err));
-    LoadTask *load = queue_take(pipeline->written, pipeline->active > 0 ? 0 : TICK_MS);
+    LoadTask *load = queue_take(pipeline->written, came || pipeline->active > 0 ? 0 : TICK_MS);
     for (; load != NULL; load = queue_take(pipeline->written, 0))
         TRY(settle_load(pipeline, load, err));
     return true;
