@@ -423,10 +423,9 @@ bool pipeline_run(const PipelineOptions *options, Env *env, Arena *arena,
         pipeline.report.slices += (int64_t)options->plan->streams[s].slice_count;
         ok = pipeline_resume_stream(&pipeline, s, err);
     }
-    // Loads that were looked for have opened the warehouse: others may want it until the first one.
-    Warehouse *warehouse = options->warehouse;
-    ok = ok && warehouse->driver->idle(warehouse->state, err) &&
-         pipeline_start_threads(&pipeline, err) && loop(&pipeline, err) &&
+    // The writer finds the warehouse open, as planning left it, lets go of it in a pause and leaves
+    // it open at the end: each opening costs what was cached.
+    ok = ok && pipeline_start_threads(&pipeline, err) && loop(&pipeline, err) &&
          count_loaded(&pipeline, &pipeline.report.streams, err);
     pipeline_stop_threads(&pipeline);
     pipeline_free_rest(&pipeline);

@@ -4,7 +4,7 @@
 #include "base/thread.h"
 
 enum {
-    WRITER_PAUSE_MS = 100, // without a load, before the warehouse's file is let go
+    WRITER_PAUSE_MS = 1000, // without a load, before the warehouse's file is let go
     PAGE_ARENA_BYTES = 1024 * 1024 * 1024,
 };
 
@@ -159,7 +159,8 @@ static bool let_go(Pipeline *pipeline, int64_t *held_since_us, bool now, Error *
 static void *writer_main(void *state)
 {
     Pipeline *pipeline = state;
-    int64_t held_since_us = 0;
+    // Planning may have opened it.
+    int64_t held_since_us = pipeline->env->monotonic_us(pipeline->env->state);
     Error cannot = {0};
     CLEANUP(arena_freep) Arena *arena = arena_new(PAGE_ARENA_BYTES, &cannot);
     CLEANUP(store_close) Store store = {0};
@@ -172,10 +173,10 @@ static void *writer_main(void *state)
         LoadTask *load = queue_take(pipeline->to_write, WRITER_PAUSE_MS);
         Error idle = {0};
         if (load == NULL) {
-            // A file that cannot be closed will say so when it is opened for the next load.
-            (void)!let_go(pipeline, &held_since_us, true, &idle);
             if (queue_is_closed(pipeline->to_write))
                 break;
+            // A file that cannot be closed will say so when it is opened for the next load.
+            (void)!let_go(pipeline, &held_since_us, true, &idle);
             continue;
         }
         if (held_since_us == 0)

@@ -103,7 +103,7 @@ static bool begin(Run *run, Error *err)
     TRY(fetch_open(&fetch_options, &run->fetch, err));
     TRY(run_make_or_resume_plan(run, err));
     memcpy(run->report.run, run->plan.run, sizeof(run->report.run));
-    return parts->warehouse.driver->idle(parts->warehouse.state, err);
+    return true;
 }
 
 static bool load(Run *run, Error *err)
@@ -192,7 +192,9 @@ bool run_begin(const Job *job, const RunOptions *options, Env *env, const EventS
     TRY(run != NULL);
     *run = (Run){.job = job, .options = options, .env = env, .sink = sink, .arena = arena};
     run->started_us = env->monotonic_us(env->state);
-    if (open_parts(run, err) && begin(run, err)) {
+    const Warehouse *warehouse = &run->parts.warehouse;
+    // Others may want the warehouse until whoever reads is done.
+    if (open_parts(run, err) && begin(run, err) && warehouse->driver->idle(warehouse->state, err)) {
         *ret_run = run;
         return true;
     }

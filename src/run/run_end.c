@@ -7,7 +7,12 @@
 // What is older than the job keeps it goes, unless the clock that says so is wrong.
 static void expire(Run *run)
 {
+    const JobParts *parts = &run->parts;
     Error why = {0};
+    // One request a file: others may want the warehouse meanwhile.
+    if ((parts->store.driver->features & STORE_REMOTE) != 0)
+        (void)!parts->warehouse.driver->idle(parts->warehouse.state, &why);
+    why = (Error){0};
     if (retention_apply(&run->parts, &run->plan, &run->clock, run->log, &why))
         return;
     run->report.clock_ahead = true;

@@ -191,8 +191,6 @@ static bool make_plan(Run *run, Error *err)
         run->knows_rows = run->knows_rows || knowledge.watermark_count > 0;
         slices += (int64_t)stream->slice_count;
     }
-    const Warehouse *warehouse = &run->parts.warehouse;
-    TRY(warehouse->driver->idle(warehouse->state, err));
     CLEANUP(buf_done) Buf text = {0};
     TRY(plan_write(plan, &text, err));
     kill_point("run note, %s", run_mode_name(plan->mode));

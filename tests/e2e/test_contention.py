@@ -15,7 +15,8 @@ def held_run(site, mode, *words, point):
     command, env = site.command("run", str(site.job), "--mode", mode, "--json", *words,
                                 env={"PAWL_TEST_KILL_AT": f"stop:{point}"})
     process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    os.waitpid(process.pid, os.WUNTRACED)
+    if not os.WIFSTOPPED(os.waitpid(process.pid, os.WUNTRACED)[1]):
+        raise AssertionError(f"it ended without coming to: {point}")
     try:
         yield process
     finally:
@@ -100,7 +101,9 @@ class Contention(unittest.TestCase):
     def test_modes_of_one_job_run_beside_each_other(self):
         with self.world() as world:
             world.run("historic", *RANGE)
-            with held_run(world, "rehydration", *RANGE, point="run noted, rehydration") as first:
+            # Who waits for the source lets go of the warehouse's file.
+            world.control("faults", [{"match": {"path": "/accounts/1001/calls"}, "times": 1, "do": "timeout", "ms": 5000}], method="PUT")
+            with held_run(world, "rehydration", *RANGE, point="warehouse closed") as first:
                 world.run("historic", *RANGE)
                 first.send_signal(signal.SIGCONT)
                 self.assertEqual((first.communicate(timeout=60), first.returncode)[1], 0)
