@@ -1,5 +1,7 @@
+#define _GNU_SOURCE // CPU_COUNT; NOLINT(bugprone-reserved-identifier): glibc names it so
 #include "base/thread.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -21,4 +23,14 @@ void thread_give_way(void)
     // Linux keeps a nice value for each thread, whatever POSIX says of processes (setpriority(2)).
     enum { NICER = 10 };
     (void)setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + NICER);
+}
+
+int thread_processors(void)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    // Fails where there are more processors than a set has room for.
+    if (sched_getaffinity(0, sizeof(set), &set) != 0)
+        return CPU_SETSIZE;
+    return CPU_COUNT(&set) > 0 ? CPU_COUNT(&set) : 1;
 }

@@ -12,3 +12,6 @@ bool thread_start(pthread_t *ret_thread, void *(*body)(void *state), void *state
 // The calling thread runs where others leave it a processor. For those of whom there are many,
 // beside one whom everything waits for.
 void thread_give_way(void);
+
+// Processors that the calling thread may run on, 1 at least.
+int thread_processors(void);

@@ -22,6 +22,7 @@ static struct {
     Block *blocks[BLOCKS_KEPT_MAX];
     size_t count;
     size_t bytes;
+    bool off;
 } kept = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 // A sanitizer that looks for memory used after its end must see the end.
@@ -31,7 +32,7 @@ static bool may_keep(const Block *block)
     (void)block;
     return false;
 #else
-    return kept.count < BLOCKS_KEPT_MAX && block->size >= STEP_BYTES &&
+    return !kept.off && kept.count < BLOCKS_KEPT_MAX && block->size >= STEP_BYTES &&
            block->size <= BLOCKS_KEPT_BYTES_MAX - kept.bytes;
 #endif
 }
@@ -89,6 +90,18 @@ void block_leave(Block *block)
     pthread_mutex_unlock(&kept.mutex);
     if (!keep)
         free(block);
+}
+
+void blocks_keep(bool keep)
+{
+    pthread_mutex_lock(&kept.mutex);
+    kept.off = !keep;
+    while (!keep && kept.count > 0) {
+        Block *block = kept.blocks[--kept.count];
+        kept.bytes -= block->size;
+        free(block);
+    }
+    pthread_mutex_unlock(&kept.mutex);
 }
 
 size_t blocks_kept_bytes(void)

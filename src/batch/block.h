@@ -24,6 +24,10 @@ uint8_t *block_bytes(Block *block); // aligned to BLOCK_ALIGNMENT
 // The last user's leaving frees the block or keeps it.
 void block_leave(Block *block);
 
+// Frees what is kept and keeps nothing from now on, or (`keep`) does so again: for when no batch
+// will be made for a while.
+void blocks_keep(bool keep);
+
 // Memory that is kept now, at most BLOCKS_KEPT_BYTES_MAX.
 size_t blocks_kept_bytes(void);
 

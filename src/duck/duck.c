@@ -102,15 +102,34 @@ static void rows_bind(duckdb_bind_info info)
 
 static void rows_init(duckdb_init_info info)
 {
-    duckdb_init_set_max_threads(info, 1);
+    Duck *duck = duckdb_init_get_extra_info(info);
+    atomic_store(&duck->rows_taken, 0);
+    duckdb_init_set_max_threads(info, duck->rows->state_count > 1 ? duck->rows->state_count : 1);
+}
+
+// Once for each thread that will fill.
+static void rows_init_thread(duckdb_init_info info)
+{
+    Duck *duck = duckdb_init_get_extra_info(info);
+    const DuckRows *rows = duck->rows;
+    const size_t index = atomic_fetch_add(&duck->rows_taken, 1);
+    if (rows->state_count == 0)
+        duckdb_init_set_init_data(info, rows->state, NULL);
+    else if (index < rows->state_count)
+        duckdb_init_set_init_data(info, rows->states[index], NULL);
+    else
+        duckdb_init_set_error(info, "more threads than states");
 }
 
 static void rows_fill(duckdb_function_info info, duckdb_data_chunk chunk)
 {
-    const Duck *duck = duckdb_function_get_extra_info(info);
+    Duck *duck = duckdb_function_get_extra_info(info);
     size_t rows = 0;
+    Error err = {0};
     if (duck->rows == NULL ||
-        !duck->rows->fill(duck->rows->state, chunk, &rows, duck->rows_error)) {
+        !duck->rows->fill(duckdb_function_get_local_init_data(info), chunk, &rows, &err)) {
+        if (!atomic_flag_test_and_set(&duck->rows_failed))
+            *duck->rows_error = err;
         duckdb_function_set_error(info, "its rows failed");
         return;
     }
@@ -125,6 +144,7 @@ static bool register_rows(Duck *duck, Error *err)
     duckdb_table_function_set_extra_info(function, duck, NULL);
     duckdb_table_function_set_bind(function, rows_bind);
     duckdb_table_function_set_init(function, rows_init);
+    duckdb_table_function_set_local_init(function, rows_init_thread);
     duckdb_table_function_set_function(function, rows_fill);
     const duckdb_state state = duckdb_register_table_function(duck->connection, function);
     duckdb_destroy_table_function(&function);
@@ -247,6 +267,14 @@ void duck_close(Duck *duck)
     *duck = (Duck){0};
 }
 
+bool duck_set_threads(Duck *duck, int threads, uint64_t memory_bytes, Error *err)
+{
+    char sql[100];
+    (void)snprintf(sql, sizeof(sql), "SET memory_limit = '%lluB'; SET threads = %d",
+                   (unsigned long long)memory_bytes, threads);
+    return duck_run_sql(duck, sql, err);
+}
+
 bool duck_run_sql(Duck *duck, const char *sql, Error *err)
 {
     assert(duck->connection != NULL);
@@ -337,6 +365,7 @@ static bool execute(Duck *duck, const DuckStatement *statement, duckdb_result *r
     Error rows_error = {0};
     duck->rows = statement->rows;
     duck->rows_error = &rows_error;
+    atomic_flag_clear(&duck->rows_failed);
     duckdb_prepared_statement prepared = NULL;
     bool ok = prepare(duck, statement, &prepared, err);
     if (ok) {

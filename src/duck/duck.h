@@ -14,6 +14,7 @@
 #include "base/str.h"
 
 #include <duckdb.h>
+#include <stdatomic.h>
 
 enum {
     DUCK_PARAMETERS_MAX = 64,
@@ -21,8 +22,8 @@ enum {
 };
 
 // Rows that the SQL function pawl_rows() yields while a statement runs: how anything from C gets
-// into DuckDB. DuckDB calls fill() on the thread that runs the statement, as long as `threads`
-// is 1.
+// into DuckDB. DuckDB calls fill() on the thread that runs the statement, unless there are
+// `states`.
 typedef struct DuckColumn {
     const char *name;
     duckdb_type type; // DUCKDB_TYPE_DECIMAL takes precision and scale
@@ -52,13 +53,19 @@ typedef struct DuckRows {
     // at must stay until the next call, or until the statement ends.
     bool (*fill)(void *state, duckdb_data_chunk chunk, size_t *ret_rows, Error *err);
     void *state;
+    // Where fill() may run on several threads at once: a state for each, instead of `state`. DuckDB
+    // takes as many of them as it has threads; the rows come in no order then.
+    void *const *states;
+    size_t state_count; // 0 = `state`
 } DuckRows;
 
 typedef struct Duck {
     duckdb_database database; // NULL = closed
     duckdb_connection connection;
-    const DuckRows *rows; // what pawl_rows() yields now
-    Error *rows_error;    // why fill() failed, in its own words
+    const DuckRows *rows;     // what pawl_rows() yields now
+    Error *rows_error;        // why fill() failed first, in its own words
+    atomic_size_t rows_taken; // of rows->states
+    atomic_flag rows_failed;  // whoever sets it may write rows_error
 } Duck;
 
 typedef struct DuckOptions {
@@ -72,6 +79,9 @@ typedef struct DuckOptions {
     const char *storage; // format of a new file: "v1.2.0" and up can be read by DuckDB 1.2 and up
     const char *settings; // more SQL to run first, or NULL
 } DuckOptions;
+
+// How many threads run a statement from now on, and how much memory they may use together.
+bool duck_set_threads(Duck *duck, int threads, uint64_t memory_bytes, Error *err) MUST_USE;
 
 // On failure nothing is open. DuckDB keeps the address of `duck`: it must not be moved while open.
 bool duck_open(Duck *duck, const DuckOptions *options, Error *err) MUST_USE;

@@ -9,6 +9,9 @@
 
 enum { LOAD_ARENA_BYTES = 256 * 1024 * 1024 };
 
+// Of limits.memory: what pages under way need, and a warehouse may have once there are none.
+enum { READING_SHARE_PERCENT = 25 };
+
 // Above both, vanished rows are a fault of the source rather than deletions (design.md,
 // "Deleted?").
 enum { VANISHED_ROWS_FREE = 20, VANISHED_PERCENT_FREE = 1 };
@@ -633,6 +636,13 @@ static bool fill_and_commit(LoadTask *task, LoadSlice *slices, Warehouse *wareho
     return warehouse->driver->load_commit(warehouse->state, &commit, err);
 }
 
+static uint64_t spare_bytes(const SliceContext *context)
+{
+    if (context->reads == NULL || atomic_load(context->reads))
+        return 0;
+    return context->job->limits.memory_bytes / 100 * READING_SHARE_PERCENT;
+}
+
 bool load_execute(LoadTask *task, Warehouse *warehouse, Error *err)
 {
     const SliceContext *context = task->context;
@@ -648,7 +658,8 @@ bool load_execute(LoadTask *task, Warehouse *warehouse, Error *err)
                            .checksum = load_checksum(task),
                            .epoch = task->epoch,
                            .slices = slices,
-                           .slice_count = task->slice_count};
+                           .slice_count = task->slice_count,
+                           .spare_bytes = spare_bytes(context)};
     TRY(warehouse->driver->load_begin(warehouse->state, &spec, &task->found, err));
     if (!task->found && !fill_and_commit(task, slices, warehouse, err)) {
         warehouse->driver->load_abort(warehouse->state);

@@ -1,3 +1,4 @@
+#include "batch/block.h"
 #include "run/match.h"
 #include "run/pipeline_parts.h"
 
@@ -368,6 +369,26 @@ static bool drain(Pipeline *pipeline, Error *err)
     return true;
 }
 
+static bool reads(const Pipeline *pipeline)
+{
+    const Plan *plan = pipeline->options->plan;
+    for (uint32_t s = 0; s < plan->stream_count; s++) {
+        if (pipeline->streams[s].next_start < plan->streams[s].slice_count)
+            return true;
+    }
+    return pipeline->active > 0;
+}
+
+// Whoever writes the last rows may have what reading needed.
+static void note_reading(Pipeline *pipeline)
+{
+    const bool now = reads(pipeline);
+    if (now == atomic_load(&pipeline->reads))
+        return;
+    atomic_store(&pipeline->reads, now);
+    blocks_keep(now);
+}
+
 static bool loop(Pipeline *pipeline, Error *err)
 {
     while (pipeline->unsettled > 0) {
@@ -376,6 +397,7 @@ static bool loop(Pipeline *pipeline, Error *err)
         TRY(pipeline->options->tick(pipeline->options->state, err));
         TRY(start_more(pipeline, err));
         TRY(drain(pipeline, err));
+        note_reading(pipeline);
         TRY(pipeline_gather(pipeline, err));
         pipeline_emit_progress(pipeline, false);
     }
@@ -412,7 +434,9 @@ bool pipeline_run(const PipelineOptions *options, Env *env, Arena *arena,
                                       .forgotten = options->forgotten,
                                       // A lake compares rows with its own, and wants all of them.
                                       .notes_rows = options->known != NULL && options->lake == NULL,
+                                      .reads = &pipeline.reads,
                                       .knows_rows = &pipeline.knows_rows};
+    atomic_init(&pipeline.reads, true);
     atomic_init(&pipeline.knows_rows, options->knows_rows && pipeline.context.notes_rows);
     pipeline.streams =
         arena_alloc_array(arena, options->plan->stream_count + 1, sizeof(StreamState), err);
@@ -428,6 +452,7 @@ bool pipeline_run(const PipelineOptions *options, Env *env, Arena *arena,
     ok = ok && pipeline_start_threads(&pipeline, err) && loop(&pipeline, err) &&
          count_loaded(&pipeline, &pipeline.report.streams, err);
     pipeline_stop_threads(&pipeline);
+    blocks_keep(true);
     pipeline_free_rest(&pipeline);
     fetch_close(options->fetch);
     *options->log = pipeline.log;

@@ -70,6 +70,7 @@ typedef struct Pipeline {
     PipelineReport report;
     LogBook *log;           // goes along with the next load
     bool rests;             // what was read so far is what the memo says
+    atomic_bool reads;      // slices are under way, or wait to be started
     atomic_bool knows_rows; // what was noted of rows that came before is worth asking
     Error held;             // why loads wait for a later run; code NONE = none does
     int64_t progress_us;

@@ -34,6 +34,7 @@ typedef struct SliceContext {
     Env *env;
     RunCounters *counters;
     const Forgotten *forgotten; // people who are left out; NULL = nobody
+    const atomic_bool *reads;   // slices are being read, or wait to be
     bool notes_rows;            // rows of whole slices are noted for the next run
     atomic_bool *knows_rows;    // and those noted before may be taken (slice_known.h); NULL = false
 } SliceContext;

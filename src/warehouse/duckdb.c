@@ -2,6 +2,7 @@
 #include "warehouse/duckdb_state.h"
 
 #include "base/file.h"
+#include "base/thread.h"
 
 #include <assert.h>
 
@@ -11,6 +12,9 @@ enum {
     // row groups are written anew: 200 columns failed with 210 MB, 950 went through with 1,330.
     COLUMN_BYTES_LEAST = 650 * 1000,
     COLUMN_BYTES_ENOUGH = 1400 * 1000,
+    // A row group of calls, raw and while it is compressed: two threads wrote them into temporary
+    // files below 230 MB.
+    WRITER_BYTES = 115 * 1000 * 1000,
 };
 
 // clang-format off
@@ -18,7 +22,7 @@ static const Field duck_warehouse_fields[] = {
     {"path",      FIELD_STR(DuckWarehouse, path),              .required = true, .help = "the database file"},
     {"schema",    FIELD_STR(DuckWarehouse, schema),            .fallback = "main", .help = "where the ledger, ETL_LOG and PIPELINE_HEALTH live"},
     {"lock_wait", FIELD_DURATION(DuckWarehouse, lock_wait_us), .fallback = "PT30S", .help = "how long to wait while another process has the file open"},
-    {"threads",   FIELD_INT(DuckWarehouse, threads, 1, 64),    .fallback = "1", .help = "threads of DuckDB; more write no faster, and need memory"},
+    {"threads",   FIELD_INT(DuckWarehouse, threads, 0, 64),    .fallback = "0", .help = "threads of DuckDB; 0 = one while the source is read, then one a processor as far as memory goes"},
     {0},
 };
 // clang-format on
@@ -71,7 +75,7 @@ static bool open_file(DuckWarehouse *db, Error *err)
 {
     const DuckOptions options = {.path = db->path.data,
                                  .name = DUCKDB_DATABASE_NAME,
-                                 .threads = (int)db->threads,
+                                 .threads = db->threads > 0 ? (int)db->threads : 1,
                                  .memory_bytes = db->memory_bytes,
                                  .row_group_rows = DUCKDB_ROW_GROUP_ROWS,
                                  .storage = DUCKDB_STORAGE_VERSION,
@@ -94,6 +98,37 @@ static bool open_file(DuckWarehouse *db, Error *err)
         *err = (Error){0};
     }
     kill_point("warehouse opened");
+    db->threads_now = options.threads;
+    return true;
+}
+
+// How many threads can write with so much memory: none of them may want for what a column takes.
+static int writers_in(const LoadSpec *spec, uint64_t bytes)
+{
+    const uint64_t columns = spec->table->column_count * (uint64_t)COLUMN_BYTES_ENOUGH;
+    const uint64_t each = columns > WRITER_BYTES ? columns : WRITER_BYTES;
+    const uint64_t writers = bytes / each;
+    const int most = thread_processors() < WRITERS_MAX ? thread_processors() : WRITERS_MAX;
+    return writers < 1 ? 1 : writers > (uint64_t)most ? most : (int)writers;
+}
+
+bool duck_warehouse_fit_load(DuckWarehouse *db, const LoadSpec *spec, Error *err)
+{
+    if (db->threads > 0)
+        return true;
+    const uint64_t bytes = db->memory_bytes + spec->spare_bytes;
+    const int writers = spec->spare_bytes > 0 ? writers_in(spec, bytes) : 1;
+    if (writers == db->threads_now)
+        return true;
+    // DuckDB gives nothing back that it may still use.
+    if (writers < db->threads_now) {
+        duck_close(&db->duck);
+        TRY(open_file(db, err));
+    }
+    if (writers == 1)
+        return true;
+    TRY(duck_set_threads(&db->duck, writers, bytes, err));
+    db->threads_now = writers;
     return true;
 }
 

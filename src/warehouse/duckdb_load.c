@@ -2,6 +2,8 @@
 #include "warehouse/duckdb_state.h"
 
 #include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
 
 // Batches whose strings a chunk may point at: enough pages of 150 rows to fill it, for DuckDB
 // samples each chunk for its statistics, and a short one as thoroughly as a full one. Where batches
@@ -12,7 +14,7 @@ bool duck_warehouse_load_begin(void *state, const LoadSpec *spec, bool *ret_load
 {
     DuckWarehouse *db = state;
     assert(db->load.spec == NULL);
-    TRY(duck_warehouse_begin_call(db, err));
+    TRY(duck_warehouse_begin_call(db, err) && duck_warehouse_fit_load(db, spec, err));
     arena_reset(db->loading);
     Str checksum = {0};
     char wanted[2 * SHA256_BYTES + 1];
@@ -147,95 +149,123 @@ bool duck_warehouse_load_match(void *state, const Key128 *keys, size_t count, Ma
     return duck_query(&db->duck, &query, take_matches, ret_rows, err);
 }
 
-// The rows of a RowSource as chunks: holds the batches that the last chunk points at, and notes the
-// keys whose stored rows have to go.
+// The rows of a RowSource as chunks, for one thread or several of DuckDB, and the keys of those
+// whose stored rows have to go.
 typedef struct RowFeed {
-    RowSource *source;
     const TableSpec *table;
     Env *env;
     size_t key_column;
-    RowSelection current;
-    size_t next; // in current
+
+    pthread_mutex_t lock; // of all that follows
+    RowSource *source;
     bool ended;
-    struct ArrowArray held[HELD_MAX]; // the last one is current's
-    size_t held_count;
     Key128 *replaced;
     size_t replaced_count, replaced_room;
 } RowFeed;
 
-static void feed_release(RowFeed *feed, size_t keep)
+// One thread's share: the batches that its last chunk points at, and the rows left of the last one.
+typedef struct FeedPart {
+    RowFeed *feed;
+    uint32_t *rows; // of the batch in hand
+    size_t row_room;
+    size_t count, next;
+    bool ended;
+    struct ArrowArray held[HELD_MAX]; // the last one is in hand
+    size_t held_count;
+} FeedPart;
+
+static void part_release(FeedPart *part, size_t keep)
 {
-    assert(keep <= feed->held_count);
-    const size_t gone = feed->held_count - keep;
+    assert(keep <= part->held_count);
+    const size_t gone = part->held_count - keep;
     for (size_t i = 0; i < gone; i++)
-        arrow_array_done(&feed->held[i]);
+        arrow_array_done(&part->held[i]);
     for (size_t i = 0; i < keep; i++)
-        feed->held[i] = feed->held[gone + i];
-    feed->held_count = keep;
+        part->held[i] = part->held[gone + i];
+    part->held_count = keep;
 }
 
-static void feed_done(RowFeed *feed)
+static void part_done(FeedPart *part)
 {
-    feed_release(feed, 0);
+    part_release(part, 0);
+    free(part->rows);
 }
 
-static bool feed_next(RowFeed *feed, Error *err)
+// Notes the keys of a batch that replace a stored one.
+static bool note_replaced(RowFeed *feed, const RowSelection *selection, Error *err)
 {
-    TRY(env_check_stop(feed->env, err));
-    RowSelection selection = {0};
-    TRY(feed->source->next(feed->source->state, &selection, err));
-    feed->ended = selection.array == NULL;
-    feed->current = selection;
-    feed->next = 0;
-    if (feed->ended)
-        return true;
-    struct ArrowArray *array = &feed->held[feed->held_count];
-    ArrowArrayMove(selection.array, array);
-    if (selection.count == 0)
-        arrow_array_done(array);
-    else
-        feed->held_count++;
-    return true;
-}
-
-// Notes the keys of `count` rows of the current batch that replace a stored one.
-static bool feed_note_replaced(RowFeed *feed, const struct ArrowArray *array, size_t count,
-                               Error *err)
-{
-    const struct ArrowArray *child = array->children[feed->key_column];
+    const struct ArrowArray *child = selection->array->children[feed->key_column];
     const unsigned char *keys = child->buffers[1];
-    for (size_t i = feed->next; i < feed->next + count; i++) {
-        if (!feed->current.replaces[i])
+    const size_t offset = (size_t)(selection->array->offset + child->offset);
+    for (size_t i = 0; i < selection->count; i++) {
+        if (!selection->replaces[i])
             continue;
         if (feed->replaced_count == feed->replaced_room)
             return error_set(err, ERROR_DATA, "load: more rows replace others than was said");
-        const size_t index = (size_t)(array->offset + child->offset) + feed->current.rows[i];
-        memcpy(feed->replaced[feed->replaced_count++].bytes, keys + index * KEY_BYTES, KEY_BYTES);
+        memcpy(feed->replaced[feed->replaced_count++].bytes,
+               keys + (offset + selection->rows[i]) * KEY_BYTES, KEY_BYTES);
     }
     return true;
 }
 
+// The next batch, with the feed locked.
+static bool take_batch(FeedPart *part, Error *err)
+{
+    RowFeed *feed = part->feed;
+    RowSelection selection = {0};
+    if (!feed->ended)
+        TRY(feed->source->next(feed->source->state, &selection, err));
+    feed->ended = selection.array == NULL;
+    part->ended = feed->ended;
+    part->next = 0;
+    part->count = 0;
+    if (part->ended || selection.count == 0)
+        return true;
+    TRY(note_replaced(feed, &selection, err));
+    if (selection.count > part->row_room) {
+        uint32_t *rows = realloc(part->rows, selection.count * sizeof(*rows));
+        if (rows == NULL)
+            return error_set(err, ERROR_LIMIT, "load: out of memory");
+        part->rows = rows;
+        part->row_room = selection.count;
+    }
+    memcpy(part->rows, selection.rows, selection.count * sizeof(*part->rows));
+    part->count = selection.count;
+    ArrowArrayMove(selection.array, &part->held[part->held_count++]);
+    return true;
+}
+
+static bool part_next(FeedPart *part, Error *err)
+{
+    TRY(env_check_stop(part->feed->env, err));
+    (void)pthread_mutex_lock(&part->feed->lock);
+    const bool ok = take_batch(part, err);
+    if (!ok)
+        part->feed->ended = true;
+    (void)pthread_mutex_unlock(&part->feed->lock);
+    return ok;
+}
+
 static bool fill_rows(void *state, duckdb_data_chunk chunk, size_t *ret_rows, Error *err)
 {
-    RowFeed *feed = state;
-    const TableSpec *table = feed->table;
+    FeedPart *part = state;
+    const TableSpec *table = part->feed->table;
     // What the chunk before pointed at has been consumed; the batch in hand may have rows left.
-    feed_release(feed, feed->next < feed->current.count ? 1 : 0);
+    part_release(part, part->next < part->count ? 1 : 0);
     size_t filled = 0;
-    while (filled < DUCK_VECTOR_ROWS && !feed->ended) {
-        size_t count = feed->current.count - feed->next;
-        if (count == 0 && feed->held_count == HELD_MAX)
+    while (filled < DUCK_VECTOR_ROWS && !part->ended) {
+        size_t count = part->count - part->next;
+        if (count == 0 && part->held_count == HELD_MAX)
             break;
         if (count == 0) {
-            TRY(feed_next(feed, err));
+            TRY(part_next(part, err));
             continue;
         }
         count = count < DUCK_VECTOR_ROWS - filled ? count : DUCK_VECTOR_ROWS - filled;
-        const struct ArrowArray *array = &feed->held[feed->held_count - 1];
-        const DuckRange range = {array, feed->current.rows, feed->next, count};
+        const struct ArrowArray *array = &part->held[part->held_count - 1];
+        const DuckRange range = {array, part->rows, part->next, count};
         TRY(duck_fill(chunk, filled, table->columns, table->column_count, &range, err));
-        TRY(feed_note_replaced(feed, array, count, err));
-        feed->next += count;
+        part->next += count;
         filled += count;
     }
     *ret_rows = filled;
@@ -298,31 +328,64 @@ static bool key_column_of(const TableSpec *table, size_t *ret_column, Error *err
                      STR_ARG(table->name));
 }
 
+// Inserts what `parts` yield, each on a thread of its own.
+static bool insert_rows(DuckWarehouse *db, FeedPart *parts, size_t count, size_t rows_total,
+                        Error *err)
+{
+    const TableSpec *table = db->load.spec->table;
+    DuckColumn *columns = NULL;
+    TRY(duck_columns(table->columns, table->column_count, db->scratch, &columns, err));
+    void *states[WRITERS_MAX];
+    for (size_t i = 0; i < count; i++)
+        states[i] = &parts[i];
+    const DuckRows rows = {.columns = columns,
+                           .column_count = table->column_count,
+                           .rows_total = rows_total,
+                           .fill = fill_rows,
+                           .states = states,
+                           .state_count = count};
+    const DuckValue values[] = {duck_text(db->load.spec->run), duck_text(db->load.id),
+                                duck_time(db->load.now_us)};
+    DuckStatement statement = {.values = values, .value_count = 3, .rows = &rows};
+    TRY(insert_sql(db, "", table->columns, table->column_count, &statement.sql, err));
+    // Rows that may come in any order are gathered by each thread, and less than a row group of
+    // them is then appended a second time.
+    if (db->threads_now > 1)
+        TRY(duck_run_sql(&db->duck,
+                         count > 1 ? "SET preserve_insertion_order = false"
+                                   : "SET preserve_insertion_order = true",
+                         err));
+    return duck_run(&db->duck, &statement, NULL, err);
+}
+
+static size_t writers_for(const DuckWarehouse *db, size_t rows)
+{
+    const size_t groups = rows / DUCKDB_ROW_GROUP_ROWS;
+    const size_t most = db->threads_now < WRITERS_MAX ? (size_t)db->threads_now : WRITERS_MAX;
+    return groups < 1 ? 1 : groups < most ? groups : most;
+}
+
 bool duck_warehouse_load_write(void *state, RowSource *source, Error *err)
 {
     DuckWarehouse *db = state;
     const TableSpec *table = db->load.spec->table;
     arena_reset(db->scratch);
-    CLEANUP(feed_done)
-    RowFeed feed = {
-        .source = source, .table = table, .env = db->env, .replaced_room = source->replaces_total};
+    RowFeed feed = {.table = table,
+                    .env = db->env,
+                    .lock = PTHREAD_MUTEX_INITIALIZER,
+                    .source = source,
+                    .replaced_room = source->replaces_total};
     TRY(key_column_of(table, &feed.key_column, err));
     feed.replaced = arena_alloc_array(db->scratch, source->replaces_total, sizeof(Key128), err);
     TRY(feed.replaced != NULL || source->replaces_total == 0);
-
-    DuckColumn *columns = NULL;
-    TRY(duck_columns(table->columns, table->column_count, db->scratch, &columns, err));
-    const DuckRows rows = {.columns = columns,
-                           .column_count = table->column_count,
-                           .rows_total = source->rows_total,
-                           .fill = fill_rows,
-                           .state = &feed};
-    const DuckValue values[] = {duck_text(db->load.spec->run), duck_text(db->load.id),
-                                duck_time(db->load.now_us)};
-    DuckStatement statement = {.values = values, .value_count = 3, .rows = &rows};
-    TRY(insert_sql(db, "", table->columns, table->column_count, &statement.sql, err));
-    TRY(duck_run(&db->duck, &statement, NULL, err));
-    return delete_replaced(db, &feed, err);
+    FeedPart parts[WRITERS_MAX] = {0};
+    const size_t count = writers_for(db, source->rows_total);
+    for (size_t i = 0; i < count; i++)
+        parts[i].feed = &feed;
+    const bool ok = insert_rows(db, parts, count, source->rows_total, err);
+    for (size_t i = 0; i < count; i++)
+        part_done(&parts[i]);
+    return ok && delete_replaced(db, &feed, err);
 }
 
 // One array as chunks.

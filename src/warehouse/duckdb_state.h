@@ -20,6 +20,7 @@
 enum { DUCKDB_ROW_GROUP_ROWS = 10 * DUCK_VECTOR_ROWS };
 
 enum {
+    WRITERS_MAX = 4,                       // threads that write one load
     SCRATCH_BYTES_MAX = 256 * 1024 * 1024, // keys and ledger rows of one call
     LOCK_LOOK_US = 100 * 1000,
 };
@@ -37,7 +38,7 @@ typedef struct DuckWarehouse {
     Str path;
     Str schema; // of the ledger, ETL_LOG and PIPELINE_HEALTH
     int64_t lock_wait_us;
-    int64_t threads;
+    int64_t threads; // 0 = one, and more for a load with memory to spare
 
     Env *env;
     uint64_t memory_bytes;
@@ -45,11 +46,15 @@ typedef struct DuckWarehouse {
     Arena *loading; // of one load
     Arena *scratch; // of one call
     Duck duck;
+    int threads_now; // of the open file
     DuckWarehouseLoad load;
 } DuckWarehouse;
 
 // Opens the file unless it is open, waiting for its lock; empties the scratch arena.
 bool duck_warehouse_begin_call(DuckWarehouse *db, Error *err) MUST_USE;
+
+// As many threads and as much memory as the next load may have. No transaction may be open.
+bool duck_warehouse_fit_load(DuckWarehouse *db, const LoadSpec *spec, Error *err) MUST_USE;
 
 // Makes the database file that `options` name, when it is not there, whole or not at all; removes
 // what an attempt that was cut off left behind. ERROR_BUSY while another process makes it.

@@ -60,6 +60,9 @@ typedef struct LoadSpec {
         epoch; // fence of (job, mode): a lower one than the stored rolls back with ERROR_CONFLICT
     LoadSlice *slices;
     size_t slice_count;
+    // Memory beyond its share that the driver may use up to the next load: nothing is read beside
+    // this one, so that processors are free too. 0 = none.
+    uint64_t spare_bytes;
 } LoadSpec;
 
 // What is stored under a key.
@@ -80,7 +83,8 @@ typedef struct RowSelection {
     size_t count; // may be 0
 } RowSelection;
 typedef struct RowSource {
-    // At the end array = NULL. Called on the thread of load_write().
+    // At the end array = NULL. Called by one thread at a time, which need not be that of
+    // load_write().
     bool (*next)(void *state, RowSelection *ret_selection, Error *err);
     void *state;
     size_t rows_total;     // exact: what next() will select

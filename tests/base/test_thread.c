@@ -1,7 +1,9 @@
+#define _GNU_SOURCE // CPU_SET; NOLINT(bugprone-reserved-identifier): glibc names it so
 #include "base/thread.h"
 
 #include "harness/check.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -47,4 +49,30 @@ TEST(a_thread_gives_way_alone)
     CHECK(pthread_join(thread, NULL) == 0);
     CHECK(nice > before || before == 19); // the most there is
     CHECK_INT(getpriority(PRIO_PROCESS, 0), before);
+}
+
+static void *count_on_one(void *state)
+{
+    cpu_set_t set;
+    CHECK(sched_getaffinity(0, sizeof(set), &set) == 0);
+    size_t first = 0;
+    while (!CPU_ISSET(first, &set))
+        first++;
+    CPU_ZERO(&set);
+    CPU_SET(first, &set);
+    CHECK(sched_setaffinity(0, sizeof(set), &set) == 0);
+    *(int *)state = thread_processors();
+    return NULL;
+}
+
+// Of a machine's processors a container or a job may have a few.
+TEST(processors_are_those_that_the_thread_may_use)
+{
+    Error err = {0};
+    pthread_t thread;
+    int one = 0;
+    CHECK_OK(thread_start(&thread, count_on_one, &one, &err), &err);
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK_INT(one, 1);
+    CHECK(thread_processors() >= 1);
 }

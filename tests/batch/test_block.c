@@ -43,6 +43,22 @@ TEST(what_is_kept_is_bounded)
     CHECK(blocks_kept_bytes() > BLOCKS_KEPT_BYTES_MAX - LARGE);
 }
 
+TEST(nothing_is_kept_where_nobody_wants_it)
+{
+    Block *before = block_new(SIZE);
+    Block *after = block_new(SIZE);
+    block_leave(before);
+    CHECK(blocks_kept_bytes() >= SIZE);
+    blocks_keep(false);
+    CHECK_INT((int64_t)blocks_kept_bytes(), 0);
+    block_leave(after);
+    CHECK_INT((int64_t)blocks_kept_bytes(), 0);
+    blocks_keep(true);
+    Block *again = block_new(SIZE);
+    block_leave(again);
+    CHECK(blocks_kept_bytes() >= SIZE);
+}
+
 #endif
 
 TEST(blocks_and_their_buffers_are_aligned)

@@ -3,7 +3,9 @@
 #include "duck/grid.h"
 #include "harness/check.h"
 
+#include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 static void open_memory(Duck *duck)
@@ -270,6 +272,102 @@ TEST(rows_that_fail_say_why_in_their_own_words)
     // Without rows there is no such table.
     CHECK(!duck_run(&duck, &(DuckStatement){.sql = "SELECT * FROM pawl_rows()"}, NULL, &err));
     CHECK_INT(err.code, ERROR_JOB);
+}
+
+// Numbers from 0 on, for as many threads as want some.
+typedef struct Numbers {
+    pthread_mutex_t lock;
+    pthread_cond_t second_is_here;
+    int64_t next, end;
+    size_t threads;   // that came
+    int64_t fails_at; // -1 = never
+} Numbers;
+
+typedef struct NumbersPart {
+    Numbers *numbers;
+    bool came;
+    atomic_flag busy;
+} NumbersPart;
+
+// The first thread waits for a second one, so that a test fails where none comes.
+static void come(NumbersPart *part)
+{
+    Numbers *numbers = part->numbers;
+    numbers->threads += part->came ? 0 : 1;
+    part->came = true;
+    (void)pthread_cond_broadcast(&numbers->second_is_here);
+    struct timespec deadline;
+    CHECK(clock_gettime(CLOCK_REALTIME, &deadline) == 0);
+    deadline.tv_sec += 30;
+    while (numbers->threads < 2)
+        CHECK(pthread_cond_timedwait(&numbers->second_is_here, &numbers->lock, &deadline) == 0);
+}
+
+static bool fill_numbers(void *state, duckdb_data_chunk chunk, size_t *ret_rows, Error *err)
+{
+    NumbersPart *part = state;
+    Numbers *numbers = part->numbers;
+    CHECK(!atomic_flag_test_and_set(&part->busy)); // a state is one thread's at a time
+    (void)pthread_mutex_lock(&numbers->lock);
+    come(part);
+    const int64_t first = numbers->next;
+    const int64_t left = numbers->end - first;
+    const int64_t rows = left < DUCK_VECTOR_ROWS ? left : DUCK_VECTOR_ROWS;
+    numbers->next += rows;
+    (void)pthread_mutex_unlock(&numbers->lock);
+    int64_t *values = duckdb_vector_get_data(duckdb_data_chunk_get_vector(chunk, 0));
+    for (int64_t i = 0; i < rows; i++)
+        values[i] = first + i;
+    *ret_rows = (size_t)rows;
+    atomic_flag_clear(&part->busy);
+    return numbers->fails_at < 0 || first < numbers->fails_at ||
+           error_set(err, ERROR_STOPPED, "the reason of its own");
+}
+
+static bool insert_numbers(Duck *duck, Numbers *numbers, Error *err)
+{
+    enum { PARTS = 2 };
+    static const DuckColumn columns[] = {{.name = "n", .type = DUCKDB_TYPE_BIGINT}};
+    NumbersPart parts[PARTS] = {{.numbers = numbers}, {.numbers = numbers}};
+    void *states[PARTS] = {&parts[0], &parts[1]};
+    const DuckRows rows = {.columns = columns,
+                           .column_count = 1,
+                           .rows_total = (size_t)numbers->end,
+                           .fill = fill_numbers,
+                           .states = states,
+                           .state_count = PARTS};
+    return duck_run(
+        duck, &(DuckStatement){.sql = "INSERT INTO t SELECT * FROM pawl_rows()", .rows = &rows},
+        NULL, err);
+}
+
+TEST(rows_may_be_filled_by_several_threads)
+{
+    enum { ROWS = 300000 };
+    Error err = {0};
+    CLEANUP(duck_close) Duck duck = {0};
+    open_memory(&duck);
+    CHECK_OK(duck_set_threads(&duck, 2, 128 * 1000 * 1000, &err), &err);
+    CHECK_OK(duck_run_sql(&duck, "SET preserve_insertion_order = false; CREATE TABLE t (n BIGINT)",
+                          &err),
+             &err);
+    Numbers numbers = {.lock = PTHREAD_MUTEX_INITIALIZER,
+                       .second_is_here = PTHREAD_COND_INITIALIZER,
+                       .end = ROWS,
+                       .fails_at = -1};
+    CHECK_OK(insert_numbers(&duck, &numbers, &err), &err);
+    CHECK_INT(number(&duck, "SELECT count(DISTINCT n) FROM t"), ROWS);
+    CHECK_INT(number(&duck, "SELECT count(*) FROM t WHERE n BETWEEN 0 AND 299999"), ROWS);
+    CHECK_INT(number(&duck, "SELECT current_setting('threads')"), 2);
+
+    numbers = (Numbers){.lock = PTHREAD_MUTEX_INITIALIZER,
+                        .second_is_here = PTHREAD_COND_INITIALIZER,
+                        .end = ROWS,
+                        .fails_at = ROWS / 2};
+    CHECK(!insert_numbers(&duck, &numbers, &err));
+    CHECK_INT(err.code, ERROR_STOPPED);
+    CHECK_STR(str_from(err.message), STR("the reason of its own"));
+    CHECK_INT(number(&duck, "SELECT count(*) FROM t"), ROWS);
 }
 
 TEST(uuids_sort_as_their_bytes_do)

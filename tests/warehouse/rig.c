@@ -167,7 +167,8 @@ LoadSpec rig_spec(const RigLoad *load, LoadSlice *slices)
                       .checksum = sha256(str_from(load->content == NULL ? "" : load->content)),
                       .epoch = load->epoch,
                       .slices = slices,
-                      .slice_count = load->count};
+                      .slice_count = load->count,
+                      .spare_bytes = load->spare_bytes};
 }
 
 // What is to be written: one batch a reading.
@@ -177,13 +178,15 @@ typedef struct RigSource {
     bool *replaces[8];
     size_t counts[8];
     size_t count, next;
+    size_t fails_at;
 } RigSource;
 
 static bool source_next(void *state, RowSelection *ret_selection, Error *err)
 {
-    (void)err;
     RigSource *source = state;
     *ret_selection = (RowSelection){0};
+    if (source->fails_at > 0 && source->next == source->fails_at)
+        return error_set(err, ERROR_DATA, "the rig's rows fail");
     if (source->next == source->count)
         return true;
     const size_t i = source->next++;
@@ -234,7 +237,7 @@ static bool decide(Rig *rig, const RigReading *reading, RigSource *source, RowSo
 static bool fill_load(Rig *rig, const RigLoad *load, const LoadSlice *slices, RigResult *result,
                       Error *err)
 {
-    CLEANUP(source_done) RigSource source = {0};
+    CLEANUP(source_done) RigSource source = {.fails_at = load->fails_at};
     RowSource rows = {.next = source_next, .state = &source};
     for (size_t i = 0; i < load->count; i++) {
         if (slices[i].skipped)

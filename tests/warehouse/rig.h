@@ -33,6 +33,8 @@ typedef struct RigLoad {
     size_t count;
     const Watermark *watermarks;
     size_t watermark_count;
+    uint64_t spare_bytes;
+    size_t fails_at; // its rows end with an error before this batch; 0 = never
 } RigLoad;
 
 typedef struct RigResult {

@@ -1,4 +1,5 @@
 // One suite for every driver: what a load promises.
+#include "base/thread.h"
 #include "cluster.h"
 #include "fixture.h"
 #include "warehouse/sql.h"
@@ -975,7 +976,12 @@ static void load_third(Rig *rig, uint32_t ordinal, int rest, bool keeping, const
             rows[count++] = (RigRow){id, name};
     }
     const RigReading reading = {"p", 0, 1, ordinal + 1, rows, count, NULL, 0};
-    const RigLoad load = {NULL, "run", ordinal, 1, name, &reading, 1, NULL, 0};
+    const RigLoad load = {.run = "run",
+                          .ordinal = ordinal,
+                          .epoch = 1,
+                          .content = name,
+                          .readings = &reading,
+                          .count = 1};
     RigResult result = {0};
     CHECK_OK(rig_load(rig, &load, &result, &err), &err);
     CHECK_INT(result.inserted + result.updated, (int64_t)count);
@@ -998,4 +1004,73 @@ TEST(duckdb_packs_a_table_once_a_fifth_of_its_rows_was_replaced)
     CHECK_STR(rig_query(&rig, "SELECT max(rowid) + 1 <= count(*) * 5 // 4 + 10000 FROM "
                               "shop.\"or\"\"ders\""),
               STR("true"));
+}
+
+enum { SPARE_READINGS = 8, SPARE_ROWS = 6000 }; // of a reading; together two row groups and more
+
+// A load of all ids, whose rows bear `name` but for every third, which bear "kept".
+static void load_with_spare(Rig *rig, uint32_t ordinal, const char *name, uint64_t spare_bytes,
+                            size_t fails_at, bool ok)
+{
+    Error err = {0};
+    CLEANUP(arena_freep) Arena *arena = arena_new(RIG_ARENA_BYTES, &err);
+    RigReading readings[SPARE_READINGS];
+    for (int64_t i = 0; i < SPARE_READINGS; i++) {
+        RigRow *rows = arena_alloc_array(arena, SPARE_ROWS, sizeof(RigRow), &err);
+        CHECK(rows != NULL);
+        for (int64_t k = 0; k < SPARE_ROWS; k++)
+            rows[k] = (RigRow){i * SPARE_ROWS + k, k % 3 == 0 ? "kept" : name};
+        readings[i] = (RigReading){"p", i, i + 1, ordinal + 1, rows, SPARE_ROWS, NULL, 0};
+    }
+    const RigLoad load = {.run = "run",
+                          .ordinal = ordinal,
+                          .epoch = 1,
+                          .content = name,
+                          .readings = readings,
+                          .count = SPARE_READINGS,
+                          .spare_bytes = spare_bytes,
+                          .fails_at = fails_at};
+    RigResult result = {0};
+    CHECK(rig_load(rig, &load, &result, &err) == ok);
+    if (!ok)
+        CHECK_STR(str_from(err.message), STR("the rig's rows fail"));
+}
+
+static void check_rows(Rig *rig, const char *name)
+{
+    char sql[200];
+    (void)snprintf(sql, sizeof(sql),
+                   "SELECT name, count(*), count(DISTINCT id), sum(id) FROM shop.\"or\"\"ders\" "
+                   "WHERE (name = 'kept') = (id %% 3 = 0) GROUP BY name ORDER BY name = 'kept'");
+    char expected[100];
+    (void)snprintf(expected, sizeof(expected),
+                   "%s|32000|32000|768000000 kept|16000|16000|383976000", name);
+    CHECK_STR(rig_query(rig, sql), str_from(expected));
+}
+
+// With memory to spare several threads write a load: the same rows, and the next load has one
+// again.
+TEST(duckdb_writes_with_several_threads_where_there_is_room)
+{
+    enum { MB = 1000 * 1000, SPARE = 400 * MB };
+    if (fixture_is_there())
+        return;
+    CLEANUP(rig_close) Rig rig = {0};
+    fresh(&rig, &warehouse_duckdb);
+    const char *threads = "SELECT current_setting('threads')";
+    const char *several = thread_processors() > 1 ? "SELECT current_setting('threads') > 1"
+                                                  : "SELECT current_setting('threads') = 1";
+    load_with_spare(&rig, 0, "first", SPARE, 0, true);
+    check_rows(&rig, "first");
+    CHECK_STR(rig_query(&rig, several), STR("true"));
+    // A source that fails in the middle leaves nothing, whatever the threads had by then.
+    load_with_spare(&rig, 1, "second", SPARE, SPARE_READINGS / 2, false);
+    check_rows(&rig, "first");
+    load_with_spare(&rig, 1, "second", SPARE, 0, true);
+    check_rows(&rig, "second");
+    load_with_spare(&rig, 2, "third", 0, 0, true);
+    check_rows(&rig, "third");
+    CHECK_STR(rig_query(&rig, threads), STR("1"));
+    load_with_spare(&rig, 3, "fourth", SPARE, 0, true);
+    check_rows(&rig, "fourth");
 }
