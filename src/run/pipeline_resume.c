@@ -48,7 +48,8 @@ static void choose_replayed(Pipeline *pipeline, const PlanStream *stream, Stream
     }
 }
 
-// A slice that was read again but is in no load yet: its latest reading counts.
+// A slice that was read again but is in no load yet: its latest reading counts. A rehydration
+// begins with the first: what that one lacks, the later ones may have confirmed.
 static bool find_reading(Pipeline *pipeline, uint32_t s, uint32_t ordinal, Error *err)
 {
     const PlanStream *stream = &pipeline->options->plan->streams[s];
@@ -60,7 +61,8 @@ static bool find_reading(Pipeline *pipeline, uint32_t s, uint32_t ordinal, Error
     uint32_t last = 1;
     TRY(match_last_reading(pipeline->options->landing, &name, pipeline->arena, &last, err));
     if (last > 1)
-        pipeline->streams[s].readings[ordinal] = last;
+        pipeline->streams[s].readings[ordinal] =
+            pipeline->options->plan->mode == MODE_REHYDRATION ? 1 : last;
     return true;
 }
 

@@ -290,6 +290,9 @@ static bool choose_reading(Reader *reader, const PlanStream *stream, uint32_t or
     *ret_reading = stream->replayed[ordinal] > 0 ? stream->replayed[ordinal] : 1;
     if (stream->replayed[ordinal] > 0 || reader->worker.landing == NULL)
         return true;
+    // What the first one lacks, the later ones may have confirmed.
+    if (reader->options.way == READER_LANDING && reader->plan.mode == MODE_REHYDRATION)
+        return true;
     const PlanSlice *slice = &stream->slices[ordinal];
     const SliceName name = {.run = str_from(reader->plan.run),
                             .stream = stream_name(stream->stream),

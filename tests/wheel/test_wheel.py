@@ -413,6 +413,35 @@ with job.begin("historic") as run:
             self.assertEqual(site.digest(), single.digest())
             self.assertEqual(site.value("SELECT count(*) FROM etl_log WHERE stage = 'spark.merge' AND rows_in = 300"), "1")
 
+    def test_a_reading_that_is_landed_confirms_what_vanished(self):
+        with world.World(calls=300) as site:
+            site.run("historic")
+            gone = site.value("SELECT id FROM ctm.calls WHERE account_id = 1001 ORDER BY called_at LIMIT 1")
+            site.control("mutate", {"account": 1001, "id": int(gone), "do": "delete"})
+            for readings, asked in ((1,), 1), ((1, 2), 0):
+                with self.subTest(readings=readings):
+                    twin = site.copy("twin")
+                    self.script(twin, f"""
+import pyarrow.compute as pc
+def land(run, reading):
+    slices = pa.table(run.slices())
+    place = slices.schema.get_field_index("reading")
+    if reading > 1:  # of the slice which lacks the row, as the Spark engine asks for it
+        slices = slices.filter(pc.and_(pc.equal(slices["stream"], "calls"), pc.equal(slices["slice"], 0)))
+        slices = slices.set_column(place, slices.field(place), pa.array([reading], slices.field(place).type))
+    report = pa.table(job.land(slices))
+    assert all(report["whole"].to_pylist()) and set(report["reading"].to_pylist()) == {{reading}}, report
+    return sum(report["requests"].to_pylist())
+with job.begin("rehydration", from_="2026-03-01", to="2026-03-10") as run:
+    assert all([land(run, reading) > 0 for reading in {readings}])
+with job.begin("rehydration", from_="2026-03-01", to="2026-03-10") as run:  # goes on with it
+    assert [land(run, reading) for reading in {readings}] == [0] * {len(readings)}
+    report = run.finish()
+    assert (report["requests"], report["deleted"]) == ({asked}, 1), report
+""")
+                    found = twin.rows(f"SELECT _deleted_at IS NOT NULL FROM ctm.calls WHERE id = {gone}")
+                    self.assertEqual(found, [["true"]])
+
     def test_a_run_that_was_left_is_gone_on_with(self):
         with world.World(calls=300) as site:
             left = self.script(site, """
