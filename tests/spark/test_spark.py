@@ -154,6 +154,7 @@ def copied(site, name):
 # What a workspace may turn on for new tables, and not every reader knows.
 MODERN = {"enableDeletionVectors": "true", "enableRowTracking": "true", "columnMapping.mode": "name", "checkpointPolicy": "v2"}
 WINDOW = {"from_": "2026-03-01", "to": LAST}
+ALL_STREAMS = [name for name, stream in json.loads((world.ROOT / "jobs/ctm.json").read_text())["streams"].items() if stream.get("enabled", True)]
 
 
 class Story:
@@ -318,6 +319,46 @@ class SparkTest(Story, unittest.TestCase):
             single.run("historic", "--to", LAST)
             self.check_lake(self.driver, site, single)
             self.assertEqual(content(site, "ctm.calls", "_row_key", OWN), content(single, "ctm.calls", "_row_key", OWN))
+
+
+@unittest.skipUnless(PLAIN and ALL, "only with PAWL_SPARK=all (./dev spark)")
+class StreamsTest(Story, unittest.TestCase):
+    def change(self, site):
+        """A call, a user and a contact are gone, others are not what they were."""
+        first, *_, last = [row[0] for row in site.rows("SELECT id FROM ctm.calls WHERE account_id = 1001 ORDER BY ALL")]
+        site.control("mutate", [{"account": 1001, "id": int(first), "do": "delete"},
+                                {"account": 1001, "id": int(last), "do": "edit", "set": {"notes": "late"}}])
+        faults = []
+        for path, records in (("/accounts/1001/users", "users"), ("/accounts/1001/lists/10015006/contacts", "contacts")):
+            page = site.get(path[1:] + "?per_page=150")
+            self.assertIsNone(page["next_page"])
+            page[records].pop(0)
+            page[records][-1]["email"] = "late@example.org"
+            page["total_entries"] -= 1
+            faults.append({"match": {"path": path}, "do": 200, "body": json.dumps(page), "times": 0})
+        site.control("faults", faults, method="PUT")
+
+    def test_every_stream_in_many_loads_is_what_one_machine_makes_of_it(self):
+        lists = {"list_id": {"include": ["10015000", "10015006", "10025000"]}}  # of 26: each is a slice
+        with small_world(streams=ALL_STREAMS, job={"partitions": lists}) as site, Driver(site.folder) as driver:
+            single = site.copy("single")
+            report = driver.step(site, mode="historic", options=WINDOW, engine={"load_rows": 1})
+            single.run("historic", "--to", LAST)
+            loads = [load["stream"] for load in report["lake"]]
+            self.assertEqual({stream: loads.count(stream) for stream in ALL_STREAMS},
+                             {**dict.fromkeys(ALL_STREAMS, 2), "accounts": 1, "contacts": 3, "calls": 6})
+
+            self.change(site)
+            report = driver.step(site, mode="rehydration", options=WINDOW, engine={"load_rows": 100})
+            single.run("rehydration", "--from", WINDOW["from_"], "--to", LAST)
+            self.assertEqual((report["deleted"], report["updated"], report["requests"]), (3, 3, 0))
+            for stream in ALL_STREAMS:
+                with self.subTest(stream):
+                    found = driver.compare(site, site, f"ctm.{stream}")
+                    self.assertGreater(found["lake"], 0)
+                    self.assertEqual((found["only_warehouse"], found["only_lake"], found["differ"], found["gone"]),
+                                     (0, 0, "[]", stream in ("users", "contacts", "calls")))
+                    self.assertEqual(site.digest(f"ctm.{stream}"), single.digest(f"ctm.{stream}"))
 
 
 def on_postgres(site):
