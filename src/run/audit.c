@@ -204,7 +204,10 @@ static bool is_same(Comparison *comparison, const ApiRow *api, const ForeignRow 
     buf_clear(columns);
     if (row->deleted)
         TRY(buf_append(columns, foreign->deleted->name, err));
-    *ret_same = !row->deleted;
+    if (row->keyless)
+        TRY((columns->size == 0 || buf_append_char(columns, ',', err)) &&
+            buf_append(columns, foreign->key->name, err));
+    *ret_same = !row->deleted && !row->keyless;
     if (foreign->kind == FOREIGN_OWN) {
         *ret_same = *ret_same && key128_compare(&api->batch->hashes[api->row], &row->hash) == 0;
         return true;
@@ -220,6 +223,19 @@ static bool is_same(Comparison *comparison, const ApiRow *api, const ForeignRow 
     return true;
 }
 
+// Rows without a _row_key get it back, before anything else is done to them by it.
+static bool give_keys(Comparison *comparison, const ForeignRow *rows, size_t count,
+                      bool *ret_keyless, Error *err)
+{
+    *ret_keyless = false;
+    for (size_t i = 0; i < count && !*ret_keyless; i++) {
+        *ret_keyless = rows[i].keyless;
+        if (rows[i].keyless)
+            TRY(audit_repair_key(&comparison->repair, &rows[i], err));
+    }
+    return true;
+}
+
 // One key of the API and the table's rows that have it.
 static bool compare_key(Comparison *comparison, const ApiRow *api, ForeignRow *rows, size_t count,
                         Error *err)
@@ -229,6 +245,8 @@ static bool compare_key(Comparison *comparison, const ApiRow *api, ForeignRow *r
                audit_repair_insert(&comparison->repair, api->batch, api->row, err);
     size_t live = 0;
     bool any = false;
+    bool keyless = false;
+    TRY(give_keys(comparison, rows, count, &keyless, err));
     for (size_t i = 0; i < count; i++) {
         bool same = false;
         TRY(is_same(comparison, api, &rows[i], &same, err));
@@ -239,7 +257,8 @@ static bool compare_key(Comparison *comparison, const ApiRow *api, ForeignRow *r
     if (!any)
         TRY(tell(comparison, AUDIT_STALE, api->batch, api->row, err) &&
             audit_repair_update(&comparison->repair, api->batch, api->row, &rows[count - 1], err));
-    if (live > 1)
+    // One that is marked and has no key is a second row of it as soon as it has the key again.
+    if (live > 1 || (keyless && count > 1))
         TRY(tell(comparison, AUDIT_DOUBLED, api->batch, api->row, err) &&
             audit_repair_doubled(&comparison->repair, &api->key, err));
     return true;
@@ -250,11 +269,22 @@ static bool compare_rest(Comparison *comparison, ForeignRow *rows, size_t count,
 {
     size_t live = 0;
     size_t last = 0;
+    size_t inside = 0;
+    bool keyless = false;
     for (size_t i = 0; i < count; i++) {
+        inside += rows[i].inside ? 1 : 0;
         if (rows[i].deleted || !rows[i].inside)
             continue;
         live++;
         last = i;
+    }
+    if (inside == 0)
+        return true;
+    TRY(give_keys(comparison, rows, count, &keyless, err));
+    if (keyless && (live == 0 || comparison->told.moving)) {
+        buf_clear(&comparison->columns);
+        TRY(buf_append(&comparison->columns, comparison->audit->foreign.key->name, err) &&
+            tell(comparison, AUDIT_STALE, rows[last].batch, rows[last].row, err));
     }
     if (live == 0)
         return true;

@@ -184,6 +184,19 @@ static bool is_key(const Foreign *foreign, const ForeignColumn *column)
     return false;
 }
 
+// column = its value in that row.
+static bool append_equal(const Foreign *foreign, const ForeignColumn *column,
+                         const ShapedBatch *batch, size_t row, Buf *sql, Error *err)
+{
+    const SqlDialect *dialect = foreign->warehouse->driver->dialect;
+    CLEANUP(buf_done) Buf text = {0};
+    return cell_write(&foreign->stream->table.columns[column->column],
+                      batch->array.children[column->column], row, &text, err) &&
+           buf_append(sql, STR("CAST("), err) && sql_name(sql, column->name, err) &&
+           buf_printf(sql, err, " AS %s) = ", dialect->text_type) &&
+           sql_literal(dialect, sql, buf_str(&text), err);
+}
+
 static bool differs(const AuditRepair *repair, Str name)
 {
     Str rest = buf_str(repair->differs);
@@ -198,7 +211,6 @@ bool audit_repair_update(AuditRepair *repair, const ShapedBatch *batch, size_t r
                          const ForeignRow *old, Error *err)
 {
     const Foreign *foreign = repair->foreign;
-    const SqlDialect *dialect = foreign->warehouse->driver->dialect;
     if (!is_foreign(repair))
         return true;
     CLEANUP(buf_done) Buf sql = {0};
@@ -220,13 +232,8 @@ bool audit_repair_update(AuditRepair *repair, const ShapedBatch *batch, size_t r
         if (!is_writable(foreign, column))
             continue;
         if (is_key(foreign, column)) {
-            CLEANUP(buf_done) Buf text = {0};
-            TRY(cell_write(&foreign->stream->table.columns[column->column],
-                           batch->array.children[column->column], row, &text, err) &&
-                buf_append(&where, bound ? STR(" AND CAST(") : STR("CAST("), err) &&
-                sql_name(&where, column->name, err) &&
-                buf_printf(&where, err, " AS %s) = ", dialect->text_type) &&
-                sql_literal(dialect, &where, buf_str(&text), err));
+            TRY(buf_append(&where, bound ? STR(" AND ") : STR(""), err) &&
+                append_equal(foreign, column, batch, row, &where, err));
             bound = true;
         } else if (differs(repair, foreign->stream->table.columns[column->column].name)) {
             TRY((!comma || buf_append(&sql, STR(", "), err)) && sql_name(&sql, column->name, err) &&
@@ -241,6 +248,25 @@ bool audit_repair_update(AuditRepair *repair, const ShapedBatch *batch, size_t r
     repair->updated++;
     return buf_append(&sql, STR(" WHERE "), err) && buf_append(&sql, buf_str(&where), err) &&
            add(repair, &sql, err);
+}
+
+bool audit_repair_key(AuditRepair *repair, const ForeignRow *row, Error *err)
+{
+    const Foreign *foreign = repair->foreign;
+    if (!repair->wanted || foreign->kind != FOREIGN_OWN)
+        return true;
+    CLEANUP(buf_done) Buf sql = {0};
+    TRY(buf_printf(&sql, err, "UPDATE " STR_FMT " SET _row_key = ", STR_ARG(foreign->from)) &&
+        sql_key(foreign->warehouse->driver->dialect, &sql, &row->key, err) &&
+        buf_append(&sql, STR(" WHERE _row_key IS NULL"), err));
+    for (size_t i = 0; i < foreign->column_count; i++) {
+        const ForeignColumn *column = &foreign->columns[i];
+        if (is_writable(foreign, column) && is_key(foreign, column))
+            TRY(buf_append(&sql, STR(" AND "), err) &&
+                append_equal(foreign, column, row->batch, row->row, &sql, err));
+    }
+    repair->updated++;
+    return add(repair, &sql, err);
 }
 
 bool audit_repair_doubled(AuditRepair *repair, const Key128 *key, Error *err)

@@ -19,6 +19,8 @@ bool audit_repair_insert(AuditRepair *repair, const ShapedBatch *batch, size_t r
                          Error *err) MUST_USE;
 bool audit_repair_update(AuditRepair *repair, const ShapedBatch *batch, size_t row,
                          const ForeignRow *old, Error *err) MUST_USE;
-// Of pawl's own tables: all copies go, a reading of their day brings the row back.
+// Of pawl's own tables: rows of this key that lack it get it back.
+bool audit_repair_key(AuditRepair *repair, const ForeignRow *row, Error *err) MUST_USE;
+// Likewise: all copies go, a reading of their day brings the row back.
 bool audit_repair_doubled(AuditRepair *repair, const Key128 *key, Error *err) MUST_USE;
 bool audit_repair_commit(AuditRepair *repair, Error *err) MUST_USE;

@@ -68,6 +68,7 @@ bool foreign_move(Foreign *foreign, Str name, Arena *arena, Error *err) MUST_USE
 // What a row is besides its cells.
 typedef struct ForeignRow {
     Key128 key, hash;
+    bool keyless; // a table of ours, and its _row_key was taken away: key is what it would be
     bool deleted;
     bool forgotten;    // of a forgotten person: not among the rows that a reading returns
     bool inside;       // its own time lies in the window; so do all where there is none

@@ -257,7 +257,8 @@ static bool take_batch(Reading *reading, Error *err)
         ForeignRow *row = &rows->items[rows->count - reading->waiting + i];
         row->batch = batch;
         row->row = i;
-        row->key = reading->foreign->kind == FOREIGN_OWN ? row->key : batch->keys[i];
+        row->key =
+            reading->foreign->kind == FOREIGN_OWN && !row->keyless ? row->key : batch->keys[i];
         row->hash = reading->foreign->kind == FOREIGN_OWN ? row->hash : batch->hashes[i];
     }
     reading->waiting = 0;
@@ -320,12 +321,14 @@ static bool take_row(Reading *reading, const Str *cells, Error *err)
     }
     yyjson_doc *doc = NULL;
     Error no_json = {0};
-    if (!json_parse_lenient(buf_str(&reading->text), "row", reading->row_arena, &doc, &no_json) ||
-        (foreign->kind == FOREIGN_OWN &&
-         (!sql_read_key(cell_of(foreign->key, cells), &row.key) ||
-          !sql_read_key(cell_of(foreign->hash, cells), &row.hash)))) {
+    if (!json_parse_lenient(buf_str(&reading->text), "row", reading->row_arena, &doc, &no_json)) {
         note_unreadable(reading, cells);
         return true;
+    }
+    if (foreign->kind == FOREIGN_OWN) {
+        row.keyless = !sql_read_key(cell_of(foreign->key, cells), &row.key);
+        if (!sql_read_key(cell_of(foreign->hash, cells), &row.hash))
+            row.hash = (Key128){0}; // different from any other
     }
     int64_t synced_us = 0;
     if (foreign->synced != NULL && table_time_parse(cell_of(foreign->synced, cells), &synced_us))

@@ -199,6 +199,7 @@ const WarehouseDriver warehouse_duckdb = {
     .idle = duck_warehouse_idle,
     .prepare = duck_warehouse_prepare_tables,
     .create_views = duck_warehouse_create_views,
+    .check = duck_warehouse_check,
     .promote = duck_warehouse_promote,
     .load_begin = duck_warehouse_load_begin,
     .load_match = duck_warehouse_load_match,

@@ -66,6 +66,8 @@ bool duck_warehouse_own(DuckWarehouse *db, const char *text, const char **ret_sq
 
 // The rest of the driver.
 bool duck_warehouse_prepare_tables(void *state, const TableSpec *tables, size_t count, Error *err);
+bool duck_warehouse_check(void *state, const TableSpec *tables, size_t count, Findings *findings,
+                          Error *err);
 bool duck_warehouse_create_views(void *state, const ViewSpec *views, size_t count, Error *err);
 bool duck_warehouse_promote(void *state, const TableSpec *table, const Column *column, Str path,
                             int64_t *ret_rows, Error *err);

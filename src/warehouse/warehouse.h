@@ -149,13 +149,15 @@ typedef struct WarehouseDriver {
     // before a wait, not between two loads: opening again costs DuckDB what it had cached.
     bool (*idle)(void *state, Error *err);
 
-    // Ledger, ETL_LOG, PIPELINE_HEALTH and the tables: created or evolved. Idempotent.
+    // Ledger, ETL_LOG, PIPELINE_HEALTH and the tables: created or evolved. Idempotent. ERROR_DATA
+    // where rows of a table have no _row_key.
     bool (*prepare)(void *state, const TableSpec *tables, size_t count, Error *err);
     // Made anew, so that the text in the warehouse is the one given. Their tables must stand.
     bool (*create_views)(void *state, const ViewSpec *views, size_t count, Error *err);
 
     // What the credential may not do of all that a run with these tables would: one finding each,
-    // with the statement that gives the right. Changes nothing. May be NULL.
+    // with the statement that gives the right; ERROR_DATA: rows have lost what loads find them by.
+    // Changes nothing. May be NULL.
     bool (*check)(void *state, const TableSpec *tables, size_t count, Findings *findings,
                   Error *err);
 

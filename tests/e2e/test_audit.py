@@ -154,6 +154,43 @@ class Audit(unittest.TestCase):
         self.assertEqual(site.digest(), before)
         site.remove()
 
+    def test_a_row_whose_key_was_taken_away_is_told_and_mended_and_comes_in_no_second_time(self):
+        site = self.world.copy("keyless")
+        before, total = site.digest(), int(site.value("SELECT count(*) FROM ctm.calls"))
+        one, two, gone = self.ids("id", 3, 4)
+        with self.assertRaisesRegex(AssertionError, "NOT NULL"):
+            self.sql(f"UPDATE ctm.calls SET _row_key = NULL WHERE id = {one}", site=site)
+        # Tables of earlier releases stand without NOT NULL; what a run would have done then is done to `two`.
+        old = "ALTER TABLE ctm.calls ALTER _row_key DROP NOT NULL"
+        self.sql(old, f"INSERT INTO ctm.calls SELECT * FROM ctm.calls WHERE id = {two}",
+                 f"UPDATE ctm.calls SET _row_key = NULL WHERE id = {one} OR rowid = (SELECT max(rowid) FROM ctm.calls WHERE id = {two})", site=site)
+        self.sql(f"UPDATE ctm.calls SET _row_hash = NULL WHERE id = {gone}", site=site)
+        said = "table ctm.calls: 2 rows have no _row_key"
+        for words in (("check", str(site.job)), ("run", str(site.job), "--mode", "rehydration", *DAYS), ("replay", str(site.job))):
+            done = site.pawl(*words, check=False)
+            self.assertEqual(done.returncode, 3, done.stdout + done.stderr)
+            self.assertIn(said, done.stdout + done.stderr)
+            self.assertIn("pawl audit JOB --table ctm.calls --repair", done.stdout + done.stderr)
+        self.assertEqual(int(site.value("SELECT count(*) FROM ctm.calls")), total + 1)
+        out = site.folder / "keyless.csv"
+        report = self.audit("ctm.calls", "--out", str(out), site=site, expected=3)
+        self.assertEqual((self.found(report), report["unreadable"]), ({**self.clean(), "doubled": 1, "stale": 2}, 0))
+        self.assertEqual(self.listed(out), {"missing": [], "doubled": [two], "stale": [one, gone], "vanished": []})
+        self.assertEqual({row["columns"] for row in csv.DictReader(out.read_text().splitlines()) if row["id"] == str(one)}, {"_row_key"})
+        self.audit("ctm.calls", "--repair", site=site)
+        self.assertEqual(self.found(self.audit("ctm.calls", site=site)), self.clean())
+        self.assertEqual(site.digest(), before)
+        site.pawl("check", str(site.job))
+
+        # What the source shows no more keeps its row: it gets its key back, and is marked by the reading.
+        ghost = f"INSERT INTO ctm.calls SELECT * REPLACE (77 AS id, NULL AS _row_key) FROM ctm.calls WHERE id = {one}"
+        self.sql(ghost, f"UPDATE ctm.calls SET _row_key = NULL, _deleted_at = now() WHERE id = {two}", site=site)
+        report = self.audit("ctm.calls", "--repair", site=site)
+        self.assertEqual(self.found(report), {**self.clean(), "vanished": 1, "stale": 1})
+        self.assertEqual(site.rows("SELECT _row_key IS NULL, _deleted_at IS NULL FROM ctm.calls WHERE id = 77"), [["false", "false"]])
+        self.assertEqual(self.found(self.audit("ctm.calls", site=site)), self.clean())
+        site.remove()
+
     def test_a_slice_is_asked_for_again_where_that_may_help_and_else_ends_the_audit(self):
         fault = lambda **what: self.world.control("faults", [{"match": {"path": "/accounts/1001/calls"}, **what}], method="PUT")
         self.addCleanup(self.world.control, "faults", [], method="PUT")
