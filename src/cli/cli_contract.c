@@ -74,6 +74,12 @@ bool cli_contract_promote(Cli *cli, Error *err)
 
 // --- discover
 
+static void tell_waiting(void *state, Str text)
+{
+    (void)state;
+    (void)fprintf(stderr, STR_FMT "\n", STR_ARG(text));
+}
+
 bool cli_discover(Cli *cli, Error *err)
 {
     CLEANUP(arena_wipep) Arena *arena = arena_new(CLI_ARENA_BYTES, err);
@@ -90,7 +96,7 @@ bool cli_discover(Cli *cli, Error *err)
                                        .config = texts[1].data,
                                        .connect_to = texts[2].data,
                                        .now = texts[3].data,
-                                       .output_fd = -1};
+                                       .tell = tell_waiting};
     CLEANUP(buf_done) Buf text = {0};
     SourceDraft draft = {0};
     TRY(source_discover(&options, args_get(&cli->args, "stream"), cli->env, arena, &text, &draft,

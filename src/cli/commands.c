@@ -102,7 +102,9 @@ const Command commands[] = {
      "The first 1000 rows, each cell cut to 40 characters; with --json every row, as it comes.", 2, 2, {OPTION_ENV, {NULL, NULL, NULL}},
      "  pawl query jobs/ctm.json 'SELECT * FROM pipeline_health'", cli_query},
     {"discover", "MANIFEST --config FILE", "sample records of a stream and draft its contract",
-     "The draft goes to standard output, or to a new file; types, formats and the key are guesses to go through.",
+     "The draft goes to standard output, or to a new file; types, formats and the key are guesses to go through.\n"
+     "While it waits for an answer it says so on standard error every 30 seconds; no answer for ten minutes, whatever\n"
+     "was asked, ends it (exit 8).",
      1, 1,
      {{"config", "FILE", "the connector's config, JSON"}, {"stream", "NAME", "which one (default: the first)"},
       {"out", "FILE", "write it there; a file that stands is left alone"},

@@ -100,6 +100,10 @@ void source_put_log(void *state, const char *level, Str text)
 {
     Source *source = state;
     Error ignored = {0};
+    if (source->tell != NULL) {
+        source->tell(source->tell_state, text);
+        return;
+    }
     bool ok = buf_printf(&source->out, &ignored,
                          "{\"type\":\"LOG\",\"log\":{\"level\":\"%s\",\"message\":", level) &&
               json_write_str(text, &source->out, &ignored) &&
@@ -277,10 +281,8 @@ bool source_open(Source *source, const SourceReadOptions *options, Error *err)
         TRY(read_json(source, options->catalog, &source->catalog, err));
     if (options->state != NULL && options->state[0] != '\0')
         TRY(read_json(source, options->state, &source->state, err));
-    HttpOptions http = {.connections = 1,
-                        .tell_ms = source->fd >= 0 ? TELL_MS : 0, // a draft's reader takes no words
-                        .tell = tell_waiting,
-                        .tell_state = source};
+    HttpOptions http = {
+        .connections = 1, .tell_ms = TELL_MS, .tell = tell_waiting, .tell_state = source};
     if (options->connect_to != NULL)
         http.connect_to = str_from(options->connect_to);
     TRY(http_client_new(&http, source->env, &source->client, err));

@@ -12,7 +12,11 @@ typedef struct SourceReadOptions {
     const char *state;      // JSON file: one state message or a list of them; NULL or "" = none
     const char *connect_to; // "127.0.0.1:PORT": tests only, see HttpOptions
     const char *now;        // ISO 8601: tests only; the clock stands still and waits return at once
-    int output_fd;          // where messages go
+    int output_fd;          // where messages go; of source_discover() none do
+    // source_discover(): hears what is waited for, and why something is asked for again; NULL =
+    // nobody does.
+    void (*tell)(void *state, Str text);
+    void *tell_state;
 } SourceReadOptions;
 
 // Reads the catalog's streams one after the other. A stream that fails does not stop the others;

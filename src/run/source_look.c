@@ -45,11 +45,12 @@ static bool ignore_state(void *state, const Stream *stream, Str json, Error *err
     return true;
 }
 
-static void ignore_log(void *state, const char *level, Str text)
+// What makes it wait is told; what failed comes back as the sample's failure, or does not matter.
+static void tell_repetition(void *state, const char *level, Str text)
 {
-    (void)state;
-    (void)level;
-    (void)text;
+    Sampler *sampler = state;
+    if (sampler->source.tell != NULL && strcmp(level, "INFO") == 0)
+        source_put_log(&sampler->source, level, text);
 }
 
 static bool sample_stream(Sampler *sampler, const Stream *stream, Error *err)
@@ -59,7 +60,7 @@ static bool sample_stream(Sampler *sampler, const Stream *stream, Error *err)
                            .wait = sample_wait,
                            .record = sample_record,
                            .checkpoint = ignore_state,
-                           .log = ignore_log,
+                           .log = tell_repetition,
                            .env = &sampler->source.clock};
     Error why = {0};
     if (!sync_stream(sampler->source.connector, stream, NULL, &host, &why) &&
@@ -97,10 +98,19 @@ static bool discover(Sampler *sampler, Str name, Arena *arena, Buf *out, SourceD
            discovery_write(sampler->discovery, &options, out, err);
 }
 
+static void tell_nobody(void *state, Str text)
+{
+    (void)state;
+    (void)text;
+}
+
 bool source_discover(const SourceReadOptions *options, Str stream, Env *env, Arena *arena, Buf *out,
                      SourceDraft *ret_draft, Error *err)
 {
-    Sampler sampler = {.source = {.env = env, .fd = options->output_fd}};
+    Sampler sampler = {.source = {.env = env,
+                                  .fd = -1,
+                                  .tell = options->tell != NULL ? options->tell : tell_nobody,
+                                  .tell_state = options->tell_state}};
     const bool ok = source_open(&sampler.source, options, err) &&
                     discover(&sampler, stream, arena, out, ret_draft, err);
     source_close(&sampler.source);

@@ -11,7 +11,9 @@ typedef struct Source {
     Env clock; // what the manifest may see of the world
     int64_t fixed_us;
     bool is_fixed;
-    int fd;
+    int fd; // -1 = no messages: who listens is told
+    void (*tell)(void *state, Str text);
+    void *tell_state;
     Buf out;
     Arena *arena;
     HttpClient *client;
@@ -29,7 +31,8 @@ void source_close(Source *source);
 bool source_flush(Source *source, Error *err) MUST_USE;
 bool source_end_line(Source *source, Error *err) MUST_USE; // of a message in source->out
 bool source_put_error(Source *source, const Error *why, Error *err) MUST_USE;
-void source_put_log(void *state, const char *level, Str text); // `state` is the Source
+// A LOG message, or a word to who listens instead. `state` is the Source.
+void source_put_log(void *state, const char *level, Str text);
 
 // For a SyncHost whose state is the Source. A far side that answers nothing for ten minutes,
 // whatever it is asked, ends the reading of every slice and stream (ERROR_STOPPED, and `gave_up`):

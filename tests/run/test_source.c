@@ -69,19 +69,30 @@ static const char *path_of(const char *name)
     return path;
 }
 
-static bool read_source(const Server *server, const char *end, Arena *arena, Str *ret_output,
-                        Error *err)
+static void pass_time(Env *env)
 {
-    env_init_system(&world);
-    world.now_us = now_us;
-    world.monotonic_us = now_us;
-    world.sleep_us = sleep_us;
+    env_init_system(env);
+    env->now_us = now_us;
+    env->monotonic_us = now_us;
+    env->sleep_us = sleep_us;
     flown_us = 0;
+}
+
+static void write_files(const Server *server, const char *end)
+{
+    Error err = {0};
     char config[PATH_BYTES];
     (void)snprintf(config, sizeof(config), "{\"url\": \"%s\", \"end\": \"%s\"}",
                    server_url(server, "/"), end);
-    CHECK_OK(file_write(path_of("m.yaml"), str_from(manifest), err), err);
-    CHECK_OK(file_write(path_of("config.json"), str_from(config), err), err);
+    CHECK_OK(file_write(path_of("m.yaml"), str_from(manifest), &err), &err);
+    CHECK_OK(file_write(path_of("config.json"), str_from(config), &err), &err);
+}
+
+static bool read_source(const Server *server, const char *end, Arena *arena, Str *ret_output,
+                        Error *err)
+{
+    pass_time(&world);
+    write_files(server, end);
     const SourceReadOptions options = {
         .manifest = path_of("m.yaml"),
         .config = path_of("config.json"),
@@ -138,4 +149,33 @@ TEST(an_answer_ends_the_silence)
     Str output = {0};
     CHECK_OK(read_source(server, "2026-03-03", arena, &output, &err), &err);
     CHECK(flown_us > INT64_C(600) * 1000000); // silent for longer than it bears in one go
+}
+
+static void hear(void *state, Str text)
+{
+    Error err = {0};
+    CHECK_OK(buf_append(state, text, &err) && buf_append_char(state, '\n', &err), &err);
+}
+
+// A draft's reader takes no messages, but a person sits before it.
+TEST(who_drafts_a_contract_hears_what_is_waited_for)
+{
+    const ServerStep steps[] = {{.many = true, .then = SERVER_STALL}};
+    CLEANUP(server_stopp) Server *server = server_start(SERVER_STEPS(steps));
+    CLEANUP(buf_done) Buf heard = {0};
+    CLEANUP(buf_done) Buf draft = {0};
+    Error err = {0};
+    CLEANUP(arena_freep) Arena *arena = arena_new(OUTPUT_BYTES, &err);
+    pass_time(&world);
+    write_files(server, "2026-03-31");
+    const SourceReadOptions options = {.manifest = path_of("m.yaml"),
+                                       .config = path_of("config.json"),
+                                       .tell = hear,
+                                       .tell_state = &heard};
+    SourceDraft found = {0};
+    CHECK(!source_discover(&options, STR("b"), &world, arena, &draft, &found, &err));
+    CHECK_INT(err.code, ERROR_IO);
+    CHECK_CONTAINS(buf_str(&heard), STR("waits for GET 127.0.0.1 since 2026-04-01T00:0"));
+    CHECK_CONTAINS(buf_str(&heard), STR("; try 2 of 6 follows in 1.0 s\n"));
+    CHECK(draft.size == 0);
 }
