@@ -120,9 +120,10 @@ bool shaper_is_full(const Shaper *shaper);
 bool shaper_take(Shaper *shaper, ShapedBatch **ret_batch, Error *err) MUST_USE;
 
 // Counts since the shaper was made; and the unknown paths seen, for the drift event ("/foo/bar", at
-// most 100). Under evolution evolve each of them may become a column: shaper_drift_types() has the
-// type of the first value seen under each path, contract_promote() (contract/promote.h) writes it
-// into the file.
+// most 100), of which shaper_drift_here() has those of the page added last. Under evolution evolve
+// each of them may become a column: shaper_drift_types() has the type of the first value seen under
+// each path, contract_promote() (contract/promote.h) writes it into the file.
 const ShapeCounts *shaper_counts(const Shaper *shaper);
 const Str *shaper_drift_paths(const Shaper *shaper, size_t *ret_count);
+const bool *shaper_drift_here(const Shaper *shaper); // by the paths
 const ColumnType *shaper_drift_types(const Shaper *shaper);

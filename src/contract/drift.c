@@ -20,8 +20,22 @@ static bool write_path_step(Str name, Buf *path, Error *err)
     return buf_append_char(path, '/', err) && json_write_step(name, path, err);
 }
 
-// Remembers an unknown path; under freeze the record is refused.
-static bool report(Drift *drift, Str parent, Str name, yyjson_val *value, Error *err)
+void drift_turn_page(Drift *drift)
+{
+    memset(drift->here, 0, sizeof(drift->here));
+}
+
+static size_t find_reported(const Drift *drift, Str path)
+{
+    size_t i = 0;
+    while (i < drift->count && !str_equal(drift->paths[i], path))
+        i++;
+    return i;
+}
+
+// Remembers an unknown path as *ret_path, if there is room; under freeze the record is refused.
+static bool report(Drift *drift, Str parent, Str name, yyjson_val *value, uint8_t *ret_path,
+                   Error *err)
 {
     CLEANUP(buf_done) Buf sent = {0};
     CLEANUP(buf_done) Buf path = {0};
@@ -34,18 +48,25 @@ static bool report(Drift *drift, Str parent, Str name, yyjson_val *value, Error 
         drift->frozen_why = "is not in the contract";
         return arena_copy_str(drift->arena, buf_str(&path), &drift->frozen, err);
     }
-    if (drift->count == DRIFT_MAX)
+    const size_t index = find_reported(drift, buf_str(&path)); // names are forgotten, paths are not
+    if (index == DRIFT_MAX)
         return true;
-    const size_t index = drift->count;
-    TRY(arena_copy_str(drift->arena, buf_str(&path), &drift->paths[index], err));
-    drift->types[index] = type_of(value);
-    drift->count++;
+    if (index == drift->count) {
+        TRY(arena_copy_str(drift->arena, buf_str(&path), &drift->paths[index], err));
+        drift->types[index] = type_of(value);
+        drift->count++;
+    }
+    drift->here[index] = true;
+    *ret_path = (uint8_t)(index + 1);
     return true;
 }
 
 bool drift_name(Drift *drift, Name *name, yyjson_val *value, Error *err)
 {
-    TRY(report(drift, STR(""), name_text(name), value, err));
+    if (name->drift_path > 0)
+        drift->here[name->drift_path - 1] = true;
+    else
+        TRY(report(drift, STR(""), name_text(name), value, &name->drift_path, err));
     if (drift->contract->info.evolution != EVOLUTION_FREEZE)
         names_reported(name);
     return true;
@@ -69,20 +90,26 @@ static bool find_path(const Node *from, const Node *wanted, Buf *path, bool *ret
 bool drift_nested(Drift *drift, const Node *parent, Str name, yyjson_val *value, Error *err)
 {
     for (size_t i = 0; i < drift->nested_count; i++) {
-        if (drift->nested[i].parent == parent && str_equal(drift->nested[i].name, name))
-            return true;
+        const NestedDrift *nested = &drift->nested[i];
+        if (nested->parent != parent || !str_equal(nested->name, name))
+            continue;
+        if (nested->path > 0)
+            drift->here[nested->path - 1] = true;
+        return true;
     }
     if (drift->nested_count == DRIFT_MAX || name.size > NAME_BYTES_MAX)
         return true;
     CLEANUP(buf_done) Buf path = {0};
     bool found = false;
     TRY(find_path(drift->contract->root, parent, &path, &found, err));
-    TRY(report(drift, buf_str(&path), name, value, err));
+    uint8_t reported = 0;
+    TRY(report(drift, buf_str(&path), name, value, &reported, err));
     if (drift->contract->info.evolution == EVOLUTION_FREEZE)
         return true;
     NestedDrift *nested = &drift->nested[drift->nested_count];
     TRY(arena_copy_str(drift->arena, name, &nested->name, err));
     nested->parent = parent;
+    nested->path = reported;
     drift->nested_count++;
     return true;
 }

@@ -39,8 +39,14 @@ void names_done(Names *names)
 
 void names_turn_page(Names *names)
 {
-    for (size_t i = 0; i < names->count; i++)
-        names->pool[i].seen = NULL;
+    for (size_t i = 0; i < names->count; i++) {
+        Name *name = &names->pool[i];
+        name->seen = NULL;
+        if (name->drift_path > 0) {
+            name->drift = true;
+            name->special = true;
+        }
+    }
 }
 
 bool names_make_room(Names *names, size_t members, Error *err)

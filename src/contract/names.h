@@ -32,7 +32,8 @@ struct Name {
     int16_t source;       // of the node, or NO_SOURCE
     bool special;  // needs more than writing it down: one of the following, or the node asks for it
     bool reserved; // "$bytes" and the like, which _overflow uses itself
-    bool drift;    // unknown, and not reported yet
+    bool drift;    // unknown, and not reported yet in this page
+    uint8_t drift_path; // of Drift, from 1; 0 = it has none
 };
 
 typedef struct Names {
@@ -49,7 +50,7 @@ typedef struct Names {
 bool names_init(Names *names, const Node *root, Error *err) MUST_USE;
 void names_done(Names *names);
 
-// Another page begins: where names stood is past.
+// Another page begins: where names stood is past, and what is unknown is reported once more.
 void names_turn_page(Names *names);
 
 // Forgets what was learned when there may be no room for a record of `members`.

@@ -388,6 +388,7 @@ bool shaper_add(Shaper *shaper, yyjson_val *const *records, size_t count, yyjson
     if (count > shaper->page_rows_max)
         shaper->page_rows_max = count;
     names_turn_page(&shaper->record.names);
+    drift_turn_page(&shaper->drift);
     for (size_t i = 0; i < count; i++) {
         TRY(add_record(shaper, records[i], partition, fetched_us, err));
         shaper->counts.records++;
@@ -414,6 +415,11 @@ const Str *shaper_drift_paths(const Shaper *shaper, size_t *ret_count)
 {
     *ret_count = shaper->drift.count;
     return shaper->drift.paths;
+}
+
+const bool *shaper_drift_here(const Shaper *shaper)
+{
+    return shaper->drift.here;
 }
 
 const ColumnType *shaper_drift_types(const Shaper *shaper)

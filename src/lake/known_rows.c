@@ -18,12 +18,13 @@ typedef struct PageHead {
     uint32_t rows;
     int64_t records, overflowed, misfits;
     uint64_t bytes;
+    uint64_t drift[KNOWN_DRIFT_WORDS];
 } PageHead;
 
-_Static_assert(sizeof(FileHead) == 32 && sizeof(PageHead) == 56, "written as they lie in memory");
+_Static_assert(sizeof(FileHead) == 32 && sizeof(PageHead) == 72, "written as they lie in memory");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "written as they lie in memory");
 
-static const char magic[] = {'p', 'a', 'w', 'l', 'r', 'o', 'w', '2'};
+static const char magic[] = {'p', 'a', 'w', 'l', 'r', 'o', 'w', '3'};
 
 static Str bytes_of(const void *data, size_t size)
 {
@@ -39,13 +40,14 @@ bool known_rows_write(const KnownRows *rows, Buf *out, Error *err)
     TRY(buf_append(out, bytes_of(&head, sizeof(head)), err));
     for (uint32_t i = 0; i < rows->page_count; i++) {
         const KnownRowsPage *page = &rows->pages[i];
-        const PageHead of_page = {.body = page->body,
-                                  .there = page->there ? 1 : 0,
-                                  .rows = page->there ? page->rows : 0,
-                                  .records = page->records,
-                                  .overflowed = page->overflowed,
-                                  .misfits = page->misfits,
-                                  .bytes = page->bytes};
+        PageHead of_page = {.body = page->body,
+                            .there = page->there ? 1 : 0,
+                            .rows = page->there ? page->rows : 0,
+                            .records = page->records,
+                            .overflowed = page->overflowed,
+                            .misfits = page->misfits,
+                            .bytes = page->bytes};
+        memcpy(of_page.drift, page->drift, sizeof(of_page.drift));
         TRY(buf_append(out, bytes_of(&of_page, sizeof(of_page)), err));
     }
     for (uint32_t i = 0; i < rows->page_count; i++) {
@@ -88,6 +90,7 @@ static bool read_pages(Str *rest, KnownRowsPage *pages, uint32_t count)
                                    .overflowed = head.overflowed,
                                    .misfits = head.misfits,
                                    .bytes = head.bytes};
+        memcpy(pages[i].drift, head.drift, sizeof(head.drift));
     }
     for (uint32_t i = 0; i < count; i++) {
         const size_t size = pages[i].there ? pages[i].rows * sizeof(Key128) : 0;
@@ -119,8 +122,8 @@ static bool read_paths(Str *rest, Str *paths, uint32_t count)
 static bool read_body(const FileHead *head, Str *rest, Arena *arena, KnownRows *rows,
                       bool *ret_good, Error *err)
 {
-    *ret_good = head->page_count <= rest->size / sizeof(PageHead) &&
-                head->drift_count <= rest->size / sizeof(uint32_t);
+    *ret_good =
+        head->page_count <= rest->size / sizeof(PageHead) && head->drift_count <= KNOWN_DRIFT_MAX;
     if (!*ret_good)
         return true;
     KnownRowsPage *pages =

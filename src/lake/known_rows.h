@@ -11,6 +11,8 @@
 #include "base/buf.h"
 #include "base/hash.h"
 
+enum { KNOWN_DRIFT_MAX = 128, KNOWN_DRIFT_WORDS = KNOWN_DRIFT_MAX / 64 };
+
 // A page of the slice. `there` is false where its rows are not worth knowing or not to be known:
 // it is small, a record was refused, redacted or left out, or the clock had a part in them.
 typedef struct KnownRowsPage {
@@ -18,7 +20,8 @@ typedef struct KnownRowsPage {
     Key128 body; // content_hash() of the page: rows of another one are not its own
     uint32_t rows;
     int64_t records, overflowed, misfits;
-    uint64_t bytes; // of the batch that the rows were
+    uint64_t bytes;                    // of the batch that the rows were
+    uint64_t drift[KNOWN_DRIFT_WORDS]; // a bit for each of KnownRows.drift: the page has it
     const Key128 *keys;
     const Key128 *hashes;
 } KnownRowsPage;
@@ -27,7 +30,7 @@ typedef struct KnownRows {
     Key128 made_by; // of all that made rows of the pages; other rows may come of anything else
     const KnownRowsPage *pages;
     uint32_t page_count;
-    const Str *drift; // unknown paths that whoever shaped the slice had met by then
+    const Str *drift; // unknown paths of its pages, at most KNOWN_DRIFT_MAX
     uint32_t drift_count;
 } KnownRows;
 

@@ -86,7 +86,7 @@ typedef struct SliceTask {
     ShapeCounts counts;
     LeftOut left_out; // records of forgotten people
     RedactedKeys redacted;
-    Str *drift; // unknown paths, where its worker met a new one here
+    Str *drift; // unknown paths of its pages, at most KNOWN_DRIFT_MAX
     size_t drift_count;
     int64_t requests, retries, waited_us, started_us, ended_us;
     uint64_t bytes;
@@ -95,8 +95,9 @@ typedef struct SliceTask {
     Key128 made_by;
     KnownRowsPage *page_rows; // of each page
     size_t page_rows_room;
-    bool has_rows;        // some of them are there
-    uint32_t pages_known; // whose rows were taken as noted
+    bool has_rows;                          // some of them are there
+    uint64_t page_drift[KNOWN_DRIFT_WORDS]; // of `drift` what the page in hand has
+    uint32_t pages_known;                   // whose rows were taken as noted
 
     // private to slice*.c
     Arena *arena;         // lives as long as the reading

@@ -47,17 +47,6 @@ static bool was_read_in_one_go(SliceTask *task, SliceWorker *worker, bool *ret_i
     return true;
 }
 
-// What this worker's shaper met elsewhere, it would not tell of again.
-static bool note_known_drift(SliceTask *task, const SliceWorker *worker, Error *err)
-{
-    const Shaper *shaper = worker->shapers[task->stream_index];
-    size_t count = 0;
-    if (!task->has_rows || shaper == NULL)
-        return true;
-    const Str *paths = shaper_drift_paths(shaper, &count);
-    return slice_known_note_drift(task, paths, count, err);
-}
-
 bool slice_finish(SliceTask *task, SliceWorker *worker, Error *err)
 {
     const PlanSlice *slice = &task->stream->slices[task->ordinal];
@@ -68,7 +57,6 @@ bool slice_finish(SliceTask *task, SliceWorker *worker, Error *err)
     manifest->page_count = (uint32_t)task->pages.count;
     manifest->pages = task->pages.items;
     TRY(count_distinct(task, &manifest->distinct_keys, err));
-    TRY(note_known_drift(task, worker, err));
     // What reads is not needed while the rows wait for their load.
     page_reader_free(task->reader);
     task->reader = NULL;

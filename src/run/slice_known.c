@@ -38,6 +38,72 @@ bool slice_known_begin(SliceTask *task, Error *err)
     return true;
 }
 
+// --- drift
+
+// The pages of a slice mostly have the same unknown paths in the same order, so the next one is
+// looked for where the last one was found.
+static size_t find_path(const SliceTask *task, Str path, size_t near)
+{
+    for (size_t i = 0; i < task->drift_count; i++) {
+        const size_t at = (near + i) % task->drift_count;
+        if (str_equal(task->drift[at], path))
+            return at;
+    }
+    return task->drift_count;
+}
+
+static bool add_path(SliceTask *task, Str path, Error *err)
+{
+    if ((task->drift_count & (task->drift_count - 1)) == 0) { // 0, 1, 2, 4...: it is full
+        const size_t room = task->drift_count == 0 ? 1 : 2 * task->drift_count;
+        Str *drift = arena_alloc_array(task->arena, room, sizeof(Str), err);
+        TRY(drift != NULL);
+        if (task->drift_count > 0)
+            memcpy(drift, task->drift, task->drift_count * sizeof(Str));
+        task->drift = drift;
+    }
+    TRY(arena_copy_str(task->arena, path, &task->drift[task->drift_count], err));
+    task->drift_count++;
+    return true;
+}
+
+// The page in hand has this one. *near is where it stands, for the next one.
+static bool note_path(SliceTask *task, Str path, size_t *near, Error *err)
+{
+    const size_t at = find_path(task, path, *near + 1);
+    if (at == KNOWN_DRIFT_MAX)
+        return true;
+    TRY(at < task->drift_count || add_path(task, path, err));
+    task->page_drift[at / 64] |= UINT64_C(1) << (at % 64);
+    *near = at;
+    return true;
+}
+
+bool slice_known_note_drift(SliceTask *task, const Shaper *shaper, Error *err)
+{
+    size_t count = 0;
+    size_t near = SIZE_MAX;
+    const Str *paths = shaper_drift_paths(shaper, &count);
+    const bool *here = shaper_drift_here(shaper);
+    memset(task->page_drift, 0, sizeof(task->page_drift));
+    for (size_t i = 0; i < count; i++)
+        TRY(!here[i] || note_path(task, paths[i], &near, err));
+    return true;
+}
+
+// Likewise, of a page whose rows are taken.
+static bool take_drift(SliceTask *task, const KnownRows *rows, const KnownRowsPage *page,
+                       Error *err)
+{
+    size_t near = SIZE_MAX;
+    memset(task->page_drift, 0, sizeof(task->page_drift));
+    for (size_t i = 0; i < rows->drift_count; i++) {
+        if ((page->drift[i / 64] >> (i % 64) & 1) != 0)
+            TRY(note_path(task, rows->drift[i], &near, err));
+    }
+    return true;
+}
+
 // --- notes for the next run
 
 // The page that was noted last, as one whose rows are not known.
@@ -63,6 +129,7 @@ static void add_rows(SliceTask *task, KnownRowsPage *page, const KnownRowsPage *
     const ShapedBatch *batch = task->batches[task->batch_count - 1];
     *page = *as;
     page->there = true;
+    memcpy(page->drift, task->page_drift, sizeof(page->drift));
     page->rows = (uint32_t)batch->rows;
     page->keys = batch->keys; // as long as the batch waits for its load
     page->hashes = batch->hashes;
@@ -90,34 +157,6 @@ bool slice_known_note(SliceTask *task, const PageOutcome *outcome, const ShapeCo
                               .misfits = after->misfits - before->misfits,
                               .bytes = task->batches[task->batch_count - 1]->bytes};
     add_rows(task, page, &as);
-    return true;
-}
-
-static bool has_path(const SliceTask *task, Str path)
-{
-    for (size_t i = 0; i < task->drift_count; i++) {
-        if (str_equal(task->drift[i], path))
-            return true;
-    }
-    return false;
-}
-
-bool slice_known_note_drift(SliceTask *task, const Str *paths, size_t count, Error *err)
-{
-    Str *drift = NULL;
-    for (size_t i = 0; i < count; i++) {
-        if (has_path(task, paths[i]))
-            continue;
-        if (drift == NULL) {
-            drift = arena_alloc_array(task->arena, task->drift_count + count, sizeof(Str), err);
-            TRY(drift != NULL);
-            if (task->drift_count > 0)
-                memcpy(drift, task->drift, task->drift_count * sizeof(Str));
-            task->drift = drift;
-        }
-        TRY(arena_copy_str(task->arena, paths[i], &task->drift[task->drift_count], err));
-        task->drift_count++;
-    }
     return true;
 }
 
@@ -183,8 +222,7 @@ bool slice_known_take(SliceTask *task, SliceWorker *worker, const PageOutcome *o
     task->counts.overflowed += known->overflowed;
     task->counts.misfits += known->misfits;
     KnownRowsPage *page = NULL;
-    TRY(slice_known_note_drift(task, rows->drift, rows->drift_count, err) &&
-        add_page(task, &page, err));
+    TRY(take_drift(task, rows, known, err) && add_page(task, &page, err));
     add_rows(task, page, known);
     return true;
 }

@@ -25,8 +25,9 @@ bool slice_known_take(SliceTask *task, SliceWorker *worker, const PageOutcome *o
 bool slice_known_note(SliceTask *task, const PageOutcome *outcome, const ShapeCounts *before,
                       bool whole, Error *err) MUST_USE;
 
-// Drift goes along, since a shaper that is not asked meets none.
-bool slice_known_note_drift(SliceTask *task, const Str *paths, size_t count, Error *err) MUST_USE;
+// Notes which unknown paths the page has that this shaper was given last. They go along with its
+// rows, since a shaper that is not asked meets none.
+bool slice_known_note_drift(SliceTask *task, const Shaper *shaper, Error *err) MUST_USE;
 
 // Once the slice is whole. Failing costs the next run time, nothing else.
 void slice_known_write(const SliceTask *task, Landing *landing);

@@ -100,15 +100,6 @@ static void add_counts(ShapeCounts *counts, const ShapeCounts *before, const Sha
     counts->redacted += after->redacted - before->redacted;
 }
 
-// A shaper's list of unknown paths is ordered by name, so when it grew the whole list is taken
-// along.
-static bool note_drift(SliceTask *task, const Shaper *shaper, size_t known, Error *err)
-{
-    size_t count = 0;
-    const Str *paths = shaper_drift_paths(shaper, &count);
-    return count == known || slice_known_note_drift(task, paths, count, err);
-}
-
 static bool note_redacted(SliceTask *task, const Shaper *shaper, const ShapeCounts *before,
                           const PageOutcome *outcome, Error *err)
 {
@@ -125,12 +116,10 @@ bool slice_shape_page(SliceTask *task, SliceWorker *worker, const PageOutcome *o
     Shaper *shaper = NULL;
     TRY(find_shaper(task, worker, &shaper, err));
     const ShapeCounts before = *shaper_counts(shaper);
-    size_t known = 0;
-    (void)shaper_drift_paths(shaper, &known);
     ShapedBatch *batch = NULL;
     const bool ok = shaper_add(shaper, outcome->records, outcome->record_count,
                                slice_partition(task)->partition.fields, fetched_us, err) &&
-                    note_drift(task, shaper, known, err) &&
+                    slice_known_note_drift(task, shaper, err) &&
                     note_redacted(task, shaper, &before, outcome, err) &&
                     shaper_take(shaper, &batch, err);
     add_counts(&task->counts, &before, shaper_counts(shaper));

@@ -486,6 +486,39 @@ TEST(drift_names_what_no_column_and_no_list_knows)
     CHECK_INT(types[2], COLUMN_JSON);
 }
 
+// What another page had is not this one's, and is told again when it comes back.
+TEST(drift_is_known_page_by_page)
+{
+    static const struct {
+        const char *records, *here;
+    } pages[] = {
+        {"[{\"id\":1,\"x\":1,\"a\":{\"b\":1,\"n\":1}},{\"id\":2,\"x\":1,\"y\":2}]", "/a/n /x /y"},
+        {"[{\"id\":3,\"y\":null},{\"id\":4,\"x\":1}]", "/x"},
+        {"[{\"id\":5,\"a\":{\"n\":null}}]", ""},
+        {"[{\"id\":6},{\"id\":7,\"z\":1,\"a\":{\"n\":1}}]", "/a/n /z"},
+        {"[{\"id\":8,\"y\":1}]", "/y"},
+    };
+    CLEANUP(shaping_done) Shaping shaping = {0};
+    shaping_open(&shaping, "{" KEY_ID "\"columns\":[" ID
+                           ",{\"name\":\"b\",\"type\":\"string\",\"from\":\"/a/b\"}]}");
+    size_t count = 0;
+    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
+        Error err = {0};
+        CLEANUP(buf_done) Buf here = {0};
+        check_row(pages[i].here);
+        CHECK_OK(shaping_add(&shaping, str_from(pages[i].records), NULL, &err), &err);
+        const Str *paths = shaper_drift_paths(shaping.shaper, &count);
+        for (size_t k = 0; k < count; k++) {
+            if (shaper_drift_here(shaping.shaper)[k])
+                CHECK_OK((here.size == 0 || buf_append_char(&here, ' ', &err)) &&
+                             buf_append(&here, paths[k], &err),
+                         &err);
+        }
+        CHECK_STR(here.size > 0 ? buf_str(&here) : STR(""), str_from(pages[i].here));
+    }
+    CHECK_INT((int64_t)count, 4);
+}
+
 TEST(freeze_refuses_what_is_not_in_the_contract)
 {
     static const struct {

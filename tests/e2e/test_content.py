@@ -237,16 +237,23 @@ class KnownRows(unittest.TestCase):
             report, known, _ = self.read(world)
             self.assertEqual((report["updated"], known, world.digest()), (0, 0, whole))
 
-    def test_drift_is_told_again(self):
-        with World(calls=600) as world:
-            call = world.get("/accounts/1001/calls?start_date=2026-03-05&end_date=2026-03-05&per_page=150")["calls"][0]["id"]
-            world.control("mutate", {"account": 1001, "id": call, "do": "edit", "set": {"shoe_size": 44}})
-            told = []
-            for mode in ("historic", "rehydration"):
-                done = world.run(mode, *MARCH)
-                told.append([e["text"] for e in map(json.loads, done.stderr.splitlines()) if e["event"] == "drift"])
-            self.assertIn("shoe_size", told[0][0])
-            self.assertEqual(told[1], told[0])
+    def test_drift_is_told_again_until_it_is_gone(self):
+        # One page a day and account, then four pages of one day: of other slices, and of other pages, it was never.
+        for words, size in ((MARCH, {"calls": 600}), (DAY, {"calls": 1200, "accounts": 1, "first": "2026-03-05", "last": "2026-03-06"})):
+            with self.subTest(size), World(**size) as world:
+                call = world.get("/accounts/1001/calls?start_date=2026-03-05&end_date=2026-03-05&per_page=150")["calls"][0]["id"]
+                edit = lambda value: world.control("mutate", {"account": 1001, "id": call, "do": "edit", "set": {"shoe_size": value}})
+
+                def told(mode):
+                    done = world.run(mode, *words)
+                    return [e["text"] for e in map(json.loads, done.stderr.splitlines()) if e["event"] == "drift"]
+
+                edit(44)
+                first = told("historic")
+                self.assertIn("shoe_size", first[0])
+                self.assertEqual(told("rehydration"), first)
+                edit(None)
+                self.assertEqual([told("rehydration"), told("rehydration")], [[], []])
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ static void fill(Sample *sample)
                                        .records = 2,
                                        .overflowed = 1,
                                        .bytes = 5000,
+                                       .drift = {2, 0},
                                        .keys = sample->keys,
                                        .hashes = sample->hashes};
     sample->pages[1] = (KnownRowsPage){.there = false};
@@ -40,6 +41,7 @@ static void fill(Sample *sample)
                                        .rows = 1,
                                        .records = 1,
                                        .misfits = 7,
+                                       .drift = {3, 0},
                                        .bytes = 2500,
                                        .keys = sample->keys + 2,
                                        .hashes = sample->hashes + 2};
@@ -67,6 +69,7 @@ static void check_same(const KnownRows *got, const KnownRows *wanted)
         CHECK_INT(got->pages[i].overflowed, page->overflowed);
         CHECK_INT(got->pages[i].misfits, page->misfits);
         CHECK_INT((int64_t)got->pages[i].bytes, (int64_t)page->bytes);
+        CHECK(memcmp(got->pages[i].drift, page->drift, sizeof(page->drift)) == 0);
         CHECK(memcmp(got->pages[i].keys, page->keys, page->rows * sizeof(Key128)) == 0);
         CHECK(memcmp(got->pages[i].hashes, page->hashes, page->rows * sizeof(Key128)) == 0);
     }
