@@ -214,6 +214,39 @@ class Replay(unittest.TestCase):
             self.assertEqual(self.everything(world), wanted)
             self.assertEqual(world.control("stats")["requests"], 0)
 
+    def test_an_answer_that_was_passed_over_is_not_missed(self):
+        # The last page of one slice, the only one of another: nothing of them was landed, and nothing lacks.
+        with World(calls=400, accounts=1, job={"config": {"per_page": 10}}) as world:
+            job = json.loads(world.job.read_text())
+            manifest, contract = world.folder / "manifest.yaml", json.loads(pathlib.Path(job["streams"]["calls"]["contract"]).read_text())
+            manifest.write_text(pathlib.Path(job["connector"]).read_text().replace(
+                "http_codes: [400, 401, 403, 404, 405, 422]\n        action: FAIL", "http_codes: [404]\n        action: IGNORE"))
+            del contract["total_pointer"]
+            (world.folder / "calls.json").write_text(json.dumps(contract))
+            job.update(connector=str(manifest))
+            job["streams"]["calls"]["contract"] = "calls.json"
+            world.job.write_text(json.dumps(job))
+            world.control("faults", [{"match": {"path": "/accounts/1001/calls", "start_date": "2026-03-03", "page": 2}, "times": 0, "do": 404},
+                                     {"match": {"path": "/accounts/1001/calls", "start_date": "2026-03-04"}, "times": 0, "do": 404}], method="PUT")
+            world.run("historic", "--to", "2026-03-06")
+            self.assertTrue(all(fault["done"] > 0 for fault in world.control("faults")))
+            wanted = self.everything(world)
+            days = world.rows("SELECT CAST(called_at AT TIME ZONE 'America/New_York' AS DATE), count(*) FROM ctm.calls GROUP BY 1")
+            self.assertEqual([dict(days).get(day) for day in ("2026-03-03", "2026-03-04")], ["10", None])
+            world.warehouse.forget()
+            world.control("stats", method="DELETE")
+            report = json.loads(world.pawl("replay", str(world.job), "--json").stdout)
+            self.assertEqual((report["slices_failed"], report["slices_missing"]), (0, 0))
+            self.assertEqual(self.everything(world), wanted)
+            self.assertEqual(world.control("stats")["requests"], 0)
+            # What was landed and is not there any more is missed as ever.
+            page = next((world.folder / "lake").glob("ctm/runs/*/calls/*/*/000001.json*"))
+            page.unlink()
+            world.warehouse.forget()
+            done = world.pawl("replay", str(world.job), "--json", check=False)
+            self.assertEqual((done.returncode, json.loads(done.stdout)["slices_failed"]), (3, 1))
+            self.assertIn("page 2 is not landed, or not any more", done.stderr)
+
     def lose_notes(self, world, which="*/loads/*.json"):
         """The landing store without notes of loads, as a restored copy may be, and no warehouse."""
         for path in (world.folder / "lake/ctm/runs").glob("*/" + which):
