@@ -5,7 +5,6 @@
 #include "net/url.h"
 
 #include <assert.h>
-#include <openssl/crypto.h>
 #include <stdio.h>
 
 enum {
@@ -188,8 +187,6 @@ bool identity_open(const IdentityOptions *options, Env *env, Identity **ret_iden
 
 static void forget_token(Token *token)
 {
-    if (token->text.data != NULL)
-        OPENSSL_cleanse(token->text.data, token->text.capacity);
     buf_done(&token->text);
     token->end_us = 0;
 }
@@ -226,7 +223,7 @@ static bool add_form(Buf *body, const char *name, Str value, Error *err)
 static bool app_request(Identity *identity, Str resource, Arena *arena, HttpRequest *request,
                         Error *err)
 {
-    CLEANUP(buf_done) Buf body = {.limit_bytes = (size_t)2 * TOKEN_BYTES_MAX};
+    CLEANUP(buf_done) Buf body = {.limit_bytes = (size_t)2 * TOKEN_BYTES_MAX, .secret = true};
     Str scope = {0};
     TRY(arena_printf(arena, &scope, err, STR_FMT "/.default", STR_ARG(resource)));
     bool ok = add_form(&body, "grant_type", STR("client_credentials"), err) &&
@@ -242,10 +239,7 @@ static bool app_request(Identity *identity, Str resource, Arena *arena, HttpRequ
                       STR("urn:ietf:params:oauth:client-assertion-type:jwt-bearer"), err) &&
              add_form(&body, "client_assertion", str_trim(assertion), err);
     }
-    ok = ok && arena_copy_str(arena, buf_str(&body), &request->body, err);
-    if (body.data != NULL)
-        OPENSSL_cleanse(body.data, body.capacity);
-    TRY(ok);
+    TRY(ok && arena_copy_str(arena, buf_str(&body), &request->body, err));
     request->method = STR("POST");
     request->repeatable = true; // a second token does no harm
     return arena_printf(arena, &request->url, err, STR_FMT "/" STR_FMT "/oauth2/v2.0/token",
@@ -387,6 +381,7 @@ static bool find_token(Identity *identity, Str resource, Token **ret_token, Erro
     if (identity->token_count == RESOURCES_MAX)
         return error_set(err, ERROR_LIMIT, "tokens for more than %d resources", RESOURCES_MAX);
     Token *token = &identity->tokens[identity->token_count];
+    token->text.secret = true;
     TRY(arena_copy_str(identity->arena, resource, &token->resource, err));
     identity->token_count++;
     *ret_token = token;

@@ -9,6 +9,18 @@
 
 enum { FIRST_BYTES = 256 };
 
+// realloc() that wipes what it gives up.
+static char *move_secret(Buf *buf, size_t capacity)
+{
+    char *data = malloc(capacity);
+    if (data != NULL && buf->data != NULL) {
+        memcpy(data, buf->data, buf->size);
+        explicit_bzero(buf->data, buf->capacity);
+        free(buf->data);
+    }
+    return data;
+}
+
 bool buf_reserve(Buf *buf, size_t size, Error *err)
 {
     const size_t limit = buf->limit_bytes == 0 ? BUF_LIMIT_BYTES : buf->limit_bytes;
@@ -23,7 +35,9 @@ bool buf_reserve(Buf *buf, size_t size, Error *err)
         capacity = needed;
     if (capacity > limit)
         capacity = limit;
-    char *data = fault_here() ? NULL : realloc(buf->data, capacity);
+    char *data = fault_here()  ? NULL
+                 : buf->secret ? move_secret(buf, capacity)
+                               : realloc(buf->data, capacity);
     if (data == NULL)
         return error_set(err, ERROR_LIMIT, "buffer: out of memory for %zu bytes", capacity);
     buf->data = data;
@@ -69,6 +83,8 @@ void buf_clear(Buf *buf)
 
 void buf_done(Buf *buf)
 {
+    if (buf->secret && buf->data != NULL)
+        explicit_bzero(buf->data, buf->capacity);
     free(buf->data);
-    *buf = (Buf){.limit_bytes = buf->limit_bytes};
+    *buf = (Buf){.limit_bytes = buf->limit_bytes, .secret = buf->secret};
 }

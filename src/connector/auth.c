@@ -112,6 +112,8 @@ bool connector_auth(const Connector *connector, const Stream *stream, Arena *are
     auth->connector = connector;
     auth->spec = stream->requester->auth;
     auth->origin = constant_origin(stream, arena);
+    auth->token.secret = true;
+    auth->refresh_token.secret = true;
     auth->secrets = arena_new(AUTH_BYTES_MAX, err);
     TRY(auth->secrets != NULL);
     *ret_auth = auth;
@@ -125,19 +127,12 @@ bool auth_is_shared(const Stream *a, const Stream *b)
            str_equal(first->fingerprint, second->fingerprint);
 }
 
-void auth_wipe(Buf *buf)
-{
-    if (buf->data != NULL)
-        OPENSSL_cleanse(buf->data, buf->capacity);
-    buf_done(buf);
-}
-
 void auth_free(Auth *auth)
 {
     if (auth == NULL)
         return;
-    auth_wipe(&auth->token);
-    auth_wipe(&auth->refresh_token);
+    buf_done(&auth->token);
+    buf_done(&auth->refresh_token);
     arena_wipe(auth->secrets);
     auth->secrets = NULL;
 }
@@ -193,7 +188,7 @@ static bool add_query(HttpRequest *request, Str key, Str value, Arena *arena, Er
     Error ignored = {0};
     if (query_has(query, key, value, &ignored))
         return true; // a next-page address that carries it already
-    CLEANUP(buf_done) Buf url = {0};
+    CLEANUP(buf_done) Buf url = {.secret = true};
     TRY(buf_append(&url, request->url, err));
     TRY(buf_append_char(&url, mark == request->url.size ? '?' : '&', err));
     TRY(url_quote_plus(key, &url, err));
@@ -214,14 +209,14 @@ static bool add_to_body(const Options *own, OptionPlace place, HttpRequest *requ
     }
     TRY(options_merge_json(options, own->json, arena, err));
     if (place == OPTION_FORM) {
-        CLEANUP(buf_done) Buf body = {0};
+        CLEANUP(buf_done) Buf body = {.secret = true};
         TRY(buf_append(&body, request->body, err));
         TRY(options_write_query(&own->form, (Str){NULL, 0}, &body, err));
         TRY(arena_copy_str(arena, buf_str(&body), &request->body, err));
         return set_header(request, STR("Content-Type"), STR("application/x-www-form-urlencoded"),
                           err);
     }
-    CLEANUP(buf_done) Buf body = {0};
+    CLEANUP(buf_done) Buf body = {.secret = true};
     TRY(value_write_json(options->json, &body, err));
     TRY(arena_copy_str(arena, buf_str(&body), &request->body, err));
     return set_header(request, STR("Content-Type"), STR("application/json"), err);

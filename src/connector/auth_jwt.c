@@ -233,7 +233,7 @@ bool auth_jwt_make(const Auth *auth, Arena *arena, Str *ret_token, Error *err)
     Str secret = {0}, passphrase = STR(""), prefix = STR("");
     unsigned char signature[SIGNATURE_BYTES_MAX];
     size_t size = sizeof(signature);
-    CLEANUP(buf_done) Buf token = {0};
+    CLEANUP(buf_done) Buf token = {.secret = true};
     auth_frame(auth, &frame);
     TRY(find_method(jwt->algorithm, &method, err));
     TRY(secret_of(auth, &frame, arena, &secret, err));

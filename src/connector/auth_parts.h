@@ -114,7 +114,6 @@ bool auth_login_request(const Auth *auth, Arena *arena, HttpRequest *ret_request
 
 // --- auth.c
 
-void auth_wipe(Buf *buf);
 bool auth_set_basic(const Auth *auth, HttpRequest *request, Arena *arena, Error *err) MUST_USE;
 bool auth_set_bearer(HttpRequest *request, Str token, Arena *arena, Error *err) MUST_USE;
 // Puts a token where the manifest's RequestOption wants it.

@@ -182,8 +182,7 @@ static void keep_life(Auth *auth, yyjson_val *life)
 
 static bool keep_text(Buf *buf, yyjson_val *value, Error *err)
 {
-    auth_wipe(buf);
-    *buf = (Buf){0};
+    buf_done(buf);
     if (yyjson_is_str(value))
         return buf_append(buf, json_str(value), err);
     return value_write_str(value_json(value), buf, err);

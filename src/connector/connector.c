@@ -124,12 +124,10 @@ static void share_caches(Connector *connector)
 static bool digest_of(Str manifest, yyjson_val *config, Key128 *ret_digest, Error *err)
 {
     enum { CONFIG_BYTES = 4 };
-    CLEANUP(buf_done) Buf text = {0};
+    CLEANUP(buf_done) Buf text = {.secret = true};
     TRY(config == NULL || json_write(config, &text, err));
     const Key128 of_config = content_hash(buf_str(&text));
     const Key128 of_manifest = content_hash(manifest);
-    if (text.size > 0)
-        explicit_bzero(text.data, text.size);
     char both[KEY_BYTES + CONFIG_BYTES];
     memcpy(both, of_manifest.bytes, KEY_BYTES);
     memcpy(both + KEY_BYTES, of_config.bytes, CONFIG_BYTES);

@@ -29,14 +29,6 @@ typedef struct Resolver {
     size_t vault_secret_count;
 } Resolver;
 
-static void wipe_buf(Buf *buf)
-{
-    volatile char *bytes = buf->data;
-    for (size_t i = 0; i < buf->size; i++)
-        bytes[i] = 0;
-    buf_done(buf);
-}
-
 static bool read_variable(Resolver *resolver, Str name, Str pointer, Str *ret_text, Error *err)
 {
     char text[NAME_BYTES_MAX];
@@ -135,7 +127,7 @@ static bool read_reference(Resolver *resolver, Str reference, Str pointer, Str *
 
 static bool resolve_string(Resolver *resolver, Str text, Str pointer, Error *err)
 {
-    CLEANUP(wipe_buf) Buf plain = {0};
+    CLEANUP(buf_done) Buf plain = {.secret = true};
     bool replaced = false;
     while (text.size > 0) {
         const size_t start = str_find(text, STR("${"));
@@ -232,7 +224,7 @@ static void resolver_done(Resolver *resolver)
 bool secret_resolve(yyjson_val *value, const SecretOptions *options, Arena *arena,
                     yyjson_val **ret_value, yyjson_val **ret_shown, Error *err)
 {
-    CLEANUP(wipe_buf) Buf text = {0};
+    CLEANUP(buf_done) Buf text = {.secret = true};
     CLEANUP(buf_done) Buf shown = {0};
     CLEANUP(resolver_done)
     Resolver resolver = {.place = options->place,

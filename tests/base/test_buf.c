@@ -45,6 +45,42 @@ TEST(clearing_keeps_the_memory)
     CHECK(buf.data == NULL && buf.limit_bytes == 100);
 }
 
+static size_t wiped_holding; // pieces of memory that held the secret, and hold it no more
+
+// The C library's, for this test: what was given up can be looked at no other way.
+// NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name)
+void explicit_bzero(void *memory, size_t size)
+{
+    wiped_holding += str_find((Str){memory, size}, STR("hunter2")) < size ? 1 : 0;
+    volatile char *bytes = memory;
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = 0;
+}
+
+TEST(a_secret_is_wiped_wherever_it_was)
+{
+    static const struct {
+        const char *name;
+        bool secret;
+        size_t wiped;
+    } cases[] = {{"secret", true, 3}, {"not", false, 0}};
+    for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+        Error err = {0};
+        CLEANUP(buf_done) Buf buf = {.secret = cases[c].secret};
+        wiped_holding = 0;
+        check_row(cases[c].name);
+        for (int round = 0; round < 2; round++) {
+            CHECK_OK(buf_append(&buf, STR("hunter2"), &err) &&
+                         buf_printf(&buf, &err, "%0300d", 7) && buf_reserve(&buf, 5000, &err),
+                     &err);
+            CHECK_STR(str_slice(buf_str(&buf), 0, 7), STR("hunter2"));
+            CHECK_INT((int64_t)buf.size, 307);
+            buf_done(&buf);
+            CHECK_INT((int64_t)wiped_holding, (int64_t)(cases[c].wiped * (size_t)(round + 1)));
+        }
+    }
+}
+
 TEST(buffers_survive_every_fault)
 {
     FAULTS() {
