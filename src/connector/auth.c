@@ -110,6 +110,7 @@ bool connector_auth(const Connector *connector, const Stream *stream, Arena *are
     Auth *auth = arena_alloc(arena, sizeof *auth, err);
     TRY(auth != NULL);
     auth->connector = connector;
+    auth->config = connector->config;
     auth->spec = stream->requester->auth;
     auth->origin = constant_origin(stream, arena);
     auth->token.secret = true;
@@ -140,6 +141,11 @@ void auth_free(Auth *auth)
 void auth_expire(Auth *auth)
 {
     auth->has_token = false;
+}
+
+void auth_set_config(Auth *auth, yyjson_val *config)
+{
+    auth->config = value_json(config);
 }
 
 // ------------------------------------------------------------------------ putting credentials in
@@ -261,9 +267,8 @@ static bool take_given_token(Auth *auth, Arena *arena, Error *err)
     auth_frame(auth, &frame);
     Value token = value_none(), expires = value_none();
     if (oauth->is_single_use) {
-        Value config = auth->connector->config;
-        token = value_at_path(config, oauth->token_path, oauth->token_path_count);
-        expires = value_at_path(config, oauth->expires_path, oauth->expires_path_count);
+        token = value_at_path(auth->config, oauth->token_path, oauth->token_path_count);
+        expires = value_at_path(auth->config, oauth->expires_path, oauth->expires_path_count);
     } else if (oauth->access_token.exists && oauth->expires_at.exists) {
         TRY(expr_value(&oauth->access_token, &frame, arena, &token, err));
         TRY(expr_value(&oauth->expires_at, &frame, arena, &expires, err));

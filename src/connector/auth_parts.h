@@ -85,8 +85,9 @@ struct AuthSpec {
 struct Auth {
     const Connector *connector;
     const AuthSpec *spec;
-    Str origin; // an address of the only origin that gets the credential; empty = not known
-                // beforehand
+    Value config; // the connector's, or what was rotated since
+    Str origin;   // an address of the only origin that gets the credential; empty = not known
+                  // beforehand
     Arena *secrets;
     Buf token;
     Buf refresh_token;
@@ -97,7 +98,7 @@ struct Auth {
 
 static inline void auth_frame(const Auth *auth, Frame *frame)
 {
-    frame_init(frame, auth->connector->env, auth->connector->config);
+    frame_init(frame, auth->connector->env, auth->config);
 }
 
 static inline int64_t auth_now_us(const Auth *auth)

@@ -25,8 +25,7 @@ static bool add_arg(const Auth *auth, OptionList *list, size_t name, const Expr 
         TRY(expr_value(expr, &frame, arena, &value, err));
     const OAuthSpec *oauth = &auth->spec->oauth;
     if (name == NAME_REFRESH_TOKEN && oauth->is_single_use) {
-        value =
-            value_at_path(auth->connector->config, oauth->refresh_path, oauth->refresh_path_count);
+        value = value_at_path(auth->config, oauth->refresh_path, oauth->refresh_path_count);
         if (value.kind == VALUE_UNDEFINED)
             value = value_str(STR(""));
     }
@@ -123,7 +122,7 @@ bool auth_login_request(const Auth *auth, Arena *arena, HttpRequest *ret_request
     TRY(requester_finish(login, url, options, arena, ret_request, err));
     ret_request->repeatable = true; // a session more, which ends by itself
     // The login's own credential: one that needs no login itself.
-    const Auth own = {.connector = auth->connector, .spec = login->auth};
+    const Auth own = {.connector = auth->connector, .spec = login->auth, .config = auth->config};
     if (own.spec->kind == AUTH_BASIC)
         return auth_set_basic(&own, ret_request, arena, err);
     Str token = {0};

@@ -154,3 +154,6 @@ bool auth_apply(Auth *auth, HttpRequest *request, Arena *arena, HttpRequest *ret
                 AuthStep *ret_step, Error *err) MUST_USE;
 bool auth_answer(Auth *auth, const HttpResponse *response, Error *err) MUST_USE;
 void auth_expire(Auth *auth); // a 401 came for a token that looked good: get a new one next time
+// The config as it is by now: secrets in it were rotated. For this credential alone, as long as it
+// lives; `config` stays until then, or until the next one is given.
+void auth_set_config(Auth *auth, yyjson_val *config);

@@ -4,12 +4,14 @@
 
 #include <assert.h>
 
-enum { STEP_MS = 200, LANES_MAX = FETCH_LANES_MAX };
+enum { STEP_MS = 200, LANES_MAX = FETCH_LANES_MAX, CONFIG_BYTES_MAX = 16 * 1024 * 1024 };
 
 // The lane of all streams that authenticate alike.
 typedef struct Lane {
+    const Fetch *fetch;
     size_t auth_id;
     Auth *auth;
+    Arena *rotated; // the config, read again after a 401; NULL = it was not
     FetchLane *lane;
 } Lane;
 
@@ -77,8 +79,10 @@ void fetch_close(Fetch *fetch)
         return;
     assert(!fetch->runs && fetch->fetcher == NULL);
     http_client_free(fetch->client);
-    for (size_t i = 0; i < fetch->lane_count; i++)
+    for (size_t i = 0; i < fetch->lane_count; i++) {
         auth_free(fetch->lanes[i].auth);
+        arena_wipe(fetch->lanes[i].rotated);
+    }
 }
 
 void fetch_closep(Fetch **fetch)
@@ -95,20 +99,44 @@ void fetch_closep(Fetch **fetch)
 static bool apply(void *state, HttpRequest *request, Arena *arena, HttpRequest *ret_token_request,
                   FetchAuthStep *ret_step, Error *err)
 {
+    const Lane *lane = state;
     AuthStep step = AUTH_READY;
-    TRY(auth_apply(state, request, arena, ret_token_request, &step, err));
+    TRY(auth_apply(lane->auth, request, arena, ret_token_request, &step, err));
     *ret_step = step == AUTH_READY ? FETCH_AUTH_READY : FETCH_AUTH_NEED_TOKEN;
     return true;
 }
 
 static bool answer(void *state, const HttpResponse *response, Error *err)
 {
-    return auth_answer(state, response, err);
+    const Lane *lane = state;
+    return auth_answer(lane->auth, response, err);
+}
+
+// Who keeps a token in a file mostly does so because somebody renews it there while it is in use. A
+// file that cannot be read right now leaves things as they are: the far side says no again.
+static void read_config_again(Lane *lane)
+{
+    const FetchOptions *options = &lane->fetch->options;
+    Error ignored = {0};
+    yyjson_val *config = NULL;
+    Arena *arena = arena_new(CONFIG_BYTES_MAX, &ignored);
+    if (arena == NULL)
+        return;
+    if (!job_read_again(options->job, STR("/config"), options->env, arena, &config, &ignored) ||
+        config == NULL) {
+        arena_wipe(arena);
+        return;
+    }
+    auth_set_config(lane->auth, config);
+    arena_wipe(lane->rotated);
+    lane->rotated = arena;
 }
 
 static void expire(void *state)
 {
-    auth_expire(state);
+    Lane *lane = state;
+    auth_expire(lane->auth);
+    read_config_again(lane);
 }
 
 static bool find_lane(Fetch *fetch, const Stream *stream, FetchLane **ret_lane, Error *err)
@@ -123,14 +151,14 @@ static bool find_lane(Fetch *fetch, const Stream *stream, FetchLane **ret_lane, 
     if (fetch->lane_count == LANES_MAX)
         return error_set(err, ERROR_LIMIT, "more than %d authenticators in use", LANES_MAX);
     Lane *lane = &fetch->lanes[fetch->lane_count];
-    *lane = (Lane){.auth_id = id};
+    *lane = (Lane){.fetch = fetch, .auth_id = id};
     TRY(connector_auth(fetch->options.connector, stream, fetch->options.arena, &lane->auth, err));
     fetch->lane_count++;
     const Job *job = fetch->options.job;
     FetchLaneOptions options = {
         .requests_per_second = job->limits.requests_per_second,
         .burst = job->limits.burst,
-        .auth = {.state = lane->auth, .apply = apply, .answer = answer, .expire = expire},
+        .auth = {.state = lane, .apply = apply, .answer = answer, .expire = expire},
         .token_retry = job->retry};
     if (fetch->options.learnt != NULL && id < LANES_MAX)
         options.learnt = fetch->options.learnt[id];

@@ -549,14 +549,40 @@ bool job_open(const char *path, const JobOptions *options, Env *env, Arena *aren
     yyjson_val *root = NULL;
     TRY(lay_environment(&reader, yyjson_doc_get_root(doc), &root, err));
     yyjson_val *resolved = NULL;
+    job->unresolved = root;
+    job->vaults = arena_alloc(arena, sizeof(*job->vaults), err);
+    TRY(job->vaults != NULL);
     const SecretOptions secrets = {.place = job->path,
                                    .folder = job->folder,
                                    .notes = options->notes,
+                                   .vaults = job->vaults,
                                    .env = env,
                                    .findings = findings};
     TRY(secret_resolve(root, &secrets, arena, &resolved, &job->shown, err));
     TRY(read_job(&reader, resolved, err));
     *ret_job = job;
+    return true;
+}
+
+bool job_read_again(const Job *job, Str pointer, Env *env, Arena *arena, yyjson_val **ret_value,
+                    Error *err)
+{
+    *ret_value = NULL;
+    yyjson_val *written = json_pointer(job->unresolved, pointer);
+    if (!secret_names_file(written))
+        return true;
+    VaultSecrets vaults = *job->vaults;
+    Findings findings = {.arena = arena};
+    const SecretOptions secrets = {.place = job->path,
+                                   .folder = job->folder,
+                                   .vaults = &vaults,
+                                   .env = env,
+                                   .findings = &findings};
+    yyjson_val *shown = NULL;
+    yyjson_val *value = NULL;
+    TRY(secret_resolve(written, &secrets, arena, &value, &shown, err) &&
+        findings_check(&findings, err));
+    *ret_value = value;
     return true;
 }
 

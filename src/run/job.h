@@ -93,7 +93,9 @@ typedef struct Job {
     const Zone *timezone;
     bool allow_http; // plain http to hosts that are not loopback
     Str ca_file;
-    yyjson_val *shown; // the effective job with every secret as ***
+    yyjson_val *shown;      // the effective job with every secret as ***
+    yyjson_val *unresolved; // with the references that it is written with
+    VaultSecrets *vaults;   // what those to vaults became
 } Job;
 
 typedef struct JobOptions {
@@ -106,6 +108,12 @@ typedef struct JobOptions {
 // it with arena_wipe().
 bool job_open(const char *path, const JobOptions *options, Env *env, Arena *arena,
               Findings *findings, Job **ret_job, Error *err) MUST_USE;
+
+// The member at `pointer` as it is now, where something of it is kept in a file (${file:}):
+// somebody may have rotated it there since. NULL where there is no such file. ERROR_JOB when one
+// cannot be read. Threads may share the job; `arena` holds secrets then.
+bool job_read_again(const Job *job, Str pointer, Env *env, Arena *arena, yyjson_val **ret_value,
+                    Error *err) MUST_USE;
 
 // The rows that read a job file, for its schema (job_schema.c).
 typedef struct JobTables {

@@ -5,13 +5,7 @@
 
 #include <string.h>
 
-enum { DEPTH_MAX = 32, NAME_BYTES_MAX = 256, VAULT_SECRETS_MAX = 100 };
-
-// A secret that a vault was asked for: the same reference is not asked for twice.
-typedef struct VaultSecret {
-    Str reference;
-    Str value;
-} VaultSecret;
+enum { DEPTH_MAX = 32, NAME_BYTES_MAX = 256 };
 
 // What one walk over the job needs at every level.
 typedef struct Resolver {
@@ -25,8 +19,7 @@ typedef struct Resolver {
     Buf *shown;         // the copy for people
     bool replaced;      // the string in hand held a reference
     Identity *identity; // made for the first secret that a vault keeps
-    VaultSecret vault_secrets[VAULT_SECRETS_MAX];
-    size_t vault_secret_count;
+    VaultSecrets *vaults;
 } Resolver;
 
 static bool read_variable(Resolver *resolver, Str name, Str pointer, Str *ret_text, Error *err)
@@ -78,13 +71,14 @@ static bool ask_vault(Resolver *resolver, Str reference, Str *ret_text, Error *e
 static bool read_vault_secret(Resolver *resolver, Str reference, Str pointer, Str *ret_text,
                               Error *err)
 {
-    for (size_t i = 0; i < resolver->vault_secret_count; i++) {
-        *ret_text = resolver->vault_secrets[i].value;
-        if (str_equal(resolver->vault_secrets[i].reference, reference))
+    VaultSecrets *vaults = resolver->vaults;
+    for (size_t i = 0; i < vaults->count; i++) {
+        *ret_text = vaults->items[i].value;
+        if (str_equal(vaults->items[i].reference, reference))
             return true;
     }
     *ret_text = STR("");
-    if (resolver->vault_secret_count == VAULT_SECRETS_MAX)
+    if (vaults->count == VAULT_SECRETS_MAX)
         return error_set(err, ERROR_LIMIT, STR_FMT ": more than %d secrets of key vaults",
                          STR_ARG(pointer), VAULT_SECRETS_MAX);
     Error problem = {0};
@@ -98,7 +92,8 @@ static bool read_vault_secret(Resolver *resolver, Str reference, Str pointer, St
                       problem.message);
     }
     // What was not given is not asked for again either.
-    resolver->vault_secrets[resolver->vault_secret_count++] = (VaultSecret){reference, *ret_text};
+    vaults->items[vaults->count].reference = reference;
+    vaults->items[vaults->count++].value = *ret_text;
     return true;
 }
 
@@ -226,10 +221,12 @@ bool secret_resolve(yyjson_val *value, const SecretOptions *options, Arena *aren
 {
     CLEANUP(buf_done) Buf text = {.secret = true};
     CLEANUP(buf_done) Buf shown = {0};
+    VaultSecrets own = {0};
     CLEANUP(resolver_done)
     Resolver resolver = {.place = options->place,
                          .folder = options->folder,
                          .notes = options->notes,
+                         .vaults = options->vaults != NULL ? options->vaults : &own,
                          .env = options->env,
                          .arena = arena,
                          .findings = options->findings,
@@ -246,6 +243,22 @@ bool secret_resolve(yyjson_val *value, const SecretOptions *options, Arena *aren
     *ret_value = yyjson_doc_get_root(value_doc);
     *ret_shown = yyjson_doc_get_root(shown_doc);
     return true;
+}
+
+// NOLINTNEXTLINE(misc-no-recursion): secret_resolve() has seen to its depth
+bool secret_names_file(yyjson_val *value)
+{
+    size_t i = 0;
+    size_t count = 0;
+    yyjson_val *name = NULL;
+    yyjson_val *item = NULL;
+    bool found = str_find(json_str(value), STR("${file:")) < json_str(value).size;
+    if (yyjson_is_arr(value)) {
+        yyjson_arr_foreach(value, i, count, item) found = found || secret_names_file(item);
+    } else {
+        yyjson_obj_foreach(value, i, count, name, item) found = found || secret_names_file(item);
+    }
+    return found;
 }
 
 bool secret_is_secret_name(Str name)

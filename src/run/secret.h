@@ -15,10 +15,20 @@ typedef struct SecretNotes {
     void *state;
 } SecretNotes;
 
+// What vaults were asked for: the same reference is not asked for twice.
+enum { VAULT_SECRETS_MAX = 100 };
+typedef struct VaultSecrets {
+    struct {
+        Str reference, value;
+    } items[VAULT_SECRETS_MAX];
+    size_t count;
+} VaultSecrets;
+
 typedef struct SecretOptions {
     Str place;                // of the value, for findings
     Str folder;               // where relative files start
     const SecretNotes *notes; // NULL = look them up
+    VaultSecrets *vaults;     // what is known is not asked for, and what is new added; NULL = none
     Env *env;
     Findings *findings;
 } SecretOptions;
@@ -31,6 +41,9 @@ typedef struct SecretOptions {
 // names (azure/identity.h).
 bool secret_resolve(yyjson_val *value, const SecretOptions *options, Arena *arena,
                     yyjson_val **ret_value, yyjson_val **ret_shown, Error *err) MUST_USE;
+
+// Whether something below `value` is kept in a file, where it may be another one by now.
+bool secret_names_file(yyjson_val *value);
 
 // Adds a finding for each string below `value` whose member name says that it is a secret
 // (password, secret, token, key...) and that is written out instead of referred to.

@@ -3,8 +3,8 @@
 What recovers must end with the table of a calm run. What cannot must say so, and the next run, without the fault,
 must end with that table too.
 """
-import json, unittest, urllib.request
-from world import ROOT, World
+import json, subprocess, unittest, urllib.request
+from world import ROOT, World, select_wait
 
 RANGE = ("--from", "2026-03-04", "--to", "2026-03-06")
 CALLS = "/accounts/1001/calls"
@@ -173,6 +173,45 @@ class Faults(unittest.TestCase):
                 self.assertIn(what, done.stderr.splitlines()[-1])
                 self.assertEqual(self.world.control("faults")[0]["done"], 4)
                 self.goes_on()
+
+    def test_a_token_in_a_file_is_read_again_when_it_is_refused(self):
+        def token():
+            request = urllib.request.Request(self.world.url + TOKEN, data=b"grant_type=client_credentials&client_id=sim-client"
+                                             b"&client_secret=sim-client-secret")
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return json.loads(answer.read())["access_token"]
+
+        manifest, kept = self.world.folder / "bearer.yaml", self.world.folder / "token"
+        text = (ROOT / "connectors/ctm/manifest.yaml").read_text()
+        manifest.write_text(text.replace("      basic:\n", "      bearer:\n        type: BearerAuthenticator\n"
+                                         "        api_token: \"{{ config['token'] }}\"\n      basic:\n"))
+        plain = self.world.job.read_text()
+        self.addCleanup(self.world.job.write_text, plain)
+        job = json.loads(plain)
+        job["connector"] = str(manifest)
+        job["limits"]["timeout"] = "PT30S"
+        job["config"] = {"auth": "bearer", "base_url": job["config"]["base_url"], "token": "${file:token}"}
+        self.world.job.write_text(json.dumps(job))
+        for rotated, code in ((True, 0), (False, 4)):
+            with self.subTest(rotated):
+                self.setUp()
+                kept.write_text(token() + "\n")
+                # The first answer is late: while it is awaited the token ends, and somebody puts another one there.
+                self.world.control("faults", [{"match": {"path": "/accounts"}, "do": "delay", "ms": 2000}], method="PUT")
+                self.world.runs += 1
+                command, env = self.world.command("run", str(self.world.job), "--mode", "historic", *RANGE, "--json")
+                process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                while not self.world.control("faults")[0]["done"]:
+                    self.assertIsNone(process.poll())
+                    select_wait()
+                self.world.control("expire", {})
+                if rotated:
+                    kept.write_text(token() + "\n")
+                _, said = process.communicate(timeout=120)
+                self.assertEqual(process.returncode, code, said[-600:])
+                if rotated:
+                    self.assertEqual(self.world.digest(), self.calm)
+                self.assertNotIn(kept.read_text().strip(), said)
 
     def test_a_refresh_token_that_works_once(self):
         # The simulator takes whoever shows it twice for a thief. A 503 means that it was not used; a lost answer, that it

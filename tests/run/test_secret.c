@@ -131,3 +131,28 @@ TEST(references_survive_every_fault)
         CHECK(!ok || findings->count == 1);
     }
 }
+
+TEST(what_is_kept_in_a_file_is_known_at_any_depth)
+{
+    static const struct {
+        const char *json;
+        bool file;
+    } rows[] = {
+        {"\"${file:token}\"", true},
+        {"\"Bearer ${file:token}\"", true},
+        {"\"${env:TOKEN}\"", false},
+        {"\"file:token\"", false},
+        {"{\"a\":[1,{\"b\":\"${file:/run/t}\"}],\"c\":null}", true},
+        {"{\"a\":[1,{\"b\":\"x\"}],\"${file:no}\":null}", false},
+        {"[]", false},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        check_row(rows[i].json);
+        Error err = {0};
+        CLEANUP(arena_freep) Arena *arena = arena_new(ARENA_BYTES, &err);
+        yyjson_doc *doc = NULL;
+        CHECK_OK(json_parse(str_from(rows[i].json), "test", arena, &doc, &err), &err);
+        CHECK_INT(secret_names_file(yyjson_doc_get_root(doc)), rows[i].file);
+    }
+    CHECK(!secret_names_file(NULL));
+}
