@@ -2,11 +2,11 @@
 #include "connector/auth_parts.h"
 
 #include "base/fault.h"
+#include "net/jwt.h"
 
 #include <openssl/ecdsa.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <openssl/pem.h>
 #include <openssl/rsa.h>
 
 enum {
@@ -56,30 +56,6 @@ bool auth_jwt_check(Str algorithm, Error *err)
 
 // ------------------------------------------------------------------------ signing
 
-// RFC 7515: base64 of RFC 4648 section 5 without padding.
-static bool append_base64url(Buf *out, Str bytes, Error *err)
-{
-    TRY(buf_reserve(out, bytes.size / 3 * 4 + 5, err));
-    unsigned char *at = (unsigned char *)out->data + out->size;
-    const int size = EVP_EncodeBlock(at, (const unsigned char *)bytes.data, (int)bytes.size);
-    for (int i = 0; i < size && at[i] != '='; i++) {
-        at[i] = at[i] == '+' ? '-' : at[i] == '/' ? '_' : at[i];
-        out->size++;
-    }
-    return true;
-}
-
-// OpenSSL would ask the terminal for a passphrase that is not there.
-static int give_passphrase(char *out, int room, int writing, void *passphrase)
-{
-    (void)writing;
-    const Str *text = passphrase;
-    if (text->size == 0 || text->size > (size_t)room)
-        return -1;
-    memcpy(out, text->data, text->size);
-    return (int)text->size;
-}
-
 static void free_key(EVP_PKEY **key)
 {
     EVP_PKEY_free(*key);
@@ -92,10 +68,7 @@ static void free_context(EVP_MD_CTX **context)
 
 static bool read_key(Str pem, Str passphrase, JwtFamily family, EVP_PKEY **ret_key, Error *err)
 {
-    BIO *bio = fault_here() ? NULL : BIO_new_mem_buf(pem.data, (int)pem.size);
-    EVP_PKEY *key =
-        bio == NULL ? NULL : PEM_read_bio_PrivateKey(bio, NULL, give_passphrase, &passphrase);
-    BIO_free(bio);
+    EVP_PKEY *key = jwt_read_key(pem, passphrase);
     if (key != NULL &&
         EVP_PKEY_get_base_id(key) == (family == FAMILY_EC ? EVP_PKEY_EC : EVP_PKEY_RSA)) {
         *ret_key = key;
@@ -205,8 +178,8 @@ static bool write_token(const Auth *auth, Frame *frame, Arena *arena, Buf *token
         put_name(STR("iat"), &payload, err) &&
         buf_printf(&payload, err, "%lld,\"exp\":%lld,\"nbf\":%lld}", now_s,
                    now_s + (long long)jwt->life_seconds, now_s));
-    return append_base64url(token, buf_str(&header), err) && buf_append_char(token, '.', err) &&
-           append_base64url(token, buf_str(&payload), err);
+    return jwt_append_base64url(token, buf_str(&header), err) && buf_append_char(token, '.', err) &&
+           jwt_append_base64url(token, buf_str(&payload), err);
 }
 
 static bool secret_of(const Auth *auth, Frame *frame, Arena *arena, Str *ret_secret, Error *err)
@@ -244,7 +217,7 @@ bool auth_jwt_make(const Auth *auth, Arena *arena, Str *ret_token, Error *err)
     TRY(write_token(auth, &frame, arena, &token, err));
     TRY(sign(&method, secret, passphrase, buf_str(&token), signature, &size, err));
     TRY(buf_append_char(&token, '.', err) &&
-        append_base64url(&token, (Str){(const char *)signature, size}, err));
+        jwt_append_base64url(&token, (Str){(const char *)signature, size}, err));
     return arena_printf(arena, ret_token, err, STR_FMT "%s" STR_FMT, STR_ARG(prefix),
                         prefix.size > 0 ? " " : "", STR_ARG(buf_str(&token)));
 }

@@ -4,9 +4,9 @@
 #include "base/fault.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "net/jwt.h"
 
 #include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <stdlib.h>
 
@@ -21,17 +21,6 @@ struct SnowflakeKey {
     EVP_PKEY *pkey;
     char fingerprint[FINGERPRINT_BYTES];
 };
-
-// OpenSSL would ask the terminal for a passphrase that is not there.
-static int give_passphrase(char *out, int room, int writing, void *passphrase)
-{
-    (void)writing;
-    const Str *text = passphrase;
-    if (text->size == 0 || text->size > (size_t)room)
-        return -1;
-    memcpy(out, text->data, text->size);
-    return (int)text->size;
-}
 
 static bool fill_fingerprint(SnowflakeKey *key, Error *err)
 {
@@ -50,11 +39,7 @@ bool snowflake_key_new(Str pem, Str passphrase, SnowflakeKey **ret_key, Error *e
 {
     if (pem.size > PEM_BYTES_MAX)
         return error_set(err, ERROR_LIMIT, "snowflake key: longer than %d bytes", PEM_BYTES_MAX);
-    BIO *bio = BIO_new_mem_buf(pem.data, (int)pem.size);
-    EVP_PKEY *pkey = bio == NULL || fault_here()
-                         ? NULL
-                         : PEM_read_bio_PrivateKey(bio, NULL, give_passphrase, &passphrase);
-    BIO_free(bio);
+    EVP_PKEY *pkey = jwt_read_key(pem, passphrase);
     if (pkey == NULL)
         return error_set(err, ERROR_ACCESS, "snowflake key: no private key in PEM that %s opens",
                          passphrase.size > 0 ? "this passphrase" : "without a passphrase");
@@ -112,22 +97,6 @@ bool snowflake_account_name(Str account, Arena *arena, Str *ret_name, Error *err
     return copy_upper(str_slice(account, 0, end), arena, ret_name, err);
 }
 
-// RFC 7515: base64 of RFC 4648 section 5 without padding.
-static bool append_base64url(Buf *out, Str bytes, Error *err)
-{
-    TRY(buf_reserve(out, bytes.size / 3 * 4 + 5, err));
-    unsigned char *at = (unsigned char *)out->data + out->size;
-    const int size = EVP_EncodeBlock(at, (const unsigned char *)bytes.data, (int)bytes.size);
-    for (int i = 0; i < size && at[i] != '='; i++) {
-        if (at[i] == '+')
-            at[i] = '-';
-        else if (at[i] == '/')
-            at[i] = '_';
-        out->size++;
-    }
-    return true;
-}
-
 // `claims`: names as Snowflake spells them.
 static bool append_claims(const SnowflakeKey *key, const SnowflakeClaims *claims, Buf *token,
                           Error *err)
@@ -142,9 +111,9 @@ static bool append_claims(const SnowflakeKey *key, const SnowflakeClaims *claims
     TRY(buf_printf(&json, err, ",\"iat\":%lld,\"exp\":%lld}",
                    (long long)(claims->from_us / 1000000),
                    (long long)((claims->from_us + claims->life_us) / 1000000)));
-    TRY(append_base64url(token, STR("{\"alg\":\"RS256\",\"typ\":\"JWT\"}"), err));
+    TRY(jwt_append_base64url(token, STR("{\"alg\":\"RS256\",\"typ\":\"JWT\"}"), err));
     TRY(buf_append_char(token, '.', err));
-    return append_base64url(token, buf_str(&json), err);
+    return jwt_append_base64url(token, buf_str(&json), err);
 }
 
 static bool append_signature(const SnowflakeKey *key, Buf *token, Error *err)
@@ -160,7 +129,7 @@ static bool append_signature(const SnowflakeKey *key, Buf *token, Error *err)
     if (!ok)
         return error_set(err, ERROR_LIMIT, "snowflake key: cannot sign");
     TRY(buf_append_char(token, '.', err));
-    return append_base64url(token, (Str){(const char *)signature, size}, err);
+    return jwt_append_base64url(token, (Str){(const char *)signature, size}, err);
 }
 
 bool snowflake_jwt_make(const SnowflakeKey *key, const SnowflakeClaims *claims, Arena *arena,
