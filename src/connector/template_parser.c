@@ -121,19 +121,25 @@ static Term *new_term(Parser *parser, TermKind kind, Error *err)
     return term;
 }
 
+static bool make_term_of(Parser *parser, TermKind kind, const Terms *items, const Term **ret_term,
+                         Error *err)
+{
+    Term *term = new_term(parser, kind, err);
+    TRY(term != NULL);
+    term->items = items->items;
+    term->count = items->count;
+    *ret_term = term;
+    return true;
+}
+
 // A term of `count` parts.
 static bool make_term(Parser *parser, TermKind kind, const Term *const *parts, size_t count,
                       const Term **ret_term, Error *err)
 {
-    Term *term = new_term(parser, kind, err);
-    TRY(term != NULL);
     Terms items = {0};
     for (size_t i = 0; i < count; i++)
         TRY(terms_add(parser, &items, parts[i], err));
-    term->items = items.items;
-    term->count = count;
-    *ret_term = term;
-    return true;
+    return make_term_of(parser, kind, &items, ret_term, err);
 }
 
 static bool make_const(Parser *parser, Value value, const Term **ret_term, Error *err)
@@ -148,12 +154,14 @@ static bool make_const(Parser *parser, Value value, const Term **ret_term, Error
 static bool make_binary(Parser *parser, Operator op, const Term *left, const Term *right,
                         const Term **ret_term, Error *err)
 {
-    TRY(make_term(parser, TERM_BINARY, (const Term *[]){left, right}, 2, ret_term, err));
+    Terms items = {0};
+    TRY(terms_add(parser, &items, left, err) && terms_add(parser, &items, right, err));
     Term *term = new_term(parser, TERM_BINARY, err);
     Operator *operators = arena_alloc(parser->arena, sizeof(*operators), err);
     TRY(term != NULL && operators != NULL);
     *operators = op;
-    *term = **ret_term;
+    term->items = items.items;
+    term->count = items.count;
     term->operators = operators;
     *ret_term = term;
     return true;
@@ -223,12 +231,7 @@ bool parser_read_tuple(Parser *parser, bool conditions, bool parentheses, const 
     }
     if (items.count == 0 && !parentheses)
         return parser_fail(parser, err, "expected an expression");
-    Term *term = new_term(parser, TERM_TUPLE, err);
-    TRY(term != NULL);
-    term->items = items.items;
-    term->count = items.count;
-    *ret_term = term;
-    return true;
+    return make_term_of(parser, TERM_TUPLE, &items, ret_term, err);
 }
 
 static bool parse_list(Parser *parser, const Term **ret_term, Error *err)
@@ -242,12 +245,7 @@ static bool parse_list(Parser *parser, const Term **ret_term, Error *err)
             break;
     }
     TRY(parser_expect_operator(parser, "]", err));
-    Term *term = new_term(parser, TERM_LIST, err);
-    TRY(term != NULL);
-    term->items = items.items;
-    term->count = items.count;
-    *ret_term = term;
-    return true;
+    return make_term_of(parser, TERM_LIST, &items, ret_term, err);
 }
 
 static bool parse_dict(Parser *parser, const Term **ret_term, Error *err)
@@ -264,12 +262,7 @@ static bool parse_dict(Parser *parser, const Term **ret_term, Error *err)
             break;
     }
     TRY(parser_expect_operator(parser, "}", err));
-    Term *term = new_term(parser, TERM_DICT, err);
-    TRY(term != NULL);
-    term->items = items.items;
-    term->count = items.count;
-    *ret_term = term;
-    return true;
+    return make_term_of(parser, TERM_DICT, &items, ret_term, err);
 }
 
 static bool parse_name(Parser *parser, const Term **ret_term, Error *err)
@@ -427,11 +420,7 @@ static bool parse_item(Parser *parser, const Term **term, Error *err)
                 break;
             TRY(parse_subscript(parser, &key, err) && terms_add(parser, &items, key, err));
         }
-        Term *tuple = new_term(parser, TERM_TUPLE, err);
-        TRY(tuple != NULL);
-        tuple->items = items.items;
-        tuple->count = items.count;
-        key = tuple;
+        TRY(make_term_of(parser, TERM_TUPLE, &items, &key, err));
     }
     return parser_expect_operator(parser, "]", err) &&
            make_term(parser, TERM_ITEM, (const Term *[]){*term, key}, 2, term, err);
@@ -583,15 +572,31 @@ static const OperatorName *find_operator(const Parser *parser, const OperatorNam
     return NULL;
 }
 
-static bool parse_power(Parser *parser, const Term **ret_term, Error *err)
+typedef bool Level(Parser *parser, const Term **ret_term, Error *err);
+
+// Operands of the next tighter level with operators of `names` between them, from the left.
+static bool parse_binary(Parser *parser, const OperatorName *names, Level *operand,
+                         const Term **ret_term, Error *err)
 {
-    TRY(parse_unary(parser, true, ret_term, err));
-    while (parser_skip_operator(parser, "**")) {
+    TRY(operand(parser, ret_term, err));
+    for (const OperatorName *found; (found = find_operator(parser, names)) != NULL;) {
         const Term *right = NULL;
-        TRY(parse_unary(parser, true, &right, err) &&
-            make_binary(parser, OPERATOR_POWER, *ret_term, right, ret_term, err));
+        parser->at++;
+        TRY(operand(parser, &right, err) &&
+            make_binary(parser, found->op, *ret_term, right, ret_term, err));
     }
     return true;
+}
+
+static bool parse_filtered(Parser *parser, const Term **ret_term, Error *err)
+{
+    return parse_unary(parser, true, ret_term, err);
+}
+
+static bool parse_power(Parser *parser, const Term **ret_term, Error *err)
+{
+    static const OperatorName names[] = {{"**", OPERATOR_POWER}, {NULL, OPERATOR_ADD}};
+    return parse_binary(parser, names, parse_filtered, ret_term, err);
 }
 
 static bool parse_product(Parser *parser, const Term **ret_term, Error *err)
@@ -601,14 +606,7 @@ static bool parse_product(Parser *parser, const Term **ret_term, Error *err)
                                          {"//", OPERATOR_FLOOR},
                                          {"%", OPERATOR_REMAINDER},
                                          {NULL, OPERATOR_ADD}};
-    TRY(parse_power(parser, ret_term, err));
-    for (const OperatorName *found; (found = find_operator(parser, names)) != NULL;) {
-        const Term *right = NULL;
-        parser->at++;
-        TRY(parse_power(parser, &right, err) &&
-            make_binary(parser, found->op, *ret_term, right, ret_term, err));
-    }
-    return true;
+    return parse_binary(parser, names, parse_power, ret_term, err);
 }
 
 static bool parse_concat(Parser *parser, const Term **ret_term, Error *err)
@@ -622,26 +620,14 @@ static bool parse_concat(Parser *parser, const Term **ret_term, Error *err)
         *ret_term = items.items[0];
         return true;
     }
-    Term *term = new_term(parser, TERM_CONCAT, err);
-    TRY(term != NULL);
-    term->items = items.items;
-    term->count = items.count;
-    *ret_term = term;
-    return true;
+    return make_term_of(parser, TERM_CONCAT, &items, ret_term, err);
 }
 
 static bool parse_sum(Parser *parser, const Term **ret_term, Error *err)
 {
     static const OperatorName names[] = {
         {"+", OPERATOR_ADD}, {"-", OPERATOR_SUBTRACT}, {NULL, OPERATOR_ADD}};
-    TRY(parse_concat(parser, ret_term, err));
-    for (const OperatorName *found; (found = find_operator(parser, names)) != NULL;) {
-        const Term *right = NULL;
-        parser->at++;
-        TRY(parse_concat(parser, &right, err) &&
-            make_binary(parser, found->op, *ret_term, right, ret_term, err));
-    }
-    return true;
+    return parse_binary(parser, names, parse_concat, ret_term, err);
 }
 
 static bool skip_comparison(Parser *parser, Operator *ret_operator)
@@ -709,26 +695,26 @@ static bool parse_not(Parser *parser, const Term **ret_term, Error *err)
     return true;
 }
 
-static bool parse_and(Parser *parser, const Term **ret_term, Error *err)
+static bool parse_words(Parser *parser, const char *word, TermKind kind, Level *operand,
+                        const Term **ret_term, Error *err)
 {
-    TRY(parse_not(parser, ret_term, err));
-    while (parser_skip_name(parser, "and")) {
+    TRY(operand(parser, ret_term, err));
+    while (parser_skip_name(parser, word)) {
         const Term *right = NULL;
-        TRY(parse_not(parser, &right, err) &&
-            make_term(parser, TERM_AND, (const Term *[]){*ret_term, right}, 2, ret_term, err));
+        TRY(operand(parser, &right, err) &&
+            make_term(parser, kind, (const Term *[]){*ret_term, right}, 2, ret_term, err));
     }
     return true;
 }
 
+static bool parse_and(Parser *parser, const Term **ret_term, Error *err)
+{
+    return parse_words(parser, "and", TERM_AND, parse_not, ret_term, err);
+}
+
 static bool parse_or(Parser *parser, const Term **ret_term, Error *err)
 {
-    TRY(parse_and(parser, ret_term, err));
-    while (parser_skip_name(parser, "or")) {
-        const Term *right = NULL;
-        TRY(parse_and(parser, &right, err) &&
-            make_term(parser, TERM_OR, (const Term *[]){*ret_term, right}, 2, ret_term, err));
-    }
-    return true;
+    return parse_words(parser, "or", TERM_OR, parse_and, ret_term, err);
 }
 
 // "a if b else c", from the right; "a if b" alone is undefined where b is false.
