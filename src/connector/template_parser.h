@@ -23,6 +23,7 @@ bool parser_fail(const Parser *parser, Error *err, const char *what);
 const Token *parser_now(const Parser *parser);
 bool parser_is_operator(const Parser *parser, const char *text);
 bool parser_is_name(const Parser *parser, const char *name);
+bool parser_is_name_at(const Parser *parser, size_t ahead, const char *name); // so many behind it
 bool parser_skip_operator(Parser *parser, const char *text);
 bool parser_skip_name(Parser *parser, const char *name);
 
@@ -36,6 +37,8 @@ bool parser_enter(Parser *parser, Error *err) MUST_USE;
 
 // The scope must offer `name`, unless the template has set it or it is one of our functions.
 bool parser_need_name(Parser *parser, Str name, Error *err) MUST_USE;
+
+// --- expressions (template_expression.c)
 
 bool parser_read_expression(Parser *parser, const Term **ret_term, Error *err) MUST_USE;
 
