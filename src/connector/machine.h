@@ -72,6 +72,16 @@ typedef struct Bound {
 bool function_call(Machine *machine, const Function *function, Arguments *arguments,
                    Value *ret_value, Error *err) MUST_USE;
 
+// The function of that name in a table that ends with {NULL}; NULL when there is none.
+static inline const Function *function_find(const Function *table, Str name)
+{
+    for (; table->name != NULL; table++) {
+        if (str_equal(str_from(table->name), name))
+            return table;
+    }
+    return NULL;
+}
+
 const Function *filter_find(Str name); // NULL when there is none
 const Function *test_find(Str name);
 const Function *macro_find(Str name);
@@ -81,8 +91,6 @@ const Function *macro_find(Str name);
 bool attribute_find(Machine *machine, Value value, Str name, Value *ret_value, bool *ret_found,
                     Error *err) MUST_USE;
 const Function *str_method_find(Str name);
-// The function of that name in a table that ends with {0}; NULL when there is none.
-const Function *function_find(const Function *table, Str name);
 bool method_unsupported(Machine *machine, const Arguments *arguments, Value *ret_value, Error *err);
 
 // --- operations that several of them share

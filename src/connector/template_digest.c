@@ -40,8 +40,8 @@ bool filter_hash(Machine *machine, const Arguments *arguments, Value *ret_value,
     Str name = {0};
     Str salt = {0};
     CLEANUP(buf_done) Buf text = {.limit_bytes = MACHINE_BYTES_MAX};
-    TRY(filter_optional_str(machine, arguments, 0, STR("md5"), &name, err) &&
-        filter_optional_str(machine, arguments, 1, STR(""), &salt, err));
+    TRY(argument_as_str(machine, arguments, 0, STR("md5"), &name, err) &&
+        argument_as_str(machine, arguments, 1, STR(""), &salt, err));
     const EVP_MD *digest = find_digest(name);
     if (digest == NULL)
         return raise_value(machine, err, "no hash function is named " STR_FMT,
@@ -61,7 +61,7 @@ bool filter_hmac(Machine *machine, const Arguments *arguments, Value *ret_value,
     Str name = {0};
     Str text = {0};
     TRY(machine_str(machine, arguments->values[0], &key, err) &&
-        filter_optional_str(machine, arguments, 1, STR("sha256"), &name, err) &&
+        argument_as_str(machine, arguments, 1, STR("sha256"), &name, err) &&
         machine_str(machine, arguments->self, &text, err));
     if (!str_equal(name, STR("sha256")))
         return raise_value(machine, err, "hmac: only sha256 is allowed");

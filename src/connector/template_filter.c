@@ -11,21 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-// --- arguments
-
-bool filter_optional_str(Machine *machine, const Arguments *arguments, size_t index, Str fallback,
-                         Str *ret_text, Error *err)
-{
-    *ret_text = fallback;
-    if (!arguments->given[index] || arguments->values[index].kind == VALUE_NONE)
-        return true;
-    return machine_str(machine, arguments->values[index], ret_text, err);
-}
-
-bool filter_optional_true(const Arguments *arguments, size_t index)
-{
-    return arguments->given[index] && value_is_true(arguments->values[index]);
-}
+// --- methods of str
 
 bool filter_subject_str(Machine *machine, const Arguments *arguments, Str *ret_text, Error *err)
 {
@@ -189,9 +175,7 @@ static bool filter_int(Machine *machine, const Arguments *arguments, Value *ret_
     const Value self = arguments->self;
     if (self.kind == VALUE_UNDEFINED)
         return raise_undefined(machine, err, "int of something undefined");
-    int64_t base = 10;
-    if (arguments->given[1] && arguments->values[1].kind == VALUE_INT)
-        base = arguments->values[1].integer;
+    const int64_t base = argument_as_int(arguments, 1, 10);
     if (base < 2 || base > 36)
         return raise_value(machine, err, "int() base must be >= 2 and <= 36");
     int64_t integer = 0;
@@ -229,13 +213,11 @@ static bool filter_float(Machine *machine, const Arguments *arguments, Value *re
 static bool filter_round(Machine *machine, const Arguments *arguments, Value *ret_value, Error *err)
 {
     Value self = arguments->self;
-    int64_t precision = 0;
+    const int64_t precision = argument_as_int(arguments, 0, 0);
     Str method = {0};
     if (self.kind == VALUE_BOOL)
         self = value_int(self.boolean);
-    if (arguments->given[0] && arguments->values[0].kind == VALUE_INT)
-        precision = arguments->values[0].integer;
-    TRY(filter_optional_str(machine, arguments, 1, STR("common"), &method, err));
+    TRY(argument_as_str(machine, arguments, 1, STR("common"), &method, err));
     if (self.kind != VALUE_FLOAT && self.kind != VALUE_INT)
         return raise_type(machine, err, "type %s doesn't define __round__ method",
                           value_type(self));
@@ -308,14 +290,10 @@ static bool filter_truncate(Machine *machine, const Arguments *arguments, Value 
 {
     Str end = {0};
     Str text = {0};
-    int64_t length = 255;
-    int64_t leeway = 5;
+    const int64_t length = argument_as_int(arguments, 0, 255);
+    const int64_t leeway = argument_as_int(arguments, 3, 5);
     TRY(filter_subject_str(machine, arguments, &text, err) &&
-        filter_optional_str(machine, arguments, 2, STR("..."), &end, err));
-    if (arguments->given[0] && arguments->values[0].kind == VALUE_INT)
-        length = arguments->values[0].integer;
-    if (arguments->given[3] && arguments->values[3].kind == VALUE_INT)
-        leeway = arguments->values[3].integer;
+        argument_as_str(machine, arguments, 2, STR("..."), &end, err));
     const int64_t end_count = (int64_t)value_count(value_str(end));
     if (length < end_count || leeway < 0 || length > MACHINE_BYTES_MAX ||
         leeway > MACHINE_BYTES_MAX)
@@ -327,7 +305,7 @@ static bool filter_truncate(Machine *machine, const Arguments *arguments, Value 
     const Value bounds[3] = {value_none(), value_int(length - end_count), value_none()};
     TRY(operator_slice(machine, arguments->self, bounds, ret_value, err));
     Str kept = ret_value->text;
-    if (!filter_optional_true(arguments, 1)) { // not inside a word
+    if (!argument_is_true(arguments, 1)) { // not inside a word
         size_t blank = kept.size;
         while (blank > 0 && kept.data[blank - 1] != ' ')
             blank--;
@@ -357,8 +335,8 @@ static bool filter_indent(Machine *machine, const Arguments *arguments, Value *r
     Str rest = text;
     for (size_t i = 0; rest.data != NULL; i++) {
         const Str line = str_split_next(&rest, '\n');
-        const bool indented = i == 0 ? filter_optional_true(arguments, 1)
-                                     : line.size > 0 || filter_optional_true(arguments, 2);
+        const bool indented = i == 0 ? argument_is_true(arguments, 1)
+                                     : line.size > 0 || argument_is_true(arguments, 2);
         TRY(machine_step(machine, err) && (i == 0 || buf_append_char(&out, '\n', err)) &&
             (!indented || buf_append(&out, indention, err)) && buf_append(&out, line, err));
     }
@@ -613,14 +591,11 @@ static const Function filters[] = {
     {"trim", "chars", 0, filter_trim},               {"truncate", "length,killwords,end,leeway", 0, filter_truncate},
     {"unique", "case_sensitive,attribute", 0, filter_unique}, {"upper", "", 0, filter_upper},
     {"urlencode", "", 0, filter_urlencode},          {"wordcount", "", 0, filter_wordcount},
+    {NULL, NULL, 0, NULL},
 };
 // clang-format on
 
 const Function *filter_find(Str name)
 {
-    for (size_t i = 0; i < sizeof(filters) / sizeof(filters[0]); i++) {
-        if (str_equal(str_from(filters[i].name), name))
-            return &filters[i];
-    }
-    return NULL;
+    return function_find(filters, name);
 }

@@ -1,7 +1,7 @@
 // Filters: what the files that define them share.
 #pragma once
 
-#include "connector/machine.h"
+#include "connector/template_argument.h"
 
 typedef bool Filter(Machine *machine, const Arguments *arguments, Value *ret_value, Error *err);
 
@@ -14,11 +14,6 @@ Filter filter_attr, filter_batch, filter_length, filter_default, filter_dictsort
 // template_digest.c
 Filter filter_base64binascii_decode, filter_base64decode, filter_base64encode, filter_hash,
     filter_hmac;
-
-// The argument as a str, or `fallback` where it is missing or None.
-bool filter_optional_str(Machine *machine, const Arguments *arguments, size_t index, Str fallback,
-                         Str *ret_text, Error *err) MUST_USE;
-bool filter_optional_true(const Arguments *arguments, size_t index);
 
 // The subject as a str. The reference calls a method that others lack: no TypeError, but an
 // AttributeError.

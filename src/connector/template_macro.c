@@ -342,13 +342,10 @@ static const Function macros[] = {
     {"timestamp", "dt", 1, macro_timestamp},
     {"today_utc", "", 0, macro_today_utc},
     {"today_with_timezone", "timezone", 1, macro_today_with_timezone},
+    {NULL, NULL, 0, NULL},
 };
 
 const Function *macro_find(Str name)
 {
-    for (size_t i = 0; i < sizeof(macros) / sizeof(macros[0]); i++) {
-        if (str_equal(str_from(macros[i].name), name))
-            return &macros[i];
-    }
-    return NULL;
+    return function_find(macros, name);
 }

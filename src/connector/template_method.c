@@ -126,15 +126,6 @@ static const Function tuple_methods[] = {
 };
 // clang-format on
 
-const Function *function_find(const Function *table, Str name)
-{
-    for (; table->name != NULL; table++) {
-        if (str_equal(str_from(table->name), name))
-            return table;
-    }
-    return NULL;
-}
-
 static bool is_datetime(Value value)
 {
     return value.kind == VALUE_DATETIME || value.kind == VALUE_DATE ||

@@ -10,8 +10,8 @@ bool filter_default(Machine *machine, const Arguments *arguments, Value *ret_val
     (void)machine;
     (void)err;
     const Value self = arguments->self;
-    const bool missing = self.kind == VALUE_UNDEFINED ||
-                         (filter_optional_true(arguments, 1) && !value_is_true(self));
+    const bool missing =
+        self.kind == VALUE_UNDEFINED || (argument_is_true(arguments, 1) && !value_is_true(self));
     *ret_value = !missing ? self : arguments->given[0] ? arguments->values[0] : value_str(STR(""));
     return true;
 }
@@ -123,11 +123,11 @@ bool filter_join(Machine *machine, const Arguments *arguments, Value *ret_value,
     size_t count = 0;
     Str separator = {0};
     CLEANUP(buf_done) Buf out = {.limit_bytes = MACHINE_BYTES_MAX};
-    TRY(filter_optional_str(machine, arguments, 0, STR(""), &separator, err) &&
+    TRY(argument_as_str(machine, arguments, 0, STR(""), &separator, err) &&
         machine_items(machine, arguments->self, &items, &count, err));
     for (size_t i = 0; i < count; i++) {
         Value item = items[i];
-        if (arguments->given[1] && arguments->values[1].kind != VALUE_NONE)
+        if (!argument_is_missing(arguments, 1))
             TRY(attribute_of(machine, item, arguments->values[1], &item, err));
         TRY(machine_step(machine, err) && (i == 0 || buf_append(&out, separator, err)) &&
             value_write_str(item, &out, err));
@@ -346,9 +346,9 @@ bool filter_sort(Machine *machine, const Arguments *arguments, Value *ret_value,
     Keyed *keyed = NULL;
     size_t count = 0;
     const Value *attribute = arguments->given[2] ? &arguments->values[2] : NULL;
-    return make_keys(machine, arguments->self, attribute, filter_optional_true(arguments, 1),
-                     &keyed, &count, err) &&
-           sort_keyed(machine, keyed, count, filter_optional_true(arguments, 0), err) &&
+    return make_keys(machine, arguments->self, attribute, argument_is_true(arguments, 1), &keyed,
+                     &count, err) &&
+           sort_keyed(machine, keyed, count, argument_is_true(arguments, 0), err) &&
            take_items(machine, keyed, count, ret_value, err);
 }
 
@@ -359,12 +359,11 @@ bool filter_dictsort(Machine *machine, const Arguments *arguments, Value *ret_va
     Str by = {0};
     Keyed *keyed = NULL;
     size_t count = 0;
-    TRY(filter_optional_str(machine, arguments, 1, STR("key"), &by, err));
+    TRY(argument_as_str(machine, arguments, 1, STR("key"), &by, err));
     TRY(filter_items(machine, arguments, &pairs, err));
     const Value index = value_int(str_equal(by, STR("value")) ? 1 : 0);
-    return make_keys(machine, pairs, &index, filter_optional_true(arguments, 0), &keyed, &count,
-                     err) &&
-           sort_keyed(machine, keyed, count, filter_optional_true(arguments, 2), err) &&
+    return make_keys(machine, pairs, &index, argument_is_true(arguments, 0), &keyed, &count, err) &&
+           sort_keyed(machine, keyed, count, argument_is_true(arguments, 2), err) &&
            take_items(machine, keyed, count, ret_value, err);
 }
 
@@ -373,7 +372,7 @@ bool filter_unique(Machine *machine, const Arguments *arguments, Value *ret_valu
     Keyed *keyed = NULL;
     size_t count = 0;
     const Value *attribute = arguments->given[1] ? &arguments->values[1] : NULL;
-    TRY(make_keys(machine, arguments->self, attribute, filter_optional_true(arguments, 0), &keyed,
+    TRY(make_keys(machine, arguments->self, attribute, argument_is_true(arguments, 0), &keyed,
                   &count, err));
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
@@ -398,7 +397,7 @@ static bool extreme(Machine *machine, const Arguments *arguments, Operator op, V
     Keyed *keyed = NULL;
     size_t count = 0;
     const Value *attribute = arguments->given[1] ? &arguments->values[1] : NULL;
-    TRY(make_keys(machine, arguments->self, attribute, filter_optional_true(arguments, 0), &keyed,
+    TRY(make_keys(machine, arguments->self, attribute, argument_is_true(arguments, 0), &keyed,
                   &count, err));
     size_t best = 0;
     for (size_t i = 1; i < count; i++) {
@@ -428,7 +427,7 @@ bool filter_sum(Machine *machine, const Arguments *arguments, Value *ret_value, 
     Value sum = arguments->given[1] ? arguments->values[1] : value_int(0);
     for (size_t i = 0; i < count; i++) {
         Value item = items[i];
-        if (arguments->given[0] && arguments->values[0].kind != VALUE_NONE)
+        if (!argument_is_missing(arguments, 0))
             TRY(attribute_of(machine, item, arguments->values[0], &item, err));
         TRY(machine_step(machine, err) &&
             operator_apply(machine, OPERATOR_ADD, sum, item, &sum, err));
@@ -449,7 +448,7 @@ bool filter_batch(Machine *machine, const Arguments *arguments, Value *ret_value
     const size_t batches = (count + size - 1) / size;
     if (arguments->given[1] && (uint64_t)asked > MACHINE_STEPS_MAX)
         return error_set(err, ERROR_LIMIT, "batch: more than %d items", (int)MACHINE_STEPS_MAX);
-    const bool fill = arguments->given[1] && arguments->values[1].kind != VALUE_NONE;
+    const bool fill = !argument_is_missing(arguments, 1);
     Value *lists = arena_alloc_array(machine->arena, batches, sizeof(*lists), err);
     TRY(lists != NULL);
     for (size_t i = 0; i < batches; i++) {

@@ -1,35 +1,7 @@
 // The methods of str.
 
-#include "connector/machine.h"
+#include "connector/template_argument.h"
 #include "connector/text_case.h"
-
-// --- argument readers
-
-// A str argument, or a TypeError.
-static bool text_of(Machine *machine, const Arguments *arguments, size_t index, Str *ret_text,
-                    Error *err)
-{
-    const Value value = arguments->values[index];
-    if (value.kind != VALUE_STR)
-        return raise_type(machine, err, "argument %zu must be str, not %s", index + 1,
-                          value_type(value));
-    *ret_text = value.text;
-    return true;
-}
-
-static bool integer_of(Machine *machine, const Arguments *arguments, size_t index, int64_t fallback,
-                       int64_t *ret_integer, Error *err)
-{
-    const Value value = arguments->values[index];
-    *ret_integer = fallback;
-    if (!arguments->given[index] || value.kind == VALUE_NONE)
-        return true;
-    if (value.kind != VALUE_INT && value.kind != VALUE_BOOL)
-        return raise_type(machine, err, "'%s' object cannot be interpreted as an integer",
-                          value_type(value));
-    *ret_integer = value.kind == VALUE_BOOL ? value.boolean : value.integer;
-    return true;
-}
 
 static bool is_space(char c)
 {
@@ -105,8 +77,8 @@ static bool strip_text(Machine *machine, const Arguments *arguments, bool before
 {
     Str text = arguments->self.text;
     Str characters = {NULL, 0};
-    if (arguments->given[0] && arguments->values[0].kind != VALUE_NONE) {
-        TRY(text_of(machine, arguments, 0, &characters, err));
+    if (!argument_is_missing(arguments, 0)) {
+        TRY(argument_str(machine, arguments, 0, &characters, err));
         if (characters.data == NULL)
             characters.data = "";
     }
@@ -137,7 +109,7 @@ static bool str_removeprefix(Machine *machine, const Arguments *arguments, Value
                              Error *err)
 {
     Str prefix = {0};
-    TRY(text_of(machine, arguments, 0, &prefix, err));
+    TRY(argument_str(machine, arguments, 0, &prefix, err));
     const Str text = arguments->self.text;
     *ret_value =
         value_str(str_starts_with(text, prefix) ? str_slice(text, prefix.size, text.size) : text);
@@ -148,7 +120,7 @@ static bool str_removesuffix(Machine *machine, const Arguments *arguments, Value
                              Error *err)
 {
     Str suffix = {0};
-    TRY(text_of(machine, arguments, 0, &suffix, err));
+    TRY(argument_str(machine, arguments, 0, &suffix, err));
     const Str text = arguments->self.text;
     *ret_value =
         value_str(str_ends_with(text, suffix) ? str_slice(text, 0, text.size - suffix.size) : text);
@@ -247,10 +219,10 @@ static bool read_split(Machine *machine, const Arguments *arguments, Str *ret_se
                        int64_t *ret_most, Error *err)
 {
     *ret_separator = (Str){NULL, 0};
-    TRY(integer_of(machine, arguments, 1, -1, ret_most, err));
-    if (!arguments->given[0] || arguments->values[0].kind == VALUE_NONE)
+    TRY(argument_int(machine, arguments, 1, -1, ret_most, err));
+    if (argument_is_missing(arguments, 0))
         return true;
-    TRY(text_of(machine, arguments, 0, ret_separator, err));
+    TRY(argument_str(machine, arguments, 0, ret_separator, err));
     return ret_separator->size > 0 || raise_value(machine, err, "empty separator");
 }
 
@@ -336,7 +308,7 @@ static bool make_three(Machine *machine, Str a, Str b, Str c, Value *ret_value, 
 static bool separator_of(Machine *machine, const Arguments *arguments, Str *ret_separator,
                          Error *err)
 {
-    TRY(text_of(machine, arguments, 0, ret_separator, err));
+    TRY(argument_str(machine, arguments, 0, ret_separator, err));
     return ret_separator->size > 0 || raise_value(machine, err, "empty separator");
 }
 
@@ -388,8 +360,9 @@ static bool str_replace(Machine *machine, const Arguments *arguments, Value *ret
     Str new = {0};
     int64_t most = 0;
     CLEANUP(buf_done) Buf out = {.limit_bytes = MACHINE_BYTES_MAX};
-    TRY(text_of(machine, arguments, 0, &old, err) && text_of(machine, arguments, 1, &new, err) &&
-        integer_of(machine, arguments, 2, -1, &most, err));
+    TRY(argument_str(machine, arguments, 0, &old, err) &&
+        argument_str(machine, arguments, 1, &new, err) &&
+        argument_int(machine, arguments, 2, -1, &most, err));
     Str text = arguments->self.text;
     // An empty text to replace stands before each character, and at the end.
     for (; most != 0; most -= most > 0 ? 1 : 0) {
@@ -424,7 +397,7 @@ static bool find_in(Machine *machine, const Arguments *arguments, bool last, boo
 {
     Str needle = {0};
     const Str text = arguments->self.text;
-    TRY(text_of(machine, arguments, 0, &needle, err));
+    TRY(argument_str(machine, arguments, 0, &needle, err));
     if (arguments->given[1] || arguments->given[2])
         return raise_value(machine, err, "find(): only the text to find is supported");
     size_t at = last ? find_last(text, needle) : str_find(text, needle);
@@ -461,7 +434,7 @@ static bool str_count(Machine *machine, const Arguments *arguments, Value *ret_v
 {
     Str needle = {0};
     Str text = arguments->self.text;
-    TRY(text_of(machine, arguments, 0, &needle, err));
+    TRY(argument_str(machine, arguments, 0, &needle, err));
     int64_t count = 0;
     if (needle.size == 0)
         count = (int64_t)value_count(arguments->self) + 1;
@@ -477,10 +450,10 @@ static bool pad(Machine *machine, const Arguments *arguments, int64_t before_sha
                 Value *ret_value, Error *err)
 {
     int64_t width = 0;
-    TRY(integer_of(machine, arguments, 0, 0, &width, err));
+    TRY(argument_int(machine, arguments, 0, 0, &width, err));
     if (arguments->given[1]) {
         Str given = {0};
-        TRY(text_of(machine, arguments, 1, &given, err));
+        TRY(argument_str(machine, arguments, 1, &given, err));
         if (given.size != 1)
             return raise_type(machine, err, "the fill character must be one ASCII character");
         fill = given.data[0];
@@ -526,7 +499,7 @@ static bool str_zfill(Machine *machine, const Arguments *arguments, Value *ret_v
     Arguments unsigned_part = *arguments;
     unsigned_part.self = value_str(str_slice(text, 1, text.size));
     int64_t width = 0;
-    TRY(integer_of(machine, arguments, 0, 0, &width, err));
+    TRY(argument_int(machine, arguments, 0, 0, &width, err));
     unsigned_part.values[0] = value_int(width - 1);
     TRY(pad(machine, &unsigned_part, 2, '0', ret_value, err));
     Str joined = {0};

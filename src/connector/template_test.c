@@ -123,14 +123,11 @@ static const Function tests[] = {
     {"<=", "b", 1, test_le}, {"le", "b", 1, test_le},
     {">", "b", 1, test_gt},  {"gt", "b", 1, test_gt}, {"greaterthan", "b", 1, test_gt},
     {">=", "b", 1, test_ge}, {"ge", "b", 1, test_ge},
+    {NULL, NULL, 0, NULL},
 };
 // clang-format on
 
 const Function *test_find(Str name)
 {
-    for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
-        if (str_equal(str_from(tests[i].name), name))
-            return &tests[i];
-    }
-    return NULL;
+    return function_find(tests, name);
 }
