@@ -11,6 +11,9 @@ Filter filter_attr, filter_batch, filter_length, filter_default, filter_dictsort
     filter_reject, filter_rejectattr, filter_reverse, filter_select, filter_selectattr, filter_sort,
     filter_sum, filter_unique;
 
+// template_number.c
+Filter filter_abs, filter_float, filter_int, filter_round;
+
 // template_digest.c
 Filter filter_base64binascii_decode, filter_base64decode, filter_base64encode, filter_hash,
     filter_hmac;
