@@ -1,12 +1,7 @@
-// The methods of str.
+// The methods of str, but for those that split and join, and the table of all.
 
-#include "connector/template_argument.h"
+#include "connector/template_str.h"
 #include "connector/text_case.h"
-
-static bool is_space(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r') || (c >= '\x1c' && c <= '\x1f');
-}
 
 // --- case
 
@@ -40,15 +35,14 @@ static bool is_among(uint32_t code, Str characters)
     return false;
 }
 
-// The length of the run of `characters` (NULL data: white space) that `text` begins with.
-static size_t edge_before(Str text, Str characters)
+size_t text_edge_before(Str text, Str characters)
 {
     size_t at = 0;
     while (at < text.size) {
         size_t next = at;
         const uint32_t code = code_next(text, &next);
         const bool drop = characters.data == NULL
-                              ? code == 0xA0 || (code < 0x80 && is_space((char)code))
+                              ? code == 0xA0 || (code < 0x80 && text_is_space((char)code))
                               : is_among(code, characters);
         if (!drop)
             break;
@@ -57,7 +51,7 @@ static size_t edge_before(Str text, Str characters)
     return at;
 }
 
-static size_t edge_after(Str text, Str characters)
+size_t text_edge_after(Str text, Str characters)
 {
     size_t end = text.size;
     while (end > 0) {
@@ -65,7 +59,7 @@ static size_t edge_after(Str text, Str characters)
         while (from > 0 && ((unsigned char)text.data[from] & 0xC0) == 0x80)
             from--;
         const Str last = str_slice(text, from, end - from);
-        if (edge_before(last, characters) != last.size)
+        if (text_edge_before(last, characters) != last.size)
             break;
         end = from;
     }
@@ -83,9 +77,9 @@ static bool strip_text(Machine *machine, const Arguments *arguments, bool before
             characters.data = "";
     }
     if (before)
-        text = str_slice(text, edge_before(text, characters), text.size);
+        text = str_slice(text, text_edge_before(text, characters), text.size);
     if (after)
-        text = str_slice(text, 0, text.size - edge_after(text, characters));
+        text = str_slice(text, 0, text.size - text_edge_after(text, characters));
     *ret_value = value_str(text);
     return true;
 }
@@ -160,199 +154,7 @@ static bool str_endswith(Machine *machine, const Arguments *arguments, Value *re
     return has_edge(machine, arguments, false, ret_value, err);
 }
 
-// --- splitting and joining
-
-typedef struct Parts {
-    Value *items;
-    size_t count, room;
-} Parts;
-
-static bool parts_add(Machine *machine, Parts *parts, Str part, Error *err)
-{
-    TRY(machine_step(machine, err));
-    if (parts->count == parts->room) {
-        const size_t room = parts->room == 0 ? 8 : parts->room * 2;
-        Value *items = arena_alloc_array(machine->arena, room, sizeof(*items), err);
-        TRY(items != NULL);
-        if (parts->count > 0)
-            memcpy(items, parts->items, parts->count * sizeof(*items));
-        parts->items = items;
-        parts->room = room;
-    }
-    parts->items[parts->count++] = value_str(part);
-    return true;
-}
-
-// By runs of white space; none makes an empty part.
-static bool split_space(Machine *machine, Str text, int64_t most, Parts *parts, Error *err)
-{
-    text = str_slice(text, edge_before(text, (Str){NULL, 0}), text.size);
-    while (text.size > 0) {
-        size_t size = 0;
-        while (size < text.size && !is_space(text.data[size]))
-            size++;
-        if (most == 0) {
-            const Str rest = str_slice(text, 0, text.size - edge_after(text, (Str){NULL, 0}));
-            return parts_add(machine, parts, rest, err);
-        }
-        most -= most > 0 ? 1 : 0;
-        TRY(parts_add(machine, parts, str_slice(text, 0, size), err));
-        text = str_slice(text, size, text.size);
-        text = str_slice(text, edge_before(text, (Str){NULL, 0}), text.size);
-    }
-    return true;
-}
-
-static bool split_by(Machine *machine, Str text, Str separator, int64_t most, Parts *parts,
-                     Error *err)
-{
-    for (;; most -= most > 0 ? 1 : 0) {
-        const size_t at = most == 0 ? text.size : str_find(text, separator);
-        TRY(parts_add(machine, parts, str_slice(text, 0, at), err));
-        if (at == text.size)
-            return true;
-        text = str_slice(text, at + separator.size, text.size);
-    }
-}
-
-static bool read_split(Machine *machine, const Arguments *arguments, Str *ret_separator,
-                       int64_t *ret_most, Error *err)
-{
-    *ret_separator = (Str){NULL, 0};
-    TRY(argument_int(machine, arguments, 1, -1, ret_most, err));
-    if (argument_is_missing(arguments, 0))
-        return true;
-    TRY(argument_str(machine, arguments, 0, ret_separator, err));
-    return ret_separator->size > 0 || raise_value(machine, err, "empty separator");
-}
-
-static bool str_split(Machine *machine, const Arguments *arguments, Value *ret_value, Error *err)
-{
-    Str separator = {0};
-    int64_t most = 0;
-    Parts parts = {0};
-    TRY(read_split(machine, arguments, &separator, &most, err));
-    TRY(separator.data == NULL
-            ? split_space(machine, arguments->self.text, most, &parts, err)
-            : split_by(machine, arguments->self.text, separator, most, &parts, err));
-    *ret_value = value_list(parts.items, parts.count);
-    return true;
-}
-
-// The last `needle` in `text`, or SIZE_MAX.
-static size_t find_last(Str text, Str needle)
-{
-    for (size_t at = text.size + 1; at-- > 0;) {
-        if (str_starts_with(str_slice(text, at, text.size), needle))
-            return at;
-    }
-    return SIZE_MAX;
-}
-
-// From the right: the first parts stay together where there are more than `most` separators.
-static bool str_rsplit(Machine *machine, const Arguments *arguments, Value *ret_value, Error *err)
-{
-    Str separator = {0};
-    int64_t most = 0;
-    Parts parts = {0};
-    TRY(read_split(machine, arguments, &separator, &most, err));
-    Str text = arguments->self.text;
-    if (most < 0 || separator.data == NULL) {
-        if (most >= 0)
-            return raise_value(machine, err, "rsplit() by white space with a limit");
-        return str_split(machine, arguments, ret_value, err);
-    }
-    for (; most > 0; most--) {
-        const size_t at = find_last(text, separator);
-        if (at == SIZE_MAX)
-            break;
-        TRY(parts_add(machine, &parts, str_slice(text, at + separator.size, text.size), err));
-        text = str_slice(text, 0, at);
-    }
-    TRY(parts_add(machine, &parts, text, err));
-    for (size_t i = 0; i < parts.count / 2; i++) {
-        const Value swap = parts.items[i];
-        parts.items[i] = parts.items[parts.count - 1 - i];
-        parts.items[parts.count - 1 - i] = swap;
-    }
-    *ret_value = value_list(parts.items, parts.count);
-    return true;
-}
-
-static bool str_splitlines(Machine *machine, const Arguments *arguments, Value *ret_value,
-                           Error *err)
-{
-    Parts parts = {0};
-    Str text = arguments->self.text;
-    while (text.size > 0) {
-        size_t size = 0;
-        while (size < text.size && text.data[size] != '\n' && text.data[size] != '\r')
-            size++;
-        TRY(parts_add(machine, &parts, str_slice(text, 0, size), err));
-        const bool pair = str_starts_with(str_slice(text, size, 2), STR("\r\n"));
-        text = str_slice(text, size + (pair ? 2 : 1), text.size);
-    }
-    *ret_value = value_list(parts.items, parts.count);
-    return true;
-}
-
-static bool make_three(Machine *machine, Str a, Str b, Str c, Value *ret_value, Error *err)
-{
-    Parts parts = {0};
-    TRY(parts_add(machine, &parts, a, err) && parts_add(machine, &parts, b, err) &&
-        parts_add(machine, &parts, c, err));
-    *ret_value = (Value){.kind = VALUE_TUPLE, .list = {parts.items, 3}};
-    return true;
-}
-
-static bool separator_of(Machine *machine, const Arguments *arguments, Str *ret_separator,
-                         Error *err)
-{
-    TRY(argument_str(machine, arguments, 0, ret_separator, err));
-    return ret_separator->size > 0 || raise_value(machine, err, "empty separator");
-}
-
-static bool str_partition(Machine *machine, const Arguments *arguments, Value *ret_value,
-                          Error *err)
-{
-    Str separator = {0};
-    const Str text = arguments->self.text;
-    TRY(separator_of(machine, arguments, &separator, err));
-    const size_t at = str_find(text, separator);
-    if (at == text.size)
-        return make_three(machine, text, STR(""), STR(""), ret_value, err);
-    return make_three(machine, str_slice(text, 0, at), separator,
-                      str_slice(text, at + separator.size, text.size), ret_value, err);
-}
-
-static bool str_rpartition(Machine *machine, const Arguments *arguments, Value *ret_value,
-                           Error *err)
-{
-    Str separator = {0};
-    const Str text = arguments->self.text;
-    TRY(separator_of(machine, arguments, &separator, err));
-    const size_t at = find_last(text, separator);
-    if (at == SIZE_MAX)
-        return make_three(machine, STR(""), STR(""), text, ret_value, err);
-    return make_three(machine, str_slice(text, 0, at), separator,
-                      str_slice(text, at + separator.size, text.size), ret_value, err);
-}
-
-static bool str_join(Machine *machine, const Arguments *arguments, Value *ret_value, Error *err)
-{
-    const Value *items = NULL;
-    size_t count = 0;
-    CLEANUP(buf_done) Buf out = {.limit_bytes = MACHINE_BYTES_MAX};
-    TRY(machine_items(machine, arguments->values[0], &items, &count, err));
-    for (size_t i = 0; i < count; i++) {
-        if (items[i].kind != VALUE_STR)
-            return raise_type(machine, err, "sequence item %zu: expected str instance, %s found", i,
-                              value_type(items[i]));
-        TRY(machine_step(machine, err) && (i == 0 || buf_append(&out, arguments->self.text, err)) &&
-            buf_append(&out, items[i].text, err));
-    }
-    return machine_take(machine, &out, ret_value, err);
-}
+// --- replacing and searching
 
 static bool str_replace(Machine *machine, const Arguments *arguments, Value *ret_value, Error *err)
 {
@@ -384,7 +186,14 @@ static bool str_replace(Machine *machine, const Arguments *arguments, Value *ret
     return buf_append(&out, text, err) && machine_take(machine, &out, ret_value, err);
 }
 
-// --- searching
+size_t text_find_last(Str text, Str needle)
+{
+    for (size_t at = text.size + 1; at-- > 0;) {
+        if (str_starts_with(str_slice(text, at, text.size), needle))
+            return at;
+    }
+    return SIZE_MAX;
+}
 
 // Code points before byte `at`.
 static int64_t index_of_byte(Str text, size_t at)
@@ -400,7 +209,7 @@ static bool find_in(Machine *machine, const Arguments *arguments, bool last, boo
     TRY(argument_str(machine, arguments, 0, &needle, err));
     if (arguments->given[1] || arguments->given[2])
         return raise_value(machine, err, "find(): only the text to find is supported");
-    size_t at = last ? find_last(text, needle) : str_find(text, needle);
+    size_t at = last ? text_find_last(text, needle) : str_find(text, needle);
     if (!last && at == text.size && needle.size > 0)
         at = SIZE_MAX;
     if (at == SIZE_MAX && must)
@@ -527,7 +336,7 @@ static bool ask(const Arguments *arguments, Question question, Value *ret_value)
         const bool digit = code >= '0' && code <= '9';
         const bool alpha = code_is_letter(code);
         if (question == QUESTION_SPACE)
-            all = code < 0x80 && is_space((char)code);
+            all = code < 0x80 && text_is_space((char)code);
         else
             all = (question != QUESTION_ALPHA && digit) || (question != QUESTION_DIGIT && alpha);
     }
@@ -594,15 +403,15 @@ static const Function str_methods[] = {
     {"isdecimal", "", 0, str_isdigit},           {"isdigit", "", 0, str_isdigit},
     {"islower", "", 0, str_islower},             {"isnumeric", "", 0, str_isdigit},
     {"isspace", "", 0, str_isspace},             {"isupper", "", 0, str_isupper},
-    {"join", "iterable", 1, str_join},           {"ljust", "width,fillchar", 1, str_ljust},
+    {"join", "iterable", 1, str_method_join},           {"ljust", "width,fillchar", 1, str_ljust},
     {"lower", "", 0, str_lower},                 {"lstrip", "chars", 0, str_lstrip},
-    {"partition", "sep", 1, str_partition},      {"removeprefix", "prefix", 1, str_removeprefix},
+    {"partition", "sep", 1, str_method_partition},      {"removeprefix", "prefix", 1, str_removeprefix},
     {"removesuffix", "suffix", 1, str_removesuffix},
     {"replace", "old,new,count", 2, str_replace}, {"rfind", "sub,start,end", 1, str_rfind},
     {"rindex", "sub,start,end", 1, str_rindex},  {"rjust", "width,fillchar", 1, str_rjust},
-    {"rpartition", "sep", 1, str_rpartition},    {"rsplit", "sep,maxsplit", 0, str_rsplit},
-    {"rstrip", "chars", 0, str_rstrip},          {"split", "sep,maxsplit", 0, str_split},
-    {"splitlines", "", 0, str_splitlines},       {"startswith", "prefix", 1, str_startswith},
+    {"rpartition", "sep", 1, str_method_rpartition},    {"rsplit", "sep,maxsplit", 0, str_method_rsplit},
+    {"rstrip", "chars", 0, str_rstrip},          {"split", "sep,maxsplit", 0, str_method_split},
+    {"splitlines", "", 0, str_method_splitlines},       {"startswith", "prefix", 1, str_startswith},
     {"strip", "chars", 0, str_strip},            {"swapcase", "", 0, str_swapcase},
     {"title", "", 0, str_title},                 {"upper", "", 0, str_upper},
     {"zfill", "width", 1, str_zfill},
