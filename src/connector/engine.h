@@ -201,7 +201,6 @@ typedef struct RecordList {
     size_t capacity;
 } RecordList;
 
-bool record_list_add(RecordList *list, yyjson_val *record, Arena *arena, Error *err) MUST_USE;
 bool selector_extract(const Selector *selector, const Decoded *decoded, Arena *arena,
                       RecordList *ret_records, Error *err) MUST_USE;
 // Filter, transform, normalise; in place.

@@ -6,7 +6,7 @@ enum { TABLE_FIRST = 64 };
 
 // ------------------------------------------------------------------------ opening
 
-void reading_free(Reading *reading)
+static void reading_free(Reading *reading)
 {
     if (reading == NULL)
         return;

@@ -88,8 +88,7 @@ typedef bool (*RecordFn)(void *context, yyjson_val *record, Error *err);
 
 bool reading_open(Sync *sync, const Stream *stream, yyjson_val *state, Reading **ret_reading,
                   Error *err) MUST_USE;
-void reading_free(Reading *reading); // its parents, too; NULL is fine
-void reading_freep(Reading **reading);
+void reading_freep(Reading **reading); // its parents, too; for CLEANUP()
 
 bool reading_is_partitioned(const Stream *stream);
 // The state of the partition with that key; made where there is none yet.

@@ -87,7 +87,7 @@ bool selector_bind(const Binder *binder, const Node *stream, const Node *retriev
 
 // ------------------------------------------------------------------------ extracting
 
-bool record_list_add(RecordList *list, yyjson_val *record, Arena *arena, Error *err)
+static bool record_list_add(RecordList *list, yyjson_val *record, Arena *arena, Error *err)
 {
     if (list->count == list->capacity) {
         size_t room = list->capacity == 0 ? RECORDS_FIRST : list->capacity * 2;

@@ -76,7 +76,7 @@ uint32_t code_next(Str text, size_t *at)
     return code;
 }
 
-bool code_append(Buf *out, uint32_t code, Error *err)
+static bool code_append(Buf *out, uint32_t code, Error *err)
 {
     char bytes[4];
     const size_t size = str_encode_utf8(code, bytes);

@@ -14,7 +14,6 @@ bool code_is_letter(uint32_t code); // of those scripts; beyond them every code 
 
 // Reads a code point at `*at` and moves behind it; a byte that is not UTF-8 counts as itself.
 uint32_t code_next(Str text, size_t *at);
-bool code_append(Buf *out, uint32_t code, Error *err) MUST_USE;
 
 typedef enum TextCase {
     CASE_UPPER,

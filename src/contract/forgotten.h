@@ -24,9 +24,8 @@ const PersonColumn *contract_person_columns(const Contract *contract, size_t *re
 // True when a record of this contract can be somebody's.
 bool contract_knows_persons(const Contract *contract);
 
-// "phone"; by name PERSON_NONE when it is no kind.
+// "phone".
 const char *person_kind_name(PersonKind kind);
-PersonKind person_kind_parse(Str name);
 
 // The one spelling that is hashed: E.164, an address in lower case, an id as it is; with a NUL.
 // False when `written` cannot be one. `country` may be NULL: then only +15551234567 is a number.

@@ -8,7 +8,8 @@ const char *person_kind_name(PersonKind kind)
     return contract_persons[kind];
 }
 
-PersonKind person_kind_parse(Str name)
+// PERSON_NONE when it is no kind.
+static PersonKind person_kind_parse(Str name)
 {
     for (int i = PERSON_PHONE; contract_persons[i] != NULL; i++) {
         if (str_equal(name, str_from(contract_persons[i])))

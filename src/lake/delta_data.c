@@ -199,7 +199,7 @@ static void drop_copy(DeltaCopy *copy)
     *copy = (DeltaCopy){0};
 }
 
-void delta_drop_copies(Delta *delta)
+static void drop_copies(Delta *delta)
 {
     for (size_t i = 0; i < DELTA_CACHE_MAX; i++)
         drop_copy(&delta->copies[i]);
@@ -236,7 +236,7 @@ bool delta_local_copy(Delta *delta, const DeltaTable *table, const DeltaFile *fi
     if (copy == NULL) {
         // Paths of copies that went stay in their arena: begin anew before it is full.
         if (arena_used_bytes(delta->copy_arena) > (size_t)8 * 1024 * 1024)
-            delta_drop_copies(delta);
+            drop_copies(delta);
         copy = make_room(delta, file->size);
         char local[DELTA_LOCAL_BYTES];
         (void)snprintf(local, sizeof(local), "%.400s/in-%llu.parquet", delta->scratch,

@@ -84,7 +84,6 @@ bool delta_open_table(Delta *delta, Str schema, Str name, DeltaTable **ret_table
 // A local copy of a file of the table, good until the next call with another file.
 bool delta_local_copy(Delta *delta, const DeltaTable *table, const DeltaFile *file,
                       const char **ret_local, Error *err) MUST_USE;
-void delta_drop_copies(Delta *delta);
 typedef struct DeltaWrite {
     const DuckStatement *select;
     const DeltaSchema *schema;

@@ -187,11 +187,6 @@ void known_pages_close(KnownPages *known)
         arena_free(known->arena);
 }
 
-void known_pages_closep(KnownPages **known)
-{
-    known_pages_close(*known);
-}
-
 bool known_pages_add(KnownPages *known, const Landing *landing, const SliceName *name,
                      const SliceManifest *manifest, Error *err)
 {

@@ -22,7 +22,6 @@ typedef struct KnownPage {
 // Empty where there is nothing that can be read. `store` is used during the call only.
 bool known_pages_open(Store *store, Str job, KnownPages **ret_known, Error *err) MUST_USE;
 void known_pages_close(KnownPages *known); // NULL is fine
-void known_pages_closep(KnownPages **known);
 
 // What was landed with this body, before this run. Any thread may ask.
 bool known_pages_find(const KnownPages *known, const Key128 *body, KnownPage *ret_page);

@@ -69,7 +69,6 @@ static inline int64_t http_monotonic_us(const HttpClient *client)
 
 // A transfer from those that wait for work, or a new one. NULL with `err` set.
 Transfer *http_transfer_new(HttpClient *client, Error *err);
-void http_transfer_drop(Transfer *transfer); // for good, memory and all
 
 // Gives the memory of idle buffers back.
 void http_drop_idle(HttpClient *client);

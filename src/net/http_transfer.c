@@ -21,7 +21,8 @@ static void overwrite(Buf *buf)
         bytes[i] = 0;
 }
 
-void http_transfer_drop(Transfer *transfer)
+// For good, memory and all.
+static void drop_transfer(Transfer *transfer)
 {
     if (transfer->client->options.secret) {
         overwrite(&transfer->body);
@@ -38,7 +39,7 @@ void http_drop_idle(HttpClient *client)
 {
     Transfer *transfer = queue_take(client->idle, 0);
     for (; transfer != NULL; transfer = queue_take(client->idle, 0))
-        http_transfer_drop(transfer);
+        drop_transfer(transfer);
 }
 
 Transfer *http_transfer_new(HttpClient *client, Error *err)
@@ -75,7 +76,7 @@ void http_exchange_free(HttpExchange *exchange)
     // One page of exceptional size must not occupy memory for good.
     const size_t share = client->options.memory_bytes_max / (2 * client->options.connections);
     if (transfer_bytes(transfer) > share || !queue_put_now(client->idle, transfer))
-        http_transfer_drop(transfer);
+        drop_transfer(transfer);
     (void)atomic_fetch_sub(&client->in_hand, 1);
     if (atomic_exchange(&client->starved, false))
         http_client_wake(client);

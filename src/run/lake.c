@@ -161,11 +161,11 @@ bool lake_promote(const Job *job, const LakePromotion *promotion, Env *env, Aren
     return delta_promote(delta, &spec, promotion->column, promotion->path, ret_rows, err);
 }
 
-bool lake_keep(JobParts *parts, bool dry, DeltaKept *ret_kept, Error *err)
+static bool keep_tables(JobParts *parts, DeltaKept *ret_kept, Error *err)
 {
-    for (size_t i = 0; parts->lake != NULL && i < parts->stream_count; i++)
+    for (size_t i = 0; i < parts->stream_count; i++)
         TRY(delta_keep(parts->lake, parts->streams[i].table.schema, parts->streams[i].table.name,
-                       dry, ret_kept, err));
+                       false, ret_kept, err));
     return true;
 }
 
@@ -176,7 +176,7 @@ void lake_keep_after(JobParts *parts, const Plan *plan, LogBook *log)
     const int64_t now_us = parts->env->now_us(parts->env->state);
     DeltaKept kept = {0};
     Error why = {0};
-    const bool ok = lake_keep(parts, false, &kept, &why);
+    const bool ok = keep_tables(parts, &kept, &why);
     if (ok && kept.files_compacted + kept.files_removed + kept.log_files_removed == 0)
         return;
     EtlLogRow row = {.run = str_from(plan->run),

@@ -39,8 +39,6 @@ typedef struct LakePromotion {
 bool lake_promote(const Job *job, const LakePromotion *promotion, Env *env, Arena *arena,
                   int64_t *ret_rows, Error *err) MUST_USE;
 
-// Small files, checkpoints, what nobody needs any more. `dry` only counts.
-bool lake_keep(JobParts *parts, bool dry, DeltaKept *ret_kept, Error *err) MUST_USE;
-
-// The same after a run: on record, and no run's failure, for the next one does it.
+// After a run: small files, checkpoints, what nobody needs any more. On record, and no run's
+// failure, for the next one does it.
 void lake_keep_after(JobParts *parts, const Plan *plan, LogBook *log);

@@ -145,7 +145,8 @@ static int compare_pairs(const void *a, const void *b)
     return memcmp(a, b, sizeof(Pair));
 }
 
-bool memo_digest(const SliceTask *slice, Key128 *ret_digest, bool *ret_any, Error *err)
+// Of the keys and hashes that a reading shows, whatever their order. *ret_any: it has rows at all.
+static bool take_digest(const SliceTask *slice, Key128 *ret_digest, bool *ret_any, Error *err)
 {
     size_t count = 0;
     for (size_t i = 0; i < slice->batch_count; i++)
@@ -193,7 +194,7 @@ bool memo_run_take(MemoRun *run, const SliceTask *slice, bool *ret_same, Error *
 {
     Key128 *digest = &run->digests[slice->stream_index][slice->ordinal];
     bool any = false;
-    TRY(memo_digest(slice, digest, &any, err));
+    TRY(take_digest(slice, digest, &any, err));
     run->taken[slice->stream_index][slice->ordinal] = true;
     const MemoWindow window = window_of(slice->stream, slice->ordinal, digest);
     *ret_same = run->memo != NULL && slice->counts.quarantined == 0 &&

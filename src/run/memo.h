@@ -35,9 +35,6 @@ bool memo_read(Store *store, Str job, RunMode mode, Arena *arena, Memo *ret_memo
                Error *err) MUST_USE;
 bool memo_write(Store *store, Str job, RunMode mode, const Memo *memo, Error *err) MUST_USE;
 
-// Of the keys and hashes that a reading shows, whatever their order. *ret_any: it has rows at all.
-bool memo_digest(const SliceTask *slice, Key128 *ret_digest, bool *ret_any, Error *err) MUST_USE;
-
 // What a run compares with and what it finds.
 typedef struct MemoRun {
     const Memo *memo; // knows all streams of the plan; NULL = none stands, digests are only taken

@@ -81,7 +81,8 @@ static bool make_select(const JobParts *parts, Str text, Str *ret_select, Error 
     return arena_copy_str(parts->arena, str_trim(buf_str(&out)), ret_select, err);
 }
 
-bool views_read(const JobParts *parts, ViewSpec **ret_views, size_t *ret_count, Error *err)
+// A folder that is not there has none.
+static bool read_views(const JobParts *parts, ViewSpec **ret_views, size_t *ret_count, Error *err)
 {
     Str folder = {0};
     TRY(arena_printf(parts->arena, &folder, err, STR_FMT "/views/%s",
@@ -114,7 +115,7 @@ bool views_create(JobParts *parts, Error *err)
 {
     ViewSpec *views = NULL;
     size_t count = 0;
-    TRY(views_read(parts, &views, &count, err));
+    TRY(read_views(parts, &views, &count, err));
     return count == 0 ||
            parts->warehouse.driver->create_views(parts->warehouse.state, views, count, err);
 }

@@ -9,10 +9,6 @@
 
 enum { VIEWS_MAX = 100, VIEW_BYTES_MAX = 256 * 1024 };
 
-// Those whose tables the job fills, in the order of their names; a folder that is not there has
-// none.
-bool views_read(const JobParts *parts, ViewSpec **ret_views, size_t *ret_count,
-                Error *err) MUST_USE;
-
-// Makes them in the warehouse, whose tables must stand.
+// Makes those whose tables the job fills, in the order of their names, in the warehouse, whose
+// tables must stand.
 bool views_create(JobParts *parts, Error *err) MUST_USE;

@@ -88,7 +88,8 @@ static bool copy_upper(Str text, Arena *arena, Str *ret_copy, Error *err)
     return true;
 }
 
-bool snowflake_account_name(Str account, Arena *arena, Str *ret_name, Error *err)
+// The name that a token knows an account by: upper case, without the region of a locator.
+static bool spell_account(Str account, Arena *arena, Str *ret_name, Error *err)
 {
     // "xy12345.eu-central-1.azure" -> XY12345; "org-account" stays; "xy12345-code.global" -> the
     // part before the hyphen.
@@ -137,7 +138,7 @@ bool snowflake_jwt_make(const SnowflakeKey *key, const SnowflakeClaims *claims, 
 {
     CLEANUP(buf_done) Buf token = {0};
     SnowflakeClaims spelled = *claims;
-    TRY(snowflake_account_name(claims->account, arena, &spelled.account, err) &&
+    TRY(spell_account(claims->account, arena, &spelled.account, err) &&
         copy_upper(claims->user, arena, &spelled.user, err));
     TRY(append_claims(key, &spelled, &token, err));
     TRY(append_signature(key, &token, err));

@@ -16,9 +16,6 @@ void snowflake_key_free(SnowflakeKey *key); // NULL is fine
 // "SHA256:<base64>", as DESC USER shows it (RSA_PUBLIC_KEY_FP).
 const char *snowflake_key_fingerprint(const SnowflakeKey *key);
 
-// The name that a token knows an account by: upper case, without the region of a locator.
-bool snowflake_account_name(Str account, Arena *arena, Str *ret_name, Error *err) MUST_USE;
-
 // Who a token is for, from when and how long it is valid (Snowflake takes an hour at most).
 typedef struct SnowflakeClaims {
     Str account, user;
