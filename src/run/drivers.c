@@ -126,6 +126,37 @@ bool job_check_columns(const Job *job, Str stream, size_t columns, Arena *arena,
     return true;
 }
 
+typedef struct Rotated {
+    const Job *job;
+    Env *env;
+} Rotated;
+
+static bool read_option_again(void *state, const char *option, Arena *arena, Str *ret_text,
+                              Error *err)
+{
+    const Rotated *rotated = state;
+    Str pointer = {0};
+    yyjson_val *value = NULL;
+    TRY(arena_printf(arena, &pointer, err, "/warehouse/%s", option) &&
+        job_read_again(rotated->job, pointer, rotated->env, arena, &value, err));
+    *ret_text = json_str(value);
+    return true;
+}
+
+static bool give_secrets(const Job *job, const Warehouse *warehouse, Env *env, Arena *arena,
+                         Error *err)
+{
+    if (warehouse->driver->use_secrets == NULL)
+        return true;
+    Rotated *rotated = arena_alloc(arena, sizeof(*rotated), err);
+    WarehouseSecrets *secrets = arena_alloc(arena, sizeof(*secrets), err);
+    TRY(rotated != NULL && secrets != NULL);
+    *rotated = (Rotated){job, env};
+    *secrets = (WarehouseSecrets){read_option_again, rotated};
+    warehouse->driver->use_secrets(warehouse->state, secrets);
+    return true;
+}
+
 bool job_open_warehouse(const Job *job, size_t columns, Env *env, Arena *arena, Findings *findings,
                         Warehouse *ret_warehouse, Error *err)
 {
@@ -140,7 +171,8 @@ bool job_open_warehouse(const Job *job, size_t columns, Env *env, Arena *arena, 
         names[count] = str_from(warehouses[count]->name);
         if (!str_equal(names[count], job->warehouse_driver))
             continue;
-        TRY(warehouse_open(ret_warehouse, warehouses[count], &options, env, arena, findings, err));
+        TRY(warehouse_open(ret_warehouse, warehouses[count], &options, env, arena, findings, err) &&
+            give_secrets(job, ret_warehouse, env, arena, err));
         return ret_warehouse->driver->use_stage == NULL ||
                json_get(job->warehouse_options, STR("stage")) == NULL ||
                stage_open(job, stores, env, arena, findings, ret_warehouse, err);

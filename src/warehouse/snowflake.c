@@ -175,6 +175,12 @@ static bool snowflake_use_stage(void *state, const StageFiles *files, Error *err
     return true;
 }
 
+static void snowflake_use_secrets(void *state, const WarehouseSecrets *secrets)
+{
+    SnowflakeWarehouse *db = state;
+    db->options.secrets = secrets;
+}
+
 // There is no connection: every statement stands for itself.
 static bool snowflake_idle(void *state, Error *err)
 {
@@ -401,6 +407,7 @@ const WarehouseDriver warehouse_snowflake = {
     .has_load = snowflake_has_load,
     .set_watermark = snowflake_set_watermark,
     .use_stage = snowflake_use_stage,
+    .use_secrets = snowflake_use_secrets,
     .name_run = snowflake_name_run,
     .append_log = snowflake_append_log,
     .query = snowflake_query_text,

@@ -17,6 +17,7 @@ enum {
     ATTEMPTS = 8,
     SCRATCH_BYTES_MAX = 512 * 1024 * 1024,
     TOKEN_BYTES_MAX = 64 * 1024,
+    ROTATED_BYTES_MAX = 1024 * 1024,    // a file with a token, read and looked through
     BODY_BYTES_MAX = 128 * 1024 * 1024, // of one partition
     REQUEST_TIMEOUT_MS = 120 * 1000,    // Snowflake itself answers within 45 s
     CANCEL_TIMEOUT_MS = 5 * 1000,
@@ -43,7 +44,8 @@ static bool make_token(SnowflakeApi *api, Error *err)
     const SnowflakeOptions *options = api->options;
     const int64_t now_us = api->env->now_us(api->env->state);
     if (options->auth != SNOWFLAKE_KEYPAIR) {
-        api->token = options->token;
+        if (api->token.size == 0)
+            api->token = options->token;
         return true;
     }
     if (api->token.size > 0 && now_us < api->token_until_us - JWT_EARLY_US)
@@ -61,10 +63,31 @@ static bool make_token(SnowflakeApi *api, Error *err)
     return true;
 }
 
+// A token that was given is as good as its file: somebody may have put another one there. One that
+// cannot be read right now is as the old one.
+static bool read_token_again(SnowflakeApi *api)
+{
+    const WarehouseSecrets *secrets = api->options->secrets;
+    Error ignored = {0};
+    Str token = {0};
+    Arena *arena = secrets == NULL ? NULL : arena_new(ROTATED_BYTES_MAX, &ignored);
+    if (arena == NULL || !secrets->read(secrets->state, "token", arena, &token, &ignored) ||
+        token.size == 0 || str_equal(token, api->token)) {
+        arena_wipe(arena);
+        return false;
+    }
+    arena_wipe(api->tokens);
+    api->tokens = arena;
+    api->token = token;
+    return true;
+}
+
 // After a 401. While keys are being rotated the other one may be the one that Snowflake knows.
 static bool renew_token(SnowflakeApi *api, size_t *renewals)
 {
-    if (api->options->auth != SNOWFLAKE_KEYPAIR || *renewals > api->key_count)
+    if (api->options->auth != SNOWFLAKE_KEYPAIR)
+        return (*renewals)++ == 0 && read_token_again(api);
+    if (*renewals > api->key_count)
         return false;
     if (*renewals > 0) // the same key with a new token first
         api->key_index = (api->key_index + 1) % api->key_count;

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "net/retry.h"
+#include "warehouse/secrets.h"
 #include "warehouse/snowflake_jwt.h"
 #include "warehouse/snowflake_result.h"
 
@@ -26,7 +27,8 @@ typedef struct SnowflakeOptions {
     Str passphrase;
     Str token; // OAuth or programmatic access token
     Str database, schema, warehouse, role;
-    Str ca_file; // empty = the system's
+    const WarehouseSecrets *secrets; // asked for the token when it is refused; NULL = nobody is
+    Str ca_file;                     // empty = the system's
     int64_t statement_timeout_us;
 } SnowflakeOptions;
 

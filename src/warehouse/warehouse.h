@@ -8,6 +8,7 @@
 #include "base/field.h"
 #include "batch/batch.h"
 #include "warehouse/dialect.h"
+#include "warehouse/secrets.h"
 #include "warehouse/stage.h"
 
 typedef struct Warehouse Warehouse;
@@ -213,6 +214,9 @@ typedef struct WarehouseDriver {
     // For drivers with an option "stage", between open() and the first other call: `files` stay
     // until close(). Otherwise NULL.
     bool (*use_stage)(void *state, const StageFiles *files, Error *err);
+
+    // Likewise, for drivers that ask for a secret once more when it is refused. NULL otherwise.
+    void (*use_secrets)(void *state, const WarehouseSecrets *secrets);
 
     // Whose calls follow, for systems that keep a note of who asked; load_begin() says it as well.
     // NULL where nobody asks.

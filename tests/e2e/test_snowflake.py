@@ -257,6 +257,27 @@ class Snowflake(SnowTestCase):
             world.run(*words)
             self.assertEqual(table(snow, "calls"), table(world, "calls"))
 
+    def test_a_token_that_is_rotated_in_its_file_is_taken_from_there(self):
+        with World(calls=20) as world:
+            snow = SnowSite(world.folder / "snow", world, self.fixture, "ROTATED")
+            kept = snow.folder / "token"
+            kept.write_text("an-oauth-token\n")
+            snow.change(auth="oauth", token="${file:token}")
+            # While the first answer of the source is awaited, the warehouse has been asked already.
+            world.control("faults", [{"match": {"path": "/accounts"}, "do": "delay", "ms": 2000}], method="PUT")
+            snow.runs += 1
+            command, env = snow.command("run", str(snow.job), "--mode", "historic", "--json")
+            process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            while not world.control("faults")[0]["done"]:
+                self.assertIsNone(process.poll())
+                select_wait()
+            kept.write_text("another-token\n")
+            self.fixture.control("set", {"tokens": {"OAUTH": "another-token"}})
+            _, said = process.communicate(timeout=120)
+            self.assertEqual(process.returncode, 0, said[-600:])
+            self.assertNotIn("-token", said)
+            self.assertGreater(int(snow.sql("SELECT count(*) FROM CTM.CALLS")[0][0]), 0)
+
     def test_whoever_shows_a_good_token_comes_in(self):
         with World(calls=20) as world:
             snow = SnowSite(world.folder / "snow", world, self.fixture, "TOKENS")

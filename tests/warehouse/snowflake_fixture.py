@@ -41,7 +41,7 @@ class Service:
 
     def reset(self):
         self.results, self.requests, self.log, self.faults = {}, {}, [], []
-        self.grants = None
+        self.grants, self.tokens = None, dict(TOKENS)
         self.polls, self.partition_rows, self.now = 0, 5000, None
         self.registered = list(self.fingerprints)
         self.cancelled, self.polled, self.held = [], [], []
@@ -53,7 +53,7 @@ class Service:
         kind = headers.get("X-Snowflake-Authorization-Token-Type", "")
         token = re.sub("^Bearer ", "", headers.get("Authorization", ""))
         if kind in TOKENS:
-            if token != TOKENS[kind]:
+            if token != self.tokens[kind]:
                 raise Refused(401, "390303", "Invalid OAuth access token.")
             return
         if kind != "KEYPAIR_JWT":

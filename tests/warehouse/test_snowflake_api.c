@@ -288,6 +288,65 @@ TEST(a_token_that_is_refused_is_made_anew_and_then_by_the_other_key)
     run_ok(&rig); // and stays with the key that is taken
 }
 
+// What lies in the file by now, and how often it was looked at.
+typedef struct TokenFile {
+    const char *text; // NULL = it cannot be read
+    int64_t looks;
+} TokenFile;
+
+static bool read_token_file(void *state, const char *option, Arena *arena, Str *ret_text,
+                            Error *err)
+{
+    TokenFile *file = state;
+    file->looks++;
+    CHECK(strcmp(option, "token") == 0);
+    return (file->text != NULL && arena_copy_str(arena, str_from(file->text), ret_text, err)) ||
+           error_set(err, ERROR_IO, "no such file");
+}
+
+TEST(a_token_that_is_refused_is_looked_for_where_it_was_once)
+{
+    static const struct {
+        const char *name, *file;
+        bool taken;
+        int64_t requests;
+    } rows[] = {
+        {"another", "rotated-token", true, 3},     {"the same", "canary-token", false, 1},
+        {"nothing in it", "", false, 1},           {"it is gone", NULL, false, 1},
+        {"also refused", "wrong-token", false, 2},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        check_row(rows[i].name);
+        const ServerStep refused = {.request = "POST /",
+                                    .has = {"Bearer canary-token\r\n"},
+                                    .answer =
+                                        ANSWER("401 Unauthorized", "", "{\"code\":\"390318\"}"),
+                                    .then = SERVER_CLOSE};
+        ServerStep again = refused;
+        again.has[0] = "Bearer wrong-token\r\n";
+        ServerStep good = {.request = "POST /",
+                           .has = {"Bearer rotated-token\r\n"},
+                           .answer = DONE(""),
+                           .then = SERVER_CLOSE,
+                           .many = true};
+        const ServerStep steps[] = {refused, rows[i].taken ? good : again};
+        TokenFile file = {.text = rows[i].file};
+        const WarehouseSecrets secrets = {read_token_file, &file};
+        CLEANUP(rig_done) Rig rig;
+        rig_init(&rig, 0);
+        rig.options.secrets = &secrets;
+        rig_serve(&rig, steps, rows[i].requests > 1 ? 2 : 1);
+        Error err = {0};
+        SnowflakeResult result = {0};
+        CHECK(run(&rig, &result, &err) == rows[i].taken);
+        CHECK_INT(err.code, rows[i].taken ? ERROR_NONE : ERROR_ACCESS);
+        if (rows[i].taken)
+            run_ok(&rig); // and stays with it
+        CHECK_INT(file.looks, 1);
+        CHECK_INT((int64_t)server_requests(rig.server), rows[i].requests);
+    }
+}
+
 TEST(who_is_refused_by_every_key_is_told_so)
 {
     static const struct {
