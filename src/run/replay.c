@@ -219,8 +219,9 @@ static bool see_any(void *visitor, const LandedSlice *slice, Error *err)
     return true;
 }
 
-// A run that was killed before its plan was there has landed nothing.
-static bool note_unplanned(Replay *replay, Str run, Error *err)
+// Without its plan nothing of a run can be replayed; the others are. One that was killed before its
+// plan was there has landed nothing.
+static bool note_unplanned(Replay *replay, Str run, const char *why, Error *err)
 {
     bool any = false;
     TRY(landing_visit_slices(replay->parts.landing, run, STR(""), see_any, &any, err));
@@ -228,10 +229,8 @@ static bool note_unplanned(Replay *replay, Str run, Error *err)
         return true;
     replay->report->unplanned++;
     return replay->report->first_missing.size > 0 ||
-           arena_printf(replay->arena, &replay->report->first_missing, err,
-                        "run " STR_FMT ": its run.json is not there, without which nothing of it "
-                        "can be replayed",
-                        STR_ARG(run));
+           arena_printf(replay->arena, &replay->report->first_missing, err, "run " STR_FMT ": %s",
+                        STR_ARG(run), why);
 }
 
 static bool replay_run(Replay *replay, Str run, Error *err)
@@ -248,9 +247,17 @@ static bool replay_run(Replay *replay, Str run, Error *err)
         report->expired++;
         return true;
     }
-    TRY(plan_find(landing, run, replay->arena, &json, &there, err));
+    Error damaged = {0};
+    if (!plan_find(landing, run, replay->arena, &json, &there, &damaged)) {
+        if (damaged.code == ERROR_DATA)
+            return note_unplanned(replay, run, damaged.message, err);
+        *err = damaged;
+        return false;
+    }
     if (!there)
-        return note_unplanned(replay, run, err);
+        return note_unplanned(
+            replay, run, "its run.json is not there, without which nothing of it can be replayed",
+            err);
     bool any = false;
     TRY(end_note_read(landing, run, replay->arena, &replay->end, &replay->ended, err) &&
         read_plan(replay, run, json, &any, err));

@@ -14,15 +14,22 @@ static size_t count_chosen(const PlanStream *stream)
 }
 
 // Without an end that tells how many loads there were, the first that has no note is taken for the
-// end of them.
+// end of them. One that is damaged is as good as none: what it named is found as without notes.
 static bool choose_noted(ReplayChoice *choice, const StreamLoads *loads, Error *err)
 {
     PlanStream *stream = choice->stream;
     bool there = true;
     for (uint32_t ordinal = 0; loads != NULL ? ordinal < loads->loads : there; ordinal++) {
         LoadNote note = {0};
-        TRY(load_note_read(choice->landing, choice->run, stream, ordinal, choice->arena, &note,
-                           err));
+        Error damaged = {0};
+        if (!load_note_read(choice->landing, choice->run, stream, ordinal, choice->arena, &note,
+                            &damaged)) {
+            // Whole, but of another plan: then it is not the note that is wrong.
+            if (damaged.code != ERROR_DATA || note.there)
+                return error_set(err, damaged.code, "%s", damaged.message);
+            note = (LoadNote){.there = true};
+            choice->damaged = true;
+        }
         there = note.there;
         for (size_t i = 0; i < note.count; i++)
             stream->replayed[note.slices[i]] = note.readings[i];
@@ -88,6 +95,7 @@ bool replay_choose(ReplayChoice *choice, Error *err)
     const EndNote *end = choice->end;
     const StreamLoads *loads =
         end == NULL ? NULL : end_note_stream(end, stream_name(stream->stream));
+    choice->damaged = false;
     choice->unnoted = 0;
     choice->missing = 0;
     stream->replayed =
@@ -105,7 +113,8 @@ bool replay_choose(ReplayChoice *choice, Error *err)
         choice->missing = loads->slices - chosen;
     // An older end does not tell a run that lost its notes from an incremental one that found
     // nothing new and made no load. To load what that one read does no harm.
-    if (loads != NULL || (done && (noted > 0 || choice->mode != MODE_INCREMENTAL)))
+    if (loads != NULL || choice->damaged ||
+        (done && (noted > 0 || choice->mode != MODE_INCREMENTAL)))
         choice->unnoted = chosen - noted;
     return true;
 }

@@ -25,6 +25,24 @@ static bool is_of_the_future(Str id, int64_t now_us)
     return uuid_time_us(id) > now_us + PLAN_SKEW_US_MAX;
 }
 
+// A plan that is damaged hides of which mode its run is. One that is over is none to go on with,
+// whatever it was.
+static bool find_plan(Run *run, Str id, Str *ret_json, bool *ret_there, Error *err)
+{
+    Landing *landing = run->parts.landing;
+    EndNote end = {0};
+    bool over = false;
+    Error ignored = {0};
+    if (plan_find(landing, id, run->arena, ret_json, ret_there, err))
+        return true;
+    if (err->code != ERROR_DATA || !end_note_read(landing, id, run->arena, &end, &over, &ignored) ||
+        !over)
+        return false;
+    *err = (Error){0};
+    *ret_there = false;
+    return true;
+}
+
 // The newest run of this mode, if it is not over.
 static bool find_unfinished(Run *run, Str *ret_id, Str *ret_json, Error *err)
 {
@@ -37,7 +55,7 @@ static bool find_unfinished(Run *run, Str *ret_id, Str *ret_json, Error *err)
         Str json = {0};
         EndNote end = {0};
         bool there = false;
-        TRY(plan_find(run->parts.landing, runs[i - 1], run->arena, &json, &there, err));
+        TRY(find_plan(run, runs[i - 1], &json, &there, err));
         if (!there || !has_mode(json, run->options->mode, run->arena))
             continue;
         TRY(end_note_read(run->parts.landing, runs[i - 1], run->arena, &end, &there, err));

@@ -81,6 +81,58 @@ class Damaged(unittest.TestCase):
             self.assertEqual(world.digest(), wanted)
             self.assertEqual(world.report(world.pawl("replay", str(world.job), "--json"))["runs_without_plan"], 0)
 
+    def test_a_plan_that_is_damaged_stands_in_nobody_s_way_once_its_run_is_over(self):
+        with World(calls=200) as world:
+            world.run("historic", "--to", "2026-03-05")
+            world.run("rehydration", *RANGE)
+            world.run("historic", "--from", "2026-03-06", "--to", "2026-03-07")
+            wanted = world.digest()
+            damaged = sorted((world.folder / "lake/ctm/runs").glob("*/run.json"))[1]
+            kept = damaged.read_bytes()
+            self.spoil(damaged)
+            for mode in ("historic", "rehydration"):
+                self.assertEqual(world.report(world.run(mode, *RANGE))["resumed"], False)
+            self.assertEqual(world.digest(), wanted)
+            # One behind it that is not over is found.
+            world.run("historic", *RANGE, check=False, env={"PAWL_TEST_KILL_AT": "run end, historic"})
+            newest = sorted((world.folder / "lake/ctm/runs").glob("*/run.json"))[-1]
+            world.run("rehydration", *RANGE)
+            over = sorted((world.folder / "lake/ctm/runs").glob("*/run.json"))[-1]
+            self.assertNotEqual(over, newest)
+            self.spoil(over)
+            self.assertEqual(world.report(world.run("historic", *RANGE))["resumed"], True)
+            # Status and replay name it, and all else is replayed.
+            done = world.pawl("status", str(world.job), "--json", check=False)
+            self.assertEqual((done.returncode, json.loads(done.stdout.splitlines()[0])["unfinished"]), (3, []))
+            self.assertIn("run.json': damaged", done.stderr)
+            over.parent.rename(world.folder / "away")
+            world.warehouse.forget()
+            done = world.pawl("replay", str(world.job), "--json", check=False)
+            self.assertEqual((done.returncode, json.loads(done.stdout)["runs_without_plan"]), (3, 1), done.stderr)
+            self.assertRegex(done.stderr, f"run {damaged.parent.name}: .*run.json': damaged: its end is missing; restore it, or move")
+            self.assertEqual(world.digest(), wanted)
+            damaged.write_bytes(kept)
+            self.assertEqual(world.report(world.pawl("replay", str(world.job), "--json"))["runs_without_plan"], 0)
+            self.assertEqual(world.digest(), wanted)
+
+    def test_a_replay_finds_what_a_damaged_note_of_a_load_named(self):
+        for ended in (True, False):
+            with self.subTest(ended), World(calls=200) as world:
+                if not ended:
+                    world.control("forbid", {"account": 1002})
+                self.assertEqual(world.run("historic", "--to", "2026-03-05", check=False).returncode, 0 if ended else 4)
+                wanted = world.digest()
+                self.assertGreater(int(wanted[0]), 0)
+                note, = world.folder.glob("lake/ctm/runs/*/calls/loads/000000.json")
+                self.spoil(note)
+                world.warehouse.forget()
+                done = world.pawl("replay", str(world.job), "--json")
+                self.assertIn('"event":"notes_missing"', done.stderr)
+                report = json.loads(done.stdout)
+                self.assertEqual((report["slices_missing"], report["slices_failed"]), (0, 0))
+                self.assertGreater(report["slices_without_note"], 0)
+                self.assertEqual(world.digest(), wanted)
+
     def test_an_end_that_is_damaged_is_removed_and_its_run_goes_on(self):
         with World(calls=100) as world:
             world.run("historic", *RANGE)
