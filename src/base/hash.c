@@ -3,9 +3,7 @@
 #include "base/fault.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <openssl/evp.h>
-#include <unistd.h>
 
 // As inline code: its library would be one more to load, and to bring along in the wheel.
 #define XXH_INLINE_ALL
@@ -61,27 +59,6 @@ Sha256 sha256(Str bytes)
     assert(ok == 1);
     (void)ok;
     return hash;
-}
-
-bool sha256_file(int fd, Sha256 *ret_hash, Error *err)
-{
-    CLEANUP(hasher_done) Hasher hasher = {0};
-    TRY(hasher_init(&hasher, err));
-    char piece[16384];
-    for (;;) {
-        const bool faulty = fault_here();
-        const ssize_t got = faulty ? -1 : read(fd, piece, sizeof(piece));
-        if (got < 0 && !faulty && errno == EINTR)
-            continue;
-        if (got < 0)
-            return error_set(err, ERROR_IO, "hash: cannot read: %s",
-                             strerror(faulty ? EIO : errno));
-        if (got == 0)
-            break;
-        hasher_add(&hasher, (Str){piece, (size_t)got});
-    }
-    *ret_hash = hasher_finish(&hasher);
-    return true;
 }
 
 Key128 key128(const Sha256 *hash)

@@ -29,7 +29,6 @@ Sha256 hasher_finish(Hasher *hasher);
 void hasher_done(Hasher *hasher); // for CLEANUP()
 
 Sha256 sha256(Str bytes);
-bool sha256_file(int fd, Sha256 *ret_hash, Error *err) MUST_USE;
 Key128 key128(const Sha256 *hash);
 
 // XXH3's 128 bits, as `xxhsum -H2` prints them. It tells two versions of one thing apart at the

@@ -233,15 +233,3 @@ bool template_eval_bool(const Template *template, const Scope *scope, Arena *are
     *ret_value = found && !is_false(value);
     return true;
 }
-
-bool template_eval_text(const Template *template, const Scope *scope, Arena *arena, Str *ret_text,
-                        Error *err)
-{
-    TemplateOutcome outcome = TEMPLATE_OK;
-    TRY(template_render(template, scope, arena, ret_text, &outcome, err));
-    if (outcome == TEMPLATE_UNDEFINED)
-        return fail_undefined(template, err);
-    if (outcome == TEMPLATE_TYPE_ERROR)
-        *ret_text = template->source;
-    return true;
-}

@@ -50,6 +50,3 @@ bool template_eval_member(const Template *template, const Scope *scope, Arena *a
 // and empty containers are false.
 bool template_eval_bool(const Template *template, const Scope *scope, Arena *arena, bool *ret_value,
                         Error *err) MUST_USE;
-// Render only, for value_type: string.
-bool template_eval_text(const Template *template, const Scope *scope, Arena *arena, Str *ret_text,
-                        Error *err) MUST_USE;

@@ -40,6 +40,3 @@ bool retry_is_safe_method(Str method);
 
 // 408, 425, 429, 500, 502, 503, 504.
 bool retry_is_transient_status(int status);
-
-// The links of a Link header (RFC 8288): the target of the first with rel=`rel`, or {NULL, 0}.
-Str link_header_target(Str header, Str rel);

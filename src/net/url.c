@@ -420,31 +420,3 @@ bool url_unquote_plus(Str text, Buf *out, Error *err)
     }
     return true;
 }
-
-// A '%' with two letters or digits behind it that are no hexadecimal number.
-static bool is_broken_percent(Str text, size_t i)
-{
-    return text.data[i] == '%' && text.size - i >= 3 && percent_byte(text, i) < 0 &&
-           (is_alpha(text.data[i + 1]) || byte_is_digit(text.data[i + 1])) &&
-           (is_alpha(text.data[i + 2]) || byte_is_digit(text.data[i + 2]));
-}
-
-bool url_requote(Str url, Buf *out, Error *err)
-{
-    // One broken sequence makes every '%' literal, as in requests; a lone '%' stays as it is.
-    bool literal = false;
-    for (size_t i = 0; i < url.size; i++)
-        literal = literal || is_broken_percent(url, i);
-
-    const Str safe = literal ? STR("!#$&'()*+,/:;=?@[]~") : STR("!#$&'()*+,/:;=?@[]~%");
-    for (size_t i = 0; i < url.size; i++) {
-        const int byte = literal ? -1 : percent_byte(url, i);
-        if (byte < 0 || !is_unreserved((char)byte)) {
-            TRY(url_quote(str_slice(url, i, 1), safe, out, err));
-        } else {
-            TRY(buf_append_char(out, (char)byte, err));
-            i += 2;
-        }
-    }
-    return true;
-}

@@ -40,9 +40,5 @@ bool url_unquote_plus(Str text, Buf *out, Error *err) MUST_USE;
 // Python's quote(text, safe): blank -> "%20"; letters, digits, "_.-~" and the bytes of `safe` kept.
 bool url_quote(Str text, Str safe, Buf *out, Error *err) MUST_USE;
 
-// Makes a URL that was written by hand fit for the wire, as Python's requests does: what must not
-// stand in a URL is encoded, what already is stays so, and needless encodings are undone.
-bool url_requote(Str url, Buf *out, Error *err) MUST_USE;
-
 // True for 127.0.0.0/8, ::1 and localhost.
 bool url_host_is_loopback(Str host);

@@ -1,10 +1,6 @@
 #include "base/hash.h"
 
-#include "base/file.h"
 #include "harness/check.h"
-
-#include <fcntl.h>
-#include <unistd.h>
 
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 
@@ -78,30 +74,6 @@ TEST(a_million_letters)
     char text[2 * SHA256_BYTES + 1];
     CHECK_STR(hex(&hash, text),
               STR("cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"));
-}
-
-TEST(files_are_hashed)
-{
-    Error err = {0};
-    char path[128];
-    (void)snprintf(path, sizeof(path), "%s/f", test_folder());
-    char bytes[40000];
-    memset(bytes, 'z', sizeof(bytes));
-    CHECK_OK(file_write(path, (Str){bytes, sizeof(bytes)}, &err), &err);
-    const Sha256 expected = sha256((Str){bytes, sizeof(bytes)});
-    FAULTS() {
-        Error failure = {0};
-        const int fd = open(path, O_RDONLY | O_CLOEXEC);
-        CHECK(fd >= 0);
-        Sha256 hash = {{0}};
-        const bool ok = sha256_file(fd, &hash, &failure);
-        CHECK(ok == (failure.code == ERROR_NONE));
-        CHECK(!ok || memcmp(hash.bytes, expected.bytes, sizeof(hash.bytes)) == 0);
-        CHECK(close(fd) == 0);
-    }
-    Sha256 hash;
-    CHECK(!sha256_file(-1, &hash, &err));
-    CHECK_INT(err.code, ERROR_IO);
 }
 
 TEST(keys_are_the_first_half)

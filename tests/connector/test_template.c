@@ -505,19 +505,6 @@ TEST(results_are_read_as_literals_and_defaults_apply)
     }
 }
 
-TEST(text_stays_text_where_only_that_is_asked)
-{
-    Error err = {0};
-    Str text = {0};
-    const Template *template = NULL;
-    CLEANUP(fixture_done) Fixture fixture;
-    CHECK_OK(fixture_open(&fixture, &err), &err);
-    CHECK_OK(template_compile(STR("{{ config.limit }}"), STR("p"), fixture.arena, &template, &err),
-             &err);
-    CHECK_OK(template_eval_text(template, &fixture.scope, fixture.arena, &text, &err), &err);
-    CHECK_STR(text, STR("50"));
-}
-
 TEST(only_text_that_stays_itself_is_plain)
 {
     static const struct {

@@ -127,33 +127,3 @@ TEST(safe_methods_and_transient_statuses)
     CHECK(!retry_is_transient_status(404));
     CHECK(!retry_is_transient_status(200));
 }
-
-TEST(link_targets_are_found_by_relation)
-{
-    const struct {
-        const char *header, *rel, *expected;
-    } rows[] = {
-        {"<https://a/?p=2>; rel=\"next\"", "next", "https://a/?p=2"},
-        {"<https://a/?p=2>; rel=next", "next", "https://a/?p=2"},
-        {"<u1>; rel=\"prev\", <u2>; rel=\"next\"", "next", "u2"},
-        {"<u1>;rel=prev,<u2>;rel=NEXT", "next", "u2"},
-        {"<u,1;x>; title=\"a, <b>; rel=next\"; rel=\"last  next\"", "next", "u,1;x"},
-        {"<u1>; rel=prev; rel=next, <u2>; rel=next", "next", "u2"},
-        {"<u1>; title=\"say \\\"next\\\"\"; rel = next", "next", "u1"},
-        {"<u1>; rel=\"next", "next", "u1"},
-        {"<u1>; junk junk; rel=next", "next", "u1"},
-        {"<>; rel=next", "next", ""},
-        {"<u1>; rel=nextest", "next", NULL},
-        {"<u1", "next", NULL},
-        {"", "next", NULL},
-        {"<u1>; rel", "next", NULL},
-        {"<u1>; rel=", "next", NULL},
-    };
-    for (size_t i = 0; i < COUNT(rows); i++) {
-        check_row(rows[i].header);
-        const Str target = link_header_target(str_from(rows[i].header), str_from(rows[i].rel));
-        CHECK_INT(target.data == NULL, rows[i].expected == NULL);
-        if (rows[i].expected != NULL)
-            CHECK_STR(target, str_from(rows[i].expected));
-    }
-}

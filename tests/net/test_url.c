@@ -316,29 +316,3 @@ TEST(unquoting_keeps_what_is_no_sequence)
         CHECK_STR(buf_str(&out), str_from(rows[i].expected));
     }
 }
-
-// Expected values from requests.utils.requote_uri.
-TEST(requoting_is_what_requests_does)
-{
-    const struct {
-        const char *text, *expected;
-    } rows[] = {
-        {"https://h/a b", "https://h/a%20b"},
-        {"https://h/%7Ea%2Fb", "https://h/~a%2Fb"},
-        {"https://h/é?q=ü", "https://h/%C3%A9?q=%C3%BC"},
-        {"https://h/%zz%20", "https://h/%25zz%2520"},
-        {"https://h/100%", "https://h/100%"},
-        {"https://h/%2", "https://h/%2"},
-        {"https://h/a%2fb|c", "https://h/a%2fb%7Cc"},
-        {"https://h/?a[]=1&b={x}", "https://h/?a[]=1&b=%7Bx%7D"},
-        {"https://h/%41%c3%a9\"<>^`", "https://h/A%c3%a9%22%3C%3E%5E%60"},
-        {"https://h/%%41", "https://h/%A"},
-    };
-    for (size_t i = 0; i < COUNT(rows); i++) {
-        check_row(rows[i].text);
-        Error err = {0};
-        CLEANUP(buf_done) Buf out = {0};
-        CHECK_OK(url_requote(str_from(rows[i].text), &out, &err), &err);
-        CHECK_STR(buf_str(&out), str_from(rows[i].expected));
-    }
-}
