@@ -46,16 +46,6 @@ typedef struct Load {
     int64_t inserted;
 } Load;
 
-static int compare_freshness(const void *a, const void *b)
-{
-    const ForeignRow *left = a;
-    const ForeignRow *right = b;
-    const int by_key = key128_compare(&left->key, &right->key);
-    return by_key != 0
-               ? by_key
-               : (left->synced_us > right->synced_us) - (left->synced_us < right->synced_us);
-}
-
 static int compare_places(const void *a, const void *b)
 {
     const ForeignRow *left = a;
@@ -71,7 +61,7 @@ static size_t choose_rows(Adoption *adoption, ForeignRow *rows, size_t count)
     AdoptReport *report = adoption->report;
     size_t kept = 0;
     if (count > 0)
-        qsort(rows, count, sizeof(*rows), compare_freshness);
+        qsort(rows, count, sizeof(*rows), foreign_compare_rows);
     for (size_t i = 0; i < count; i++) {
         if (i + 1 < count && key128_compare(&rows[i].key, &rows[i + 1].key) == 0)
             report->doubled++;

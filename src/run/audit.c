@@ -122,16 +122,6 @@ static int compare_api(const void *a, const void *b)
     return by_key != 0 ? by_key : (left->order > right->order) - (left->order < right->order);
 }
 
-static int compare_table(const void *a, const void *b)
-{
-    const ForeignRow *left = a;
-    const ForeignRow *right = b;
-    const int by_key = key128_compare(&left->key, &right->key);
-    return by_key != 0
-               ? by_key
-               : (left->synced_us > right->synced_us) - (left->synced_us < right->synced_us);
-}
-
 // Sorted by key, of each key the last that came.
 static bool sort_api(const SliceRows *rows, Arena *arena, ApiRow **ret_rows, size_t *ret_count,
                      Error *err)
@@ -301,7 +291,7 @@ static bool compare_rows(Comparison *comparison, const SliceRows *api, ForeignRo
     size_t count = 0;
     TRY(sort_api(api, comparison->arena, &rows, &count, err));
     if (table->count > 0)
-        qsort(table->items, table->count, sizeof(*table->items), compare_table);
+        qsort(table->items, table->count, sizeof(*table->items), foreign_compare_rows);
     comparison->told.api_rows = (int64_t)count;
     for (size_t i = 0; i < table->count; i++)
         comparison->told.table_rows += table->items[i].inside && !table->items[i].deleted ? 1 : 0;

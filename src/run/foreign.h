@@ -96,6 +96,9 @@ bool foreign_read(const Foreign *foreign, const ForeignWindow *window, Shaper *s
                   ForeignRows *ret_rows, Error *err) MUST_USE;
 void foreign_rows_done(ForeignRows *rows); // for CLEANUP()
 
+// For qsort(): by key, the rows of a key in the order in which the feed wrote them.
+int foreign_compare_rows(const void *a, const void *b);
+
 // The first and the last time in the table, of one partition (NULL = of all). *ret_any = false
 // where it has none that can be read.
 bool foreign_range(const Foreign *foreign, const PlanSlice *slice, int64_t *ret_first_us,

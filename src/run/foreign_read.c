@@ -230,6 +230,16 @@ static bool write_record(Reading *reading, const Str *cells, Error *err)
 
 // --- rows
 
+int foreign_compare_rows(const void *a, const void *b)
+{
+    const ForeignRow *left = a;
+    const ForeignRow *right = b;
+    const int by_key = key128_compare(&left->key, &right->key);
+    return by_key != 0
+               ? by_key
+               : (left->synced_us > right->synced_us) - (left->synced_us < right->synced_us);
+}
+
 static bool add_row(ForeignRows *rows, const ForeignRow *row, Arena *arena, Error *err)
 {
     if (rows->count == rows->room) {
