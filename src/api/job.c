@@ -118,9 +118,8 @@ static bool open_job(PawlJob *job, const char *path, const char *environment, Fi
 
 static bool new_findings(Arena *arena, Findings **ret_findings, Error *err)
 {
-    Findings *findings = arena_alloc(arena, sizeof(*findings), err);
+    Findings *findings = findings_new(arena, err);
     TRY(findings != NULL);
-    findings->arena = arena;
     *ret_findings = findings;
     return true;
 }

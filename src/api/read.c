@@ -28,9 +28,8 @@ static bool make_dry_plan(PawlJob *job, const RunOptions *options, DryPlan *dry,
 {
     CLEANUP(arena_freep) Arena *arena = arena_new((size_t)1024 * 1024, err);
     TRY(arena != NULL);
-    Findings *findings = arena_alloc(arena, sizeof(*findings), err);
+    Findings *findings = findings_new(arena, err);
     TRY(findings != NULL);
-    findings->arena = arena;
     TRY(job_parts_open(job->job, options->stream, &job->env, dry->arena, findings, &dry->parts,
                        err));
     TRY(findings_check(findings, err));

@@ -6,6 +6,14 @@
 
 enum { WHAT_BYTES_MAX = 400 };
 
+Findings *findings_new(Arena *arena, Error *err)
+{
+    Findings *findings = arena_alloc(arena, sizeof(*findings), err);
+    if (findings != NULL)
+        findings->arena = arena;
+    return findings;
+}
+
 void findings_add(Findings *findings, Str place, Str what, Str fix)
 {
     assert(findings->arena != NULL);

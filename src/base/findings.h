@@ -12,12 +12,15 @@ typedef struct Finding {
     Str fix;   // "write it as 2025-05-01"; may be empty
 } Finding;
 
-// Starts as {.arena = arena}. More than FINDINGS_MAX are counted but not kept.
+// Starts as {.arena = arena}, or by findings_new(), for it is large. More than FINDINGS_MAX are
+// counted but not kept.
 typedef struct Findings {
     Arena *arena;
     Finding items[FINDINGS_MAX];
     size_t count;
 } Findings;
+
+Findings *findings_new(Arena *arena, Error *err); // in the arena; NULL with an error
 
 // Each part is copied. Running out of memory drops the finding but still counts it.
 void findings_add(Findings *findings, Str place, Str what, Str fix);

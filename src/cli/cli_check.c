@@ -68,10 +68,9 @@ bool cli_check(Cli *cli, Error *err)
 {
     CLEANUP(arena_wipep) Arena *arena = arena_new(CLI_ARENA_BYTES, err);
     TRY(arena != NULL);
-    Findings *findings = arena_alloc(arena, sizeof(*findings), err);
+    Findings *findings = findings_new(arena, err);
     CheckReport *report = arena_alloc(arena, sizeof(*report), err);
     TRY(findings != NULL && report != NULL);
-    findings->arena = arena;
     Str path = {0};
     TRY(arena_copy_str(arena, cli->args.positional[0], &path, err));
     const JobOptions job_options = {.environment = args_get(&cli->args, "env")};

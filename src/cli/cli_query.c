@@ -120,10 +120,9 @@ bool cli_query(Cli *cli, Error *err)
     Job *job = NULL;
     TRY(cli_open_job(cli, arena, &job, err));
     TRY(cli_need_warehouse(job, err));
-    Findings *findings = arena_alloc(arena, sizeof(*findings), err);
+    Findings *findings = findings_new(arena, err);
     Table *table = arena_alloc(arena, sizeof(*table), err);
     TRY(findings != NULL && table != NULL);
-    findings->arena = arena;
     *table = (Table){.arena = arena, .err = err};
     CLEANUP(warehouse_close) Warehouse warehouse = {0};
     TRY(job_open_warehouse(job, 0, cli->env, arena, findings, &warehouse, err));

@@ -56,9 +56,8 @@ static bool put_files(Cli *cli, Str fallback, const Rendered *rendered, Arena *a
 static bool open_deployment(Cli *cli, Str fallback, Arena *arena, Deployment **ret_deployment,
                             Error *err)
 {
-    Findings *findings = arena_alloc(arena, sizeof(*findings), err);
+    Findings *findings = findings_new(arena, err);
     TRY(findings != NULL);
-    findings->arena = arena;
     const Str names = args_has(&cli->args, "env") ? args_get(&cli->args, "env") : fallback;
     TRY(deployment_open(cli->args.positional[0], names, cli->env, arena, findings, ret_deployment,
                         err));

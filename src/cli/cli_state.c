@@ -31,9 +31,8 @@ bool cli_state_show(Cli *cli, Error *err)
     TRY(arena != NULL);
     Job *job = NULL;
     TRY(cli_open_job(cli, arena, &job, err));
-    Findings *findings = arena_alloc(arena, sizeof(*findings), err);
+    Findings *findings = findings_new(arena, err);
     TRY(findings != NULL);
-    findings->arena = arena;
     const Job *looking = NULL;
     TRY(job_to_look(job, arena, &looking, err));
     CLEANUP(job_parts_close) JobParts parts = {0};

@@ -232,9 +232,8 @@ bool cli_status(Cli *cli, Error *err)
     TRY(arena != NULL);
     Job *job = NULL;
     TRY(cli_open_job(cli, arena, &job, err));
-    Findings *findings = arena_alloc(arena, sizeof(*findings), err);
+    Findings *findings = findings_new(arena, err);
     TRY(findings != NULL);
-    findings->arena = arena;
     Str folder = {0};
     TRY(cli_state_folder(cli, job, arena, &folder, err));
     Status *status = NULL;

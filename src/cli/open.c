@@ -30,9 +30,8 @@ bool cli_open_job_at(Cli *cli, Str name, Arena *arena, Job **ret_job, Error *err
 {
     Str path = {0};
     TRY(arena_copy_str(arena, name, &path, err));
-    Findings *findings = arena_alloc(arena, sizeof(*findings), err);
+    Findings *findings = findings_new(arena, err);
     TRY(findings != NULL);
-    findings->arena = arena;
     const JobOptions options = {.environment = args_get(&cli->args, "env")};
     TRY(job_open(path.data, &options, cli->env, arena, findings, ret_job, err));
     return cli_check_findings(findings, err);

@@ -286,9 +286,8 @@ static bool leave_view(Adoption *adoption, Error *err)
 
 static bool open_all(Adoption *adoption, Error *err)
 {
-    Findings *findings = arena_alloc(adoption->arena, sizeof(*findings), err);
+    Findings *findings = findings_new(adoption->arena, err);
     TRY(findings != NULL);
-    findings->arena = adoption->arena;
     TRY(job_parts_open(adoption->job, adoption->report->stream, adoption->env, adoption->arena,
                        findings, &adoption->parts, err) &&
         findings_check(findings, err));

@@ -427,9 +427,8 @@ static bool compare_all(Audit *audit, Error *err)
 static bool open_parts(Audit *audit, Str stream, Error *err)
 {
     const AuditOptions *options = audit->options;
-    Findings *findings = arena_alloc(audit->arena, sizeof(*findings), err);
+    Findings *findings = findings_new(audit->arena, err);
     TRY(findings != NULL);
-    findings->arena = audit->arena;
     TRY(job_parts_open(audit->job, stream, audit->env, audit->arena, findings, &audit->parts,
                        err) &&
         findings_check(findings, err) &&

@@ -211,9 +211,8 @@ static bool check_rights(Checker *checker, Warehouse *warehouse, Str what, bool 
     *ret_lacks = false;
     if (warehouse->driver->check == NULL)
         return true;
-    Findings *lacking = arena_alloc(checker->arena, sizeof(*lacking), err);
+    Findings *lacking = findings_new(checker->arena, err);
     TRY(lacking != NULL);
-    lacking->arena = checker->arena;
     if (!warehouse->driver->check(warehouse->state, checker->tables, checker->table_count, lacking,
                                   why))
         return true;

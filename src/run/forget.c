@@ -191,9 +191,8 @@ bool forget_execute(const Job *job, const ForgetOptions *options, Env *env, Aren
 {
     CLEANUP(forgetting_done)
     Forgetting forgetting = {.job = job, .options = options, .env = env, .arena = arena};
-    Findings *findings = arena_alloc(arena, sizeof(*findings), err);
+    Findings *findings = findings_new(arena, err);
     TRY(findings != NULL);
-    findings->arena = arena;
     *ret_report = (ForgetReport){.at_us = env->now_us(env->state)};
     TRY(job_parts_open(job, STR(JOB_ALL_STREAMS), env, arena, findings, &forgetting.parts, err) &&
         findings_check(findings, err) && lake_open(&forgetting.parts, findings, err));

@@ -128,9 +128,8 @@ bool preview_plan(JobParts *parts, const RunOptions *options, const EventSink *s
 bool preview_make(const Job *job, const RunOptions *options, Env *env, const EventSink *sink,
                   Arena *arena, Previews *ret_previews, Error *err)
 {
-    Findings *findings = arena_alloc(arena, sizeof(*findings), err);
+    Findings *findings = findings_new(arena, err);
     TRY(findings != NULL);
-    findings->arena = arena;
     CLEANUP(job_parts_close) JobParts parts = {0};
     TRY(job_parts_open(job, options->stream, env, arena, findings, &parts, err));
     TRY(findings_check(findings, err));

@@ -25,9 +25,8 @@ static bool open_text(const PromoteOptions *options, Str text, Arena *arena,
 {
     Str path = {0};
     TRY(arena_printf(arena, &path, err, STR_FMT ".promoted", STR_ARG(options->contract_path)));
-    Findings *findings = arena_alloc(arena, sizeof(*findings), err);
+    Findings *findings = findings_new(arena, err);
     TRY(findings != NULL);
-    findings->arena = arena;
     TRY(file_write(path.data, text, err));
     const bool ok = contract_open(path.data, arena, findings, ret_contract, err) &&
                     findings_check(findings, err);
@@ -52,9 +51,8 @@ static bool fill_tables(const PromoteOptions *options, const Contract *contract,
                         Arena *arena, PromoteReport *report, Error *err)
 {
     const Job *job = options->job;
-    Findings *findings = arena_alloc(arena, sizeof(*findings), err);
+    Findings *findings = findings_new(arena, err);
     TRY(findings != NULL);
-    findings->arena = arena;
     CLEANUP(warehouse_close) Warehouse warehouse = {0};
     TRY(job_open_warehouse(job, 0, env, arena, findings, &warehouse, err));
     TRY(findings_check(findings, err));

@@ -148,9 +148,8 @@ static bool open_parts(Reader *reader, const SliceRow *rows, size_t count, Error
 {
     CLEANUP(arena_freep) Arena *arena = arena_new((size_t)1024 * 1024, err);
     TRY(arena != NULL);
-    Findings *findings = arena_alloc(arena, sizeof(*findings), err);
+    Findings *findings = findings_new(arena, err);
     TRY(findings != NULL);
-    findings->arena = arena;
     const ReaderOptions *options = &reader->options;
     Str only = options->stream;
     if (only.size == 0 && options->way != READER_LANDING)

@@ -329,9 +329,8 @@ bool replay_execute(const Job *job, const ReplayOptions *options, Env *env, cons
     if (options->stream.size > 0 && job_find_stream(job, options->stream) == NULL)
         return error_set(err, ERROR_JOB, "the job has no stream '" STR_FMT "'",
                          STR_ARG(options->stream));
-    Findings *findings = arena_alloc(arena, sizeof(*findings), err);
+    Findings *findings = findings_new(arena, err);
     TRY(findings != NULL);
-    findings->arena = arena;
     *ret_report = (ReplayReport){0};
     const int64_t started_us = env->monotonic_us(env->state);
     bool ok = job_parts_open(job, STR(""), env, arena, findings, &replay.parts, err) &&

@@ -152,9 +152,8 @@ static bool open_parts(Run *run, Error *err)
 {
     CLEANUP(arena_freep) Arena *finding_arena = arena_new((size_t)1024 * 1024, err);
     TRY(finding_arena != NULL);
-    Findings *findings = arena_alloc(finding_arena, sizeof(*findings), err);
+    Findings *findings = findings_new(finding_arena, err);
     TRY(findings != NULL);
-    findings->arena = finding_arena;
     TRY(job_parts_open(run->job, run->options->stream, run->env, run->arena, findings, &run->parts,
                        err));
     TRY(job_parts_check_loads(&run->parts, findings, err) && findings_check(findings, err) &&

@@ -147,9 +147,8 @@ bool state_rewind(const Job *job, const RewindOptions *options, Env *env, Arena 
 {
     int64_t to_us = 0;
     TRY(parse_to(job, options->to, &to_us, err));
-    Findings *findings = arena_alloc(arena, sizeof(*findings), err);
+    Findings *findings = findings_new(arena, err);
     TRY(findings != NULL);
-    findings->arena = arena;
     CLEANUP(job_parts_close) JobParts parts = {0};
     TRY(job_parts_open(job, options->stream, env, arena, findings, &parts, err));
     TRY(findings_check(findings, err));

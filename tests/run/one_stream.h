@@ -26,9 +26,8 @@ static inline bool one_stream_open(const char *manifest, Arena *arena, const Str
 {
     yyjson_doc *config = NULL;
     Connector *connector = NULL;
-    Findings *findings = arena_alloc(arena, sizeof(*findings), err);
+    Findings *findings = findings_new(arena, err);
     TRY(findings != NULL);
-    findings->arena = arena;
     TRY(json_parse(STR("{}"), "config", arena, &config, err) &&
         connector_open_bytes((ManifestText){STR("m.yaml"), str_from(manifest)},
                              yyjson_doc_get_root(config), &test_env, arena, findings, &connector,

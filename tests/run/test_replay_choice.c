@@ -20,9 +20,8 @@ typedef struct Rig {
 static bool open_stream(Rig *rig, Error *err)
 {
     Contract *contract = NULL;
-    Findings *findings = arena_alloc(rig->arena, sizeof(*findings), err);
+    Findings *findings = findings_new(rig->arena, err);
     TRY(findings != NULL);
-    findings->arena = rig->arena;
     TRY(contract_open("connectors/ctm/contracts/calls.json", rig->arena, findings, &contract,
                       err) &&
         findings_check(findings, err));
