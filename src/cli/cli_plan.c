@@ -6,12 +6,6 @@
 
 #include <stdio.h>
 
-static void quiet(void *state, const Event *event)
-{
-    (void)state;
-    (void)event;
-}
-
 static bool print_json(const Preview *previews, size_t count, Error *err)
 {
     CLEANUP(out_done) JsonOut out = {.err = err};
@@ -74,9 +68,8 @@ bool cli_plan(Cli *cli, Error *err)
     TRY(arena != NULL);
     Job *job = NULL;
     TRY(cli_open_job(cli, arena, &job, err));
-    const EventSink sink = {.emit = quiet};
     Previews previews = {0};
-    TRY(preview_make(job, &options, cli->env, &sink, arena, &previews, err));
+    TRY(preview_make(job, &options, cli->env, &event_sink_none, arena, &previews, err));
     if (cli->json)
         return print_json(previews.items, previews.count, err);
     print_table(job, options.mode, previews.items, previews.count);
