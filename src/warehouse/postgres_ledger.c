@@ -1,4 +1,5 @@
 // The ledger: loads, readings, watermarks and epochs, and ETL_LOG.
+#include "warehouse/list.h"
 #include "warehouse/postgres_state.h"
 
 #include <assert.h>
@@ -289,30 +290,6 @@ bool pg_warehouse_set_watermark(void *state, Str job, Str mode, const TableSpec 
                                 pg_warehouse_lock(db, target, err) &&
                                 write_watermarks(db, job, target, mark, 1, true, err),
                             err);
-}
-
-// Items being read into the caller's arena; the room doubles.
-typedef struct List {
-    Arena *arena;
-    void *items;
-    size_t count, room;
-} List;
-
-enum { LIST_FIRST = 64 };
-
-static void *list_add(List *list, size_t item_size, Error *err)
-{
-    if (list->count == list->room) {
-        const size_t room = list->room == 0 ? LIST_FIRST : 2 * list->room;
-        void *items = arena_alloc_array(list->arena, room, item_size, err);
-        if (items == NULL)
-            return NULL;
-        if (list->count > 0)
-            memcpy(items, list->items, list->count * item_size);
-        list->items = items;
-        list->room = room;
-    }
-    return (char *)list->items + item_size * list->count++;
 }
 
 static bool take_watermark(void *visitor, const PGresult *result, int row, Error *err)

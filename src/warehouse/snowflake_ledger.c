@@ -1,9 +1,10 @@
 // Reads of the ledger, marks set by hand, and ETL_LOG.
+#include "warehouse/list.h"
 #include "warehouse/snowflake_state.h"
 
 #include <assert.h>
 
-enum { LOG_ROWS_A_STATEMENT = 500, PARTITION_FIELDS_MAX = 16, TYPE_BYTES = 64, LIST_FIRST = 64 };
+enum { LOG_ROWS_A_STATEMENT = 500, PARTITION_FIELDS_MAX = 16, TYPE_BYTES = 64 };
 
 // " WHERE|AND "<column>" = 'text'"
 static bool append_equal(Buf *sql, const char *before, Str text, Error *err)
@@ -241,28 +242,6 @@ bool snowflake_mark(void *state, const TableSpec *tables, size_t count, Arena *a
 }
 
 // --- lists
-
-// Items being read into the caller's arena; the room doubles.
-typedef struct List {
-    Arena *arena;
-    void *items;
-    size_t count, room;
-} List;
-
-static void *list_add(List *list, size_t item_size, Error *err)
-{
-    if (list->count == list->room) {
-        const size_t room = list->room == 0 ? LIST_FIRST : 2 * list->room;
-        void *items = arena_alloc_array(list->arena, room, item_size, err);
-        if (items == NULL)
-            return NULL;
-        if (list->count > 0)
-            memcpy(items, list->items, list->count * item_size);
-        list->items = items;
-        list->room = room;
-    }
-    return (char *)list->items + item_size * list->count++;
-}
 
 static bool take_watermark(void *visitor, const Str *cells, size_t count, Error *err)
 {
