@@ -1,7 +1,7 @@
 // Node: a manifest's tree that knows its lines, and the two steps that make it whole: references
 // are resolved, then types and $parameters go down (the reference does it in the same order).
 //
-// Nodes are immutable once manifest_prepare() returned and may be shared between places of the
+// Nodes are immutable once manifest_load() returned and may be shared between places of the
 // tree.
 #pragma once
 

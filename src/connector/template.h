@@ -1,7 +1,8 @@
 // Template: the Jinja2 subset that low-code manifests use, compiled once and evaluated often.
 //
 // Real tokenizer, parser and evaluator; the reference's sandbox limits hold (no attribute of an
-// object but those listed in COVERAGE). What a template may see is a scope of named values.
+// object but those that attribute_find() knows). What a template may see is a scope of named
+// values.
 #pragma once
 
 #include "base/env.h"
@@ -40,7 +41,7 @@ bool template_render(const Template *template, const Scope *scope, Arena *arena,
                      TemplateOutcome *ret_outcome, Error *err) MUST_USE;
 
 // The reference's InterpolatedString and friends: render, then literal evaluation, then the default
-// where undefined or empty (SEMANTICS.md, "Interpolation").
+// where undefined or empty.
 bool template_eval_string(const Template *template, const Scope *scope, Arena *arena,
                           Value *ret_value, Error *err) MUST_USE;
 // InterpolatedMapping/Nested values: default None.

@@ -1,6 +1,5 @@
 // LogBook: rows for ETL_LOG on their way to the warehouse. They are written outside the loads'
-// transactions, in batches; when the warehouse cannot take them they wait in the landing store
-// (design.md, step 5).
+// transactions, in batches; when the warehouse cannot take them they wait in the landing store.
 #pragma once
 
 #include "store/store.h"

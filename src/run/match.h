@@ -11,7 +11,7 @@ typedef enum Match {
     MATCH_NEVER,      // match_fail() says why
 } Match;
 
-// Reconciliation of one whole slice (design.md, "Reconciled").
+// Reconciliation of one whole slice.
 Match match_slice(const SliceTask *task, int64_t now_us);
 bool match_fail(const SliceTask *task, const char *name, Error *err); // always false
 

@@ -2,9 +2,8 @@
 //
 // Those that the run loaded, as the notes of its loads say. Where notes are gone or damaged, what
 // was landed whole tells: a reading that the run took, or would have taken, is loaded, for a
-// reading is true whenever it is loaded (design.md, "Exactly once": fresher wins). So a replay may
-// load a slice that its run had read and not loaded yet; it never leaves one out that the run had
-// loaded.
+// reading is true whenever it is loaded (fresher wins). So a replay may load a slice that its run
+// had read and not loaded yet; it never leaves one out that the run had loaded.
 #pragma once
 
 #include "run/end_note.h"

@@ -1,7 +1,7 @@
 // Warehouse: where the rows end up, and the one transaction that makes a load count once.
 //
-// Drivers: duckdb, postgres. A Warehouse belongs to one thread at a time. The
-// protocol is design.md's "Exactly once"; tests/warehouse runs one suite on every driver.
+// Drivers: duckdb, postgres, snowflake. A Warehouse belongs to one thread at a time. Why a load
+// counts once is told in docs/decisions.md, 4 to 8; tests/warehouse runs one suite on every driver.
 #pragma once
 
 #include "base/env.h"
