@@ -1,7 +1,8 @@
 // The Snowflake driver's state, shared by its files: snowflake.c (connection, queries),
 // snowflake_tables.c (DDL), snowflake_rows.c (rows as Parquet in the stage), snowflake_load.c (a
-// load), snowflake_commit.c (its transaction), snowflake_ledger.c (reads of the ledger, ETL_LOG).
-// snowflake_api.h sends the statements.
+// load), snowflake_commit.c (its transaction), snowflake_ledger.c (reads of the ledger, ETL_LOG),
+// snowflake_left.c (what killed loads left), snowflake_usage.c (what a day has cost),
+// snowflake_check.c (rights). snowflake_api.h sends the statements.
 #pragma once
 
 #include "base/kill.h"
