@@ -1,4 +1,5 @@
 // The command line: finds the command, lets it run, says how it ended.
+#include "base/fault.h"
 #include "base/json.h"
 #include "base/kill.h"
 #include "base/time.h"
@@ -132,6 +133,7 @@ int pawl_main(int argc, char **argv)
         return report_end(&(Cli){0});
     }
     kill_init(getenv("PAWL_TEST_KILL_AT"), getenv("PAWL_TEST_KILL_LIST"));
+    fault_init(getenv("PAWL_TEST_FAULT_AT"), getenv("PAWL_TEST_FAULT_COUNT"));
     shift_clock(getenv("PAWL_TEST_NOW"));
     keep_memory();
     listen_to_signals();
