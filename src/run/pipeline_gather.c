@@ -20,63 +20,90 @@ static bool note_load(Pipeline *pipeline, const LoadTask *load, Error *err)
                             load->stream, &note, err);
 }
 
-// Notes the partitions that lack a slice between `from` and `to`: no later one proves anything.
-static void find_gaps(const Pipeline *pipeline, uint32_t s, size_t from, size_t to, bool *gaps)
+static bool is_in(const StreamState *state, size_t slice)
 {
-    const PlanStream *stream = &pipeline->options->plan->streams[s];
-    const unsigned char *states = pipeline->streams[s].states;
-    for (size_t i = from; i < to; i++) {
-        if (states[i] != STATE_LOADING && states[i] != STATE_LOADED)
-            gaps[stream->slices[i].partition] = true;
-    }
+    return state->states[slice] == STATE_LOADING || state->states[slice] == STATE_LOADED;
 }
 
-static bool is_last_of_partition(const PlanStream *stream, uint32_t ordinal)
+static void add_mark(LoadTask *load, size_t slice, int64_t fetched_us)
 {
-    for (size_t i = ordinal + 1; i < stream->slice_count; i++) {
-        if (stream->slices[i].partition == stream->slices[ordinal].partition)
-            return false;
-    }
-    return true;
+    const PlanStream *stream = load->stream;
+    const PlanSlice *plan = &stream->slices[slice];
+    int64_t from_us = 0;
+    int64_t to_us = 0;
+    plan_slice_bounds(stream, plan, &from_us, &to_us);
+    load->watermarks[load->watermark_count++] =
+        (Watermark){.stream = stream_name(stream->stream),
+                    .partition_key = stream->partitions[plan->partition].partition.key,
+                    .us = !stream->cursor.exists || fetched_us < to_us ? fetched_us : to_us};
 }
 
 // The furthest each partition of the load has come without a gap. A gap may have been left by an
 // earlier attempt too, whose failures are not known any more.
-static bool prove_watermarks(Pipeline *pipeline, LoadTask *load, Error *err)
+static bool prove_up_to_gaps(const StreamState *state, LoadTask *load, Error *err)
 {
-    const RunMode mode = pipeline->options->plan->mode;
-    const uint32_t s = load->slices[0]->stream_index;
-    const PlanStream *stream = &pipeline->options->plan->streams[s];
-    // An incremental run over days that a person chose proves nothing about those before them.
-    const bool chosen = mode == MODE_INCREMENTAL && pipeline->options->plan->asked.to.size > 0;
-    if (mode == MODE_REHYDRATION || chosen || pipeline->options->plan->keeps_watermarks)
-        return true;
-    load->watermarks =
-        arena_alloc_array(load->arena, load->slice_count + 1, sizeof(Watermark), err);
+    const PlanStream *stream = load->stream;
     bool *gaps = arena_alloc_array(load->arena, stream->partition_count + 1, sizeof(bool), err);
-    TRY(load->watermarks != NULL && gaps != NULL);
-    load->only_where_none = mode == MODE_HISTORIC;
+    TRY(gaps != NULL);
     size_t looked = 0;
     for (size_t i = 0; i < load->slice_count; i++) {
         const SliceTask *slice = load->slices[i];
-        const PlanSlice *plan = &stream->slices[slice->ordinal];
-        find_gaps(pipeline, s, looked, slice->ordinal, gaps);
-        looked = slice->ordinal;
-        // Historic sets one only when the partition's last slice is in.
-        if (gaps[plan->partition] ||
-            (mode == MODE_HISTORIC && !is_last_of_partition(stream, slice->ordinal)))
-            continue;
-        int64_t from_us = 0;
-        int64_t to_us = 0;
-        plan_slice_bounds(stream, plan, &from_us, &to_us);
-        const int64_t fetched_us = slice->manifest.fetched_us;
-        const int64_t mark_us = !stream->cursor.exists || fetched_us < to_us ? fetched_us : to_us;
-        load->watermarks[load->watermark_count++] =
-            (Watermark){.stream = stream_name(stream->stream),
-                        .partition_key = stream->partitions[plan->partition].partition.key,
-                        .us = mark_us};
+        for (; looked < slice->ordinal; looked++) {
+            if (!is_in(state, looked))
+                gaps[stream->slices[looked].partition] = true;
+        }
+        if (!gaps[stream->slices[slice->ordinal].partition])
+            add_mark(load, slice->ordinal, slice->manifest.fetched_us);
     }
     return true;
+}
+
+// Partitions that are in as a whole with this load. Their last slice may be in since an earlier
+// attempt, in which another one failed: of its reading no more is known then than that it began
+// after the run was planned.
+static bool prove_whole(const StreamState *state, int64_t planned_us, LoadTask *load, Error *err)
+{
+    const PlanStream *stream = load->stream;
+    const size_t partitions = stream->partition_count + 1;
+    bool *lacks = arena_alloc_array(load->arena, partitions, sizeof(bool), err);
+    uint32_t *last = arena_alloc_array(load->arena, partitions, sizeof(uint32_t), err);
+    int64_t *fetched_us = arena_alloc_array(load->arena, partitions, sizeof(int64_t), err);
+    TRY(lacks != NULL && last != NULL && fetched_us != NULL);
+    for (uint32_t i = 0; i < stream->slice_count; i++) {
+        last[stream->slices[i].partition] = i;
+        if (!is_in(state, i))
+            lacks[stream->slices[i].partition] = true;
+    }
+    for (size_t i = 0; i < load->slice_count; i++) {
+        const SliceTask *slice = load->slices[i];
+        const uint32_t partition = stream->slices[slice->ordinal].partition;
+        fetched_us[partition] =
+            slice->ordinal == last[partition] ? slice->manifest.fetched_us : planned_us;
+    }
+    for (size_t i = 0; i < load->slice_count; i++) {
+        const uint32_t partition = stream->slices[load->slices[i]->ordinal].partition;
+        if (lacks[partition])
+            continue;
+        lacks[partition] = true; // told
+        add_mark(load, last[partition], fetched_us[partition]);
+    }
+    return true;
+}
+
+static bool prove_watermarks(Pipeline *pipeline, LoadTask *load, Error *err)
+{
+    const Plan *plan = pipeline->options->plan;
+    const StreamState *state = &pipeline->streams[load->slices[0]->stream_index];
+    // An incremental run over days that a person chose proves nothing about those before them.
+    const bool chosen = plan->mode == MODE_INCREMENTAL && plan->asked.to.size > 0;
+    if (plan->mode == MODE_REHYDRATION || chosen || plan->keeps_watermarks)
+        return true;
+    load->watermarks =
+        arena_alloc_array(load->arena, load->slice_count + 1, sizeof(Watermark), err);
+    TRY(load->watermarks != NULL);
+    load->only_where_none = plan->mode == MODE_HISTORIC;
+    return plan->mode == MODE_HISTORIC ? prove_whole(state, plan->created_us, load, err)
+                                       : prove_up_to_gaps(state, load, err);
 }
 
 static bool send_load(Pipeline *pipeline, LoadTask *load, Error *err)

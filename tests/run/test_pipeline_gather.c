@@ -3,7 +3,8 @@
 #include "run/pipeline_parts.h"
 
 enum { ARENA_BYTES = 16 * 1024 * 1024, TEXT_BYTES = 200 };
-#define FETCHED (2 * DAY_US + 5) // within the third day
+#define PLANNED (2 * DAY_US + 3) // within the third day
+#define FETCHED (PLANNED + 2)
 
 // A pipeline without threads: three days of two partitions, 10 rows each.
 typedef struct Rig {
@@ -41,7 +42,11 @@ static void rig_plan(Rig *rig, RunMode mode)
 {
     three_days(&rig->days, &rig->stream);
     // A replay keeps no notes of its loads, so there is no landing.
-    rig->plan = (Plan){.mode = mode, .streams = &rig->stream, .stream_count = 1, .landed_run = "r"};
+    rig->plan = (Plan){.mode = mode,
+                       .streams = &rig->stream,
+                       .stream_count = 1,
+                       .landed_run = "r",
+                       .created_us = PLANNED};
 }
 
 // `states`: a letter for each slice: waiting, active, h (whole), failed, loaded.
@@ -155,6 +160,10 @@ TEST(a_load_proves_what_is_in_without_a_gap)
         {"historic, by the last slice only", "hhhhhh", "", MODE_HISTORIC,
          "p0@172800000005 p1@172800000005"},
         {"historic, one failed", "hfhhhh", "", MODE_HISTORIC, "p0@172800000005"},
+        {"historic, one that had failed", "lhllll", "", MODE_HISTORIC, "p1@172800000003"},
+        {"historic, two that had failed", "hhhlll", "", MODE_HISTORIC,
+         "p0@172800000003 p1@172800000003"},
+        {"historic, another that failed again", "fhllll", "", MODE_HISTORIC, "p1@172800000003"},
         {"rehydration", "hhhhhh", "", MODE_REHYDRATION, ""},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
