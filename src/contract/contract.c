@@ -257,6 +257,17 @@ bool contract_read(Str bytes, const char *name, Arena *arena, Findings *findings
     return true;
 }
 
+void contract_set_privacy_key(Contract *contract, Str key)
+{
+    contract->privacy_key = key;
+    if (key.size == 0)
+        return;
+    // A few bits of it, for the digest is written down.
+    const Sha256 hash = sha256(key);
+    for (size_t i = 0; i < sizeof(uint32_t); i++)
+        contract->info.digest.bytes[i] ^= hash.bytes[i];
+}
+
 bool contract_open(const char *path, Arena *arena, Findings *findings, Contract **ret_contract,
                    Error *err)
 {

@@ -42,12 +42,17 @@ typedef struct ContractInfo {
         *partition_fields; // and where in the partition each is: "account_id", or a JSON pointer
                            // "/parent_slice/account_id"
     size_t partition_count;
-    Key128 digest; // content_hash() of the file: while it stays, so do the rows of a record
+    Key128 digest; // of the file and the privacy key: while it stays, so do the rows of a record
 } ContractInfo;
 const ContractInfo *contract_info(const Contract *contract);
 
 // Path number `index` (from 0) that column `column` is read from; false when it has not as many.
 bool contract_column_path(const Contract *contract, size_t column, size_t index, Str *ret_path);
+
+// Makes "privacy": "hash" an HMAC-SHA-256 under `key`, which must live as long; without it a plain
+// SHA-256, which anybody can try all telephone numbers against. The same key must be used for ever:
+// joins and _row_hash depend on it. Before the first shaper is made; empty = none.
+void contract_set_privacy_key(Contract *contract, Str key);
 
 // The JSON Schema of a contract file (draft 2020-12), as schemas/contract.schema.json holds it.
 bool contract_write_schema(Buf *out, Error *err) MUST_USE;
@@ -100,11 +105,6 @@ void shaper_set_table(Shaper *shaper, bool hashes);
 
 // Such a time, or an ISO one.
 bool table_time_parse(Str text, int64_t *ret_us);
-
-// Makes "privacy": "hash" an HMAC-SHA-256 under `key`; without it a plain SHA-256, which anybody
-// can try all telephone numbers against. The same key must be used for ever: joins and _row_hash
-// depend on it.
-void shaper_set_privacy_key(Shaper *shaper, Str key);
 
 // Appends the records of one page. `partition` is an object with the slice's partition fields (NULL
 // = none): a contract may fill key columns from it ("from_partition"). Fails only for lack of

@@ -105,6 +105,7 @@ typedef struct PersonPath {
 
 struct Contract {
     ContractInfo info;
+    Str privacy_key; // secret; empty = none
     Column *columns; // with the system columns
     size_t column_count;
     // Of the contract's own columns: those of the key first, in the key's order; the plain ones

@@ -33,6 +33,7 @@ static bool shaper_init(Shaper *shaper, Error *err)
     shaper->drift.arena = shaper->arena;
     TRY(record_init(&shaper->record, contract, &shaper->drift, shaper->arena, err));
     TRY(hasher_init(&shaper->hasher, err));
+    text_set_privacy_key(&shaper->record.text, contract->privacy_key);
     shaper->caster.text = &shaper->record.text;
     shaper->caster.sources = shaper->record.sources;
     shaper->caster.aside = &shaper->record.aside;
@@ -91,11 +92,6 @@ void shaper_set_table(Shaper *shaper, bool hashes)
 {
     shaper->caster.of_table = true;
     shaper->no_hashes = !hashes;
-}
-
-void shaper_set_privacy_key(Shaper *shaper, Str key)
-{
-    text_set_privacy_key(&shaper->record.text, key);
 }
 
 // --- columns

@@ -23,7 +23,7 @@ typedef struct RetryFields {
 
 typedef struct RawJob {
     Str schema; // "$schema": for editors only
-    Str name, connector, timezone, ca_file;
+    Str name, connector, timezone, ca_file, privacy_key;
     bool allow_http;
     yyjson_val *config, *partitions, *streams, *modes, *landing;
     yyjson_val *warehouse, *lake;
@@ -147,6 +147,7 @@ static const Field job_fields[] = {
     {"timezone",   FIELD_STR(RawJob, timezone),      .fallback = "UTC", .help = "IANA zone of partitions that do not tell their own"},
     {"allow_http", FIELD_BOOL(RawJob, allow_http),   .fallback = "false", .help = "plain http to hosts that are not loopback"},
     {"ca_file",    FIELD_STR(RawJob, ca_file),       .help = "certificates to trust instead of the system's"},
+    {"privacy_key", FIELD_SECRET(RawJob, privacy_key), .help = "makes the contracts' \"privacy\": \"hash\" an HMAC; the same for ever"},
     {0},
 };
 // clang-format on
@@ -440,6 +441,7 @@ static bool read_job(Reader *reader, yyjson_val *root, Error *err)
     job->limits = raw.limits;
     job->allow_http = raw.allow_http;
     job->ca_file = raw.ca_file;
+    job->privacy_key = raw.privacy_key;
     job->retry = (RetryPolicy){.attempts = raw.retry.attempts,
                                .initial_us = raw.retry.initial_us,
                                .factor = raw.retry.factor,

@@ -80,8 +80,9 @@ typedef struct Job {
     yyjson_val *landing_options; // what is left for the store's own fields
     Duration landing_retention;
     int64_t landing_compression;
-    Str forget_key; // secret; empty = none
-    Str lake_store; // empty = the job has no lake
+    Str forget_key;  // secret; empty = none
+    Str privacy_key; // likewise
+    Str lake_store;  // empty = the job has no lake
     Str lake_scratch;
     yyjson_val *lake_options; // what is left for the store's own fields
     Duration lake_retention;

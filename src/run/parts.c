@@ -21,6 +21,7 @@ static bool bind_stream(JobParts *parts, const JobStream *target, Findings *find
     TRY(contract_open(target->contract_path.data, parts->arena, findings, &contract, err));
     if (findings->count > before)
         return true;
+    contract_set_privacy_key(contract, parts->job->privacy_key);
     stream->contract = contract;
     stream->table = (TableSpec){.schema = target->schema, .name = target->table};
     stream->table.columns = contract_columns(contract, &stream->table.column_count);

@@ -263,8 +263,9 @@ bool secret_names_file(yyjson_val *value)
 
 bool secret_is_secret_name(Str name)
 {
-    static const char *const whole[] = {"password", "passwd", "secret", "token",      "key",
-                                        "api_key",  "apikey", "sas",    "credential", NULL};
+    static const char *const whole[] = {"password",   "passwd",     "secret",      "token",
+                                        "key",        "api_key",    "apikey",      "sas",
+                                        "credential", "forget_key", "privacy_key", NULL};
     static const char *const endings[] = {
         "_password",    "_secret",     "_token", "_api_key",     "_access_key",
         "_private_key", "_secret_key", "_sas",   "_account_key", NULL};

@@ -1,5 +1,5 @@
 """What the source does to rows over time: edits, deletions, rows that come back, rights that end."""
-import json, unittest
+import hashlib, hmac, json, unittest
 from world import NO_PYTHON, PYTHON, World
 
 DAY = ("--from", "2026-03-05", "--to", "2026-03-05")
@@ -152,6 +152,10 @@ class KnownRows(unittest.TestCase):
         self.assertGreater(len(read), 0)
         return world.report(done), sum(e.get("pages_known", 0) for e in read), sum(e["pages"] for e in read)
 
+    def rows_with(self, world, sql, key):
+        done = world.pawl("query", str(world.job), sql, "--json", env={"PRIVACY_KEY": key.decode()})
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
     def test_unchanged_pages_are_known(self):
         with World(calls=600) as world:
             world.run("historic", *MARCH)
@@ -204,6 +208,30 @@ class KnownRows(unittest.TestCase):
             report, known, pages = self.read(world)
             self.assertEqual((report["updated"], known), (1, pages - 1))
             self.assertEqual(world.value(f"SELECT notes FROM ctm.calls WHERE id = {call}"), "late")
+
+    def test_hashed_values_are_an_hmac_under_the_job_s_key(self):
+        with World(calls=300) as world:
+            job = json.loads(world.job.read_text())
+            contract = json.loads((world.folder / job["streams"]["calls"]["contract"]).resolve().read_text())
+            next(c for c in contract["columns"] if c["name"] == "agent_email")["privacy"] = "hash"
+            world.run("historic", *MARCH)
+            emails = {row[0]: row[1] for row in world.rows("SELECT id, agent_email FROM ctm.calls WHERE agent_email IS NOT NULL")}
+            (world.folder / "calls.json").write_text(json.dumps(contract))
+            job["streams"]["calls"]["contract"] = "calls.json"
+            for key in (b"first", b"second"):
+                job["privacy_key"] = "${env:PRIVACY_KEY}"
+                world.job.write_text(json.dumps(job))
+                report, known, _ = self.read(world, PRIVACY_KEY=key.decode())
+                self.assertEqual((known, report["inserted"]), (0, 0), "rows that another key made are not believed")
+                got = {row[0]: row[1] for row in self.rows_with(world, "SELECT id, agent_email FROM ctm.calls WHERE agent_email IS NOT NULL", key)}
+                self.assertEqual(got, {i: hmac.new(key, email.encode(), hashlib.sha256).hexdigest()[:32] for i, email in emails.items()})
+            self.assertGreater(len(emails), 40)
+            job["privacy_key"] = "written out"
+            world.job.write_text(json.dumps(job))
+            refused = world.run("rehydration", *MARCH, check=False)
+            self.assertEqual(refused.returncode, 2)
+            self.assertIn("/privacy_key", refused.stderr)
+            self.assertNotIn("written out\"", refused.stderr)
 
     def test_what_another_contract_made_is_not_believed(self):
         with World(calls=600) as world:
