@@ -462,13 +462,18 @@ bool plan_bind_partition(const Job *job, const Stream *stream, Str zone_name, Ar
 
     partition->zone_name = STR("");
     partition->zone = job->timezone;
+    if (zone_name.size == 0)
+        return true;
     Error unknown = {0};
     const Zone *zone = NULL;
-    // A zone that this machine does not know is no reason to stop: the job's own is the documented
-    // default.
-    if (zone_name.size > 0 && zone_open(zone_name, arena, &zone, &unknown)) {
+    if (zone_open(zone_name, arena, &zone, &unknown)) {
         partition->zone = zone;
         return arena_copy_str(arena, zone_name, &partition->zone_name, err);
     }
-    return true;
+    // A zone that this machine does not know is no reason to stop: the job's own is the documented
+    // default. One that it knows and cannot read is: days would be others.
+    if (unknown.code == ERROR_NOT_FOUND)
+        return true;
+    *err = unknown;
+    return false;
 }

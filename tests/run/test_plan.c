@@ -63,6 +63,35 @@ static void check_window(const Planning *planning, size_t index, const char *fro
     CHECK_STR(str_from(text), str_from(to));
 }
 
+// A zone that cannot be read is not one that nobody knows: days would be those of another.
+TEST(no_zone_is_taken_for_another)
+{
+    FAULTS() {
+        Error err = {0};
+        CLEANUP(done) Planning planning = {0};
+        PlanPartition partition = {0};
+        planning.arena = arena_new(ARENA_BYTES, &err);
+        const bool ok =
+            planning.arena != NULL &&
+            one_stream_open(ONE_STREAM("s", CURSOR("P1D", "P1D")), planning.arena,
+                            &planning.stream.stream, &err) &&
+            stream_partition_from_key(planning.stream.stream, STR("{}"), planning.arena,
+                                      &partition.partition, &err) &&
+            plan_bind_partition(&planning.job, planning.stream.stream, STR("America/New_York"),
+                                planning.arena, &partition, &err);
+        CHECK(ok == (err.code == ERROR_NONE));
+        CHECK(!ok || partition.zone != NULL);
+    }
+}
+
+TEST(a_zone_that_this_machine_does_not_know_is_the_job_s)
+{
+    CLEANUP(done) Planning planning = {0};
+    begin(&planning, CURSOR("P1D", "P1D"), "Mars/Olympus_Mons", MODE_HISTORIC);
+    CHECK(planning.partition.zone == planning.job.timezone);
+    CHECK_STR(planning.partition.zone_name, STR(""));
+}
+
 TEST(a_day_is_as_long_as_the_partitions_zone_has_it)
 {
     static const struct {
