@@ -242,6 +242,13 @@ static bool attach(Duck *duck, const DuckOptions *options, Error *err)
     return duck_run_sql(duck, sql, err);
 }
 
+// One that is not there yet is claimed once it is made.
+static bool claim_file(Duck *duck, const DuckOptions *options, Error *err)
+{
+    return options->path == NULL || duck->claim.file != 0 ||
+           claim_take(&duck->claim, options->path, err);
+}
+
 bool duck_open(Duck *duck, const DuckOptions *options, Error *err)
 {
     assert(duck->database == NULL);
@@ -249,10 +256,10 @@ bool duck_open(Duck *duck, const DuckOptions *options, Error *err)
 
     if (fault_here())
         return error_set(err, ERROR_IO, "duckdb: injected");
-    const bool ok = open_instance(duck, options, err) && register_rows(duck, err) &&
-                    duck_run_sql(duck, "SET TimeZone = 'UTC'", err) &&
+    const bool ok = claim_file(duck, options, err) && open_instance(duck, options, err) &&
+                    register_rows(duck, err) && duck_run_sql(duck, "SET TimeZone = 'UTC'", err) &&
                     (options->settings == NULL || duck_run_sql(duck, options->settings, err)) &&
-                    attach(duck, options, err);
+                    attach(duck, options, err) && claim_file(duck, options, err);
     if (!ok)
         duck_close(duck);
     return ok;
@@ -264,6 +271,7 @@ void duck_close(Duck *duck)
         duckdb_disconnect(&duck->connection);
     if (duck->database != NULL)
         duckdb_close(&duck->database);
+    claim_drop(&duck->claim);
     *duck = (Duck){0};
 }
 

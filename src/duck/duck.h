@@ -2,16 +2,15 @@
 //
 // A Duck belongs to one thread at a time. Errors carry DuckDB's own first line; a full disk or
 // memory limit is ERROR_LIMIT, a file that another process holds ERROR_BUSY (the message names the
-// process), a missing right ERROR_ACCESS, a transaction that lost ERROR_CONFLICT, SQL that does not
-// fit the tables ERROR_JOB, values that do not fit ERROR_DATA, the rest ERROR_IO.
-//
-// DuckDB's file lock is the process's (fcntl): the same file must not be opened twice in one
-// process.
+// process) as one that is open in this one (claim.h), a missing right ERROR_ACCESS, a transaction
+// that lost ERROR_CONFLICT, SQL that does not fit the tables ERROR_JOB, values that do not fit
+// ERROR_DATA, the rest ERROR_IO.
 #pragma once
 
 #include "base/env.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "duck/claim.h"
 
 #include <duckdb.h>
 #include <stdatomic.h>
@@ -62,6 +61,7 @@ typedef struct DuckRows {
 typedef struct Duck {
     duckdb_database database; // NULL = closed
     duckdb_connection connection;
+    Claim claim;              // of its file
     const DuckRows *rows;     // what pawl_rows() yields now
     Error *rows_error;        // why fill() failed first, in its own words
     atomic_size_t rows_taken; // of rows->states

@@ -197,6 +197,32 @@ TEST(a_file_is_known_by_our_name_for_it)
     CHECK_INT(err.code, ERROR_ACCESS);
 }
 
+// What each of two had committed, the other would write over.
+TEST(a_file_is_open_once_in_a_process)
+{
+    Error err = {0};
+    char path[128];
+    char other_path[128];
+    (void)snprintf(path, sizeof(path), "%s/once.duckdb", test_folder());
+    (void)snprintf(other_path, sizeof(other_path), "%s/other.duckdb", test_folder());
+    CHECK(symlink(path, other_path) == 0);
+    const DuckOptions options = {.path = path, .name = "ours"};
+    const DuckOptions others = {.path = other_path, .name = "ours"};
+    CLEANUP(duck_close) Duck first = {0};
+    CLEANUP(duck_close) Duck second = {0};
+    CHECK_OK(duck_open(&first, &options, &err), &err); // makes it
+    CHECK_OK(duck_run_sql(&first, "CREATE TABLE t (a BIGINT)", &err), &err);
+    const DuckOptions *ways[] = {&options, &others};
+    for (size_t i = 0; i < 2; i++) {
+        CHECK(!duck_open(&second, ways[i], &err));
+        CHECK_INT(err.code, ERROR_BUSY);
+        CHECK(!duck_is_open(&second));
+    }
+    duck_close(&first);
+    CHECK_OK(duck_open(&second, &others, &err), &err);
+    CHECK_INT(number(&second, "SELECT count(*) FROM t"), 0);
+}
+
 TEST(a_path_that_is_too_long_is_refused)
 {
     Error err = {0};
