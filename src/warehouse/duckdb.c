@@ -114,10 +114,14 @@ static int writers_in(const LoadSpec *spec, uint64_t bytes)
 
 bool duck_warehouse_fit_load(DuckWarehouse *db, const LoadSpec *spec, Error *err)
 {
-    if (db->threads > 0)
+    // Who asked for threads has asked for no more memory.
+    if (db->threads > 0) {
+        db->writers = writers_in(spec, db->memory_bytes);
         return true;
+    }
     const uint64_t bytes = db->memory_bytes + spec->spare_bytes;
     const int writers = spec->spare_bytes > 0 ? writers_in(spec, bytes) : 1;
+    db->writers = writers;
     if (writers == db->threads_now)
         return true;
     // DuckDB gives nothing back that it may still use.

@@ -361,7 +361,7 @@ static bool insert_rows(DuckWarehouse *db, FeedPart *parts, size_t count, size_t
 static size_t writers_for(const DuckWarehouse *db, size_t rows)
 {
     const size_t groups = rows / DUCKDB_ROW_GROUP_ROWS;
-    const size_t most = db->threads_now < WRITERS_MAX ? (size_t)db->threads_now : WRITERS_MAX;
+    const size_t most = (size_t)(db->writers < db->threads_now ? db->writers : db->threads_now);
     return groups < 1 ? 1 : groups < most ? groups : most;
 }
 

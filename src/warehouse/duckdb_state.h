@@ -47,6 +47,7 @@ typedef struct DuckWarehouse {
     Arena *scratch; // of one call
     Duck duck;
     int threads_now; // of the open file
+    int writers;     // of them may write the load in hand
     DuckWarehouseLoad load;
 } DuckWarehouse;
 

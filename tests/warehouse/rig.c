@@ -65,6 +65,12 @@ void rig_open(Rig *rig, const WarehouseDriver *driver, const char *path, const c
 
 void rig_open_with(Rig *rig, const WarehouseDriver *driver, const char *options)
 {
+    rig_open_within(rig, driver, options, MEMORY_BYTES);
+}
+
+void rig_open_within(Rig *rig, const WarehouseDriver *driver, const char *options,
+                     uint64_t memory_bytes)
+{
     Error err = {0};
     *rig = (Rig){.arena = arena_new(RIG_ARENA_BYTES, &err)};
     CHECK(rig->arena != NULL);
@@ -75,7 +81,7 @@ void rig_open_with(Rig *rig, const WarehouseDriver *driver, const char *options)
     CHECK_OK(json_parse(json, "rig", rig->arena, &doc, &err), &err);
     const WarehouseOptions opened = {.driver = {yyjson_doc_get_root(doc), STR("rig")},
                                      .base_folder = STR("/nowhere"),
-                                     .memory_bytes = MEMORY_BYTES};
+                                     .memory_bytes = memory_bytes};
     CHECK_OK(warehouse_open(&rig->warehouse, driver, &opened, &test_env, rig->arena, &rig->findings,
                             &err),
              &err);

@@ -59,6 +59,8 @@ extern const TableSpec rig_table_frozen; // the same, which it may not add
 void rig_open(Rig *rig, const WarehouseDriver *driver, const char *path, const char *options);
 // The same with all its members: "\"path\": ...".
 void rig_open_with(Rig *rig, const WarehouseDriver *driver, const char *options);
+void rig_open_within(Rig *rig, const WarehouseDriver *driver, const char *options,
+                     uint64_t memory_bytes);
 void rig_prepare(Rig *rig);
 void rig_close(Rig *rig); // for CLEANUP()
 

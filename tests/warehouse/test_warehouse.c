@@ -1074,3 +1074,23 @@ TEST(duckdb_writes_with_several_threads_where_there_is_room)
     load_with_spare(&rig, 3, "fourth", SPARE, 0, true);
     check_rows(&rig, "fourth");
 }
+
+// Threads that somebody asked for do not write a load for which there is no memory: 46 columns in
+// 64 MB failed with four.
+TEST(duckdb_writes_with_one_of_many_threads_where_there_is_no_room)
+{
+    if (fixture_is_there())
+        return;
+    enum { LITTLE = 128 * 1000 * 1000 };
+    char options[200];
+    (void)snprintf(options, sizeof(options), "\"path\": \"%s/threads.duckdb\", \"threads\": 4",
+                   test_folder());
+    CLEANUP(rig_close) Rig rig = {0};
+    rig_open_within(&rig, &warehouse_duckdb, options, LITTLE);
+    rig_prepare(&rig);
+    load_with_spare(&rig, 0, "first", 0, 0, true);
+    check_rows(&rig, "first");
+    CHECK_STR(rig_query(&rig, "SELECT current_setting('threads')"), STR("4"));
+    // What one thread writes keeps its order.
+    CHECK_STR(rig_query(&rig, "SELECT current_setting('preserve_insertion_order')"), STR("true"));
+}
