@@ -250,7 +250,7 @@ static bool compare_key(Comparison *comparison, const ApiRow *api, ForeignRow *r
     // One that is marked and has no key is a second row of it as soon as it has the key again.
     if (live > 1 || (keyless && count > 1))
         TRY(tell(comparison, AUDIT_DOUBLED, api->batch, api->row, err) &&
-            audit_repair_doubled(&comparison->repair, &api->key, err));
+            audit_repair_doubled(&comparison->repair, &api->key, true, err));
     return true;
 }
 
@@ -281,7 +281,7 @@ static bool compare_rest(Comparison *comparison, ForeignRow *rows, size_t count,
     if (!comparison->told.moving)
         TRY(tell(comparison, AUDIT_VANISHED, rows[last].batch, rows[last].row, err));
     return live == 1 || (tell(comparison, AUDIT_DOUBLED, rows[last].batch, rows[last].row, err) &&
-                         audit_repair_doubled(&comparison->repair, &rows[last].key, err));
+                         audit_repair_doubled(&comparison->repair, &rows[last].key, false, err));
 }
 
 static bool compare_rows(Comparison *comparison, const SliceRows *api, ForeignRows *table,

@@ -3,7 +3,7 @@
 #include "batch/cells.h"
 #include "warehouse/sql.h"
 
-enum { FIRST_STATEMENTS = 16 };
+enum { FIRST_STATEMENTS = 16, KEYS_A_STATEMENT = 400 };
 
 static bool add(AuditRepair *repair, const Buf *sql, Error *err)
 {
@@ -269,21 +269,119 @@ bool audit_repair_key(AuditRepair *repair, const ForeignRow *row, Error *err)
     return add(repair, &sql, err);
 }
 
-bool audit_repair_doubled(AuditRepair *repair, const Key128 *key, Error *err)
+bool audit_repair_doubled(AuditRepair *repair, const Key128 *key, bool shown, Error *err)
 {
     const Foreign *foreign = repair->foreign;
+    AuditKeys *keys = &repair->doubled[shown ? 1 : 0];
     if (!repair->wanted || foreign->kind != FOREIGN_OWN)
         return true;
-    CLEANUP(buf_done) Buf sql = {0};
+    if (foreign->column_count == FOREIGN_COLUMNS_MAX)
+        return error_set(err, ERROR_LIMIT,
+                         "table " STR_FMT ": doubled rows of %d columns or more are not mended",
+                         STR_ARG(foreign->from), FOREIGN_COLUMNS_MAX);
+    if (keys->count == keys->room) {
+        const size_t room = keys->room == 0 ? FIRST_STATEMENTS : 2 * keys->room;
+        Key128 *items = arena_alloc_array(repair->arena, room, sizeof(*items), err);
+        TRY(items != NULL);
+        if (keys->count > 0)
+            memcpy(items, keys->items, keys->count * sizeof(*items));
+        keys->items = items;
+        keys->room = room;
+    }
+    keys->items[keys->count++] = *key;
     repair->removed++;
-    return buf_printf(&sql, err,
-                      "DELETE FROM " STR_FMT " WHERE _row_key = ", STR_ARG(foreign->from)) &&
-           sql_key(foreign->warehouse->driver->dialect, &sql, key, err) && add(repair, &sql, err);
+    return true;
+}
+
+// A key, or what stands for it while its copies go: no row has that.
+static bool append_key(const AuditRepair *repair, const Key128 *key, bool other, Buf *sql,
+                       Error *err)
+{
+    Key128 written = *key;
+    for (size_t i = 0; other && i < KEY_BYTES; i++)
+        written.bytes[i] ^= 0xff;
+    return sql_key(repair->foreign->warehouse->driver->dialect, sql, &written, err);
+}
+
+static bool append_in(const AuditRepair *repair, const AuditKeys *keys, bool other, Buf *sql,
+                      Error *err)
+{
+    TRY(buf_append(sql, STR(" WHERE _row_key IN ("), err));
+    for (size_t i = 0; i < keys->count; i++)
+        TRY((i == 0 || buf_append(sql, STR(", "), err)) &&
+            append_key(repair, &keys->items[i], other, sql, err));
+    return buf_append_char(sql, ')', err);
+}
+
+// Keys to what stands for them, or back.
+static bool append_case(const AuditRepair *repair, const AuditKeys *keys, bool back, Buf *sql,
+                        Error *err)
+{
+    TRY(buf_append(sql, STR("CASE _row_key"), err));
+    for (size_t i = 0; i < keys->count; i++)
+        TRY(buf_append(sql, STR(" WHEN "), err) &&
+            append_key(repair, &keys->items[i], back, sql, err) &&
+            buf_append(sql, STR(" THEN "), err) &&
+            append_key(repair, &keys->items[i], !back, sql, err));
+    return buf_append(sql, STR(" END"), err);
+}
+
+// One copy of each: one that counts as there is worth more than one that is marked. With the key
+// for its hash, which is that of no row, a reading that shows the row writes all of it.
+static bool copy_one(AuditRepair *repair, const AuditKeys *keys, bool shown, Error *err)
+{
+    const Foreign *foreign = repair->foreign;
+    CLEANUP(buf_done) Buf sql = {0};
+    CLEANUP(buf_done) Buf values = {0};
+    TRY(buf_printf(&sql, err, "INSERT INTO " STR_FMT " (", STR_ARG(foreign->from)));
+    for (size_t i = 0; i < foreign->column_count; i++) {
+        const ForeignColumn *column = &foreign->columns[i];
+        TRY((i == 0 || (buf_append(&sql, STR(", "), err) && buf_append(&values, STR(", "), err))) &&
+            sql_name(&sql, column->name, err));
+        if (column == foreign->key)
+            TRY(append_case(repair, keys, false, &values, err));
+        else if (shown && column == foreign->hash)
+            TRY(buf_append(&values, STR("_row_key"), err));
+        else
+            TRY(sql_name(&values, column->name, err));
+    }
+    return buf_append(&sql, STR(") SELECT "), err) && buf_append(&sql, buf_str(&values), err) &&
+           buf_printf(&sql, err,
+                      " FROM (SELECT *, row_number() OVER (PARTITION BY _row_key ORDER BY"
+                      " _deleted_at IS NULL DESC, _fetched_at DESC) AS pawl_copy FROM " STR_FMT,
+                      STR_ARG(foreign->from)) &&
+           append_in(repair, keys, false, &sql, err) &&
+           buf_append(&sql, STR(") AS copies WHERE pawl_copy = 1"), err) && add(repair, &sql, err);
+}
+
+// Copies may be the same in every column, and not each system has names for rows of its own: one is
+// written a second time under another key, all that have the key go, and it gets the key.
+static bool mend_doubled(AuditRepair *repair, const AuditKeys *keys, bool shown, Error *err)
+{
+    const Str from = repair->foreign->from;
+    CLEANUP(buf_done) Buf remove = {0};
+    CLEANUP(buf_done) Buf rename = {0};
+    return copy_one(repair, keys, shown, err) &&
+           buf_printf(&remove, err, "DELETE FROM " STR_FMT, STR_ARG(from)) &&
+           append_in(repair, keys, false, &remove, err) && add(repair, &remove, err) &&
+           buf_printf(&rename, err, "UPDATE " STR_FMT " SET _row_key = ", STR_ARG(from)) &&
+           append_case(repair, keys, true, &rename, err) &&
+           append_in(repair, keys, true, &rename, err) && add(repair, &rename, err);
 }
 
 bool audit_repair_commit(AuditRepair *repair, Error *err)
 {
     const Warehouse *warehouse = repair->foreign->warehouse;
+    // After the rows that get their keys back.
+    for (int shown = 0; shown <= 1; shown++) {
+        const AuditKeys *all = &repair->doubled[shown];
+        for (size_t first = 0; first < all->count; first += KEYS_A_STATEMENT) {
+            const size_t left = all->count - first;
+            const AuditKeys keys = {.items = all->items + first,
+                                    .count = left < KEYS_A_STATEMENT ? left : KEYS_A_STATEMENT};
+            TRY(mend_doubled(repair, &keys, shown == 1, err));
+        }
+    }
     if (repair->count == 0)
         return true;
     return warehouse->driver->execute(warehouse->state, "audit repair", repair->statements,

@@ -31,10 +31,10 @@ class Audit(unittest.TestCase):
     def sql(self, *statements, site=None):
         (site or self.world).by_hand(*statements)
 
-    def audit(self, table, *words, site=None, expected=0):
+    def audit(self, table, *words, site=None, expected=0, env=None):
         site = site or self.world
         site.runs += 1  # a minute later: a repair must be fresher than what it mends
-        done = site.pawl("audit", str(site.job), "--table", table, *DAYS, "--json", *words, check=False)
+        done = site.pawl("audit", str(site.job), "--table", table, *DAYS, "--json", *words, check=False, env=env)
         self.assertEqual(done.returncode, expected, done.stdout + done.stderr)
         return json.loads(done.stdout.splitlines()[-1]) if done.stdout else done
 
@@ -152,6 +152,60 @@ class Audit(unittest.TestCase):
         self.audit("ctm.calls", "--repair", site=site)
         site.run("rehydration", *DAYS)
         self.assertEqual(site.digest(), before)
+        site.remove()
+
+    def test_of_a_doubled_row_one_stays_and_is_marked_where_the_source_shows_it_no_more(self):
+        site = self.world.copy("twice")
+        before = site.digest()
+        one, two = self.ids("id", 2, 4)
+        # 77: the very same twice; 78: the later copy says more; 79: both have lost their key. The source shows `two`, and a copy
+        # of it says what no hash tells.
+        ghost = lambda id, key, notes: f"INSERT INTO ctm.calls SELECT * REPLACE ({id} AS id, {key} AS _row_key, '{notes}' AS notes, " \
+                                       f"_fetched_at + INTERVAL {len(notes)} SECOND AS _fetched_at) FROM ctm.calls WHERE id = {one}"
+        a, b = "'0f8fad5b-d9cb-469f-a165-70867728950e'", "'7c9e6679-7425-40de-944b-e07fc1f90ae7'"
+        self.sql("ALTER TABLE ctm.calls ALTER _row_key DROP NOT NULL", *[ghost(77, a, "same")] * 2, ghost(78, b, "the later"),
+                 ghost(78, b, "early"), *[ghost(79, "NULL", "no key")] * 2,
+                 f"INSERT INTO ctm.calls SELECT * REPLACE ('tampered' AS notes, _fetched_at + INTERVAL 1 SECOND AS _fetched_at) "
+                 f"FROM ctm.calls WHERE id = {two}", site=site)
+        copies = lambda: site.rows("SELECT id, count(*), count(_deleted_at), count(DISTINCT _row_key), max(notes) FROM ctm.calls "
+                                   "WHERE id < 80 GROUP BY id ORDER BY id")
+        stands = copies()
+        self.assertEqual([row[1] for row in stands], ["2"] * 3)
+        report = self.audit("ctm.calls", site=site, expected=3)
+        self.assertEqual(self.found(report), {**self.clean(), "doubled": 4, "vanished": 3})
+        # Killed before the commit nothing is done; killed behind it no row is away until a reading brings it back.
+        self.audit("ctm.calls", "--repair", site=site, expected=-signal.SIGKILL, env={"PAWL_TEST_KILL_AT": "execute, audit repair"})
+        self.assertEqual(copies(), stands)
+        self.audit("ctm.calls", "--repair", site=site, expected=-signal.SIGKILL, env={"PAWL_TEST_KILL_AT": "executed, audit repair"})
+        self.audit("ctm.calls", "--repair", site=site)
+        kept = [["77", "1", "1", "1", "same"], ["78", "1", "1", "1", "the later"], ["79", "1", "1", "1", "no key"]]
+        self.assertEqual(copies(), kept)
+        self.assertEqual(self.found(self.audit("ctm.calls", site=site)), self.clean())
+        self.audit("ctm.calls", "--repair", site=site)
+        self.assertEqual(copies(), kept)
+        self.sql("DELETE FROM ctm.calls WHERE id < 80", site=site)
+        self.assertEqual(site.digest(), before)
+        site.remove()
+
+    def test_more_rows_are_doubled_than_a_statement_names(self):
+        site = self.world.copy("many")
+        one = self.ids("id", 1, 4)[0]
+        self.sql("INSERT INTO ctm.calls SELECT c.* REPLACE (i AS id, CAST(md5(CAST(i AS VARCHAR)) AS UUID) AS _row_key) "
+                 f"FROM ctm.calls AS c, range(401) AS t(i), range(3) AS u(k) WHERE id = {one}", site=site)
+        report = self.audit("ctm.calls", "--repair", site=site)
+        self.assertEqual((report["doubled"], report["removed"]), (401, 401))
+        self.assertEqual(site.rows("SELECT count(*), count(DISTINCT id), count(DISTINCT _row_key) FROM ctm.calls WHERE id < 401"), [["401"] * 3])
+        site.remove()
+
+    def test_a_doubled_row_of_more_columns_than_are_known_is_left_alone(self):
+        site = self.world.copy("wide")
+        one = self.ids("id", 1, 4)[0]
+        more = ", ".join(f"{i} AS extra_{i}" for i in range(1000))
+        self.sql(f"CREATE OR REPLACE TABLE ctm.calls AS SELECT *, {more} FROM ctm.calls",
+                 f"INSERT INTO ctm.calls SELECT * FROM ctm.calls WHERE id = {one}", site=site)
+        done = site.pawl("audit", str(site.job), "--table", "ctm.calls", *DAYS, "--repair", check=False)
+        self.assertIn("doubled rows of 1000 columns or more are not mended", done.stderr)
+        self.assertEqual(site.value(f"SELECT count(*) FROM ctm.calls WHERE id = {one} AND extra_999 = 999"), "2")
         site.remove()
 
     def test_a_row_whose_key_was_taken_away_is_told_and_mended_and_comes_in_no_second_time(self):
@@ -333,6 +387,36 @@ class InPostgres(unittest.TestCase):
             world.runs += 1
             report = json.loads(world.pawl("adopt", str(world.job), "--table", "raw.calls", "--json").stdout.splitlines()[-1])
             self.assertEqual((report["adopted"], report["hashes_exact"], report["view"]), (rows, True, False))
+
+    def test_a_doubled_row_stays_though_the_source_deletes_it_in_the_middle_of_the_repair(self):
+        with World(calls=150, accounts=1, warehouse="postgres") as world:
+            world.run("historic", *DAYS)
+            sql = lambda text: world.warehouse.cluster.sql(text, database=world.warehouse.database)
+            # Three calls of one day, which is one whatever the account's time zone: one slice.
+            noon = "FROM ctm.calls WHERE extract(hour FROM called_at AT TIME ZONE 'UTC') BETWEEN 13 AND 20"
+            ids = [id for (id,) in world.rows(f"SELECT id {noon} AND (called_at AT TIME ZONE 'UTC')::date = (SELECT (called_at AT TIME ZONE 'UTC')::date {noon} GROUP BY 1 "
+                                              "ORDER BY count(*) DESC LIMIT 1) ORDER BY id LIMIT 3")]
+            listed = ", ".join(ids)
+            total = world.value("SELECT count(*) FROM ctm.calls")
+            sql("ALTER TABLE ctm.calls DROP CONSTRAINT calls_pkey")
+            sql(f"INSERT INTO ctm.calls SELECT * FROM ctm.calls WHERE id IN ({listed})")
+            delete = lambda id: world.control("mutate", {"account": 1001, "id": int(id), "do": "delete"})
+            delete(ids[0])
+            world.runs += 1
+            command, env = world.command("audit", str(world.job), "--table", "ctm.calls", "--repair", "--json", *DAYS,
+                                         env={"PAWL_TEST_KILL_AT": "stop:executed, audit repair"})
+            repair = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            self.assertTrue(os.WIFSTOPPED(os.waitpid(repair.pid, os.WUNTRACED)[1]))
+            delete(ids[1])  # it was shown a moment ago
+            repair.send_signal(signal.SIGCONT)
+            out, err = repair.communicate()
+            self.assertEqual(repair.returncode, 0, err[-500:])
+            report = json.loads(out.splitlines()[-1])
+            self.assertEqual([report[name] for name in ("missing", "doubled", "stale", "vanished")], [0, 3, 0, 1])
+            self.assertEqual(world.rows(f"SELECT id, count(*), count(_deleted_at) FROM ctm.calls WHERE id IN ({listed}) GROUP BY id ORDER BY id"),
+                             [[ids[0], "1", "1"], [ids[1], "1", "1"], [ids[2], "1", "0"]])
+            self.assertEqual(world.value("SELECT count(*) FROM ctm.calls"), total)
+            sql("ALTER TABLE ctm.calls ADD PRIMARY KEY (_row_key)")
 
     def test_of_two_repairs_one_is_turned_away_and_forget_waits_for_it(self):
         with World(calls=60, warehouse="postgres") as world:

@@ -270,6 +270,14 @@ class Tables(SnowTestCase):
             snow.report_of(*words, "--repair")
             self.assertEqual([snow.report_of(*words)[k] for k in ("missing", "doubled", "stale", "vanished")], [0, 0, 0, 0])
             self.assertEqual(table(snow, "calls"), wanted)
+            # Doubled, and gone at the source: it stays once.
+            world.control("mutate", {"account": 1001, "id": int(ids[0]), "do": "delete"})
+            snow.sql(f"INSERT INTO CTM.CALLS SELECT * FROM CTM.CALLS WHERE id = {ids[0]}")
+            snow.report_of(*words, "--repair")
+            for key, row in wanted.items():
+                wanted[key] = {**row, "gone": "true" if str(row["id"]) == ids[0] else row["gone"]}
+            self.assertEqual(table(snow, "calls"), wanted)
+            self.assertEqual(snow.sql("SELECT COUNT(*) FROM CTM.CALLS"), [[str(len(wanted))]])
 
     # ---- adopt
 
