@@ -133,11 +133,26 @@ static bool column_matches(const Table *table, const PersonColumn *person, Str c
            str_equal(str_from(text), table->rows->text);
 }
 
+static bool take_row(Table *table, Str cell, Error *err)
+{
+    Key128 key;
+    Str target = {0};
+    if (sql_read_key(cell, &key))
+        return add_key(table, &key, err);
+    if (cell.data != NULL)
+        return error_set(err, ERROR_DATA, "a _row_key of %zu characters", cell.size);
+    return sql_target(table->arena, &table->stream->table, &target, err) &&
+           error_set(err, ERROR_DATA,
+                     "table " STR_FMT ": a row of this person has no _row_key (set to NULL by "
+                     "hand?), and none was erased: `pawl audit JOB --table " STR_FMT
+                     " --repair` over its days gives it back, then forget again",
+                     STR_ARG(target), STR_ARG(target));
+}
+
 // Cells: _row_key, _overflow, then the person columns.
 static bool visit_row(void *visitor, const Str *cells, size_t columns)
 {
     Table *table = visitor;
-    Key128 key;
     bool matches = false;
     if (!overflow_matches(table, cells[1], &matches, table->err)) {
         table->failed = true;
@@ -147,10 +162,7 @@ static bool visit_row(void *visitor, const Str *cells, size_t columns)
         matches = matches || column_matches(table, &table->persons[i], cells[i + 2]);
     if (!matches)
         return true;
-    table->failed =
-        !sql_read_key(cells[0], &key)
-            ? !error_set(table->err, ERROR_DATA, "a _row_key of %zu characters", cells[0].size)
-            : !add_key(table, &key, table->err);
+    table->failed = !take_row(table, cells[0], table->err);
     return !table->failed;
 }
 

@@ -120,6 +120,26 @@ class Forget(unittest.TestCase):
             self.assertEqual(world.digest(), whole)
             self.assertEqual(traces(world), [])
 
+    def test_a_row_without_its_key_stops_it_and_is_erased_after_the_repair_that_it_names(self):
+        with World(calls=60) as world:
+            self.people(world)
+            world.run("historic", *DAYS)
+            # Tables of earlier releases stand without NOT NULL.
+            world.by_hand("ALTER TABLE ctm.calls ALTER _row_key DROP NOT NULL",
+                          f"UPDATE ctm.calls SET _row_key = NULL WHERE id = {self.ids[0]}")
+            world.runs += 1
+            done = self.forget(world, "--phone", PHONE, check=False)
+            self.assertEqual(done.returncode, 3, done.stderr)
+            self.assertIn("table ctm.calls: a row of this person has no _row_key", done.stderr)
+            self.assertIn("`pawl audit JOB --table ctm.calls --repair`", done.stderr)
+            self.assertEqual(rows_of(world), 4)
+            world.runs += 1
+            world.pawl("audit", str(world.job), "--table", "ctm.calls", "--repair", *DAYS)
+            world.runs += 1
+            self.assertEqual(self.rows_erased(self.forget(world, "--phone", PHONE)), {"ctm.calls": 2})
+            self.forget(world, "--email", EMAIL)
+            self.assertEqual((rows_of(world), traces(world)), (0, []))
+
     def test_quarantine_and_overflow_are_erased_too(self):
         with World(calls=100, accounts=1) as world:
             call = self.insert(world, 3, caller_number=PHONE)
