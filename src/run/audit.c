@@ -213,6 +213,12 @@ static bool is_same(Comparison *comparison, const ApiRow *api, const ForeignRow 
     return true;
 }
 
+// In a table of pawl's a key has one row, marked or not; others keep beside it what they deleted.
+static bool is_doubled(const Comparison *comparison, size_t count, size_t live)
+{
+    return comparison->audit->foreign.kind == FOREIGN_OWN ? count > 1 : live > 1;
+}
+
 // Rows without a _row_key get it back, before anything else is done to them by it.
 static bool give_keys(Comparison *comparison, const ForeignRow *rows, size_t count,
                       bool *ret_keyless, Error *err)
@@ -247,8 +253,7 @@ static bool compare_key(Comparison *comparison, const ApiRow *api, ForeignRow *r
     if (!any)
         TRY(tell(comparison, AUDIT_STALE, api->batch, api->row, err) &&
             audit_repair_update(&comparison->repair, api->batch, api->row, &rows[count - 1], err));
-    // One that is marked and has no key is a second row of it as soon as it has the key again.
-    if (live > 1 || (keyless && count > 1))
+    if (is_doubled(comparison, count, live))
         TRY(tell(comparison, AUDIT_DOUBLED, api->batch, api->row, err) &&
             audit_repair_doubled(&comparison->repair, &api->key, true, err));
     return true;
@@ -276,12 +281,11 @@ static bool compare_rest(Comparison *comparison, ForeignRow *rows, size_t count,
         TRY(buf_append(&comparison->columns, comparison->audit->foreign.key->name, err) &&
             tell(comparison, AUDIT_STALE, rows[last].batch, rows[last].row, err));
     }
-    if (live == 0)
-        return true;
-    if (!comparison->told.moving)
+    if (live > 0 && !comparison->told.moving)
         TRY(tell(comparison, AUDIT_VANISHED, rows[last].batch, rows[last].row, err));
-    return live == 1 || (tell(comparison, AUDIT_DOUBLED, rows[last].batch, rows[last].row, err) &&
-                         audit_repair_doubled(&comparison->repair, &rows[last].key, false, err));
+    return !is_doubled(comparison, count, live) ||
+           (tell(comparison, AUDIT_DOUBLED, rows[last].batch, rows[last].row, err) &&
+            audit_repair_doubled(&comparison->repair, &rows[last].key, false, err));
 }
 
 static bool compare_rows(Comparison *comparison, const SliceRows *api, ForeignRows *table,

@@ -187,6 +187,25 @@ class Audit(unittest.TestCase):
         self.assertEqual(site.digest(), before)
         site.remove()
 
+    def test_a_copy_that_is_marked_as_deleted_is_a_second_row_too(self):
+        site = self.world.copy("marked")
+        before = site.digest()
+        one, two = self.ids("id", 2, 4)
+        # 77: a rehydration has marked both; 78: one of them was marked by hand; and one beside what the source shows.
+        ghost = lambda id, key, gone: f"INSERT INTO ctm.calls SELECT * REPLACE ({id} AS id, '{key}' AS _row_key, {gone} AS _deleted_at) " \
+                                      f"FROM ctm.calls WHERE id = {one}"
+        a, b = "0f8fad5b-d9cb-469f-a165-70867728950e", "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+        self.sql(*[ghost(77, a, "TIMESTAMPTZ '2026-03-09 00:00:00+00'")] * 2, ghost(78, b, "NULL"), ghost(78, b, "now()"),
+                 f"INSERT INTO ctm.calls SELECT * REPLACE (now() AS _deleted_at) FROM ctm.calls WHERE id = {two}", site=site)
+        self.assertEqual(self.found(self.audit("ctm.calls", site=site, expected=3)), {**self.clean(), "doubled": 3, "vanished": 1})
+        self.audit("ctm.calls", "--repair", site=site)
+        self.assertEqual(site.rows("SELECT id, count(*), count(_deleted_at), max(_deleted_at) < TIMESTAMPTZ '2026-03-10 00:00:00+00' FROM ctm.calls "
+                                   "WHERE id < 80 GROUP BY id ORDER BY id"), [["77", "1", "1", "true"], ["78", "1", "1", "false"]])
+        self.assertEqual(self.found(self.audit("ctm.calls", site=site)), self.clean())
+        self.sql("DELETE FROM ctm.calls WHERE id < 80", site=site)
+        self.assertEqual(site.digest(), before)
+        site.remove()
+
     def test_more_rows_are_doubled_than_a_statement_names(self):
         site = self.world.copy("many")
         one = self.ids("id", 1, 4)[0]
