@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/kill.h"
+#include "duck/parquet.h"
 #include "lake/delta_parts.h"
 
 #include <assert.h>
@@ -306,32 +307,15 @@ static bool take_stats(void *visitor, duckdb_data_chunk chunk, Error *err)
            delta_stats_take(chunk, visit->arena, &visit->stats, err);
 }
 
-// DuckDB holds a row group while it writes it: so many rows of some kilobytes as fit into a part of
-// its memory. Readers would rather have more.
-static int row_group_rows(const Delta *delta)
-{
-    enum { MEMORY_BYTES_PER_ROW = 16 * 1024 };
-    const uint64_t fit =
-        delta->options.memory_bytes / MEMORY_BYTES_PER_ROW / DUCK_VECTOR_ROWS * DUCK_VECTOR_ROWS;
-    if (fit < DUCK_VECTOR_ROWS)
-        return DUCK_VECTOR_ROWS;
-    return fit < DELTA_ROW_GROUP_ROWS ? (int)fit : DELTA_ROW_GROUP_ROWS;
-}
-
 static bool write_local(Delta *delta, const DuckStatement *select, const char *local,
                         DeltaFileStats *ret_stats, Error *err)
 {
     CLEANUP(buf_done) Buf sql = {0};
     TRY(buf_append(&sql, STR("COPY ("), err) && buf_append(&sql, str_from(select->sql), err) &&
         buf_append(&sql, STR(") TO "), err) && delta_sql_text(str_from(local), &sql, err));
-    // Pages of version 1 are what every reader has; so is zstd. Each column of text has a
-    // dictionary while it is written: of DuckDB's megabyte, sixty would be all the memory that
-    // there is.
-    TRY(buf_printf(&sql, err,
-                   " (FORMAT parquet, CODEC zstd, PARQUET_VERSION V1, ROW_GROUP_SIZE %d,"
-                   " STRING_DICTIONARY_PAGE_SIZE_LIMIT 131072, RETURN_STATS true,"
-                   " USE_TMP_FILE false)",
-                   row_group_rows(delta)) &&
+    TRY(buf_append(&sql, STR(" ("), err) &&
+        duck_parquet_options(delta->options.memory_bytes, &sql, err) &&
+        buf_append(&sql, STR(", RETURN_STATS true, USE_TMP_FILE false)"), err) &&
         buf_append_char(&sql, '\0', err));
     DuckStatement copy = *select;
     copy.sql = sql.data;

@@ -9,7 +9,6 @@ enum {
     DELTA_LOCAL_BYTES = 512,                  // of a local path
     DELTA_WORK_BYTES_MAX = 512 * 1024 * 1024, // of one call
     DELTA_CACHE_MAX = 32,                     // local copies of files
-    DELTA_ROW_GROUP_ROWS = 20480,             // at most; fewer where there is little memory
 };
 
 // Of files that are put together: smaller ones count as small, and the result aims at the second.

@@ -3,6 +3,7 @@
 #include "warehouse/snowflake_state.h"
 
 #include "base/file.h"
+#include "duck/parquet.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -11,7 +12,6 @@
 
 enum {
     FILE_BYTES_MAX = 1024 * 1024 * 1024,
-    ROW_GROUP_ROWS = 10 * DUCK_VECTOR_ROWS, // so that a row group fits into the memory of a run
     MEMORY_BYTES_MIN = 64 * 1000 * 1000,
     FOLDER_BYTES = 256,
 };
@@ -47,14 +47,16 @@ static bool temp_open(TempFile *temp, const Env *env, Error *err)
     return true;
 }
 
+static uint64_t memory_of(const SnowflakeWarehouse *db)
+{
+    return db->memory_bytes < MEMORY_BYTES_MIN ? MEMORY_BYTES_MIN : db->memory_bytes;
+}
+
 static bool open_duck(SnowflakeWarehouse *db, Error *err)
 {
     if (duck_is_open(&db->duck))
         return true;
-    const DuckOptions options = {
-        .name = "pawl_stage",
-        .threads = 1,
-        .memory_bytes = db->memory_bytes < MEMORY_BYTES_MIN ? MEMORY_BYTES_MIN : db->memory_bytes};
+    const DuckOptions options = {.name = "pawl_stage", .threads = 1, .memory_bytes = memory_of(db)};
     return duck_open(&db->duck, &options, err);
 }
 
@@ -90,11 +92,9 @@ bool snowflake_put_rows(SnowflakeWarehouse *db, const char *kind, const char *se
     CLEANUP(temp_done) TempFile temp = {0};
     TRY(temp_open(&temp, db->env, err));
     CLEANUP(buf_done) Buf sql = {0};
-    TRY(buf_printf(&sql, err,
-                   "COPY (SELECT %s FROM pawl_rows()) TO '%s' (FORMAT parquet, COMPRESSION zstd,"
-                   " ROW_GROUP_SIZE %d)",
-                   select, temp.path, ROW_GROUP_ROWS));
-    TRY(buf_append_char(&sql, '\0', err));
+    TRY(buf_printf(&sql, err, "COPY (SELECT %s FROM pawl_rows()) TO '%s' (", select, temp.path) &&
+        duck_parquet_options(memory_of(db), &sql, err) && buf_append_char(&sql, ')', err) &&
+        buf_append_char(&sql, '\0', err));
     const DuckStatement statement = {.sql = sql.data, .rows = rows};
     TRY(duck_run(&db->duck, &statement, ret_rows, err));
     return upload(db, &temp, kind, ret_path, err);

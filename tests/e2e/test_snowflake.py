@@ -114,6 +114,14 @@ class Snowflake(SnowTestCase):
                 if not entry["sql"].startswith("INSERT"):  # an INSERT locks nobody out
                     self.assertEqual(place[0], "CTM", entry["sql"][:200])
 
+    # As many rows as make the file for the stage larger than the memory that it is written within.
+    def test_a_load_of_the_usual_size_fits_into_the_usual_memory(self):
+        with World(calls=26000, accounts=1, first="2026-03-03", last="2026-03-06") as world:
+            snow = SnowSite(world.folder / "snow", world, self.fixture, "USUAL")
+            report = snow.report(snow.run("historic", "--from", "2026-03-03", "--to", "2026-03-05"))
+            self.assertGreater(report["inserted"], 25000)
+            self.assertEqual(snow.sql("SELECT count(*) FROM CTM.CALLS"), [[str(report["inserted"] - 1)]])
+
     def test_a_key_that_somebody_doubled_is_told_without_its_row(self):
         """Snowflake shows the row of a MERGE that is not deterministic: a person's, which no log may hold."""
         with World(calls=20, accounts=1) as world:
