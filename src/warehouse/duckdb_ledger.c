@@ -1,5 +1,6 @@
 // The ledger: loads, readings, watermarks and epochs, and ETL_LOG.
 #include "warehouse/duckdb_state.h"
+#include "warehouse/list.h"
 
 #include <assert.h>
 
@@ -287,30 +288,6 @@ bool duck_warehouse_set_watermark(void *state, Str job, Str mode, const TableSpe
     if (!duck_run_sql(&db->duck, "ROLLBACK", &rollback))
         duck_close(&db->duck);
     return false;
-}
-
-// Items being read into the caller's arena; the room doubles.
-typedef struct List {
-    Arena *arena;
-    void *items;
-    size_t count, room;
-} List;
-
-enum { LIST_FIRST = 64 };
-
-static void *list_add(List *list, size_t item_size, Error *err)
-{
-    if (list->count == list->room) {
-        const size_t room = list->room == 0 ? LIST_FIRST : 2 * list->room;
-        void *items = arena_alloc_array(list->arena, room, item_size, err);
-        if (items == NULL)
-            return NULL;
-        if (list->count > 0)
-            memcpy(items, list->items, list->count * item_size);
-        list->items = items;
-        list->room = room;
-    }
-    return (char *)list->items + item_size * list->count++;
 }
 
 static bool take_watermarks(void *visitor, duckdb_data_chunk chunk, Error *err)
