@@ -13,6 +13,6 @@
 enum { JSON_READER_BYTES_MAX = 16 * 1024 * 1024 };
 
 // Reads `bytes`, which is copied, into values as yyjson_read() with YYJSON_READ_BIGNUM_AS_RAW
-// leaves them in memory, numbers that a double does not hold kept raw as by json_number_keep().
-// *ret_doc = NULL: declined.
+// leaves them in memory, numbers that a double does not hold kept raw as by
+// json_number_keep_sent(). *ret_doc = NULL: declined.
 bool json_reader_read(Str bytes, Arena *arena, yyjson_doc **ret_doc, Error *err) MUST_USE;

@@ -12,8 +12,7 @@ enum { LOAD_ARENA_BYTES = 256 * 1024 * 1024 };
 // Of limits.memory: what pages under way need, and a warehouse may have once there are none.
 enum { READING_SHARE_PERCENT = 25 };
 
-// Above both, vanished rows are a fault of the source rather than deletions (design.md,
-// "Deleted?").
+// Above both, vanished rows are a fault of the source rather than deletions.
 enum { VANISHED_ROWS_FREE = 20, VANISHED_PERCENT_FREE = 1 };
 
 typedef enum Fate {
@@ -67,7 +66,9 @@ void load_task_free(LoadTask *task)
     arena_free(task->arena); // holds the task itself
 }
 
-Sha256 load_checksum(const LoadTask *task)
+// SHA-256 over the checksums of all pages of all slices in order: what the ledger keeps of the
+// content.
+static Sha256 load_checksum(const LoadTask *task)
 {
     Error err = {0};
     CLEANUP(hasher_done) Hasher hasher = {0};

@@ -64,10 +64,6 @@ bool load_task_new(const SliceContext *context, const PlanStream *stream, uint32
                    size_t slice_count, LoadTask **ret_task, Error *err) MUST_USE;
 void load_task_free(LoadTask *task); // with its slices
 
-// SHA-256 over the checksums of all pages of all slices in order: what the ledger keeps of the
-// content.
-Sha256 load_checksum(const LoadTask *task);
-
 // Rehydration only, before load_execute(): finds the slices whose windows hold stored rows that the
 // slice did not show.
 bool load_look_for_vanished(LoadTask *task, Warehouse *warehouse, bool *ret_any,
