@@ -19,6 +19,8 @@ typedef struct Forgetting {
     ForgetList list;
     char text[PERSON_TEXT_BYTES]; // the person, normalised
     PurgedRows *rows;
+    PurgeSlices slices; // with pages that name the person
+    const char *phase;  // for progress
 } Forgetting;
 
 static void forgetting_done(Forgetting *forgetting)
@@ -97,34 +99,46 @@ static bool put_on_list(Forgetting *forgetting, ForgetReport *report, Error *err
 
 // --- pages
 
-static void tell_runs(void *state, size_t done, size_t total)
+static void tell(void *state, size_t done, size_t total)
 {
-    const ForgetOptions *options = state;
+    const Forgetting *forgetting = state;
+    const ForgetOptions *options = forgetting->options;
     if (options->progress != NULL)
-        options->progress(options->progress_state, "landed runs", done, total);
+        options->progress(options->progress_state, forgetting->phase, done, total);
 }
 
-static bool clean_pages(Forgetting *forgetting, ForgetReport *report, Error *err)
+static Purge purge_begin(Forgetting *forgetting, const char *phase)
 {
-    const ForgetOptions *options = forgetting->options;
+    forgetting->phase = phase;
+    return (Purge){.parts = &forgetting->parts,
+                   .exclusive = &forgetting->exclusive,
+                   .forgotten = forgetting->list.forgotten,
+                   .progress = tell,
+                   .progress_state = forgetting};
+}
+
+static bool look_at_pages(Forgetting *forgetting, ForgetReport *report, Error *err)
+{
     forgetting->rows = arena_alloc_array(forgetting->arena, forgetting->parts.stream_count + 1,
                                          sizeof(PurgedRows), err);
     TRY(forgetting->rows != NULL);
-    Purge purge = {.parts = &forgetting->parts,
-                   .exclusive = &forgetting->exclusive,
-                   .forgotten = forgetting->list.forgotten,
-                   .dry_run = options->dry_run,
-                   .rows = forgetting->rows,
-                   .progress = tell_runs};
-    ForgetOptions told = *options;
-    purge.progress_state = &told;
-    TRY(purge_pages(&purge, err));
+    Purge purge = purge_begin(forgetting, "landed runs");
+    purge.rows = forgetting->rows;
+    TRY(purge_look(&purge, &forgetting->slices, err));
     report->pages = purge.pages_written;
     report->pages_read = purge.pages_read;
     report->records = purge.records;
     report->pages_unreadable = purge.pages_unreadable;
     report->pages_of_others = purge.pages_of_others;
     return true;
+}
+
+// After the tables: of masked columns only the pages tell which rows are the person's, and a kill
+// in between must not make them unfindable.
+static bool clean_pages(Forgetting *forgetting, Error *err)
+{
+    Purge purge = purge_begin(forgetting, "slices written anew");
+    return forgetting->options->dry_run || purge_slices(&purge, &forgetting->slices, err);
 }
 
 // Redactions that waited. After the warehouse: its file is written anew by then.
@@ -202,8 +216,9 @@ bool forget_execute(const Job *job, const ForgetOptions *options, Env *env, Aren
     TRY(find_person(&forgetting, err));
     TRY(exclusive_take(&forgetting.exclusive, job, &forgetting.parts.store, env, MODE_COUNT,
                        options->wait_us, err));
-    TRY(put_on_list(&forgetting, ret_report, err) && clean_pages(&forgetting, ret_report, err) &&
-        clean_warehouse(&forgetting, ret_report, err) && clean_redacted(&forgetting, err));
+    TRY(put_on_list(&forgetting, ret_report, err) && look_at_pages(&forgetting, ret_report, err) &&
+        clean_warehouse(&forgetting, ret_report, err) && clean_pages(&forgetting, err) &&
+        clean_redacted(&forgetting, err));
     return ret_report->pages_unreadable == 0 ||
            error_set(
                err, ERROR_DATA,

@@ -15,9 +15,7 @@ enum {
 typedef struct Found {
     Purge *purge;
     Arena *arena;
-    LandedSlice *slices; // without manifests
-    bool *whole;
-    size_t count, room;
+    PurgeSlices slices;
 } Found;
 
 static bool is_wanted(const Purge *purge, const LandedSlice *slice)
@@ -32,31 +30,36 @@ static bool is_wanted(const Purge *purge, const LandedSlice *slice)
            (manifest->from_us <= purge->to_us && manifest->to_us >= purge->from_us);
 }
 
+static bool add_slice(PurgeSlices *slices, const LandedSlice *slice, bool whole, Arena *arena,
+                      Error *err)
+{
+    if (slices->count == slices->room) {
+        const size_t room = slices->room == 0 ? FIRST_SLICES : 2 * slices->room;
+        LandedSlice *items = arena_alloc_array(arena, room, sizeof(*items), err);
+        bool *wholes = arena_alloc_array(arena, room, sizeof(*wholes), err);
+        TRY(items != NULL && wholes != NULL);
+        if (slices->count > 0) {
+            memcpy(items, slices->items, slices->count * sizeof(*items));
+            memcpy(wholes, slices->whole, slices->count * sizeof(*wholes));
+        }
+        slices->items = items;
+        slices->whole = wholes;
+        slices->room = room;
+    }
+    LandedSlice *copy = &slices->items[slices->count];
+    *copy = *slice;
+    copy->manifest = NULL;
+    slices->whole[slices->count++] = whole;
+    return arena_copy_str(arena, slice->name.run, &copy->name.run, err) &&
+           arena_copy_str(arena, slice->name.stream, &copy->name.stream, err) &&
+           arena_copy_str(arena, slice->name.partition_key, &copy->name.partition_key, err);
+}
+
 static bool note_slice(void *visitor, const LandedSlice *slice, Error *err)
 {
     Found *found = visitor;
-    if (slice->pages_found == 0 || !is_wanted(found->purge, slice))
-        return true;
-    if (found->count == found->room) {
-        const size_t room = found->room == 0 ? FIRST_SLICES : 2 * found->room;
-        LandedSlice *slices = arena_alloc_array(found->arena, room, sizeof(*slices), err);
-        bool *whole = arena_alloc_array(found->arena, room, sizeof(*whole), err);
-        TRY(slices != NULL && whole != NULL);
-        if (found->count > 0) {
-            memcpy(slices, found->slices, found->count * sizeof(*slices));
-            memcpy(whole, found->whole, found->count * sizeof(*whole));
-        }
-        found->slices = slices;
-        found->whole = whole;
-        found->room = room;
-    }
-    LandedSlice *copy = &found->slices[found->count];
-    *copy = *slice;
-    copy->manifest = NULL;
-    found->whole[found->count++] = slice->manifest != NULL;
-    return arena_copy_str(found->arena, slice->name.run, &copy->name.run, err) &&
-           arena_copy_str(found->arena, slice->name.stream, &copy->name.stream, err) &&
-           arena_copy_str(found->arena, slice->name.partition_key, &copy->name.partition_key, err);
+    return slice->pages_found == 0 || !is_wanted(found->purge, slice) ||
+           add_slice(&found->slices, slice, slice->manifest != NULL, found->arena, err);
 }
 
 static size_t find_stream(const JobParts *parts, Str name)
@@ -159,8 +162,8 @@ static bool purge_page(Hand *hand, uint32_t number, PageInfo *ret_info, Error *e
         TRY(note_rows(hand, &outcome, err));
     purge->pages_written++;
     purge->records += (int64_t)left.stubs;
-    return purge->dry_run || landing_rewrite_page(purge->parts->landing, &hand->slice->name, number,
-                                                  without, ret_info, err);
+    return purge->look != NULL || landing_rewrite_page(purge->parts->landing, &hand->slice->name,
+                                                       number, without, ret_info, err);
 }
 
 // --- one slice
@@ -172,10 +175,11 @@ static bool same_info(const PageInfo *a, const PageInfo *b)
 }
 
 // The pages of a slice, and its manifest where it no longer fits them: also after a kill between
-// the two.
-static bool purge_pages_of(Hand *hand, bool whole, Arena *arena, Error *err)
+// the two. *ret_touched: there was something to write.
+static bool purge_pages_of(Hand *hand, bool whole, Arena *arena, bool *ret_touched, Error *err)
 {
     Purge *purge = hand->purge;
+    const int64_t before = purge->pages_written;
     SliceManifest manifest = {0};
     if (whole) {
         TRY(landing_get_slice(purge->parts->landing, &hand->slice->name, arena, &manifest, err));
@@ -200,13 +204,15 @@ static bool purge_pages_of(Hand *hand, bool whole, Arena *arena, Error *err)
             differs = true;
         }
     }
-    return !differs || purge->dry_run ||
+    *ret_touched = differs || purge->pages_written > before;
+    return !differs || purge->look != NULL ||
            landing_rewrite_slice(purge->parts->landing, &hand->slice->name, &manifest, err);
 }
 
 static bool purge_slice(Purge *purge, const LandedSlice *slice, bool whole, Arena *page_arena,
-                        Error *err)
+                        bool *ret_touched, Error *err)
 {
+    *ret_touched = false;
     const size_t index = find_stream(purge->parts, slice->name.stream);
     if (index == purge->parts->stream_count) {
         purge->pages_of_others += slice->pages_found;
@@ -226,10 +232,22 @@ static bool purge_slice(Purge *purge, const LandedSlice *slice, bool whole, Aren
                  .shaper = shaper};
     TRY(stream_partition_from_key(stream->stream, slice->name.partition_key, arena, &hand.partition,
                                   err));
-    return purge_pages_of(&hand, whole, arena, err);
+    return purge_pages_of(&hand, whole, arena, ret_touched, err);
 }
 
 // --- all runs
+
+static bool purge_found(Purge *purge, const PurgeSlices *slices, size_t index, Arena *page_arena,
+                        Error *err)
+{
+    const LandedSlice *slice = &slices->items[index];
+    const bool whole = slices->whole[index];
+    bool touched = false;
+    TRY(env_check_stop(purge->parts->env, err) && exclusive_renew(purge->exclusive, err) &&
+        purge_slice(purge, slice, whole, page_arena, &touched, err));
+    return purge->look == NULL || !touched ||
+           add_slice(purge->look, slice, whole, purge->parts->arena, err);
+}
 
 static bool purge_run(Purge *purge, Str run, Arena *page_arena, Error *err)
 {
@@ -237,10 +255,15 @@ static bool purge_run(Purge *purge, Str run, Arena *page_arena, Error *err)
     TRY(arena != NULL);
     Found found = {.purge = purge, .arena = arena};
     TRY(landing_visit_slices(purge->parts->landing, run, purge->stream, note_slice, &found, err));
-    for (size_t i = 0; i < found.count; i++)
-        TRY(env_check_stop(purge->parts->env, err) && exclusive_renew(purge->exclusive, err) &&
-            purge_slice(purge, &found.slices[i], found.whole[i], page_arena, err));
+    for (size_t i = 0; i < found.slices.count; i++)
+        TRY(purge_found(purge, &found.slices, i, page_arena, err));
     return true;
+}
+
+static void tell(const Purge *purge, size_t done, size_t total)
+{
+    if (purge->progress != NULL)
+        purge->progress(purge->progress_state, done, total);
 }
 
 bool purge_pages(Purge *purge, Error *err)
@@ -253,8 +276,27 @@ bool purge_pages(Purge *purge, Error *err)
     TRY(landing_list_runs(parts->landing, parts->arena, &runs, &count, err));
     for (size_t i = 0; i < count; i++) {
         TRY(purge_run(purge, runs[i], page_arena, err));
-        if (purge->progress != NULL)
-            purge->progress(purge->progress_state, i + 1, count);
+        tell(purge, i + 1, count);
+    }
+    return true;
+}
+
+bool purge_look(Purge *purge, PurgeSlices *ret_slices, Error *err)
+{
+    *ret_slices = (PurgeSlices){0};
+    purge->look = ret_slices;
+    const bool ok = purge_pages(purge, err);
+    purge->look = NULL;
+    return ok;
+}
+
+bool purge_slices(Purge *purge, const PurgeSlices *slices, Error *err)
+{
+    CLEANUP(arena_freep) Arena *page_arena = arena_new(PAGE_ARENA_BYTES, err);
+    TRY(page_arena != NULL);
+    for (size_t i = 0; i < slices->count; i++) {
+        TRY(purge_found(purge, slices, i, page_arena, err));
+        tell(purge, i + 1, slices->count);
     }
     return true;
 }

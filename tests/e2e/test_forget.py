@@ -213,29 +213,62 @@ class Forget(unittest.TestCase):
             self.assertEqual(done.returncode, 2)
             self.assertIn("nothing came on standard input", done.stderr)
 
+    def mask_persons(self, world):
+        """From now on nothing in the table names a person: only landed pages do."""
+        job = json.loads(world.job.read_text())
+        contract = json.loads((world.folder / job["streams"]["calls"]["contract"]).resolve().read_text())
+        for path in [*contract["person"], "/caller_number", "/caller_number_complete"]:
+            contract["privacy"].setdefault(path.removesuffix("/*"), "drop")
+        for column in contract["columns"]:
+            if "person" in column:
+                column["privacy"] = "hash"
+                for path in column.get("from", []):
+                    contract["privacy"].pop(path, None)
+        (world.folder / "calls.json").write_text(json.dumps(contract))
+        job["streams"]["calls"]["contract"] = str(world.folder / "calls.json")
+        world.job.write_text(json.dumps(job))
+
+    def kill_everywhere(self, world, *also):
+        """At a sample of the points and at all that hold one of the words `also`."""
+        calm = world.copy("calm")
+        receipt = self.forget(calm, "--phone", PHONE, env={"PAWL_TEST_KILL_LIST": str(calm.folder / "points")})
+        self.assertEqual(self.rows_erased(receipt), {"ctm.calls": 2})
+        points = list(dict.fromkeys((calm.folder / "points").read_text().splitlines()))
+        (calm.folder / "points").unlink()
+        wanted = calm.digest()
+        chosen = points if KILLS == 0 else [points[i * len(points) // KILLS] for i in range(min(KILLS, len(points)))]
+        chosen += [point for point in points if any(word in point for word in also)]
+        for number, point in enumerate(dict.fromkeys(chosen)):
+            with self.subTest(point=point):
+                site = world.copy(f"kill-{number}")
+                killed = self.forget(site, "--phone", PHONE, env={"PAWL_TEST_KILL_AT": point}, check=False)
+                self.assertEqual(killed.returncode, -signal.SIGKILL, point)
+                # What runs meanwhile brings nobody back, and reads what is landed.
+                before = site.value("SELECT count(*) FROM ctm.calls")
+                site.pawl("replay", str(site.job), "--json")
+                self.assertEqual(site.value("SELECT count(*) FROM ctm.calls"), before)
+                self.forget(site, "--phone", PHONE)
+                self.assertEqual(site.digest(), wanted)
+                self.assertEqual([name for name in traces(site) if "5550199".encode() in unpack(site.folder / name)], [])
+                site.warehouse.forget()
+                site.pawl("replay", str(site.job), "--json")
+                self.assertEqual(site.digest(), wanted, "manifests fit their pages")
+                site.remove()
+        calm.remove()
+
     def test_a_kill_anywhere_leaves_work_for_the_next_call_and_nothing_else(self):
         with World(calls=200) as world:
             self.people(world)
             world.run("historic", *DAYS)
-            calm = world.copy("calm")
-            self.forget(calm, "--phone", PHONE, env={"PAWL_TEST_KILL_LIST": str(calm.folder / "points")})
-            points = list(dict.fromkeys((calm.folder / "points").read_text().splitlines()))
-            (calm.folder / "points").unlink()
-            wanted = calm.digest()
-            chosen = points if KILLS == 0 else [points[i * len(points) // KILLS] for i in range(min(KILLS, len(points)))]
-            chosen += [point for point in points if "forget" in point or "swap" in point]
-            for number, point in enumerate(dict.fromkeys(chosen)):
-                with self.subTest(point=point):
-                    site = world.copy(f"kill-{number}")
-                    killed = self.forget(site, "--phone", PHONE, env={"PAWL_TEST_KILL_AT": point}, check=False)
-                    self.assertEqual(killed.returncode, -signal.SIGKILL, point)
-                    # What runs meanwhile brings nobody back, and reads what is landed.
-                    site.pawl("replay", str(site.job), "--json")
-                    self.forget(site, "--phone", PHONE)
-                    self.assertEqual(site.digest(), wanted)
-                    self.assertEqual([name for name in traces(site) if "5550199".encode() in unpack(site.folder / name)], [])
-                    site.remove()
-            calm.remove()
+            self.kill_everywhere(world, "forget", "swap")
+
+    def test_a_kill_anywhere_leaves_no_row_that_only_its_landed_page_names(self):
+        with World(calls=200) as world:
+            self.people(world)
+            self.mask_persons(world)
+            world.run("historic", *DAYS)
+            self.assertEqual(rows_of(world, "(SELECT * EXCLUDE (caller_name, notes, email) FROM ctm.calls)"), 0)
+            self.kill_everywhere(world, "forget", "page rewrit", "page was rewritten")
 
     def test_a_redacted_call_loses_its_older_copies(self):
         with World(calls=100, accounts=1) as world:
