@@ -129,6 +129,7 @@ static void show_line(View *view, const Event *event)
         view_end(view);
         (void)fprintf(stderr, "warning: " STR_FMT "\n", STR_ARG(event->text));
         break;
+    case EVENT_ZONES_UNKNOWN:
     case EVENT_MARKS_FAR_BACK:
         view_end(view);
         (void)fprintf(stderr, "warning: " STR_FMT ": " STR_FMT "\n", STR_ARG(event->stream),

@@ -11,6 +11,7 @@
     X(RUN_STARTED,         "a run began, or goes on")                                                      \
     X(PARTITIONS_FOUND,    "the partitions of a stream are known")                                         \
     X(PLAN_MADE,           "slices are cut; nothing was read yet")                                         \
+    X(ZONES_UNKNOWN,       "partitions are in a time zone that nobody knows: their days are cut as the job's")      \
     X(MARKS_FAR_BACK,      "watermarks lie more than a year back: so many windows are read because of them") \
     X(SLICE_READ,          "a slice is whole in the landing store")                                        \
     X(SLICE_RESUMED,       "pages that an earlier attempt landed are used again")                          \

@@ -107,6 +107,7 @@ static const Field partition_fields[] = {
     {"include",       FIELD_JSON(JobPartition, include),      .help = "values to read; [\"*\"] = all"},
     {"exclude",       FIELD_JSON(JobPartition, exclude),      .help = "values to leave out"},
     {"timezone_from", FIELD_STR(JobPartition, timezone_from), .help = "JSON pointer to the zone in the parent's record"},
+    {"timezones",     FIELD_JSON(JobPartition, timezones),    .help = "zone as the source names it -> IANA zone"},
     {0},
 };
 
@@ -339,6 +340,36 @@ static bool read_streams(Reader *reader, yyjson_val *streams, Error *err)
     return true;
 }
 
+static bool read_zone_names(Reader *reader, const JobPartition *partition, Error *err)
+{
+    CLEANUP(buf_done) Buf place = {0};
+    TRY(buf_printf(&place, err, "/partitions/" STR_FMT "/timezones", STR_ARG(partition->field)));
+    const size_t size = place.size;
+    if (partition->timezones != NULL && !yyjson_is_obj(partition->timezones)) {
+        TRY(buf_append_char(&place, '\0', err));
+        findings_add(reader->findings, place_of(reader, place.data), STR("is no object"),
+                     STR("write {\"Eastern Time (US & Canada)\": \"America/New_York\"}"));
+        return true;
+    }
+    size_t i = 0;
+    size_t count = 0;
+    yyjson_val *name = NULL;
+    yyjson_val *zone = NULL;
+    yyjson_obj_foreach(partition->timezones, i, count, name, zone)
+    {
+        const Zone *opened = NULL;
+        Error problem = {0};
+        if (yyjson_is_str(zone) && zone_open(json_str(zone), reader->arena, &opened, &problem))
+            continue;
+        place.size = size;
+        TRY(buf_printf(&place, err, "/" STR_FMT, STR_ARG(json_str(name))) &&
+            buf_append_char(&place, '\0', err));
+        findings_addf(reader->findings, place_of(reader, place.data), STR(""), "%s",
+                      yyjson_is_str(zone) ? problem.message : "is no text");
+    }
+    return true;
+}
+
 static bool read_partitions(Reader *reader, yyjson_val *partitions, Error *err)
 {
     Job *job = reader->job;
@@ -357,7 +388,8 @@ static bool read_partitions(Reader *reader, yyjson_val *partitions, Error *err)
                          STR_ARG(json_str(name))));
         TRY(field_read(partition_fields, member, (FieldPlace){job->path, pointer}, reader->arena,
                        partition, reader->findings, err));
-        TRY(arena_copy_str(reader->arena, json_str(name), &partition->field, err));
+        TRY(arena_copy_str(reader->arena, json_str(name), &partition->field, err) &&
+            read_zone_names(reader, partition, err));
     }
     return true;
 }

@@ -36,6 +36,7 @@ typedef struct JobPartition {
     yyjson_val *include; // array, or NULL = all
     yyjson_val *exclude; // array, or NULL = none
     Str timezone_from;   // JSON pointer into the parent's record; empty = the usual places
+    yyjson_val *timezones; // object: zone as the source names it -> IANA zone, or NULL
 } JobPartition;
 
 // Windows not older than `back` are read again when their last reading is older than `every`.

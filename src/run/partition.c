@@ -14,6 +14,9 @@ typedef struct Found {
     PlanStream *stream;
     size_t capacity;
     uint32_t *table; // twice the capacity, a power of two
+    // Partitions in a time zone that is unknown here, and the first of them.
+    size_t zoneless;
+    Str zone_name, zoneless_value;
 } Found;
 
 static uint32_t *place_of(const Found *found, Str key)
@@ -65,21 +68,50 @@ static bool is_known(const Found *found, Str key)
     return found->capacity > 0 && *place_of(found, key) != 0;
 }
 
-// Where the parent's record names the zone of the partition it stands for.
-static Str zone_name_of(const DiscoverOptions *options, Str field, yyjson_val *record, Str fallback)
+static const JobPartition *said_of(const Job *job, Str field)
 {
-    static const Str usual[] = {{"/time_zone", 10}, {"/timezone", 9}, {"/tz", 3}};
-    const Job *job = options->job;
+    static const JobPartition nothing = {0};
     for (size_t i = 0; i < job->partition_count; i++) {
-        if (str_equal(job->partitions[i].field, field) && job->partitions[i].timezone_from.size > 0)
-            return json_str(json_pointer(record, job->partitions[i].timezone_from));
+        if (str_equal(job->partitions[i].field, field))
+            return &job->partitions[i];
     }
-    for (size_t i = 0; i < sizeof(usual) / sizeof(usual[0]); i++) {
-        yyjson_val *zone = json_pointer(record, usual[i]);
-        if (yyjson_is_str(zone))
-            return json_str(zone);
-    }
-    return fallback;
+    return &nothing;
+}
+
+// As the job translates it. A name that is unknown here leaves the job's own zone, with an empty
+// name.
+static bool try_zone(const DiscoverOptions *options, const JobPartition *said, yyjson_val *name,
+                     PlanPartition *partition, Str *ret_unknown, Error *err)
+{
+    yyjson_val *meant = json_get(said->timezones, json_str(name));
+    const Str zone = json_str(meant == NULL ? name : meant);
+    if (plan_bind_zone(options->job, zone, options->arena, partition, err))
+        return true;
+    if (ret_unknown->size == 0)
+        *ret_unknown = zone;
+    if (err->code != ERROR_NOT_FOUND)
+        return false;
+    *err = (Error){0};
+    return true;
+}
+
+// Where the parent's record names the zone of the partition it stands for, or else its own.
+// *ret_unknown: what it says where that is no zone.
+static bool bind_zone(const DiscoverOptions *options, const JobPartition *said, Str parent_zone,
+                      yyjson_val *record, PlanPartition *partition, Str *ret_unknown, Error *err)
+{
+    static const Str usual[] = {
+        {"/time_zone", 10}, {"/timezone", 9}, {"/tz", 3}, {"/timezone_hint", 14}};
+    *ret_unknown = (Str){0};
+    if (said->timezone_from.size > 0)
+        return try_zone(options, said, json_pointer(record, said->timezone_from), partition,
+                        ret_unknown, err);
+    for (size_t i = 0; i < sizeof(usual) / sizeof(usual[0]) && partition->zone_name.size == 0; i++)
+        TRY(try_zone(options, said, json_pointer(record, usual[i]), partition, ret_unknown, err));
+    if (partition->zone_name.size > 0)
+        *ret_unknown = (Str){0};
+    return partition->zone_name.size > 0 || ret_unknown->size > 0 ||
+           plan_bind_zone(options->job, parent_zone, options->arena, partition, err);
 }
 
 static bool take_record(const DiscoverOptions *options, Found *found, const PlanPartition *parent,
@@ -93,14 +125,19 @@ static bool take_record(const DiscoverOptions *options, Found *found, const Plan
     if (!ok || is_known(found, partition.partition.key))
         return true;
     const Str field = stream_partition_field(stream->stream);
-    TRY(plan_bind_partition(options->job, stream->stream,
-                            zone_name_of(options, field, record, parent->zone_name), options->arena,
-                            &partition, err));
+    const JobPartition *said = said_of(options->job, field);
+    Str unknown = {0};
+    TRY(plan_bind_partition(options->job, stream->stream, STR(""), options->arena, &partition,
+                            err) &&
+        bind_zone(options, said, parent->zone_name, record, &partition, &unknown, err));
     const bool outermost = stream_parent(stream_parent(stream->stream)) == NULL;
     if (!job_admits_partition(options->job, field, partition.value) ||
         (outermost && options->only_value.size > 0 &&
          !str_equal(options->only_value, partition.value)))
         return true;
+    if (unknown.size > 0 && found->zoneless++ == 0)
+        TRY(arena_copy_str(options->arena, unknown, &found->zone_name, err) &&
+            arena_copy_str(options->arena, partition.value, &found->zoneless_value, err));
     return add_partition(options, found, &partition, err);
 }
 
@@ -179,6 +216,35 @@ static bool read_parent(ParentRead *read, Error *err)
     return true;
 }
 
+// Days that are cut in another zone than the source's hold other rows than it shows of them: what
+// lies at their ends would seem to have vanished. Where the job says itself where the zone stands,
+// that is an error; a member that only looks like a zone is told.
+static bool judge_zones(const DiscoverOptions *options, const Found *found, Error *err)
+{
+    if (found->zoneless == 0)
+        return true;
+    const Stream *stream = found->stream->stream;
+    const Str field = stream_partition_field(stream);
+    Str text = {0};
+    TRY(arena_printf(options->arena, &text, err,
+                     "%zu of %zu " STR_FMT " are in a time zone that is unknown here, " STR_FMT
+                     " in '" STR_FMT "': name the IANA zone under /partitions/" STR_FMT
+                     "/timezones of the job, or install tzdata",
+                     found->zoneless, found->stream->partition_count, STR_ARG(field),
+                     STR_ARG(found->zoneless_value), STR_ARG(found->zone_name), STR_ARG(field)));
+    if (said_of(options->job, field)->timezone_from.size > 0)
+        return error_set(err, ERROR_JOB, STR_FMT ": " STR_FMT, STR_ARG(stream_name(stream)),
+                         STR_ARG(text));
+    Event event = {.kind = EVENT_ZONES_UNKNOWN, EVENT_NONE};
+    event.at_us = options->env->now_us(options->env->state);
+    event.stream = stream_name(stream);
+    event.total = (int64_t)found->zoneless;
+    TRY(arena_printf(options->arena, &event.text, err,
+                     STR_FMT "; until then their days are cut in the job's own", STR_ARG(text)));
+    options->sink->emit(options->sink->state, &event);
+    return true;
+}
+
 static bool read_parents(const DiscoverOptions *options, PlanStream *parent, PlanStream *stream,
                          Error *err)
 {
@@ -214,7 +280,7 @@ static bool read_parents(const DiscoverOptions *options, PlanStream *parent, Pla
         options->sink->emit(options->sink->state, &event);
         *err = (Error){0};
     }
-    return true;
+    return judge_zones(options, &found, err);
 }
 
 // NOLINTNEXTLINE(misc-no-recursion): LEVELS_MAX bounds the depth

@@ -459,21 +459,18 @@ bool plan_bind_partition(const Job *job, const Stream *stream, Str zone_name, Ar
     hex_encode(hash.bytes, SHA256_BYTES, hex);
     memcpy(partition->tag, hex, TAG_BYTES);
     partition->tag[TAG_BYTES] = '\0';
+    return plan_bind_zone(job, zone_name, arena, partition, err);
+}
 
+bool plan_bind_zone(const Job *job, Str zone_name, Arena *arena, PlanPartition *partition,
+                    Error *err)
+{
     partition->zone_name = STR("");
     partition->zone = job->timezone;
     if (zone_name.size == 0)
         return true;
-    Error unknown = {0};
     const Zone *zone = NULL;
-    if (zone_open(zone_name, arena, &zone, &unknown)) {
-        partition->zone = zone;
-        return arena_copy_str(arena, zone_name, &partition->zone_name, err);
-    }
-    // A zone that this machine does not know is no reason to stop: the job's own is the documented
-    // default. One that it knows and cannot read is: days would be others.
-    if (unknown.code == ERROR_NOT_FOUND)
-        return true;
-    *err = unknown;
-    return false;
+    TRY(zone_open(zone_name, arena, &zone, err));
+    partition->zone = zone;
+    return arena_copy_str(arena, zone_name, &partition->zone_name, err);
 }

@@ -135,6 +135,9 @@ bool plan_read_streams(yyjson_val *streams, const Job *job, Plan *plan, Arena *a
                        Error *err) MUST_USE;
 
 // Fills value, tag and zone of a partition whose `partition` is set. `zone_name` empty = the job's
-// zone.
+// zone; ERROR_NOT_FOUND where this machine does not know it: days would be others.
 bool plan_bind_partition(const Job *job, const Stream *stream, Str zone_name, Arena *arena,
                          PlanPartition *partition, Error *err) MUST_USE;
+// Its zone alone.
+bool plan_bind_zone(const Job *job, Str zone_name, Arena *arena, PlanPartition *partition,
+                    Error *err) MUST_USE;

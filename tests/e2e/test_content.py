@@ -1,5 +1,5 @@
 """What the source does to rows over time: edits, deletions, rows that come back, rights that end."""
-import hashlib, hmac, json, unittest
+import hashlib, hmac, json, pathlib, unittest
 from world import NO_PYTHON, PYTHON, World
 
 DAY = ("--from", "2026-03-05", "--to", "2026-03-05")
@@ -255,6 +255,55 @@ class KnownRows(unittest.TestCase):
             self.assertEqual(self.read(world, DAY)[1], 0)
             _, known, pages = self.read(world, DAY)
             self.assertEqual(known, pages)
+
+    def zones_say(self, world, **fields):
+        """Accounts whose record says something else of their time zone."""
+        job = json.loads(world.job.read_text())
+        added = "".join(f'\n          - type: AddedFieldDefinition\n            path: [{name}]\n            value: "{value}"'
+                        for name, value in fields.items())
+        manifest = pathlib.Path(job["connector"]).read_text()
+        with_zones = manifest.replace("    name: accounts\n", "    name: accounts\n    transformations:\n      - type: AddFields\n"
+                                      f"        fields:{added}\n", 1)
+        self.assertNotEqual(manifest, with_zones)
+        (world.folder / "manifest.yaml").write_text(with_zones)
+        world.job.write_text(json.dumps({**job, "connector": "manifest.yaml"}))
+
+    def test_days_are_cut_in_the_zone_that_the_source_means(self):
+        rails = "Eastern Time (US & Canada)"
+        with World(calls=300) as world:
+            calm, hinted, named, guessed = (world.copy(name) for name in ("calm", "hinted", "named", "guessed"))
+            calm.run("historic", *MARCH)
+            wanted = calm.digest("ctm.calls")
+
+            def told(site, *partition):
+                job = json.loads(site.job.read_text())
+                site.job.write_text(json.dumps({**job, "partitions": {"account_id": dict(partition)}}))
+                done = site.pawl("run", str(site.job), "--mode", "historic", *MARCH, "--stream", "calls", check=False)
+                return done.returncode, done.stderr
+
+            # A name that is no IANA zone beside one that is.
+            self.zones_say(hinted, time_zone=rails)
+            self.assertNotIn("time zone", told(hinted)[1])
+            self.assertEqual(hinted.digest("ctm.calls"), wanted)
+            # Nothing but the job tells what is meant.
+            self.zones_say(named, time_zone=rails, timezone_hint="{{ none }}")
+            zone = world.get("/accounts?per_page=1")["accounts"][0]["time_zone"]
+            self.assertEqual(told(named, ("include", ["1001"]), ("timezones", {rails: zone}))[0], 0)
+            one = "(SELECT * FROM ctm.calls WHERE account_id = 1001)"
+            self.assertEqual(named.digest(one), calm.digest(one))
+            # A guess is warned of, what the job points at is refused.
+            self.zones_say(guessed, time_zone=rails, timezone_hint="{{ none }}")
+            status, said = told(guessed)
+            self.assertEqual(status, 0, said)
+            self.assertIn(f"2 of 2 account_id are in a time zone that is unknown here, 1001 in '{rails}': "
+                          "name the IANA zone under /partitions/account_id/timezones", said)
+            status, said = told(guessed, ("timezone_from", "/time_zone"))
+            self.assertEqual(status, 2, said)
+            self.assertIn("calls: 2 of 2 account_id are in a time zone that is unknown here", said)
+            status, said = told(guessed, ("timezones", {rails: "America/New_Yrok", "x": 1}))
+            self.assertEqual(status, 2)
+            self.assertIn(f"/partitions/account_id/timezones/{rails}: zone 'America/New_Yrok': no such time zone; did you mean", said)
+            self.assertIn("/partitions/account_id/timezones/x: is no text", said)
 
     def test_damaged_notes_cost_time_only(self):
         with World(calls=600) as world:

@@ -84,12 +84,15 @@ TEST(no_zone_is_taken_for_another)
     }
 }
 
-TEST(a_zone_that_this_machine_does_not_know_is_the_job_s)
+// As notes of another machine's run may name.
+TEST(a_zone_that_this_machine_does_not_know_is_refused)
 {
     CLEANUP(done) Planning planning = {0};
-    begin(&planning, CURSOR("P1D", "P1D"), "Mars/Olympus_Mons", MODE_HISTORIC);
-    CHECK(planning.partition.zone == planning.job.timezone);
-    CHECK_STR(planning.partition.zone_name, STR(""));
+    begin(&planning, CURSOR("P1D", "P1D"), "", MODE_HISTORIC);
+    Error err = {0};
+    CHECK(!plan_bind_zone(&planning.job, STR("Mars/Olympus_Mons"), planning.arena,
+                          &planning.partition, &err));
+    CHECK(err.code == ERROR_NOT_FOUND);
 }
 
 TEST(a_day_is_as_long_as_the_partitions_zone_has_it)
