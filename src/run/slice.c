@@ -109,7 +109,7 @@ bool slice_use_landed_page(SliceTask *task, SliceWorker *worker, bool *ret_there
     TRY(page_reader_answer(task->reader, &response, worker->page_arena, &outcome, err));
     if (outcome.verdict != PAGE_RECORDS && outcome.verdict != PAGE_IGNORED)
         return error_set(err, ERROR_DATA, "landed page %zu cannot be used again: " STR_FMT,
-                         task->pages.count, STR_ARG(outcome.reason));
+                         task->pages.count + 1, STR_ARG(outcome.reason));
     task->resumed = true;
     Str ignored = {0};
     return slice_note_page(task, &info, err) &&
