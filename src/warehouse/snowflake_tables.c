@@ -72,7 +72,10 @@ static bool append_column(Buf *out, const Column *column, Error *err)
 {
     char type[TYPE_BYTES];
     snowflake_type_name(column, type, sizeof(type));
-    TRY(snowflake_name(out, column->name, err) && buf_printf(out, err, " %s", type));
+    // The only constraint on a table that Snowflake enforces.
+    TRY(snowflake_name(out, column->name, err) &&
+        buf_printf(out, err, " %s%s", type,
+                   str_equal(column->name, STR("_row_key")) ? " NOT NULL" : ""));
     if (column->comment.size == 0)
         return true;
     return buf_append(out, STR(" COMMENT "), err) && snowflake_literal(out, column->comment, err);

@@ -870,6 +870,18 @@ ON_EACH_DRIVER(statements_happen_together_or_not_at_all)
     CHECK_STR(rig_query(rig, ORDERS), STR("3|III"));
 }
 
+// It would be no row's any more, and its record come in a second time.
+ON_EACH_DRIVER(no_row_loses_its_key)
+{
+    READ(rig, "r1", 5, {1, "one"}, {2, "two"});
+    const Str lose = STR("UPDATE shop.\"or\"\"ders\" SET _row_key = NULL WHERE id = 1");
+    Error err = {0};
+    CHECK(!rig->driver->execute(rig->state, "test", &lose, 1, NULL, &err));
+    CHECK(err.code != ERROR_NONE);
+    CHECK_STR(rig_query(rig, "SELECT count(*) FROM shop.\"or\"\"ders\" WHERE _row_key IS NULL"),
+              STR("0"));
+}
+
 // Sets _overflow of the row `id`.
 static void keep(Rig *rig, int64_t id, const char *json)
 {
