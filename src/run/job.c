@@ -103,14 +103,6 @@ static const Field stream_fields[] = {
     {0},
 };
 
-static const Field partition_fields[] = {
-    {"include",       FIELD_JSON(JobPartition, include),      .help = "values to read; [\"*\"] = all"},
-    {"exclude",       FIELD_JSON(JobPartition, exclude),      .help = "values to leave out"},
-    {"timezone_from", FIELD_STR(JobPartition, timezone_from), .help = "JSON pointer to the zone in the parent's record"},
-    {"timezones",     FIELD_JSON(JobPartition, timezones),    .help = "zone as the source names it -> IANA zone"},
-    {0},
-};
-
 static const Field landing_fields[] = {
     {"store",       FIELD_STR(RawLanding, store),    .fallback = "local", .help = "store driver"},
     {"retention",   FIELD_STR(RawLanding, retention), .fallback = "P90D", .help = "how long pages are kept"},
@@ -158,7 +150,7 @@ const JobTables *job_tables(void)
     static const JobTables tables = {
         .job = job_fields,
         .stream = stream_fields,
-        .partition = partition_fields,
+        .partition = job_partition_fields,
         .landing = landing_fields,
         .lake = lake_fields,
         .rule = rule_fields,
@@ -340,60 +332,6 @@ static bool read_streams(Reader *reader, yyjson_val *streams, Error *err)
     return true;
 }
 
-static bool read_zone_names(Reader *reader, const JobPartition *partition, Error *err)
-{
-    CLEANUP(buf_done) Buf place = {0};
-    TRY(buf_printf(&place, err, "/partitions/" STR_FMT "/timezones", STR_ARG(partition->field)));
-    const size_t size = place.size;
-    if (partition->timezones != NULL && !yyjson_is_obj(partition->timezones)) {
-        TRY(buf_append_char(&place, '\0', err));
-        findings_add(reader->findings, place_of(reader, place.data), STR("is no object"),
-                     STR("write {\"Eastern Time (US & Canada)\": \"America/New_York\"}"));
-        return true;
-    }
-    size_t i = 0;
-    size_t count = 0;
-    yyjson_val *name = NULL;
-    yyjson_val *zone = NULL;
-    yyjson_obj_foreach(partition->timezones, i, count, name, zone)
-    {
-        const Zone *opened = NULL;
-        Error problem = {0};
-        if (yyjson_is_str(zone) && zone_open(json_str(zone), reader->arena, &opened, &problem))
-            continue;
-        place.size = size;
-        TRY(buf_printf(&place, err, "/" STR_FMT, STR_ARG(json_str(name))) &&
-            buf_append_char(&place, '\0', err));
-        findings_addf(reader->findings, place_of(reader, place.data), STR(""), "%s",
-                      yyjson_is_str(zone) ? problem.message : "is no text");
-    }
-    return true;
-}
-
-static bool read_partitions(Reader *reader, yyjson_val *partitions, Error *err)
-{
-    Job *job = reader->job;
-    size_t i = 0;
-    size_t count = 0;
-    yyjson_val *name = NULL;
-    yyjson_val *member = NULL;
-    yyjson_obj_foreach(partitions, i, count, name, member)
-    {
-        if (job->partition_count == JOB_PARTITIONS_MAX)
-            return error_set(err, ERROR_JOB, STR_FMT ": more than %d partition fields",
-                             STR_ARG(job->path), JOB_PARTITIONS_MAX);
-        JobPartition *partition = &job->partitions[job->partition_count++];
-        Str pointer = {0};
-        TRY(arena_printf(reader->arena, &pointer, err, "/partitions/" STR_FMT,
-                         STR_ARG(json_str(name))));
-        TRY(field_read(partition_fields, member, (FieldPlace){job->path, pointer}, reader->arena,
-                       partition, reader->findings, err));
-        TRY(arena_copy_str(reader->arena, json_str(name), &partition->field, err) &&
-            read_zone_names(reader, partition, err));
-    }
-    return true;
-}
-
 // "landing", "lake" and "warehouse" hold the core's own members and the driver's: the driver's
 // table checks the rest. `ours` says which half is wanted: the members that `names` lists, or the
 // others.
@@ -482,7 +420,8 @@ static bool read_job(Reader *reader, yyjson_val *root, Error *err)
     TRY(read_zone(reader, raw.timezone, err));
     TRY(read_modes(reader, raw.modes, err));
     TRY(read_streams(reader, raw.streams, err));
-    TRY(read_partitions(reader, raw.partitions, err));
+    TRY(job_partitions_read(raw.partitions, job->path, reader->arena, reader->findings,
+                            job->partitions, &job->partition_count, err));
     TRY(read_landing(reader, raw.landing, err));
     TRY(read_lake(reader, raw.lake, err));
     return read_warehouse(reader, raw.warehouse, err);
@@ -620,38 +559,6 @@ bool job_read_again(const Job *job, Str pointer, Env *env, Arena *arena, yyjson_
     return true;
 }
 
-static bool list_holds(yyjson_val *list, Str value)
-{
-    size_t i = 0;
-    size_t count = 0;
-    yyjson_val *item = NULL;
-    yyjson_arr_foreach(list, i, count, item)
-    {
-        char number[32];
-        Str text = json_str(item);
-        if (yyjson_is_int(item)) {
-            (void)snprintf(number, sizeof(number), "%lld", (long long)yyjson_get_sint(item));
-            text = str_from(number);
-        }
-        if (str_equal(text, STR("*")) || str_equal(text, value))
-            return true;
-    }
-    return false;
-}
-
-bool job_admits_partition(const Job *job, Str field, Str value)
-{
-    for (size_t i = 0; i < job->partition_count; i++) {
-        const JobPartition *partition = &job->partitions[i];
-        if (!str_equal(partition->field, field))
-            continue;
-        if (partition->include != NULL && !list_holds(partition->include, value))
-            return false;
-        return partition->exclude == NULL || !list_holds(partition->exclude, value);
-    }
-    return true;
-}
-
 const JobStream *job_find_stream(const Job *job, Str name)
 {
     for (size_t i = 0; i < job->stream_count; i++) {
@@ -659,4 +566,14 @@ const JobStream *job_find_stream(const Job *job, Str name)
             return &job->streams[i];
     }
     return NULL;
+}
+
+const JobPartition *job_find_partition(const Job *job, Str field)
+{
+    static const JobPartition nothing = {0};
+    for (size_t i = 0; i < job->partition_count; i++) {
+        if (str_equal(job->partitions[i].field, field))
+            return &job->partitions[i];
+    }
+    return &nothing;
 }

@@ -9,18 +9,14 @@
 #include "base/field.h"
 #include "base/time.h"
 #include "net/retry.h"
+#include "run/job_partition.h"
 #include "run/secret.h"
 
 typedef enum RunMode { MODE_HISTORIC, MODE_INCREMENTAL, MODE_REHYDRATION, MODE_COUNT } RunMode;
 const char *run_mode_name(RunMode mode); // "historic"
 bool run_mode_parse(Str name, RunMode *ret_mode);
 
-enum {
-    JOB_BYTES_MAX = 1024 * 1024,
-    JOB_STREAMS_MAX = 100,
-    JOB_RULES_MAX = 16,
-    JOB_PARTITIONS_MAX = 16
-};
+enum { JOB_BYTES_MAX = 1024 * 1024, JOB_STREAMS_MAX = 100, JOB_RULES_MAX = 16 };
 
 typedef struct JobStream {
     Str name;
@@ -28,16 +24,6 @@ typedef struct JobStream {
     Str schema, table; // of "target": "ctm.calls"
     bool enabled;
 } JobStream;
-
-// "partitions": {"account_id": {"include": ["*"], "exclude": [17]}}; values are compared as text, *
-// matches any.
-typedef struct JobPartition {
-    Str field;
-    yyjson_val *include; // array, or NULL = all
-    yyjson_val *exclude; // array, or NULL = none
-    Str timezone_from;   // JSON pointer into the parent's record; empty = the usual places
-    yyjson_val *timezones; // object: zone as the source names it -> IANA zone, or NULL
-} JobPartition;
 
 // Windows not older than `back` are read again when their last reading is older than `every`.
 typedef struct RehydrationRule {
@@ -129,7 +115,6 @@ bool job_write_schema(Buf *out, Error *err) MUST_USE;
 // The same of the contracts that it names, as schemas/contract.schema.json.
 bool job_write_contract_schema(Buf *out, Error *err) MUST_USE;
 
-// Whether a partition value passes include and exclude.
-bool job_admits_partition(const Job *job, Str field, Str value);
-
+// Nothing said where the job does not name the field.
+const JobPartition *job_find_partition(const Job *job, Str field);
 const JobStream *job_find_stream(const Job *job, Str name);

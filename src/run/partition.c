@@ -68,23 +68,12 @@ static bool is_known(const Found *found, Str key)
     return found->capacity > 0 && *place_of(found, key) != 0;
 }
 
-static const JobPartition *said_of(const Job *job, Str field)
-{
-    static const JobPartition nothing = {0};
-    for (size_t i = 0; i < job->partition_count; i++) {
-        if (str_equal(job->partitions[i].field, field))
-            return &job->partitions[i];
-    }
-    return &nothing;
-}
-
 // As the job translates it. A name that is unknown here leaves the job's own zone, with an empty
 // name.
 static bool try_zone(const DiscoverOptions *options, const JobPartition *said, yyjson_val *name,
                      PlanPartition *partition, Str *ret_unknown, Error *err)
 {
-    yyjson_val *meant = json_get(said->timezones, json_str(name));
-    const Str zone = json_str(meant == NULL ? name : meant);
+    const Str zone = job_partition_zone(said, json_str(name));
     if (plan_bind_zone(options->job, zone, options->arena, partition, err))
         return true;
     if (ret_unknown->size == 0)
@@ -125,13 +114,13 @@ static bool take_record(const DiscoverOptions *options, Found *found, const Plan
     if (!ok || is_known(found, partition.partition.key))
         return true;
     const Str field = stream_partition_field(stream->stream);
-    const JobPartition *said = said_of(options->job, field);
+    const JobPartition *said = job_find_partition(options->job, field);
     Str unknown = {0};
     TRY(plan_bind_partition(options->job, stream->stream, STR(""), options->arena, &partition,
                             err) &&
         bind_zone(options, said, parent->zone_name, record, &partition, &unknown, err));
     const bool outermost = stream_parent(stream_parent(stream->stream)) == NULL;
-    if (!job_admits_partition(options->job, field, partition.value) ||
+    if (!job_partition_admits(said, partition.value) ||
         (outermost && options->only_value.size > 0 &&
          !str_equal(options->only_value, partition.value)))
         return true;
@@ -232,7 +221,7 @@ static bool judge_zones(const DiscoverOptions *options, const Found *found, Erro
                      "/timezones of the job, or install tzdata",
                      found->zoneless, found->stream->partition_count, STR_ARG(field),
                      STR_ARG(found->zoneless_value), STR_ARG(found->zone_name), STR_ARG(field)));
-    if (said_of(options->job, field)->timezone_from.size > 0)
+    if (job_find_partition(options->job, field)->timezone_from.size > 0)
         return error_set(err, ERROR_JOB, STR_FMT ": " STR_FMT, STR_ARG(stream_name(stream)),
                          STR_ARG(text));
     Event event = {.kind = EVENT_ZONES_UNKNOWN, EVENT_NONE};

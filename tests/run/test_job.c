@@ -250,8 +250,8 @@ TEST(partitions_are_let_in_by_include_and_exclude)
                 {"user", "1", true},       {"user", "2", false},        {"other", "2", true}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         check_row(rows[i].value);
-        CHECK(job_admits_partition(opened.job, str_from(rows[i].field), str_from(rows[i].value)) ==
-              rows[i].admitted);
+        CHECK(job_partition_admits(job_find_partition(opened.job, str_from(rows[i].field)),
+                                   str_from(rows[i].value)) == rows[i].admitted);
     }
     close_job(&opened);
 }
