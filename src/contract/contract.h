@@ -76,8 +76,12 @@ typedef struct ShapedBatch {
     size_t rows;
     size_t bytes;                 // of all buffers, for the memory budget
     struct ArrowArray quarantine; // contract_quarantine_columns(); length may be 0
-    bool keys_only;               // see shaped_batch_known()
-    Arena *arena;                 // of the batch itself
+    // Refused records that a stored row may be of: their keys, and how many nobody can tell the key
+    // of. (One whose key was refused is no row's.)
+    const Key128 *refused_keys;
+    size_t refused_count, refused_unknown;
+    bool keys_only; // see shaped_batch_known()
+    Arena *arena;   // of the batch itself
 } ShapedBatch;
 
 // Rows of which no more is known than their keys and hashes: keys_only is true, and of `array` and

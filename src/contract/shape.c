@@ -20,7 +20,10 @@ struct Shaper {
     Buf overflow;
     Hasher hasher;
     bool no_hashes;
-    size_t page_rows_max; // records of the largest page so far
+    bool keyed;             // `key` is whole
+    Buf refused;            // Key128 of refused records
+    size_t refused_unknown; // of which there is none
+    size_t page_rows_max;   // records of the largest page so far
     ShapeCounts counts;
 };
 
@@ -71,6 +74,7 @@ void shaper_free(Shaper *shaper)
     record_done(&shaper->record);
     buf_done(&shaper->caster.scratch);
     buf_done(&shaper->key);
+    buf_done(&shaper->refused);
     buf_done(&shaper->overflow);
     hasher_done(&shaper->hasher);
     batch_builder_free(shaper->rows);
@@ -268,6 +272,7 @@ static bool fill_columns(Shaper *shaper, yyjson_val *partition, Error *err)
     buf_clear(&shaper->key);
     for (size_t i = 0; i < first_plain; i++) {
         TRY(fill_column(shaper, &contract->plans[i], i < contract->key_count, partition, err));
+        shaper->keyed = i >= contract->key_count;
         if (shaper->record.refusal.reason != NULL)
             return true;
     }
@@ -341,6 +346,15 @@ static bool quarantine(Shaper *shaper, yyjson_val *record, int64_t fetched_us, E
     return batch_row_end(shaper->quarantine, err);
 }
 
+// A row of it may be stored from better days, and is not gone.
+static bool note_refused(Shaper *shaper, Error *err)
+{
+    if (!shaper->keyed)
+        return true;
+    const Key128 key = hash_key(shaper);
+    return buf_append(&shaper->refused, (Str){(const char *)key.bytes, sizeof(key.bytes)}, err);
+}
+
 static bool fill_row(Shaper *shaper, yyjson_val *partition, int64_t fetched_us, Error *err)
 {
     TRY(fill_columns(shaper, partition, err));
@@ -364,8 +378,10 @@ static bool add_record(Shaper *shaper, yyjson_val *record, yyjson_val *partition
         return quarantine(shaper, record, fetched_us, err);
     }
     TRY(record_read(&shaper->record, record, err));
-    if (shaper->record.refusal.reason != NULL)
+    if (shaper->record.refusal.reason != NULL) {
+        shaper->refused_unknown++;
         return quarantine(shaper, record, fetched_us, err);
+    }
     TRY(batch_row_begin(shaper->rows, err));
     const ShapeCounts before = shaper->counts;
     const bool ok = fill_row(shaper, partition, fetched_us, err);
@@ -375,7 +391,7 @@ static bool add_record(Shaper *shaper, yyjson_val *record, yyjson_val *partition
     }
     batch_row_undo(shaper->rows);
     shaper->counts = before;
-    return ok && quarantine(shaper, record, fetched_us, err);
+    return ok && note_refused(shaper, err) && quarantine(shaper, record, fetched_us, err);
 }
 
 bool shaper_add(Shaper *shaper, yyjson_val *const *records, size_t count, yyjson_val *partition,
@@ -440,6 +456,16 @@ static bool fill_batch(Shaper *shaper, ShapedBatch *batch, Error *err)
     batch->keys = column_values(batch, first + SYSTEM_ROW_KEY);
     batch->hashes = column_values(batch, first + SYSTEM_ROW_HASH);
     batch->fetched_us = column_values(batch, first + SYSTEM_FETCHED_AT);
+    if (shaper->refused.size > 0) {
+        Key128 *keys = arena_alloc_raw(batch->arena, shaper->refused.size, err);
+        TRY(keys != NULL);
+        memcpy(keys, shaper->refused.data, shaper->refused.size);
+        batch->refused_keys = keys;
+        batch->refused_count = shaper->refused.size / sizeof(Key128);
+    }
+    batch->refused_unknown = shaper->refused_unknown;
+    buf_clear(&shaper->refused);
+    shaper->refused_unknown = 0;
     return true;
 }
 
@@ -459,7 +485,8 @@ static ShapedBatch *batch_new(size_t more_bytes, Error *err)
 
 bool shaper_take(Shaper *shaper, ShapedBatch **ret_batch, Error *err)
 {
-    CLEANUP(shaped_batch_freep) ShapedBatch *batch = batch_new(0, err);
+    CLEANUP(shaped_batch_freep)
+    ShapedBatch *batch = batch_new(shaper->refused.size + sizeof(Key128), err);
     TRY(batch != NULL && fill_batch(shaper, batch, err));
     *ret_batch = batch;
     batch = NULL;

@@ -70,6 +70,7 @@ typedef struct DeltaSlice {
     bool skipped; // a later reading is in: neither rows nor deletions count
     const Key128 *vanished;
     size_t vanished_count;
+    int64_t vanished_us; // how old the knowledge counts: rows that are fresher stay
     int64_t vanished_from_us, vanished_to_us; // where window_column of those lies
 } DeltaSlice;
 

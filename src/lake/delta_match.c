@@ -30,7 +30,7 @@ bool merge_collect(Merge *merge, Error *err)
         const DeltaSlice *slice = &load->slices[s];
         for (size_t i = 0; i < slice->vanished_count && !merge->skipped[s]; i++)
             merge->asked[merge->asked_count++] = (Asked){
-                .key = &slice->vanished[i], .fetched_us = slice->fetched_us, .vanished = true};
+                .key = &slice->vanished[i], .fetched_us = slice->vanished_us, .vanished = true};
     }
     return true;
 }

@@ -1,6 +1,7 @@
 #include "run/lake.h"
 
 #include "run/drivers.h"
+#include "run/load_vanished.h"
 
 #include <stdlib.h>
 
@@ -96,6 +97,7 @@ bool lake_write_load(LoadTask *task, const DeltaRows *rows, size_t count, const 
             continue;
         readings[i].vanished = task->vanished[i].keys;
         readings[i].vanished_count = task->vanished[i].count;
+        readings[i].vanished_us = load_vanished_us(task, i);
         if (task->stream->cursor.exists)
             plan_slice_bounds(task->stream, plan, &readings[i].vanished_from_us,
                               &readings[i].vanished_to_us);

@@ -1,6 +1,7 @@
 #include "run/load.h"
 
 #include "run/lake.h"
+#include "run/load_vanished.h"
 #include "run/match.h"
 #include "run/slice_rows.h"
 
@@ -11,9 +12,6 @@ enum { LOAD_ARENA_BYTES = 256 * 1024 * 1024 };
 
 // Of limits.memory: what pages under way need, and a warehouse may have once there are none.
 enum { READING_SHARE_PERCENT = 25 };
-
-// Above both, vanished rows are a fault of the source rather than deletions.
-enum { VANISHED_ROWS_FREE = 20, VANISHED_PERCENT_FREE = 1 };
 
 typedef enum Fate {
     FATE_UNKNOWN,
@@ -347,164 +345,6 @@ static bool write_quarantine(LoadTask *task, LoadRows *rows, const LoadSlice *sl
     return true;
 }
 
-// --- deletions
-
-// Keys of one reading, sorted.
-static bool sorted_keys(LoadTask *task, const SliceTask *slice, Key128 **ret_keys,
-                        size_t *ret_count, Error *err)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < slice->batch_count; i++)
-        count += slice->batches[i]->rows;
-    Key128 *keys = arena_alloc_array(task->arena, count + 1, sizeof(*keys), err);
-    TRY(keys != NULL);
-    size_t filled = 0;
-    for (size_t i = 0; i < slice->batch_count; i++) {
-        memcpy(keys + filled, slice->batches[i]->keys, slice->batches[i]->rows * sizeof(*keys));
-        filled += slice->batches[i]->rows;
-    }
-    qsort(keys, count, sizeof(*keys), key128_compare);
-    *ret_keys = keys;
-    *ret_count = count;
-    return true;
-}
-
-// Takes out of `keys` what `slice` holds; the rest moves together.
-static bool subtract(LoadTask *task, const SliceTask *slice, Key128 *keys, size_t *count,
-                     Error *err)
-{
-    Key128 *seen = NULL;
-    size_t seen_count = 0;
-    TRY(sorted_keys(task, slice, &seen, &seen_count, err));
-    size_t kept = 0;
-    for (size_t i = 0; i < *count; i++) {
-        if (bsearch(&keys[i], seen, seen_count, sizeof(*seen), key128_compare) == NULL)
-            keys[kept++] = keys[i];
-    }
-    *count = kept;
-    return true;
-}
-
-static bool find_vanished(LoadTask *task, size_t index, Warehouse *warehouse, Error *err)
-{
-    SliceTask *slice = task->slices[index];
-    const PlanSlice *plan = &task->stream->slices[slice->ordinal];
-    const ContractInfo *info = contract_info(task->stream->contract);
-    Vanished *vanished = &task->vanished[index];
-    if (!match_shows_all(slice) || (task->stream->cursor.exists && info->window_column.size == 0))
-        return true;
-    Str *values = NULL;
-    TRY(slice_partition_values(task->stream, plan, task->arena, &values, err));
-    if (values == NULL)
-        return true;
-    int64_t from_us = 0;
-    int64_t to_us = 0;
-    plan_slice_bounds(task->stream, plan, &from_us, &to_us);
-    const KeyWindow window = {.table = &task->stream->table,
-                              .window_column = info->window_column,
-                              .partition_columns = info->partition_columns,
-                              .partition_values = values,
-                              .partition_count = info->partition_count,
-                              .from_us = from_us,
-                              .to_us = to_us,
-                              .fetched_us = slice->manifest.fetched_us};
-    TRY(warehouse->driver->window_keys(warehouse->state, &window, task->arena, &vanished->keys,
-                                       &vanished->count, err));
-    vanished->stored = vanished->count;
-    return subtract(task, slice, vanished->keys, &vanished->count, err);
-}
-
-bool load_look_for_vanished(LoadTask *task, Warehouse *warehouse, bool *ret_any, Error *err)
-{
-    *ret_any = false;
-    task->vanished =
-        arena_alloc_array(task->arena, task->slice_count + 1, sizeof(*task->vanished), err);
-    TRY(task->vanished != NULL);
-    for (size_t i = 0; i < task->slice_count; i++) {
-        TRY(find_vanished(task, i, warehouse, err));
-        task->wants_confirmation[i] = task->vanished[i].count > 0;
-        task->next_readings[i] = task->slices[i]->reading + 1;
-        *ret_any = *ret_any || task->wants_confirmation[i];
-    }
-    return true;
-}
-
-// A reading that failed, or that does not show all, says nothing about what is gone.
-static void note_unconfirmed(LoadTask *task, Vanished *vanished, const SliceTask *again)
-{
-    if (task->unconfirmed == 0) {
-        task->unconfirmed_why = again->err;
-        if (again->err.code == ERROR_NONE)
-            (void)error_set(&task->unconfirmed_why, ERROR_DATA,
-                            "slice %u: the source's total moved while it was read", again->ordinal);
-    }
-    task->unconfirmed += (int64_t)vanished->count;
-    vanished->count = 0;
-}
-
-// Keeps only what the other reading lacks too.
-static bool confirm_vanished(LoadTask *task, size_t index, const SliceTask *again, Error *err)
-{
-    enum { READINGS_IN_ONE_GO = 2 };
-    Vanished *vanished = &task->vanished[index];
-    bool *wants = &task->wants_confirmation[index];
-    task->next_readings[index] = again->reading + 1;
-    // Pieces of it were there from a killed attempt: it says nothing, the next one will.
-    if (again->err.code == ERROR_NONE && !again->manifest.in_one_go)
-        return true;
-    *wants = false;
-    if (!match_shows_all(again)) {
-        note_unconfirmed(task, vanished, again);
-        return true;
-    }
-    TRY(subtract(task, again, vanished->keys, &vanished->count, err));
-    const uint32_t first = task->slices[index]->manifest.in_one_go ? 1 : 0;
-    *wants = vanished->count > 0 && first + ++task->confirmed[index] < READINGS_IN_ONE_GO;
-    return true;
-}
-
-bool load_confirm(LoadTask *task, bool *ret_more, Error *err)
-{
-    *ret_more = false;
-    for (size_t i = 0; i < task->slice_count; i++) {
-        if (!task->wants_confirmation[i])
-            continue;
-        SliceTask *again = task->confirmations[i];
-        task->confirmations[i] = NULL;
-        const bool ok = confirm_vanished(task, i, again, err);
-        slice_free(again);
-        TRY(ok);
-        *ret_more = *ret_more || task->wants_confirmation[i];
-    }
-    return true;
-}
-
-// Nothing where too much is gone to be true.
-static void hold_back(LoadTask *task, Vanished *vanished)
-{
-    if (!task->accept_deletes && vanished->count > VANISHED_ROWS_FREE &&
-        vanished->count * 100 > vanished->stored * VANISHED_PERCENT_FREE) {
-        task->held_back += (int64_t)vanished->count;
-        vanished->count = 0;
-    }
-}
-
-static bool mark_vanished(LoadTask *task, const LoadSlice *slices, Warehouse *warehouse, Error *err)
-{
-    if (task->vanished == NULL)
-        return true;
-    for (size_t i = 0; i < task->slice_count; i++) {
-        if (task->vanished[i].count == 0 || slices[i].skipped)
-            continue;
-        int64_t marked = 0;
-        TRY(warehouse->driver->load_mark_deleted(
-            warehouse->state, task->vanished[i].keys, task->vanished[i].count,
-            task->slices[i]->manifest.fetched_us, &marked, err));
-        task->deleted += marked;
-    }
-    return true;
-}
-
 // --- the transaction
 
 static bool ledger_slices(LoadTask *task, LoadSlice **ret_slices, Error *err)
@@ -611,13 +451,12 @@ static bool fill_and_commit(LoadTask *task, LoadSlice *slices, Warehouse *wareho
     TRY(gather(task, &rows, err));
     skip_overtaken(task, &rows, slices);
     TRY(drop_doubles(task, &rows, err));
-    for (size_t i = 0; task->vanished != NULL && i < task->slice_count; i++)
-        hold_back(task, &task->vanished[i]);
+    TRY(load_settle_vanished(task, err));
     TRY(write_lake(task, &rows, slices, warehouse, err));
     TRY(decide(task, &rows, warehouse, err));
     TRY(write_rows(task, &rows, warehouse, err));
     TRY(write_quarantine(task, &rows, slices, warehouse, err));
-    TRY(mark_vanished(task, slices, warehouse, err));
+    TRY(load_mark_vanished(task, slices, warehouse, err));
     TRY(choose_watermarks(task, warehouse, err));
     // Every key that landed has exactly one fate; anything else is a bug that must not reach the
     // table.

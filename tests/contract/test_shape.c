@@ -285,6 +285,24 @@ TEST(a_record_without_its_key_goes_to_quarantine)
     CHECK_INT(counts->rows, 2);
     CHECK_INT(counts->quarantined, 4);
     CHECK_INT(counts->misfits, 0);
+    // None of them can be of a row that is stored.
+    CHECK_INT((int64_t)(shaping.batch->refused_count + shaping.batch->refused_unknown), 0);
+}
+
+TEST(a_refused_record_tells_whose_row_it_would_be)
+{
+    CLEANUP(shaping_done) Shaping shaping = {0};
+    const char *contract = "{\"stream\":\"s\",\"key\":[\"id\"],\"columns\":[" ID
+                           ",{\"name\":\"c\",\"type\":\"string\",\"required\":true}]}";
+    shaping_run(&shaping, contract, "[{\"id\":1,\"c\":\"x\"},{\"id\":2},{\"id\":1},{\"c\":\"y\"}]");
+    CHECK_INT((int64_t)shaping.batch->rows, 1);
+    CHECK_INT(shaping.batch->quarantine.length, 3);
+    CHECK_INT((int64_t)shaping.batch->refused_count, 2);
+    CHECK_INT((int64_t)shaping.batch->refused_unknown, 0);
+    CHECK(memcmp(&shaping.batch->refused_keys[0], &shaping.batch->keys[0], sizeof(Key128)) != 0);
+    CHECK(memcmp(&shaping.batch->refused_keys[1], &shaping.batch->keys[0], sizeof(Key128)) == 0);
+    shaping_take(&shaping);
+    CHECK_INT((int64_t)shaping.batch->refused_count, 0);
 }
 
 TEST(the_partition_fills_key_columns)
@@ -416,6 +434,7 @@ TEST(a_record_beyond_the_limits_goes_to_quarantine)
     CHECK_STR(shaping_refused(&shaping, 2, 0), STR("a member's name is too long"));
     CHECK_INT((int64_t)shaping.batch->rows, 1);
     CHECK_STR(shaping_cell(&shaping, 0, "id"), STR("4"));
+    CHECK_INT((int64_t)shaping.batch->refused_unknown, 3);
 }
 
 // What canonical text cannot hold is in the notes of _overflow.

@@ -117,6 +117,40 @@ class Content(unittest.TestCase):
             after = world.rows(marks)
             self.assertEqual([b == a for b, a in zip(before, after)], [True, False])
 
+    def test_a_row_that_moved_to_another_day_is_not_deleted(self):
+        # In one load, and in loads of a day each; then with the old day read last, though its load comes first.
+        noon = {day: 1772726400 + (day - 5) * 86400 for day in range(3, 9)}
+        for limits, to, late in (({}, 4, False), ({}, 7, False), ({"load_rows": 1}, 4, False), ({"load_rows": 1}, 7, False),
+                                 ({"load_rows": 1}, 7, True), ({}, 7, True)):
+            with self.subTest(limits=limits, to=to, late=late), \
+                    World(calls=300, accounts=1, job={"limits": limits, "retry": {"initial": "PT0.1S"}}) as world:
+                world.run("historic", *MARCH)
+                call = self.ids(world, 1001)[0]
+                world.control("mutate", {"account": 1001, "id": call, "do": "delete"})
+                world.control("mutate", {"account": 1001, "do": "insert", "unix_time": noon[to], "set": {"id": call}})
+                self.assertIn(call, self.ids(world, 1001, f"2026-03-0{to}"))
+                if late:
+                    world.control("faults", [{"match": {"path": "/accounts/1001/calls", "start_date": "2026-03-05"}, "times": 1, "do": 503}],
+                                  method="PUT")
+                report = world.report(world.run("rehydration", *MARCH))
+                self.assertEqual((report["updated"], self.deleted(world)), (1, []))
+                self.assertEqual(world.value(f"SELECT epoch(called_at)::BIGINT FROM ctm.calls WHERE id = {call}"), str(noon[to]))
+
+    def test_a_row_whose_record_is_refused_now_is_not_deleted(self):
+        with World(calls=300, accounts=1) as world:
+            job = json.loads(world.job.read_text())
+            contract = json.loads((world.folder / job["streams"]["calls"]["contract"]).resolve().read_text())
+            next(column for column in contract["columns"] if column["name"] == "direction")["required"] = True
+            (world.folder / "calls.json").write_text(json.dumps(contract))
+            job["streams"]["calls"]["contract"] = "calls.json"
+            world.job.write_text(json.dumps(job))
+            world.run("historic", *MARCH)
+            refused, gone = self.ids(world, 1001)[:2]
+            world.control("mutate", {"account": 1001, "id": refused, "do": "edit", "set": {"direction": None}})
+            world.control("mutate", {"account": 1001, "id": gone, "do": "delete"})
+            report = world.report(world.run("rehydration", *MARCH))
+            self.assertEqual((report["quarantined"], report["deleted"], self.deleted(world)), (1, 1, [gone]))
+
     def test_too_many_vanished_rows_are_not_believed(self):
         with World(calls=600, accounts=1, first="2026-03-01", last="2026-03-11") as world:
             world.run("historic", *DAY)

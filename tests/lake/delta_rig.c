@@ -122,6 +122,7 @@ static bool load_array(Delta *delta, const RigLoad *load, struct ArrowArray *arr
                               .skipped = load->skipped,
                               .vanished = gone,
                               .vanished_count = load->gone_count,
+                              .vanished_us = load->fetched_us,
                               .vanished_from_us = load->from_us,
                               .vanished_to_us = load->to_us};
     const DeltaRows part = {.array = array,
