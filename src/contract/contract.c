@@ -149,6 +149,16 @@ static bool read_redacted(Reader *reader, Str path, Error *err)
     return path_source(reader, path, &reader->contract->redacted_source, err);
 }
 
+bool contract_window_is_date(const Contract *contract)
+{
+    for (size_t i = 0; i < contract->column_count; i++) {
+        if (contract->info.window_column.size > 0 &&
+            str_equal(contract->columns[i].name, contract->info.window_column))
+            return contract->columns[i].type == COLUMN_DATE;
+    }
+    return false;
+}
+
 static bool read_window(Reader *reader, Str name, Error *err)
 {
     if (name.size == 0)

@@ -58,6 +58,9 @@ void contract_set_privacy_key(Contract *contract, Str key);
 bool contract_write_schema(Buf *out, Error *err) MUST_USE;
 
 // What happened to a slice's records, for ETL_LOG and reconciliation.
+// Whether the window column holds days rather than instants.
+bool contract_window_is_date(const Contract *contract);
+
 typedef struct ShapeCounts {
     int64_t records;     // handed in
     int64_t rows;        // shaped
@@ -77,7 +80,7 @@ typedef struct ShapedBatch {
     size_t bytes;                 // of all buffers, for the memory budget
     struct ArrowArray quarantine; // contract_quarantine_columns(); length may be 0
     // Refused records that a stored row may be of: their keys, and how many nobody can tell the key
-    // of. (One whose key was refused is no row's.)
+    // of. (One that lacks its key is no row's.)
     const Key128 *refused_keys;
     size_t refused_count, refused_unknown;
     bool keys_only; // see shaped_batch_known()

@@ -21,8 +21,9 @@ struct Shaper {
     Hasher hasher;
     bool no_hashes;
     bool keyed;             // `key` is whole
+    bool key_is_odd;        // it is not, though something was sent for it
     Buf refused;            // Key128 of refused records
-    size_t refused_unknown; // of which there is none
+    size_t refused_unknown; // those whose key nobody can tell
     size_t page_rows_max;   // records of the largest page so far
     ShapeCounts counts;
 };
@@ -223,6 +224,16 @@ static bool has_nothing(const Shaper *shaper, const ColumnPlan *plan)
     return true;
 }
 
+static bool sends_something(const Shaper *shaper, const ColumnPlan *plan)
+{
+    for (size_t i = 0; i < plan->source_count; i++) {
+        yyjson_val *value = shaper->record.sources[plan->sources[i]].value;
+        if (value != NULL && !yyjson_is_null(value))
+            return true;
+    }
+    return false;
+}
+
 // One column by the book.
 static bool fill_column(Shaper *shaper, const ColumnPlan *plan, bool is_key, yyjson_val *partition,
                         Error *err)
@@ -273,8 +284,10 @@ static bool fill_columns(Shaper *shaper, yyjson_val *partition, Error *err)
     for (size_t i = 0; i < first_plain; i++) {
         TRY(fill_column(shaper, &contract->plans[i], i < contract->key_count, partition, err));
         shaper->keyed = i >= contract->key_count;
-        if (shaper->record.refusal.reason != NULL)
+        if (shaper->record.refusal.reason != NULL) {
+            shaper->key_is_odd = sends_something(shaper, &contract->plans[i]);
             return true;
+        }
     }
     for (size_t i = 0; i < contract->plain_count; i++) {
         const PlainColumn *plain = &contract->plain[i];
@@ -346,11 +359,13 @@ static bool quarantine(Shaper *shaper, yyjson_val *record, int64_t fetched_us, E
     return batch_row_end(shaper->quarantine, err);
 }
 
-// A row of it may be stored from better days, and is not gone.
+// A row of it may be stored from better days, and is not gone. Without a key it was none.
 static bool note_refused(Shaper *shaper, Error *err)
 {
-    if (!shaper->keyed)
+    if (!shaper->keyed) {
+        shaper->refused_unknown += shaper->key_is_odd ? 1 : 0;
         return true;
+    }
     const Key128 key = hash_key(shaper);
     return buf_append(&shaper->refused, (Str){(const char *)key.bytes, sizeof(key.bytes)}, err);
 }
@@ -375,6 +390,7 @@ static bool add_record(Shaper *shaper, yyjson_val *record, yyjson_val *partition
 {
     if (!yyjson_is_obj(record)) {
         shaper->record.refusal = (Refusal){.reason = "is not an object"};
+        shaper->refused_unknown++;
         return quarantine(shaper, record, fetched_us, err);
     }
     TRY(record_read(&shaper->record, record, err));

@@ -361,9 +361,16 @@ static bool compare_slice(Audit *audit, size_t index, Error *err)
     AuditReport *report = audit->report;
     ForeignWindow window = {.slice = slice};
     char day[TIME_TEXT_BYTES] = "";
-    plan_slice_bounds(stream, slice, &window.from_us, &window.to_us);
+    int64_t from_us = 0;
+    int64_t to_us = 0;
+    plan_slice_bounds(stream, slice, &from_us, &to_us);
+    plan_window_bounds(stream, slice, &window.from_us, &window.to_us);
+    if (window.from_us == window.to_us) { // dates, and hours to look at: a day too much
+        window.from_us = from_us;
+        window.to_us = to_us;
+    }
     if (stream->cursor.exists)
-        date_format(zone_date_at(stream->partitions[slice->partition].zone, window.from_us), day);
+        date_format(zone_date_at(stream->partitions[slice->partition].zone, from_us), day);
     CLEANUP(arena_freep) Arena *arena = arena_new(AUDIT_ARENA_BYTES, err);
     TRY(arena != NULL);
     CLEANUP(slice_rows_done) SliceRows api = {0};

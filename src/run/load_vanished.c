@@ -75,9 +75,12 @@ static bool find_vanished(LoadTask *task, size_t index, Warehouse *warehouse, Er
         return true;
     int64_t from_us = 0;
     int64_t to_us = 0;
-    plan_slice_bounds(task->stream, plan, &from_us, &to_us);
+    plan_window_bounds(task->stream, plan, &from_us, &to_us);
+    if (task->stream->cursor.exists && from_us == to_us)
+        return true;
+    const bool has_window = task->stream->cursor.exists;
     const KeyWindow window = {.table = &task->stream->table,
-                              .window_column = info->window_column,
+                              .window_column = has_window ? info->window_column : STR(""),
                               .partition_columns = info->partition_columns,
                               .partition_values = values,
                               .partition_count = info->partition_count,

@@ -79,6 +79,20 @@ void plan_slice_bounds(const PlanStream *stream, const PlanSlice *slice, int64_t
     }
 }
 
+void plan_window_bounds(const PlanStream *stream, const PlanSlice *slice, int64_t *ret_from_us,
+                        int64_t *ret_to_us)
+{
+    plan_slice_bounds(stream, slice, ret_from_us, ret_to_us);
+    if (!stream->cursor.exists || !contract_window_is_date(stream->contract))
+        return;
+    if (is_by_days(stream)) {
+        *ret_from_us = floor_to(slice->from_us, DAY_US);
+        *ret_to_us = floor_to(slice->to_us, DAY_US) + DAY_US;
+    } else {
+        *ret_to_us = *ret_from_us;
+    }
+}
+
 bool plan_slice_is_closed(const PlanStream *stream, const PlanSlice *slice, int64_t now_us)
 {
     int64_t from_us = 0;

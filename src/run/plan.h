@@ -117,6 +117,10 @@ bool plan_slices(const Job *job, Plan *plan, PlanStream *stream, const PlanKnowl
 // The instants between which the rows of a slice lie, [from, to), in its partition's zone.
 void plan_slice_bounds(const PlanStream *stream, const PlanSlice *slice, int64_t *ret_from_us,
                        int64_t *ret_to_us);
+// The same as values of the contract's window column: a date is compared as the midnight, UTC, of
+// its day. Dates and windows that are no whole days give an empty range: nobody knows which.
+void plan_window_bounds(const PlanStream *stream, const PlanSlice *slice, int64_t *ret_from_us,
+                        int64_t *ret_to_us);
 
 // True when nothing new can appear in the slice any more at `now_us`.
 bool plan_slice_is_closed(const PlanStream *stream, const PlanSlice *slice, int64_t now_us);

@@ -28,6 +28,34 @@ const Column slice_rows_columns[SLICE_ROWS_COLUMNS] = {
 };
 // clang-format on
 
+// Whether each field of a partition, those of its parents included, has a column in the contract:
+// rows of other partitions would be taken for its own otherwise.
+// NOLINTNEXTLINE(misc-no-recursion): a level for each parent stream
+static bool is_bound(const ContractInfo *info, yyjson_val *fields, Str pointer, bool *ret_bound,
+                     Error *err)
+{
+    size_t i = 0;
+    size_t count = 0;
+    yyjson_val *name = NULL;
+    yyjson_val *value = NULL;
+    *ret_bound = true;
+    yyjson_obj_foreach(fields, i, count, name, value)
+    {
+        CLEANUP(buf_done) Buf path = {0};
+        TRY(buf_printf(&path, err, STR_FMT "/" STR_FMT, STR_ARG(pointer), STR_ARG(json_str(name))));
+        bool found = false;
+        if (yyjson_is_obj(value))
+            TRY(is_bound(info, value, buf_str(&path), &found, err));
+        for (size_t k = 0; k < info->partition_count && !found; k++) {
+            const Str place = info->partition_fields[k];
+            found = str_equal(place, buf_str(&path)) ||
+                    (pointer.size == 0 && str_equal(place, json_str(name)));
+        }
+        *ret_bound = *ret_bound && found;
+    }
+    return true;
+}
+
 bool slice_partition_values(const PlanStream *stream, const PlanSlice *slice, Arena *arena,
                             Str **ret_values, Error *err)
 {
@@ -36,6 +64,10 @@ bool slice_partition_values(const PlanStream *stream, const PlanSlice *slice, Ar
     Str *values = arena_alloc_array(arena, info->partition_count + 1, sizeof(Str), err);
     TRY(values != NULL);
     *ret_values = NULL;
+    bool bound = false;
+    TRY(is_bound(info, fields, STR(""), &bound, err));
+    if (!bound)
+        return true;
     for (size_t i = 0; i < info->partition_count; i++) {
         const Str place = info->partition_fields[i];
         yyjson_val *value =
@@ -95,7 +127,7 @@ static bool write_row(BatchBuilder *builder, const Plan *plan, const PlanStream 
     const PlanPartition *partition = &stream->partitions[slice->partition];
     int64_t begins_us = 0;
     int64_t ends_us = 0;
-    plan_slice_bounds(stream, slice, &begins_us, &ends_us);
+    plan_window_bounds(stream, slice, &begins_us, &ends_us);
     size_t column = 0;
     return batch_row_begin(builder, err) &&
            batch_set_str(builder, column++, str_from(plan->run), err) &&

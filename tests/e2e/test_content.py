@@ -136,14 +136,40 @@ class Content(unittest.TestCase):
                 self.assertEqual((report["updated"], self.deleted(world)), (1, []))
                 self.assertEqual(world.value(f"SELECT epoch(called_at)::BIGINT FROM ctm.calls WHERE id = {call}"), str(noon[to]))
 
+    def with_contract(self, world, change):
+        job = json.loads(world.job.read_text())
+        contract = json.loads((world.folder / job["streams"]["calls"]["contract"]).resolve().read_text())
+        change(contract, {column["name"]: column for column in contract["columns"]})
+        (world.folder / "calls.json").write_text(json.dumps(contract))
+        job["streams"]["calls"]["contract"] = "calls.json"
+        world.job.write_text(json.dumps(job))
+
+    def test_rows_of_days_are_looked_for_in_their_own_day(self):
+        # A date is no instant: west of UTC its midnight lies in the day before.
+        def by_date(contract, columns):
+            contract["columns"].append({"name": "called_on", "type": "date", "from": ["/unix_time"], "formats": ["epoch_s"]})
+            contract["window_column"] = "called_on"
+        with World(calls=300, accounts=1) as world:
+            self.with_contract(world, by_date)
+            world.run("historic", *MARCH)
+            gone = self.ids(world, 1001)[:2]
+            for call in gone:
+                world.control("mutate", {"account": 1001, "id": call, "do": "delete"})
+            world.run("rehydration", *DAY)
+            self.assertEqual(self.deleted(world), sorted(gone))
+
+    def test_rows_of_accounts_that_nobody_can_tell_apart_are_not_deleted(self):
+        def unbound(contract, columns):
+            del columns["account_id"]["from_partition"]
+        with World(calls=300) as world:
+            self.with_contract(world, unbound)
+            world.run("historic", *MARCH)
+            world.run("rehydration", *DAY, "--account", "1001")
+            self.assertEqual(self.deleted(world), [])
+
     def test_a_row_whose_record_is_refused_now_is_not_deleted(self):
         with World(calls=300, accounts=1) as world:
-            job = json.loads(world.job.read_text())
-            contract = json.loads((world.folder / job["streams"]["calls"]["contract"]).resolve().read_text())
-            next(column for column in contract["columns"] if column["name"] == "direction")["required"] = True
-            (world.folder / "calls.json").write_text(json.dumps(contract))
-            job["streams"]["calls"]["contract"] = "calls.json"
-            world.job.write_text(json.dumps(job))
+            self.with_contract(world, lambda contract, columns: columns["direction"].update(required=True))
             world.run("historic", *MARCH)
             refused, gone = self.ids(world, 1001)[:2]
             world.control("mutate", {"account": 1001, "id": refused, "do": "edit", "set": {"direction": None}})

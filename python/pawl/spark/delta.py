@@ -13,6 +13,7 @@ from pawl.spark.stages import kill_point
 
 TYPES = {"string": "STRING", "json": "STRING", "int64": "BIGINT", "double": "DOUBLE", "boolean": "BOOLEAN",
          "timestamp": "TIMESTAMP", "date": "DATE", "key": "BINARY"}
+DAY_US = 86_400_000_000
 SYSTEM = [("_run_id", "STRING"), ("_load_id", "STRING"), ("_loaded_at", "TIMESTAMP"), ("_deleted_at", "TIMESTAMP")]
 # No feature that pawl's own Delta writer, or a plain reader, would refuse, whatever session and workspace turn on by themselves.
 PROPERTIES = ", ".join(f"'delta.{name}' = '{value}'" for name, value in {
@@ -121,8 +122,11 @@ class DeltaTable:
         named = slices.select("slice", "fetched_us", "begins_us", "ends_us", F.from_json("values", "ARRAY<STRING>").alias("v"))
         matches = [F.col("_stored_at") <= F.timestamp_micros("fetched_us")]
         if self.window_column:
-            micros = F.unix_micros(F.col("_window").cast("timestamp"))
-            matches.append((micros >= F.col("begins_us")) & (micros < F.col("ends_us")))
+            is_date = dict(self.columns)[self.window_column] == "DATE"
+            micros = (F.unix_date(F.col("_window")).cast("bigint") * DAY_US if is_date  # whatever the session's time zone
+                      else F.unix_micros(F.col("_window").cast("timestamp")))
+            no_window = (F.col("begins_us") == 0) & (F.col("ends_us") == 0)
+            matches.append(no_window | ((micros >= F.col("begins_us")) & (micros < F.col("ends_us"))))
         matches += [F.col(f"_p{i}").cast("string") == F.col("v")[i] for i in range(len(self.partition_columns))]
         condition = matches[0]
         for match in matches[1:]:

@@ -137,24 +137,30 @@ class Engine:
         """What the source has no longer: asked for again until two readings in one go have lacked it."""
         if frame.select("from_us").where("from_us <> 0 OR to_us <> 0").limit(1).count() and not table.window_column:
             return None
-        shown = {each["slice"]: each for each in slices if each["shows_all"] and each["values"] is not None}
+        # A refused record may be of a row that is stored from better days.
+        shown = {each["slice"]: each for each in slices
+                 if each["shows_all"] and not each["quarantined"] and each["values"] is not None}
         sure = {number: int(each["in_one_go"]) for number, each in shown.items()}
         stored, missing = table.vanished(frame.where(F.col("slice").isin(list(shown))), rows)
         counts = {row["slice"]: row["count"] for row in missing.groupBy("slice").count().collect()}
         suspects = missing.where(F.col("slice").isin(list(counts))).persist()
         kept = suspects.collect() if counts else []  # few, or they would be held back below
         for _ in range(CONFIRMATIONS_MAX):
-            asked = [shown[number] for number in {row["slice"] for row in kept} if sure[number] < 2]
+            asked = [shown[number] for number in {row["slice"] for row in kept} if 0 <= sure[number] < 2]
             if not asked:
                 break
             again = [{**each, "reading": each["reading"] + 1} for each in asked]
+            read = []
             for report in self._land(again):
                 each = shown[report["slice"]]
                 each["reading"] = report["reading"]
-                if report["whole"] and report["in_one_go"]:
-                    sure[report["slice"]] = sure[report["slice"]] + 1 if report["shows_all"] else -CONFIRMATIONS_MAX
-            seen = {bytes(row[0]) for row in self._shape(table, self._frame([shown[each["slice"]] for each in asked]))
-                    .select("_row_key").collect()}
+                if not report["whole"]:  # refused, say: nothing is confirmed, and there are no pages to look into
+                    sure[report["slice"]] = -CONFIRMATIONS_MAX
+                    continue
+                read.append(each)
+                if report["in_one_go"]:
+                    sure[report["slice"]] = sure[report["slice"]] + 1 if report["shows_all"] and not report["quarantined"] else -CONFIRMATIONS_MAX
+            seen = {bytes(row[0]) for row in self._shape(table, self._frame(read)).select("_row_key").collect()} if read else set()
             kept = [row for row in kept if bytes(row["_row_key"]) not in seen]
         suspects.unpersist()
         kept = [row for row in kept if sure[row["slice"]] >= 2]
