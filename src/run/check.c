@@ -70,6 +70,42 @@ static bool note_columns(Checker *checker, Str stream, size_t columns, Error *er
     return add(checker, CHECK_NOTE, ERROR_NONE, STR("memory"), text, err);
 }
 
+static bool binds(const ContractInfo *info, Str path, bool outermost)
+{
+    for (size_t i = 0; i < info->partition_count; i++) {
+        const Str place = info->partition_fields[i];
+        if (str_equal(place, path) ||
+            (outermost && str_equal(place, str_slice(path, 1, path.size))))
+            return true;
+    }
+    return false;
+}
+
+// Deletions are marked only where it is certain whose rows they are (slice_partition_values()).
+static bool note_partition(Checker *checker, const Stream *stream, const Contract *contract,
+                           Error *err)
+{
+    if (!checker->job->modes[MODE_REHYDRATION].given)
+        return true;
+    const Str name = stream_name(stream);
+    Str prefix = STR("");
+    for (const Stream *at = stream; stream_parent(at) != NULL; at = stream_parent(at)) {
+        Str path = {0};
+        Str text = {0};
+        TRY(arena_printf(checker->arena, &path, err, STR_FMT "/" STR_FMT, STR_ARG(prefix),
+                         STR_ARG(stream_partition_field(at))));
+        if (!binds(contract_info(contract), path, at == stream)) {
+            TRY(arena_printf(checker->arena, &text, err,
+                             "stream '" STR_FMT "': no column of its contract says \"from_partition"
+                             "\": \"" STR_FMT "\", so deleted rows are never marked",
+                             STR_ARG(name), STR_ARG(path)));
+            return add(checker, CHECK_NOTE, ERROR_NONE, STR("deletions"), text, err);
+        }
+        TRY(arena_printf(checker->arena, &prefix, err, STR_FMT "/parent_slice", STR_ARG(prefix)));
+    }
+    return true;
+}
+
 static bool check_stream(Checker *checker, const JobStream *target, Error *err)
 {
     Str place = {0};
@@ -93,7 +129,8 @@ static bool check_stream(Checker *checker, const JobStream *target, Error *err)
     (void)contract_columns(contract, &columns);
     TRY(job_check_columns(checker->job, target->name, columns, checker->arena, checker->findings,
                           err) &&
-        note_columns(checker, target->name, columns, err));
+        note_columns(checker, target->name, columns, err) &&
+        (stream == NULL || note_partition(checker, stream, contract, err)));
     checker->tables[checker->table_count++] =
         (TableSpec){.schema = target->schema, .name = target->table};
     return true;

@@ -316,6 +316,14 @@ static bool read_stream(Reader *reader, yyjson_val *name, yyjson_val *object, Er
     if (raw.target.size > 0 && (stream->schema.size == 0 || stream->table.size == 0))
         findings_addf(reader->findings, place_of(reader, pointer.data), STR("write schema.table"),
                       "target '" STR_FMT "' is not schema.table", STR_ARG(raw.target));
+    for (size_t i = 0; i + 1 < job->stream_count && raw.target.size > 0; i++) {
+        if (str_equal_ignoring_case(job->streams[i].schema, stream->schema) &&
+            str_equal_ignoring_case(job->streams[i].table, stream->table))
+            findings_addf(reader->findings, place_of(reader, pointer.data),
+                          STR("a table of its own"),
+                          "target '" STR_FMT "' is that of '" STR_FMT "'", STR_ARG(raw.target),
+                          STR_ARG(job->streams[i].name));
+    }
     return true;
 }
 

@@ -163,6 +163,8 @@ class Content(unittest.TestCase):
             del columns["account_id"]["from_partition"]
         with World(calls=300) as world:
             self.with_contract(world, unbound)
+            self.assertIn("stream 'calls': no column of its contract says \"from_partition\": \"/account_id\", so deleted rows are never marked",
+                          world.pawl("check", str(world.job)).stdout)
             world.run("historic", *MARCH)
             world.run("rehydration", *DAY, "--account", "1001")
             self.assertEqual(self.deleted(world), [])

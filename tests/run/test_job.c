@@ -150,6 +150,21 @@ TEST(every_fault_of_a_job_is_told_at_once)
     close_job(&opened);
 }
 
+TEST(two_streams_do_not_share_a_table)
+{
+    Opened opened;
+    open_job(&opened,
+             "{\"name\": \"j\", \"connector\": \"c.yaml\", \"modes\": {\"incremental\": {}},"
+             " \"warehouse\": {\"driver\": \"duckdb\", \"path\": \"x\"}, \"streams\": {"
+             "\"a\": {\"contract\": \"a.json\", \"target\": \"s.t\"},"
+             "\"b\": {\"contract\": \"b.json\", \"target\": \"s.u\"},"
+             "\"c\": {\"contract\": \"c.json\", \"target\": \"S.T\"}}}",
+             "");
+    CHECK(has_finding(&opened, "/streams/c", "target 'S.T' is that of 'a'"));
+    CHECK(!has_finding(&opened, "/streams/b", "is that of"));
+    close_job(&opened);
+}
+
 TEST(a_secret_in_plain_text_is_refused_and_never_quoted)
 {
     static const char *const members[] = {"client_secret", "password", "api_key", "token",
