@@ -159,6 +159,25 @@ bool contract_window_is_date(const Contract *contract)
     return false;
 }
 
+// A row that moves to another window must have another hash, or it would stay in the old one.
+static bool check_window_sources(Reader *reader, size_t index, Str name, Error *err)
+{
+    const Contract *contract = reader->contract;
+    for (size_t i = 0; i < contract->plan_count; i++) {
+        const ColumnPlan *plan = &contract->plans[i];
+        for (size_t k = 0; plan->index == index && k < plan->source_count; k++) {
+            bool is_volatile = false;
+            const Str path = contract->sources[plan->sources[k]].path;
+            TRY(path_is_volatile(reader, path, &is_volatile, err));
+            if (is_volatile)
+                reader_find(reader, STR("/window_column"), STR("take it out of \"volatile\""),
+                            "'" STR_FMT "' comes from " STR_FMT ", which _row_hash does not see",
+                            STR_ARG(name), STR_ARG(path));
+        }
+    }
+    return true;
+}
+
 static bool read_window(Reader *reader, Str name, Error *err)
 {
     if (name.size == 0)
@@ -170,7 +189,7 @@ static bool read_window(Reader *reader, Str name, Error *err)
         reader_find(reader, STR("/window_column"), STR("a timestamp or a date"),
                     "'" STR_FMT "' is %s", STR_ARG(name), contract_types[reader->own[index].type]);
     reader->contract->info.window_column = name;
-    return true;
+    return index >= reader->own_count || check_window_sources(reader, index, name, err);
 }
 
 // What hangs below, so that shape need not look where nothing does.

@@ -173,6 +173,19 @@ static bool read_paths(Reader *reader, yyjson_val *array, const char *member, Ta
     return true;
 }
 
+bool path_is_volatile(Reader *reader, Str path, bool *ret_is, Error *err)
+{
+    *ret_is = false;
+    for (size_t i = 1; i <= path.size; i++) {
+        Node *node = NULL;
+        if (i < path.size && path.data[i] != '/')
+            continue;
+        TRY(path_node(reader, str_slice(path, 0, i), &node, err));
+        *ret_is = *ret_is || node->is_volatile;
+    }
+    return true;
+}
+
 bool path_read_volatile(Reader *reader, yyjson_val *array, Error *err)
 {
     return read_paths(reader, array, "volatile", take_volatile, err);

@@ -63,6 +63,9 @@ bool path_read_step(Arena *arena, Str step, Str *ret_name, Error *err) MUST_USE;
 bool path_node(Reader *reader, Str path, Node **ret_node, Error *err) MUST_USE;
 bool path_source(Reader *reader, Str path, int *ret_source, Error *err) MUST_USE;
 
+// Whether the path or anything above it is volatile. After path_read_volatile().
+bool path_is_volatile(Reader *reader, Str path, bool *ret_is, Error *err) MUST_USE;
+
 // The members "volatile", "known" and "privacy".
 bool path_read_volatile(Reader *reader, yyjson_val *array, Error *err) MUST_USE;
 bool path_read_known(Reader *reader, yyjson_val *array, Error *err) MUST_USE;

@@ -152,6 +152,10 @@ TEST(every_fault_is_named_with_its_place)
         {"window type",
          "{\"stream\":\"s\",\"key\":[\"id\"],\"window_column\":\"id\",\"columns\":[" ID "]}",
          "c.json: /window_column: 'id' is int64"},
+        {"a window's column that no hash sees",
+         "{\"stream\":\"s\",\"key\":[\"id\"],\"window_column\":\"at\",\"volatile\":[\"/meta\"],"
+         "\"columns\":[" ID ",{\"name\":\"at\",\"type\":\"timestamp\",\"from\":\"/meta/at\"}]}",
+         "c.json: /window_column: 'at' comes from /meta/at, which _row_hash does not see"},
         {"total",
          "{\"stream\":\"s\",\"key\":[\"id\"],\"total_pointer\":\"total\",\"columns\":[" ID "]}",
          "c.json: /total_pointer: is not a path"},
