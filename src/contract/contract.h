@@ -107,8 +107,12 @@ void shaper_set_zone(Shaper *shaper, const Zone *zone);
 
 // Records made of a table's rows: times may also be written as databases write them
 // ("2026-03-05 10:20:30.5+00"; without a zone they are UTC). `hashes` = false: the rows hold not
-// all that their source had, so that _row_hash is unknown: zero, and different from any other.
+// all that their source had, so that _row_hash is unknown: zero, and different from any other; and
+// what the contract requires may lack.
 void shaper_set_table(Shaper *shaper, bool hashes);
+
+// From now on: records may lack what the contract requires, but for their key.
+void shaper_set_lenient(Shaper *shaper);
 
 // Such a time, or an ISO one.
 bool table_time_parse(Str text, int64_t *ret_us);

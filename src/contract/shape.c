@@ -20,6 +20,7 @@ struct Shaper {
     Buf overflow;
     Hasher hasher;
     bool no_hashes;
+    bool lenient;           // "required" is asked of keys alone
     bool keyed;             // `key` is whole
     bool key_is_odd;        // it is not, though something was sent for it
     Buf refused;            // Key128 of refused records
@@ -97,6 +98,12 @@ void shaper_set_table(Shaper *shaper, bool hashes)
 {
     shaper->caster.of_table = true;
     shaper->no_hashes = !hashes;
+    shaper->lenient = !hashes;
+}
+
+void shaper_set_lenient(Shaper *shaper)
+{
+    shaper->lenient = true;
 }
 
 // --- columns
@@ -244,7 +251,7 @@ static bool fill_column(Shaper *shaper, const ColumnPlan *plan, bool is_key, yyj
     bool has = false;
     Cell cell;
     TRY(choose(shaper, plan, partition, &has, &cell, err));
-    if (!has && plan->required)
+    if (!has && plan->required && (is_key || !shaper->lenient))
         record_refuse(&shaper->record, is_key ? "null key" : "null in a required column",
                       plan_path(shaper, plan));
     if (!has)

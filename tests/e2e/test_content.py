@@ -178,6 +178,9 @@ class Content(unittest.TestCase):
             world.control("mutate", {"account": 1001, "id": gone, "do": "delete"})
             report = world.report(world.run("rehydration", *MARCH))
             self.assertEqual((report["quarantined"], report["deleted"], self.deleted(world)), (1, 1, [gone]))
+            # Nor does an audit miss it.
+            report = json.loads(world.pawl("audit", str(world.job), "--table", "ctm.calls", *MARCH, "--json", check=False).stdout.splitlines()[-1])
+            self.assertEqual((report["vanished"], report["missing"], report["unreadable"]), (0, 0, 0), report)
 
     def test_too_many_vanished_rows_are_not_believed(self):
         with World(calls=600, accounts=1, first="2026-03-01", last="2026-03-11") as world:
