@@ -1,53 +1,128 @@
 #include "run/redacted_purge.h"
 
 #include "run/drivers.h"
+#include "run/end_note.h"
 #include "run/forget_rows.h"
 #include "run/receipt.h"
 #include "warehouse/sql.h"
 
 #include <stdio.h>
 
-enum { NOTES_MAX = 10000, NOTE_BYTES_MAX = 64 * 1024 * 1024, NOTE_ARENA_BYTES = 512 * 1024 * 1024 };
+enum {
+    NOTES_MAX = 10000,
+    RUNS_MAX = 1000,
+    NOTE_BYTES_MAX = 64 * 1024 * 1024,
+    NOTE_ARENA_BYTES = 512 * 1024 * 1024,
+    LOOK_ARENA_BYTES = 128 * 1024 * 1024,
+};
 
-// At most NOTES_MAX at once; the rest is for the next run.
+#define NOTE_FOLDER "/redacted/"
+
+// --- which notes can be done
+
+// At most NOTES_MAX of at most RUNS_MAX runs at once; the rest is for the next run.
 typedef struct Notes {
     Arena *arena;
-    Str *paths;
+    size_t folder_size; // of a path, up to the run's id
+    Str *runs;          // each once, in the order of the listing
+    size_t run_count;
+    bool *settled; // by run
+    Str *paths;    // notes of those that are
     size_t count;
     Error *err;
     bool failed;
 } Notes;
 
+// A note is named after its run.
+static Str run_of(const Notes *notes, const StoreEntry *entry)
+{
+    return str_slice(entry->path, notes->folder_size, UUID_TEXT_BYTES);
+}
+
+static bool note_run(void *visitor, const StoreEntry *entry)
+{
+    Notes *notes = visitor;
+    const Str run = run_of(notes, entry);
+    if (notes->run_count > 0 && str_equal(notes->runs[notes->run_count - 1], run))
+        return true;
+    if (notes->run_count == RUNS_MAX)
+        return false;
+    notes->failed = !arena_copy_str(notes->arena, run, &notes->runs[notes->run_count], notes->err);
+    notes->run_count += notes->failed ? 0 : 1;
+    return !notes->failed;
+}
+
 static bool note_path(void *visitor, const StoreEntry *entry)
 {
     Notes *notes = visitor;
-    if (notes->count == NOTES_MAX)
+    const Str run = run_of(notes, entry);
+    size_t i = 0;
+    while (i < notes->run_count && !str_equal(notes->runs[i], run))
+        i++;
+    if (i == notes->run_count || notes->count == NOTES_MAX)
         return false;
+    if (!notes->settled[i])
+        return true;
     notes->failed =
         !arena_copy_str(notes->arena, entry->path, &notes->paths[notes->count], notes->err);
     notes->count += notes->failed ? 0 : 1;
     return !notes->failed;
 }
 
-static bool list_notes(const Job *job, Store *store, Arena *arena, Notes *notes, Error *err)
+// Whether what a run noted is in the tables by now. One that may go on has loads before it: who did
+// its notes for it would say that a row's content is gone which still stands there, and the load
+// that replaces the row would leave no note behind. Of a damaged run nobody knows.
+static bool is_settled(Landing *landing, Str run, Str ending, Arena *arena, bool *ret_settled,
+                       Error *err)
 {
-    *notes = (Notes){.arena = arena, .err = err};
-    notes->paths = arena_alloc_array(arena, NOTES_MAX, sizeof(Str), err);
-    TRY(notes->paths != NULL);
-    Str folder = {0};
-    TRY(arena_printf(arena, &folder, err, STR_FMT "/redacted", STR_ARG(job->name)));
-    return store_list(store, folder, 0, note_path, notes, err) && !notes->failed;
+    Str json = {0};
+    EndNote end = {0};
+    bool over = false;
+    bool planned = false;
+    Error why = {0};
+    *ret_settled = str_equal(run, ending);
+    if (*ret_settled)
+        return true;
+    const bool known =
+        end_note_read(landing, run, arena, &end, &over, &why) &&
+        (over || landing_find_note(landing, run, STR("run.json"), arena, &json, &planned, &why));
+    // Without its plan no run goes on.
+    *ret_settled = known && (over || !planned);
+    if (known || why.code == ERROR_DATA)
+        return true;
+    *err = why;
+    return false;
 }
 
-bool redacted_waits(const Job *job, Store *store, bool *ret_waits, Error *err)
+static bool list_notes(const RedactedNotes *where, Arena *arena, Notes *notes, Error *err)
 {
-    CLEANUP(arena_freep) Arena *arena = arena_new((size_t)16 * 1024 * 1024, err);
+    const Str job = where->job->name;
+    *notes = (Notes){.arena = arena, .err = err, .folder_size = job.size + strlen(NOTE_FOLDER)};
+    notes->paths = arena_alloc_array(arena, NOTES_MAX, sizeof(Str), err);
+    notes->runs = arena_alloc_array(arena, RUNS_MAX, sizeof(Str), err);
+    notes->settled = arena_alloc_array(arena, RUNS_MAX, sizeof(bool), err);
+    TRY(notes->paths != NULL && notes->runs != NULL && notes->settled != NULL);
+    Str folder = {0};
+    TRY(arena_printf(arena, &folder, err, STR_FMT "/redacted", STR_ARG(job)) &&
+        store_list(where->store, folder, 0, note_run, notes, err) && !notes->failed);
+    for (size_t i = 0; i < notes->run_count; i++)
+        TRY(is_settled(where->landing, notes->runs[i], where->ending, arena, &notes->settled[i],
+                       err));
+    return notes->run_count == 0 ||
+           (store_list(where->store, folder, 0, note_path, notes, err) && !notes->failed);
+}
+
+bool redacted_waits(const RedactedNotes *where, bool *ret_waits, Error *err)
+{
+    CLEANUP(arena_freep) Arena *arena = arena_new(LOOK_ARENA_BYTES, err);
     TRY(arena != NULL);
     Notes notes;
-    TRY(list_notes(job, store, arena, &notes, err));
+    TRY(list_notes(where, arena, &notes, err));
     *ret_waits = notes.count > 0;
     return true;
 }
+
+// --- one note
 
 // One note: which keys of which stream.
 typedef struct Redaction {
@@ -170,7 +245,8 @@ bool redacted_purge(RedactedPurge *purge, Error *err)
     TRY(arena != NULL);
     Notes notes;
     purge->report = (ForgetReport){0};
-    TRY(list_notes(job, &parts->store, arena, &notes, err));
+    const RedactedNotes where = {job, parts->landing, &parts->store, purge->ending};
+    TRY(list_notes(&where, arena, &notes, err));
     if (notes.count == 0)
         return true;
     TRY(forget_list_begin(job, parts->env, parts->arena, purge->list, err));

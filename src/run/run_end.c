@@ -45,12 +45,18 @@ static void tell_redacted(Run *run, const ForgetReport *report)
 // going on, waits in the landing store for the next one; that fails no run either.
 static void purge_redacted(Run *run)
 {
+    // What a slice that failed has noted is not in the table.
+    const bool whole = run->report.pipeline.slices_failed == 0;
+    const RedactedNotes where = {.job = run->job,
+                                 .landing = run->parts.landing,
+                                 .store = &run->parts.store,
+                                 .ending = whole ? str_from(run->plan.run) : STR("")};
     bool waits = false;
     Error why = {0};
     CLEANUP(job_parts_close) JobParts all = {0};
     CLEANUP(exclusive_release) Exclusive exclusive = {0}; // in its store
     Findings findings = {.arena = run->arena};
-    if (!redacted_waits(run->job, &run->parts.store, &waits, &why) || !waits ||
+    if (!redacted_waits(&where, &waits, &why) || !waits ||
         !job_parts_open(run->job, STR(JOB_ALL_STREAMS), run->env, run->arena, &findings, &all,
                         &why) ||
         !findings_check(&findings, &why) ||
@@ -63,7 +69,8 @@ static void purge_redacted(Run *run)
                            .warehouse = &run->parts.warehouse,
                            .exclusive = &exclusive,
                            .list = &run->forget,
-                           .run = str_from(run->plan.run)};
+                           .run = str_from(run->plan.run),
+                           .ending = where.ending};
     const bool ok = compact_warehouse(run, &why) && redacted_purge(&purge, &why);
     if (ok && purge.report.receipt.size > 0)
         tell_redacted(run, &purge.report);

@@ -319,6 +319,48 @@ class Forget(unittest.TestCase):
                     site.redaction_receipt(receipts)
                     site.remove()
 
+    def redact(self, world, call):
+        world.control("mutate", {"account": 1001, "id": call, "do": "edit", "set": {
+            "redacted": True, "name": None, "notes": None, "summary": None, "caller_number": None,
+            "caller_number_complete": None, "caller_number_bare": None, "contact_number": None}})
+
+    def notes(self, world):
+        return list((world.folder / "lake/ctm/redacted").glob("*"))
+
+    def test_a_redaction_waits_for_the_run_that_has_seen_it(self):
+        """Until its load is in, the table still holds what the source took away: nobody else says that it is gone."""
+        with World(calls=60, accounts=1) as world:
+            call = self.insert(world, 3, caller_number=PHONE, summary="canary summary")
+            world.run("historic", *DAYS)
+            self.redact(world, call)
+            points = world.folder / "points"
+            listed = world.copy("listed")
+            listed.run("rehydration", *DAYS, env={"PAWL_TEST_KILL_LIST": str(points)})
+            point = next(point for point in points.read_text().splitlines() if point.startswith("redacted was put"))
+            listed.remove()
+            killed = world.run("rehydration", *DAYS, env={"PAWL_TEST_KILL_AT": point}, check=False)
+            self.assertEqual(killed.returncode, -signal.SIGKILL)
+            world.run("incremental")
+            self.forget(world, "--id", "nobody")
+            self.assertEqual((len(self.notes(world)), rows_of(world)), (1, 1))
+            self.assertEqual(json.loads(world.pawl("status", str(world.job), "--json").stdout)["receipts_total"], 0)
+            self.assertTrue(world.report(world.run("rehydration", *DAYS))["resumed"])
+            self.assertEqual((self.notes(world), rows_of(world), traces(world)), ([], 0, []))
+            self.assertEqual(world.redaction_receipt()["landing"]["records"], 1)
+
+    def test_a_redaction_waits_where_slices_of_its_run_have_failed(self):
+        with World(calls=60) as world:
+            call = self.insert(world, 3, caller_number=PHONE)
+            world.run("historic", *DAYS)
+            self.redact(world, call)
+            world.control("forbid", {"account": 1002})
+            self.assertEqual(world.run("rehydration", *DAYS, check=False).returncode, 4)
+            self.assertEqual(len(self.notes(world)), 1)
+            world.control("forbid", {"account": 1002, "from": None})
+            world.run("rehydration", *DAYS)
+            self.assertEqual((self.notes(world), traces(world)), ([], []))
+            world.redaction_receipt()
+
 
 if __name__ == "__main__":
     unittest.main()
