@@ -142,14 +142,18 @@ static bool clean_pages(Forgetting *forgetting, Error *err)
 }
 
 // Redactions that waited. After the warehouse: its file is written anew by then.
-static bool clean_redacted(Forgetting *forgetting, Error *err)
+static bool clean_redacted(Forgetting *forgetting, ForgetReport *report, Error *err)
 {
     RedactedPurge purge = {.job = forgetting->job,
                            .parts = &forgetting->parts,
                            .warehouse = &forgetting->parts.warehouse,
                            .exclusive = &forgetting->exclusive,
                            .list = &forgetting->list};
-    return forgetting->options->dry_run || redacted_purge(&purge, err);
+    TRY(forgetting->options->dry_run || redacted_purge(&purge, err));
+    // Of most of these pages the person's own look has told already.
+    if (purge.pages_unreadable > report->pages_unreadable)
+        report->pages_unreadable = purge.pages_unreadable;
+    return true;
 }
 
 // --- the warehouse
@@ -218,7 +222,7 @@ bool forget_execute(const Job *job, const ForgetOptions *options, Env *env, Aren
                        options->wait_us, err));
     TRY(put_on_list(&forgetting, ret_report, err) && look_at_pages(&forgetting, ret_report, err) &&
         clean_warehouse(&forgetting, ret_report, err) && clean_pages(&forgetting, err) &&
-        clean_redacted(&forgetting, err));
+        clean_redacted(&forgetting, ret_report, err));
     return ret_report->pages_unreadable == 0 ||
            error_set(
                err, ERROR_DATA,

@@ -160,7 +160,8 @@ static size_t find_stream(const JobParts *parts, Str name)
     return i;
 }
 
-// `keys` by stream: those of the redacted records, as the list hashes them.
+// `keys` by stream: those of the redacted records, as the list hashes them. *ret_done = false: the
+// note stays, since its stream is not at hand or a page that may hold older copies cannot be read.
 static bool purge_note(RedactedPurge *purge, yyjson_val *note, ForgetSet *keys, bool *ret_done,
                        Error *err)
 {
@@ -184,7 +185,11 @@ static bool purge_note(RedactedPurge *purge, yyjson_val *note, ForgetSet *keys, 
     purge->report.pages += pages.pages_written;
     purge->report.pages_read += pages.pages_read;
     purge->report.records += pages.records;
-    purge->report.pages_unreadable += pages.pages_unreadable;
+    if (pages.pages_unreadable > purge->pages_unreadable)
+        purge->pages_unreadable = pages.pages_unreadable;
+    *ret_done = pages.pages_unreadable == 0;
+    if (!*ret_done)
+        return true;
     size_t i = 0;
     size_t count = 0;
     yyjson_val *item = NULL;
@@ -245,6 +250,7 @@ bool redacted_purge(RedactedPurge *purge, Error *err)
     TRY(arena != NULL);
     Notes notes;
     purge->report = (ForgetReport){0};
+    purge->pages_unreadable = 0;
     const RedactedNotes where = {job, parts->landing, &parts->store, purge->ending};
     TRY(list_notes(&where, arena, &notes, err));
     if (notes.count == 0)

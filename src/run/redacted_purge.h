@@ -24,6 +24,7 @@ typedef struct RedactedPurge {
     Str ending; // as in RedactedNotes
     // Result. Its `receipt` is empty where nothing was there to do.
     ForgetReport report;
+    int64_t pages_unreadable; // for whose sake notes wait on: the most that one of them met
 } RedactedPurge;
 
 // The receipt is put, then the notes go, when all of it is done: who is killed in between does it

@@ -71,9 +71,13 @@ static void purge_redacted(Run *run)
                            .list = &run->forget,
                            .run = str_from(run->plan.run),
                            .ending = where.ending};
-    const bool ok = compact_warehouse(run, &why) && redacted_purge(&purge, &why);
+    bool ok = compact_warehouse(run, &why) && redacted_purge(&purge, &why);
     if (ok && purge.report.receipt.size > 0)
         tell_redacted(run, &purge.report);
+    if (ok && purge.pages_unreadable > 0)
+        ok = error_set(&why, ERROR_DATA,
+                       "landed pages that may hold older copies cannot be read: remove or restore "
+                       "them; until then each run tries again");
     row.status = ok ? STR("ok") : STR("failed");
     row.rows_deleted = purge.report.records;
     row.duration_us = run->env->now_us(run->env->state) - row.started_us;

@@ -361,6 +361,26 @@ class Forget(unittest.TestCase):
             self.assertEqual((self.notes(world), traces(world)), ([], []))
             world.redaction_receipt()
 
+    def test_a_redaction_is_not_done_while_a_page_cannot_be_read(self):
+        with World(calls=60, accounts=1) as world:
+            call = self.insert(world, 3, caller_number=PHONE)
+            world.run("historic", *DAYS)
+            page = next(path for path in (world.folder / "lake/ctm/runs").rglob("*.json.zst") if b"5550199" in unpack(path))
+            whole = page.read_bytes()
+            page.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+            self.redact(world, call)
+            for count in (1, 2):
+                world.run("rehydration", *DAYS)
+                self.assertEqual((len(self.notes(world)), rows_of(world)), (count, 0))
+            row = world.rows("SELECT status, error FROM etl_log WHERE stage = 'purge'")
+            self.assertEqual([(status, "older copies cannot be read" in str(error)) for status, error in row], [("failed", True)] * 2)
+            done = self.forget(world, "--id", "nobody", check=False)
+            self.assertEqual((done.returncode, len(self.notes(world))), (3, 2))
+            page.write_bytes(whole)
+            world.run("rehydration", *DAYS)
+            self.assertEqual((self.notes(world), traces(world)), ([], []))
+            self.assertEqual(world.redaction_receipt()["landing"]["records"], 1)
+
 
 if __name__ == "__main__":
     unittest.main()
