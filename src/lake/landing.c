@@ -70,14 +70,8 @@ static bool same_page(const PageNote *note, const SliceName *name, uint32_t page
            note->reading == name->reading && note->page == page;
 }
 
-typedef struct ReadPage {
-    Str body;
-    PageInfo info;
-} ReadPage;
-
-// ERROR_NOT_FOUND or ERROR_DATA. Leaves the file in landing->file.
-static bool read_page(Landing *landing, const Path *path, const SliceName *name, uint32_t page,
-                      Arena *arena, ReadPage *ret_page, Error *err)
+bool landing_read_page(Landing *landing, const Path *path, const SliceName *name, uint32_t page,
+                       Arena *arena, ReadPage *ret_page, Error *err)
 {
     buf_clear(&landing->file);
     TRY(store_read_into(landing->store, path_str(path), FILE_BYTES_MAX, &landing->file, err));
@@ -94,7 +88,7 @@ static bool read_page(Landing *landing, const Path *path, const SliceName *name,
     return true;
 }
 
-static bool is_there(Landing *landing, const Path *path, bool *ret_there, Error *err)
+bool landing_is_there(Landing *landing, const Path *path, bool *ret_there, Error *err)
 {
     char byte = 0;
     size_t got = 0;
@@ -113,7 +107,7 @@ static bool slice_is_whole(Landing *landing, const SliceName *name, bool *ret_wh
 {
     Path path;
     return path_of_slice(landing, name, &path, err) && path_append(&path, manifest_file, err) &&
-           is_there(landing, &path, ret_whole, err);
+           landing_is_there(landing, &path, ret_whole, err);
 }
 
 bool landing_get_page(Landing *landing, const SliceName *name, uint32_t page, Arena *arena,
@@ -127,7 +121,7 @@ bool landing_get_page(Landing *landing, const SliceName *name, uint32_t page, Ar
         Path path = folder;
         TRY(path_append_page(&path, page, is_gzip, err));
         ReadPage read = {0};
-        if (read_page(landing, &path, name, page, arena, &read, err)) {
+        if (landing_read_page(landing, &path, name, page, arena, &read, err)) {
             landing->gzip_first = is_gzip;
             *ret_body = read.body;
             *ret_info = read.info;
@@ -160,7 +154,7 @@ static bool must_stay(Landing *landing, const Path *path, const SliceName *name,
     CLEANUP(arena_freep) Arena *arena = arena_new(VERIFY_ARENA_BYTES, err);
     TRY(arena != NULL);
     ReadPage read = {0};
-    *ret_must = read_page(landing, path, name, page, arena, &read, err);
+    *ret_must = landing_read_page(landing, path, name, page, arena, &read, err);
     if (!*ret_must && err->code != ERROR_DATA && err->code != ERROR_NOT_FOUND)
         return false;
     *err = (Error){0};
@@ -180,7 +174,7 @@ static bool place_page(Landing *landing, const Path *path, const Path *other, co
     bool there = false;
     bool must = false;
     if (!landing->is_fresh)
-        TRY(is_there(landing, other, &there, err));
+        TRY(landing_is_there(landing, other, &there, err));
     if (there) {
         TRY(must_stay(landing, other, name, page, &must, err));
         if (must)
@@ -322,42 +316,6 @@ bool landing_put_page(Landing *landing, const SliceName *name, uint32_t page, co
     buf_done(&landing->file);
     landing->file = file; // its memory serves the next page
     file = (Buf){0};
-    return true;
-}
-
-// The old page goes last: until then it is what a reader may find, and who erases looks again.
-bool landing_rewrite_page(Landing *landing, const SliceName *name, uint32_t page, Str body,
-                          PageInfo *info, Error *err)
-{
-    Path folder;
-    TRY(path_of_slice(landing, name, &folder, err));
-    Path path = folder;
-    Path other = folder;
-    TRY(path_append_page(&path, page, false, err) && path_append_page(&other, page, true, err));
-    bool there = false;
-    bool other_there = false;
-    TRY(is_there(landing, &path, &there, err) && is_there(landing, &other, &other_there, err));
-    if (!there && !other_there)
-        return error_set(err, ERROR_NOT_FOUND, "landing '%s': page %" PRIu32 " is not landed",
-                         folder.text, page);
-    PageNote note = {.stream = name->stream,
-                     .partition_key = name->partition_key,
-                     .slice = name->slice,
-                     .reading = name->reading,
-                     .page = page,
-                     .info = *info};
-    CLEANUP(buf_done) Buf file = {.limit_bytes = landing->file.limit_bytes};
-    TRY(page_file_write(&landing->coder, &note, body, (Str){0}, HTTP_ENCODING_IDENTITY, &file,
-                        err));
-    char label[LABEL_BYTES];
-    path_label(name, label, sizeof(label));
-    kill_point("page rewrite, %s page %" PRIu32, label, page);
-    Path rows = folder;
-    TRY(path_append(&rows, ROWS_FILE, err) && store_remove(landing->store, path_str(&rows), err));
-    TRY(store_put(landing->store, path_str(&path), buf_str(&file), 0, err));
-    kill_point("page was rewritten, %s page %" PRIu32, label, page);
-    TRY(!other_there || store_remove(landing->store, path_str(&other), err));
-    *info = note.info;
     return true;
 }
 

@@ -115,6 +115,15 @@ bool landing_put_page(Landing *landing, const SliceName *name, uint32_t page, co
 bool landing_get_page(Landing *landing, const SliceName *name, uint32_t page, Arena *arena,
                       Str *ret_body, PageInfo *ret_info, Error *err) MUST_USE;
 
+// Erasure: the same, but damage is ERROR_DATA also in a slice that is not whole, and of a page that
+// stands twice (*ret_twice: a rewrite was killed) it is the older one.
+bool landing_get_oldest_page(Landing *landing, const SliceName *name, uint32_t page, Arena *arena,
+                             Str *ret_body, PageInfo *ret_info, bool *ret_twice,
+                             Error *err) MUST_USE;
+// Ends that, durably: the older file goes, unless the newer one cannot be read.
+bool landing_keep_newest_page(Landing *landing, const SliceName *name, uint32_t page, Arena *arena,
+                              PageInfo *ret_info, Error *err) MUST_USE;
+
 // Erasure: replaces a page that is landed, at once and durably. ERROR_NOT_FOUND where none is.
 bool landing_rewrite_page(Landing *landing, const SliceName *name, uint32_t page, Str body,
                           PageInfo *info, Error *err) MUST_USE;

@@ -54,6 +54,16 @@ bool path_parse_slice(Str part, uint32_t *ret_slice, uint32_t *ret_reading);
 bool path_parse_page(Str part, uint32_t *ret_page, bool *ret_is_gzip);
 bool path_is_partition(Str part);
 
+typedef struct ReadPage {
+    Str body;
+    PageInfo info;
+} ReadPage;
+
+// One file of a page. ERROR_NOT_FOUND or ERROR_DATA. Leaves the file in landing->file.
+bool landing_read_page(Landing *landing, const Path *path, const SliceName *name, uint32_t page,
+                       Arena *arena, ReadPage *ret_page, Error *err) MUST_USE;
+bool landing_is_there(Landing *landing, const Path *path, bool *ret_there, Error *err) MUST_USE;
+
 // "calls 1f0c slice 3 reading 1": the same in every run.
 void path_label(const SliceName *name, char *text, size_t size);
 enum { LABEL_BYTES = LANDING_NAME_BYTES_MAX + 64 };

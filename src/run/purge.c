@@ -137,13 +137,17 @@ static bool note_rows(Hand *hand, const PageOutcome *outcome, Error *err)
            add_rows(&purge->rows[hand->stream_index], batch, purge->parts->arena, err);
 }
 
-static bool purge_page(Hand *hand, uint32_t number, PageInfo *ret_info, Error *err)
+// *ret_touched: there was something to do.
+static bool purge_page(Hand *hand, uint32_t number, PageInfo *ret_info, bool *ret_touched,
+                       Error *err)
 {
     Purge *purge = hand->purge;
+    Landing *landing = purge->parts->landing;
+    const SliceName *name = &hand->slice->name;
     Str body = {0};
+    bool twice = false;
     arena_reset(hand->arena);
-    TRY(landing_get_page(purge->parts->landing, &hand->slice->name, number, hand->arena, &body,
-                         ret_info, err));
+    TRY(landing_get_oldest_page(landing, name, number, hand->arena, &body, ret_info, &twice, err));
     PageOutcome outcome = {0};
     TRY(understand(hand, body, &outcome, err));
     const ForgetPage page = {.forgotten = purge->forgotten,
@@ -156,14 +160,16 @@ static bool purge_page(Hand *hand, uint32_t number, PageInfo *ret_info, Error *e
     Str without = {0};
     TRY(forget_page(&page, &outcome, hand->arena, &left, &kept, &without, err));
     purge->pages_read++;
+    *ret_touched = twice || without.data != NULL;
     if (without.data == NULL)
-        return true;
+        return !twice || purge->look != NULL ||
+               landing_keep_newest_page(landing, name, number, hand->arena, ret_info, err);
     if (purge->rows != NULL)
         TRY(note_rows(hand, &outcome, err));
     purge->pages_written++;
     purge->records += (int64_t)left.stubs;
-    return purge->look != NULL || landing_rewrite_page(purge->parts->landing, &hand->slice->name,
-                                                       number, without, ret_info, err);
+    return purge->look != NULL ||
+           landing_rewrite_page(landing, name, number, without, ret_info, err);
 }
 
 // --- one slice
@@ -179,19 +185,22 @@ static bool same_info(const PageInfo *a, const PageInfo *b)
 static bool purge_pages_of(Hand *hand, bool whole, Arena *arena, bool *ret_touched, Error *err)
 {
     Purge *purge = hand->purge;
-    const int64_t before = purge->pages_written;
     SliceManifest manifest = {0};
     if (whole) {
         TRY(landing_get_slice(purge->parts->landing, &hand->slice->name, arena, &manifest, err));
         hand->window = (Window){.from_us = manifest.from_us, .to_us = manifest.to_us};
     }
     bool differs = false;
+    bool touched = false;
     // Pages of a slice that is not whole may have gaps where one was torn.
     const uint32_t pages = whole ? manifest.page_count : hand->slice->pages_found;
     for (uint32_t i = 0; i < pages; i++) {
         PageInfo info = {0};
         Error why = {0};
-        if (!purge_page(hand, i, &info, &why)) {
+        bool page_touched = false;
+        const bool ok = purge_page(hand, i, &info, &page_touched, &why);
+        touched = touched || page_touched;
+        if (!ok) {
             if (why.code != ERROR_DATA && why.code != ERROR_NOT_FOUND) {
                 *err = why;
                 return false;
@@ -204,7 +213,7 @@ static bool purge_pages_of(Hand *hand, bool whole, Arena *arena, bool *ret_touch
             differs = true;
         }
     }
-    *ret_touched = differs || purge->pages_written > before;
+    *ret_touched = differs || touched;
     return !differs || purge->look != NULL ||
            landing_rewrite_slice(purge->parts->landing, &hand->slice->name, &manifest, err);
 }

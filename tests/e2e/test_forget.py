@@ -1,6 +1,6 @@
 """A person who is erased is nowhere, and stays away: whatever is read, replayed or killed afterwards."""
 import ctypes, gzip, json, os, shutil, signal, subprocess, unittest, uuid
-from world import World
+from world import ROOT, World
 
 KILLS = int(os.environ.get("PAWL_KILLS", "8"))
 PHONE, EMAIL = "+15005550199", "canary@forget.example"
@@ -269,6 +269,39 @@ class Forget(unittest.TestCase):
             world.run("historic", *DAYS)
             self.assertEqual(rows_of(world, "(SELECT * EXCLUDE (caller_name, notes, email) FROM ctm.calls)"), 0)
             self.kill_everywhere(world, "forget", "page rewrit", "page was rewritten")
+
+    def test_a_kill_leaves_no_page_as_the_server_packed_it_behind_the_one_that_took_its_place(self):
+        """The first page of all: of those that follow it is expected that they are packed as the one before."""
+        with World(calls=60, accounts=1, sim=("--compress",)) as world:
+            manifest = (ROOT / "connectors/ctm/manifest.yaml").read_text()
+            (world.folder / "manifest.yaml").write_text(manifest.replace(
+                "  requester:\n    type: HttpRequester\n", "  requester:\n    type: HttpRequester\n    request_headers: {Accept-Encoding: gzip}\n", 1))
+            world.job.write_text(json.dumps({**json.loads(world.job.read_text()), "connector": str(world.folder / "manifest.yaml")}))
+            for day in (3, 5):
+                self.insert(world, day, caller_number=PHONE)
+            world.run("historic", *DAYS)
+            pages = lambda: [path for path in (world.folder / "lake/ctm/runs").rglob("*.json.gz")
+                             if b"5550199" in unpack(path)]
+            self.assertEqual(len(pages()), 2)
+            points = world.folder / "points"
+            self.forget(world.copy("listed"), "--phone", PHONE, env={"PAWL_TEST_KILL_LIST": str(points)})
+            shutil.rmtree(world.folder / "listed")
+            rewritten = [point for point in points.read_text().splitlines() if point.startswith("page was rewritten")]
+            self.assertEqual(len(rewritten), 2)
+            points.unlink()
+            for left, point in zip((2, 1), rewritten):
+                killed = self.forget(world, "--phone", PHONE, env={"PAWL_TEST_KILL_AT": point}, check=False)
+                self.assertEqual((killed.returncode, len(pages())), (-signal.SIGKILL, left))
+                self.assertEqual([path.with_suffix(".zst").exists() for path in pages()].count(True), 1)
+                dry = self.forget(world, "--phone", PHONE, "--dry-run")
+                self.assertEqual(dry["landing"]["records"], left, point)
+            receipt = self.forget(world, "--phone", PHONE)
+            self.assertEqual((receipt["landing"]["records"], receipt["landing"]["pages_rewritten"]), (1, 1))
+            self.assertEqual(traces(world), [])
+            whole = world.digest()
+            world.warehouse.forget()
+            world.pawl("replay", str(world.job))
+            self.assertEqual(world.digest(), whole, "manifests fit their pages")
 
     def test_a_redacted_call_loses_its_older_copies(self):
         with World(calls=100, accounts=1) as world:

@@ -796,6 +796,154 @@ TEST(pages_of_another_writer_are_read)
     }
 }
 
+// --- erasure
+
+static bool slice_folder(World *world, const SliceName *name, Str *ret_folder)
+{
+    char digits[17];
+    const Sha256 partition = sha256(name->partition_key);
+    hex_encode(partition.bytes, 8, digits);
+    return arena_printf(world->arena, ret_folder, &world->err, "ctm/runs/" RUN_ID "/calls/%s/%08u",
+                        digits, name->slice);
+}
+
+// A page as the server packed it, which a kill left beside the one that was to take its place.
+static void land_twice(World *world, const SliceName *name, Str older, Str newer)
+{
+    Error *err = &world->err;
+    PageInfo info = some_info;
+    CHECK_OK(landing_put_page(world->landing, name, 0,
+                              &(PageBody){.plain = older,
+                                          .encoded = compress_gzip(world->arena, older),
+                                          .encoding = HTTP_ENCODING_GZIP},
+                              &info, err),
+             err);
+    PageCoder coder = {.level = 1};
+    PageNote note = {.stream = name->stream,
+                     .partition_key = name->partition_key,
+                     .slice = name->slice,
+                     .reading = name->reading,
+                     .info = some_info};
+    CLEANUP(buf_done) Buf file = {0};
+    CHECK_OK(page_file_write(&coder, &note, newer, (Str){0}, HTTP_ENCODING_IDENTITY, &file, err),
+             err);
+    page_coder_done(&coder);
+    Str path = {0};
+    CHECK_OK(
+        slice_folder(world, name, &path) &&
+            arena_printf(world->arena, &path, err, STR_FMT "/000000.json.zst", STR_ARG(path)) &&
+            store_create(&world->store, path, buf_str(&file), 0, err),
+        err);
+}
+
+static bool count_page(void *visitor, const StoreEntry *entry)
+{
+    (void)entry;
+    ++*(int64_t *)visitor;
+    return true;
+}
+
+static int64_t count_pages(World *world, const SliceName *name)
+{
+    int64_t count = 0;
+    Str folder = {0};
+    CHECK_OK(slice_folder(world, name, &folder) &&
+                 store_list(&world->store, folder, 0, count_page, &count, &world->err),
+             &world->err);
+    return count;
+}
+
+TEST(of_a_page_that_stands_twice_the_older_one_is_erased_from)
+{
+    EACH_STORE
+    for (int rewrites = 0; rewrites < 2; rewrites++) {
+        WORLD(*each);
+        const SliceName name = slice_name(4 + (uint32_t)rewrites);
+        const Str older = make_body(world.arena, 1);
+        const Str newer = make_body(world.arena, 2);
+        land_twice(&world, &name, older, newer);
+        Str body = {NULL, 0};
+        PageInfo info = {0};
+        bool twice = false;
+        CHECK_INT(count_pages(&world, &name), 2);
+        for (int i = 0; i < 2; i++) { // looking changes nothing
+            CHECK_OK(
+                landing_get_oldest_page(landing, &name, 0, world.arena, &body, &info, &twice, &err),
+                &err);
+            CHECK(twice && str_equal(body, older));
+        }
+        const Str wanted = rewrites == 1 ? make_body(world.arena, 3) : newer;
+        PageInfo kept = info;
+        CHECK_OK(rewrites == 1
+                     ? landing_rewrite_page(landing, &name, 0, wanted, &kept, &err)
+                     : landing_keep_newest_page(landing, &name, 0, world.arena, &kept, &err),
+                 &err);
+        CHECK_INT(count_pages(&world, &name), 1);
+        CHECK_OK(
+            landing_get_oldest_page(landing, &name, 0, world.arena, &body, &info, &twice, &err),
+            &err);
+        CHECK(!twice && str_equal(body, wanted));
+        check_info(&info, &kept);
+    }
+}
+
+TEST(every_fault_of_an_erasure_leaves_a_page)
+{
+    int round = 0;
+    for (bool more = true; more;) { // not FAULTS(): what was left is looked at without faults
+        round++;
+        WORLD(&store_local);
+        const SliceName name = slice_name((uint32_t)round);
+        const Str older = make_body(world.arena, 1);
+        const Str newest = make_body(world.arena, 3);
+        land_twice(&world, &name, older, make_body(world.arena, 2));
+        Str body = {NULL, 0};
+        PageInfo info = {0};
+        PageInfo kept = some_info;
+        bool twice = false;
+        fault_arm(round);
+        const bool ok =
+            landing_get_oldest_page(landing, &name, 0, world.arena, &body, &info, &twice, &err) &&
+            landing_rewrite_page(landing, &name, 0, newest, &kept, &err) &&
+            landing_keep_newest_page(landing, &name, 0, world.arena, &kept, &err);
+        CHECK(ok == (err.code == ERROR_NONE));
+        more = fault_disarm();
+        err = (Error){0};
+        CHECK_OK(
+            landing_get_oldest_page(landing, &name, 0, world.arena, &body, &info, &twice, &err),
+            &err);
+        // The older one is there until the newer one is durable, and then no more.
+        CHECK(str_equal(body, newest) || (!ok && str_equal(body, older)));
+        CHECK(!ok || !twice);
+    }
+    CHECK(round > 15);
+}
+
+TEST(a_page_that_cannot_be_read_is_never_taken_for_none_by_who_erases)
+{
+    WORLD(&store_local);
+    const SliceName name = slice_name(4);
+    Str body = {NULL, 0};
+    PageInfo info = {0};
+    bool twice = true;
+    CHECK(!landing_get_oldest_page(landing, &name, 0, world.arena, &body, &info, &twice, &err));
+    CHECK_INT(err.code, ERROR_NOT_FOUND);
+    err = (Error){0};
+    land_twice(&world, &name, make_body(world.arena, 1), make_body(world.arena, 2));
+    damage("*/00000004/000000.json.gz", damages[0]);
+    // The newer one tells what the older one held and may stay.
+    CHECK_OK(landing_get_oldest_page(landing, &name, 0, world.arena, &body, &info, &twice, &err),
+             &err);
+    CHECK(twice && str_equal(body, make_body(world.arena, 2)));
+    damage("*/00000004/000000.json.zst", damages[0]);
+    CHECK(!landing_get_oldest_page(landing, &name, 0, world.arena, &body, &info, &twice, &err));
+    CHECK_INT(err.code, ERROR_DATA);
+    err = (Error){0};
+    CHECK(!landing_keep_newest_page(landing, &name, 0, world.arena, &info, &err));
+    CHECK_INT(err.code, ERROR_DATA);
+    CHECK_INT(count_pages(&world, &name), 2);
+}
+
 // --- walking
 
 typedef struct Seen {
