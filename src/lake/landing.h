@@ -179,13 +179,15 @@ typedef struct LandedSlice {
     SliceName name;
     const SliceManifest *manifest; // NULL: not whole; its pages are what was landed so far
     uint32_t pages_found;          // page files that lie there; 0 after they expired
+    uint32_t page_end;             // one behind the highest page of them: there may be gaps
+    bool unknown; // not whole, and none of its pages can be read: nobody knows of which partition
+                  // it is; the name has no partition_key
 } LandedSlice;
 // False, with `err`, ends the visit. What it is shown is valid during its visit only.
 typedef bool LandingVisit(void *visitor, const LandedSlice *slice, Error *err);
 
 // Visits what was landed of a run: of `stream`, or of all streams when that is empty; ordered by
-// stream, partition (its hash), slice and reading. A slice that is not whole and of whose pages
-// none can be read is left out: nobody knows which partition it was.
+// stream, partition (its hash), slice and reading.
 bool landing_visit_slices(Landing *landing, Str run, Str stream, LandingVisit *visit, void *visitor,
                           Error *err) MUST_USE;
 

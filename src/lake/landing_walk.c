@@ -1,4 +1,5 @@
 // Going through what was landed: runs, their slices, and what has outlived its retention.
+#include "base/file.h"
 #include "base/kill.h"
 #include "lake/landing_path.h"
 #include "lake/seal.h"
@@ -13,6 +14,7 @@ enum {
     WALK_ARENA_BYTES = 1024 * 1024 * 1024,
     SLICE_ARENA_BYTES = LANDING_BODY_BYTES_MAX,
     ITEMS_FIRST = 64,
+    PAGES_MAX = 1000000, // of a slice; what has a higher number is none of ours
     NOTE_FILE_BYTES_MAX = PAGE_NOTE_BYTES_MAX + 64,
 };
 
@@ -85,8 +87,9 @@ typedef struct Folder {
     Str partition; // its hash's digits
     uint32_t slice;
     uint32_t reading;
-    uint32_t pages;
-    Str first_page; // path
+    uint32_t pages;    // files
+    uint32_t page_end; // one behind the highest page
+    Str first_page;    // path
     bool whole;
 } Folder;
 
@@ -155,8 +158,10 @@ static bool collect_folder(void *visitor, const StoreEntry *entry)
     bool is_gzip = false;
     if (str_equal(file, STR("slice.json")))
         folder->whole = true;
-    if (!path_parse_page(file, &page, &is_gzip))
+    if (!path_parse_page(file, &page, &is_gzip) || page >= PAGES_MAX)
         return true;
+    if (page >= folder->page_end)
+        folder->page_end = page + 1;
     if (folder->pages++ == 0)
         collector->failed = !arena_copy_str(collector->folders.arena, entry->path,
                                             &folder->first_page, collector->err);
@@ -218,18 +223,36 @@ static bool read_manifest(Landing *landing, const Path *run, const Folder *folde
     return true;
 }
 
-// A slice without a manifest: its first page knows whose it is. *ret_known = false when that is
-// torn.
-static bool read_first_note(Landing *landing, const Folder *folder, Arena *arena,
-                            LandedSlice *slice, bool *ret_known, Error *err)
+typedef struct PageLister {
+    Items pages; // Str
+    Error *err;
+    bool failed;
+} PageLister;
+
+static bool list_page(void *visitor, const StoreEntry *entry)
 {
-    char *bytes = arena_alloc_raw(arena, NOTE_FILE_BYTES_MAX, err);
-    TRY(bytes != NULL);
+    PageLister *lister = visitor;
+    const Str name = str_slice(entry->path, file_folder(entry->path).size + 1, entry->path.size);
+    uint32_t page = 0;
+    bool is_gzip = false;
+    if (entry->is_folder || !path_parse_page(name, &page, &is_gzip))
+        return true;
+    Str *place = add_item(&lister->pages, sizeof(Str), lister->err);
+    lister->failed =
+        place == NULL || !arena_copy_str(lister->pages.arena, entry->path, place, lister->err);
+    return !lister->failed;
+}
+
+// What the page says of its slice; *ret_known = false when it is torn. `bytes` has room for
+// NOTE_FILE_BYTES_MAX.
+static bool read_note(Landing *landing, Str path, char *bytes, Arena *arena, LandedSlice *slice,
+                      bool *ret_known, Error *err)
+{
     size_t filled = 0;
     size_t got = 1;
     while (got > 0 && filled < NOTE_FILE_BYTES_MAX) {
-        TRY(store_read(landing->store, folder->first_page, filled, bytes + filled,
-                       NOTE_FILE_BYTES_MAX - filled, &got, err));
+        TRY(store_read(landing->store, path, filled, bytes + filled, NOTE_FILE_BYTES_MAX - filled,
+                       &got, err));
         filled += got;
     }
     PageNote note = {0};
@@ -238,6 +261,8 @@ static bool read_first_note(Landing *landing, const Folder *folder, Arena *arena
     if (!*ret_known && err->code != ERROR_DATA)
         return false;
     *err = (Error){0};
+    if (!*ret_known)
+        return true;
     slice->name.stream = note.stream;
     slice->name.partition_key = note.partition_key;
     slice->name.slice = note.slice;
@@ -245,14 +270,42 @@ static bool read_first_note(Landing *landing, const Folder *folder, Arena *arena
     return true;
 }
 
-// What a folder says of its slice; *ret_known = false when it holds nothing that could.
+// A slice without a manifest: each of its pages knows whose it is, the first one mostly; a crash of
+// the machine may have torn some. Where none can be read, the folder tells a part.
+static bool read_any_note(Landing *landing, const Path *run_path, const Folder *folder,
+                          Arena *arena, LandedSlice *slice, Error *err)
+{
+    bool known = false;
+    char *bytes = arena_alloc_raw(arena, NOTE_FILE_BYTES_MAX, err);
+    TRY(bytes != NULL && read_note(landing, folder->first_page, bytes, arena, slice, &known, err));
+    Path path;
+    PageLister lister = {.pages = {.arena = arena}, .err = err};
+    if (!known && folder->pages > 1)
+        TRY(folder_path(run_path, folder, &path, err) &&
+            store_list(landing->store, path_str(&path), STORE_SHALLOW, list_page, &lister, err) &&
+            !lister.failed);
+    const Str *pages = lister.pages.items;
+    for (size_t i = 1; i < lister.pages.count && !known; i++)
+        TRY(read_note(landing, pages[i], bytes, arena, slice, &known, err));
+    slice->unknown = !known;
+    if (known)
+        return true;
+    char text[LANDING_NAME_BYTES_MAX];
+    slice->name.slice = folder->slice;
+    slice->name.reading = folder->reading;
+    return path_parse_name(folder->stream, text, &slice->name.stream) &&
+           arena_copy_str(arena, slice->name.stream, &slice->name.stream, err);
+}
+
+// What a folder says of its slice; *ret_any = false when it holds nothing of one.
 static bool read_folder(Landing *landing, const Path *run_path, const Folder *folder, Arena *arena,
-                        LandedSlice *slice, bool *ret_known, Error *err)
+                        LandedSlice *slice, bool *ret_any, Error *err)
 {
     slice->pages_found = folder->pages;
-    *ret_known = folder->whole || folder->pages > 0;
+    slice->page_end = folder->page_end;
+    *ret_any = folder->whole || folder->pages > 0;
     if (!folder->whole)
-        return !*ret_known || read_first_note(landing, folder, arena, slice, ret_known, err);
+        return !*ret_any || read_any_note(landing, run_path, folder, arena, slice, err);
     SliceManifest *manifest = arena_alloc(arena, sizeof(*manifest), err); // the slice points at it
     TRY(manifest != NULL);
     return read_manifest(landing, run_path, folder, arena, slice, manifest, err);
@@ -273,9 +326,9 @@ bool landing_visit_slices(Landing *landing, Str run, Str stream, LandingVisit *v
     for (size_t i = 0; i < count; i++) {
         arena_reset(slice_arena);
         LandedSlice slice = {.name = {.run = run}};
-        bool known = false;
-        TRY(read_folder(landing, &path, &folders[i], slice_arena, &slice, &known, err));
-        TRY(!known || visit(visitor, &slice, err));
+        bool any = false;
+        TRY(read_folder(landing, &path, &folders[i], slice_arena, &slice, &any, err));
+        TRY(!any || visit(visitor, &slice, err));
     }
     return true;
 }

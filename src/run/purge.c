@@ -23,7 +23,7 @@ static bool is_wanted(const Purge *purge, const LandedSlice *slice)
     if (purge->stream.size == 0)
         return true;
     if (!str_equal(purge->stream, slice->name.stream) ||
-        !str_equal(purge->partition_key, slice->name.partition_key))
+        (!slice->unknown && !str_equal(purge->partition_key, slice->name.partition_key)))
         return false;
     const SliceManifest *manifest = slice->manifest;
     return manifest == NULL || (manifest->from_us == 0 && manifest->to_us == 0) ||
@@ -192,8 +192,10 @@ static bool purge_pages_of(Hand *hand, bool whole, Arena *arena, bool *ret_touch
     }
     bool differs = false;
     bool touched = false;
-    // Pages of a slice that is not whole may have gaps where one was torn.
-    const uint32_t pages = whole ? manifest.page_count : hand->slice->pages_found;
+    // There may be gaps where a crash of the machine took a page, and pages behind the last one of
+    // a manifest, which an earlier attempt left.
+    const uint32_t pages =
+        manifest.page_count > hand->slice->page_end ? manifest.page_count : hand->slice->page_end;
     for (uint32_t i = 0; i < pages; i++) {
         PageInfo info = {0};
         Error why = {0};
@@ -208,7 +210,7 @@ static bool purge_pages_of(Hand *hand, bool whole, Arena *arena, bool *ret_touch
             purge->pages_unreadable += why.code == ERROR_DATA ? 1 : 0;
             continue;
         }
-        if (whole && !same_info(&info, &manifest.pages[i])) {
+        if (i < manifest.page_count && !same_info(&info, &manifest.pages[i])) {
             manifest.pages[i] = info;
             differs = true;
         }
@@ -230,6 +232,10 @@ static bool purge_slice(Purge *purge, const LandedSlice *slice, bool whole, Aren
     const PlanStream *stream = &purge->parts->streams[index];
     if (!contract_knows_persons(stream->contract) && purge->also == NULL)
         return true;
+    if (slice->unknown) {
+        purge->pages_unreadable += slice->pages_found;
+        return true;
+    }
     CLEANUP(arena_freep) Arena *arena = arena_new(SLICE_ARENA_BYTES, err);
     CLEANUP(shaper_freep) Shaper *shaper = NULL;
     TRY(arena != NULL && shaper_new(stream->contract, NULL, &shaper, err));

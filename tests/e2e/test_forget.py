@@ -303,6 +303,39 @@ class Forget(unittest.TestCase):
             world.pawl("replay", str(world.job))
             self.assertEqual(world.digest(), whole, "manifests fit their pages")
 
+    def test_a_power_loss_hides_no_page_of_a_slice_that_is_not_whole(self):
+        with World(calls=300, accounts=1, job={"config": {"per_page": 5}}) as world:
+            for _ in range(3):
+                self.insert(world, 3, caller_number=PHONE)
+            points = world.folder / "points"
+            listed = world.copy("listed")
+            listed.run("historic", *DAYS, env={"PAWL_TEST_KILL_LIST": str(points)})
+            point = next(p for p in points.read_text().splitlines() if p.startswith("slice manifest put, calls") and "slice 0 " in p)
+            listed.remove()
+            points.unlink()
+            killed = world.run("historic", *DAYS, env={"PAWL_TEST_KILL_AT": point}, check=False)
+            self.assertEqual(killed.returncode, -signal.SIGKILL)
+            pages = lambda: sorted((world.folder / "lake/ctm/runs").rglob("calls/*/00000000/*.json.zst"))
+            self.assertGreater(len(pages()), 4)
+            of_person = [path for path in pages()[2:] if b"5550199" in unpack(path)]
+            self.assertNotEqual(of_person, [])
+            pages()[0].write_bytes(pages()[0].read_bytes()[:20])
+            pages()[1].unlink()
+            done = self.forget(world, "--phone", PHONE, check=False)
+            self.assertEqual(done.returncode, 3, done.stderr)  # what is torn may name anybody
+            self.assertIn("1 landed pages cannot be read", done.stderr)
+            self.assertEqual([path for path in of_person if b"5550199" in unpack(path)], [])
+            # Where all are torn, nobody knows even whose they are.
+            for path in pages():
+                path.write_bytes(path.read_bytes()[:20])
+            done = self.forget(world, "--phone", PHONE, check=False)
+            self.assertIn(f"{len(pages())} landed pages cannot be read", done.stderr)
+            for path in pages():
+                path.unlink()
+            self.forget(world, "--phone", PHONE)
+            self.assertTrue(world.report(world.run("historic", *DAYS))["resumed"])
+            self.assertEqual((rows_of(world), traces(world)), (0, []))
+
     def test_a_redacted_call_loses_its_older_copies(self):
         with World(calls=100, accounts=1) as world:
             call = self.insert(world, 3, caller_number=PHONE, summary="canary summary")

@@ -956,7 +956,10 @@ static bool note_slice(void *visitor, const LandedSlice *slice, Error *err)
     return buf_printf(&seen->text, err, STR_FMT "/" STR_FMT "/%u.%u:%s%u ",
                       STR_ARG(slice->name.stream), STR_ARG(slice->name.partition_key),
                       slice->name.slice, slice->name.reading,
-                      slice->manifest == NULL ? "open" : "whole", slice->pages_found);
+                      slice->unknown            ? "torn"
+                      : slice->manifest == NULL ? "open"
+                                                : "whole",
+                      slice->pages_found);
 }
 
 static void check_visit(Landing *landing, const char *stream, const char *expected)
@@ -1035,7 +1038,8 @@ TEST(what_is_not_ours_is_passed_over)
         CHECK_OK(store_create(&world.store, str_from(strange[i]), STR("x"), 0, &err), &err);
     const SliceName name = slice_name(5);
     (void)land(&world, &name, 0);
-    check_visit(landing, "", "calls/" KEY "/5.1:open1 ");
+    // Of what has a page's name and is none, nobody knows more than its folder says.
+    check_visit(landing, "", "calls//2.1:torn1 calls/" KEY "/5.1:open1 ");
     Str *found = NULL;
     size_t count = 0;
     CHECK_OK(landing_list_runs(landing, world.arena, &found, &count, &err), &err);
@@ -1044,6 +1048,33 @@ TEST(what_is_not_ours_is_passed_over)
     uint64_t bytes = 0;
     CHECK_OK(landing_expire(landing, INT64_MAX, &files, &bytes, &err), &err);
     CHECK_INT((int64_t)files, 2); // the torn one as well: it may hold what must not be kept
+}
+
+static bool note_end(void *visitor, const LandedSlice *slice, Error *err)
+{
+    (void)err;
+    *(uint32_t *)visitor = slice->page_end;
+    return true;
+}
+
+// After a crash of the machine any of them may be torn, or gone.
+TEST(a_slice_is_known_by_any_page_that_can_be_read)
+{
+    WORLD(&store_local);
+    const SliceName name = slice_name(7);
+    for (uint32_t page = 0; page < 5; page++)
+        (void)land(&world, &name, page);
+    damage("*/00000007/000000.json.zst", "truncate -s 0 \"$f\"");
+    damage("*/00000007/000002.json.zst", "rm \"$f\"");
+    check_visit(landing, "", "calls/" KEY "/7.1:open4 ");
+    damage("*/00000007/000001.json.zst", "truncate -s 9 \"$f\"");
+    damage("*/00000007/000003.json.zst", "truncate -s 99 \"$f\"");
+    check_visit(landing, "", "calls/" KEY "/7.1:open4 ");
+    uint32_t end = 0;
+    CHECK_OK(landing_visit_slices(landing, STR(RUN_ID), STR(""), note_end, &end, &err), &err);
+    CHECK_INT(end, 5);
+    damage("*/00000007/000004.json.zst", "truncate -s 0 \"$f\"");
+    check_visit(landing, "calls", "calls//7.1:torn4 ");
 }
 
 TEST(a_visitor_can_fail)
