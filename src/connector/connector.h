@@ -40,6 +40,9 @@ Str stream_name(const Stream *stream);
 // Of the manifest and the config that it is bound to: while it stays, so does what becomes of a
 // page (PageOutcome.repeats).
 Key128 stream_digest(const Stream *stream);
+// Whether each page is one JSON document in UTF-8, packed or not: then it can be written anew from
+// PageOutcome.doc, and be understood again.
+bool stream_is_plain_json(const Stream *stream);
 // True when the stream can be read. ERROR_JOB says what of the manifest pawl does not speak yet, or
 // what does not fit the config: that concerns only who uses the stream, so opening did not fail.
 bool stream_check(const Stream *stream, Error *err) MUST_USE;

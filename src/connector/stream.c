@@ -79,6 +79,12 @@ Key128 stream_digest(const Stream *stream)
     return stream->connector->digest;
 }
 
+bool stream_is_plain_json(const Stream *stream)
+{
+    const BodyFormat *format = &stream->selector.format;
+    return format->kind == BODY_JSON && !format->is_latin;
+}
+
 bool stream_check(const Stream *stream, Error *err)
 {
     if (stream->problem.code == ERROR_NONE)

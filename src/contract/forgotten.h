@@ -16,6 +16,7 @@ typedef struct Forgotten Forgotten;
 // A column that tells about whom a row is.
 typedef struct PersonColumn {
     PersonKind kind;
+    size_t index; // in contract_columns()
     Str column;
     const PhoneCountry *phone; // NULL = numbers are as they were sent
     bool hidden;               // privacy made something else of the value
@@ -23,6 +24,11 @@ typedef struct PersonColumn {
 const PersonColumn *contract_person_columns(const Contract *contract, size_t *ret_count);
 // True when a record of this contract can be somebody's.
 bool contract_knows_persons(const Contract *contract);
+
+// Where a contract asks for landed pages to be written anew: "/columns/3/person", "/person",
+// "/redacted". In `arena`.
+bool contract_erasure_pointers(const Contract *contract, Arena *arena, Str **ret_pointers,
+                               size_t *ret_count, Error *err) MUST_USE;
 
 // "phone".
 const char *person_kind_name(PersonKind kind);

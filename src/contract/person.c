@@ -50,6 +50,7 @@ static bool read_column(Reader *reader, size_t index, Error *err)
     const PersonKind kind = (PersonKind)spec->person;
     contract->person_columns[contract->person_column_count++] =
         (PersonColumn){.kind = kind,
+                       .index = index,
                        .column = reader->own[index].name,
                        .phone = plan->phone,
                        .hidden = plan->privacy != PRIVACY_KEEP};
@@ -98,6 +99,7 @@ bool person_read(Reader *reader, yyjson_val *object, Error *err)
                     "is not an object");
         return true;
     }
+    contract->has_person_paths = yyjson_obj_size(object) > 0;
     size_t i = 0;
     size_t count = 0;
     yyjson_val *name = NULL;
@@ -116,4 +118,23 @@ const PersonColumn *contract_person_columns(const Contract *contract, size_t *re
 bool contract_knows_persons(const Contract *contract)
 {
     return contract->person_path_count > 0;
+}
+
+bool contract_erasure_pointers(const Contract *contract, Arena *arena, Str **ret_pointers,
+                               size_t *ret_count, Error *err)
+{
+    const size_t columns = contract->person_column_count;
+    Str *pointers = arena_alloc_array(arena, columns + 2, sizeof(Str), err);
+    TRY(pointers != NULL);
+    for (size_t i = 0; i < columns; i++)
+        TRY(arena_printf(arena, &pointers[i], err, "/columns/%zu/person",
+                         contract->person_columns[i].index));
+    size_t count = columns;
+    if (contract->has_person_paths)
+        pointers[count++] = STR("/person");
+    if (contract->redacted_source != NO_SOURCE)
+        pointers[count++] = STR("/redacted");
+    *ret_pointers = pointers;
+    *ret_count = count;
+    return true;
 }

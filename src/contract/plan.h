@@ -123,6 +123,7 @@ struct Contract {
     size_t person_path_count;
     PersonColumn *person_columns;
     size_t person_column_count;
+    bool has_person_paths; // beside those of columns
     Node *root;
 };
 

@@ -122,6 +122,8 @@ static bool check_stream(Checker *checker, const JobStream *target, Error *err)
     if (target->contract_path.size > 0 && !contract_open(target->contract_path.data, checker->arena,
                                                          checker->findings, &contract, &why))
         findings_add(checker->findings, place, str_from(why.message), STR(""));
+    if (stream != NULL && contract != NULL)
+        TRY(job_check_erasure(target, stream, contract, checker->arena, checker->findings, err));
     checker->report->streams += target->enabled ? 1 : 0;
     if (contract == NULL || !target->enabled)
         return true;

@@ -194,6 +194,8 @@ bool forget_page(const ForgetPage *page, const PageOutcome *outcome, Arena *aren
         return true;
     if (outcome->doc == NULL)
         return error_set(err, ERROR_DATA, "a page whose records cannot be found in it again");
+    if (!stream_is_plain_json(page->stream))
+        return error_set(err, ERROR_DATA, "a page that is not JSON in UTF-8");
     // Records that a manifest's filter passed over are in the page all the same.
     if (gone_count == 0 && count >= count_candidates(yyjson_doc_get_root(outcome->doc)))
         return true;

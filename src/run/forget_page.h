@@ -16,6 +16,7 @@ typedef struct LeftOut {
 
 typedef struct ForgetPage {
     const Forgotten *forgotten;
+    const Stream *stream;
     const Contract *contract;
     yyjson_val *partition;
     // Besides: records for which this says so (NULL = none). Only records that the page itself
@@ -26,7 +27,8 @@ typedef struct ForgetPage {
 } ForgetPage;
 
 // Sorts `outcome` out: *ret_kept are the records to be shaped, *ret_body the page as it is to be
-// landed, {NULL, 0} when it may stay as it is. Both live in `arena`.
+// landed, {NULL, 0} when it may stay as it is. Both live in `arena`. ERROR_DATA where somebody may
+// have to go from a page that cannot be written anew (job_check_erasure() refuses such streams).
 bool forget_page(const ForgetPage *page, const PageOutcome *outcome, Arena *arena, LeftOut *left,
                  PageOutcome *ret_kept, Str *ret_body, Error *err) MUST_USE;
 

@@ -1,6 +1,27 @@
 #include "run/parts.h"
 
+#include "contract/forgotten.h"
 #include "run/drivers.h"
+
+bool job_check_erasure(const JobStream *target, const Stream *stream, const Contract *contract,
+                       Arena *arena, Findings *findings, Error *err)
+{
+    Str *pointers = NULL;
+    size_t count = 0;
+    if (stream_is_plain_json(stream))
+        return true;
+    TRY(contract_erasure_pointers(contract, arena, &pointers, &count, err));
+    for (size_t i = 0; i < count; i++) {
+        Str place = {0};
+        TRY(arena_printf(arena, &place, err, STR_FMT ": " STR_FMT, STR_ARG(target->contract_path),
+                         STR_ARG(pointers[i])));
+        findings_addf(findings, place, STR("leave it out here, or ask the source for JSON"),
+                      "nothing can be erased from landed pages of stream '" STR_FMT
+                      "': they are not JSON in UTF-8",
+                      STR_ARG(target->name));
+    }
+    return true;
+}
 
 static bool bind_stream(JobParts *parts, const JobStream *target, Findings *findings, Error *err)
 {
@@ -19,6 +40,8 @@ static bool bind_stream(JobParts *parts, const JobStream *target, Findings *find
     Contract *contract = NULL;
     const size_t before = findings->count;
     TRY(contract_open(target->contract_path.data, parts->arena, findings, &contract, err));
+    if (findings->count == before)
+        TRY(job_check_erasure(target, stream->stream, contract, parts->arena, findings, err));
     if (findings->count > before)
         return true;
     contract_set_privacy_key(contract, parts->job->privacy_key);

@@ -37,6 +37,11 @@ bool job_parts_tables(const JobParts *parts, Arena *arena, TableSpec **ret_table
 // For whoever loads: what keeps loads of these streams from going through is a finding.
 bool job_parts_check_loads(const JobParts *parts, Findings *findings, Error *err) MUST_USE;
 
+// A finding for each place of the contract that asks for pages to be written anew ("person",
+// "redacted"), where those of the stream are not plain JSON: nothing could be erased from them.
+bool job_check_erasure(const JobStream *target, const Stream *stream, const Contract *contract,
+                       Arena *arena, Findings *findings, Error *err) MUST_USE;
+
 // What the warehouse knows that planning this mode needs. A warehouse that is not there yet knows
 // nothing.
 bool job_parts_read_knowledge(const JobParts *parts, RunMode mode, const PlanStream *stream,

@@ -151,6 +151,7 @@ static bool purge_page(Hand *hand, uint32_t number, PageInfo *ret_info, bool *re
     PageOutcome outcome = {0};
     TRY(understand(hand, body, &outcome, err));
     const ForgetPage page = {.forgotten = purge->forgotten,
+                             .stream = hand->stream->stream,
                              .contract = hand->stream->contract,
                              .partition = hand->partition.fields,
                              .also = purge->also,

@@ -140,6 +140,7 @@ bool slice_leave_out(SliceTask *task, SliceWorker *worker, PageOutcome *outcome,
                      Error *err)
 {
     const ForgetPage page = {.forgotten = task->context->forgotten,
+                             .stream = task->stream->stream,
                              .contract = task->stream->contract,
                              .partition = slice_partition(task)->partition.fields};
     *body = (Str){0};

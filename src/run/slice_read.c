@@ -54,8 +54,10 @@ static bool take_page(Reading *reading, const PageOutcome *outcome, int64_t fetc
     rows->total = total;
     PageOutcome kept = *outcome;
     Str ignored = {0};
-    const ForgetPage page = {
-        .forgotten = reader->forgotten, .contract = stream->contract, .partition = partition};
+    const ForgetPage page = {.forgotten = reader->forgotten,
+                             .stream = stream->stream,
+                             .contract = stream->contract,
+                             .partition = partition};
     if (reader->forgotten != NULL)
         TRY(forget_page(&page, outcome, reader->page_arena, &rows->left_out, &kept, &ignored, err));
     TRY(shaper_add(reading->shaper, kept.records, kept.record_count, partition, fetched_us, err));

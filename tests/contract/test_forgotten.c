@@ -167,6 +167,22 @@ TEST(redaction_is_a_true_at_its_path)
     CHECK_INT(shaper_counts(rig.shaping.shaper)->redacted, 1);
 }
 
+TEST(what_asks_for_erasure_is_named)
+{
+    CLEANUP(rig_done) Rig rig = {0};
+    rig_open(&rig);
+    Error err = {0};
+    Str *pointers = NULL;
+    size_t count = 0;
+    CHECK_OK(
+        contract_erasure_pointers(rig.shaping.contract, rig.shaping.arena, &pointers, &count, &err),
+        &err);
+    CHECK_INT((int64_t)count, 3);
+    CHECK_STR(pointers[0], STR("/columns/3/person"));
+    CHECK_STR(pointers[1], STR("/person"));
+    CHECK_STR(pointers[2], STR("/redacted"));
+}
+
 TEST(faults_of_person_members_are_named)
 {
     static const struct {

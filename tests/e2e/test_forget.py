@@ -186,6 +186,26 @@ class Forget(unittest.TestCase):
             for words in (["--phone", "anonymous"], ["--email", "nobody"], ["--id", ""], [], ["--phone", PHONE, "--email", EMAIL]):
                 self.assertEqual(self.forget(world, *words, check=False).returncode, 2, words)
 
+    def test_pages_that_cannot_be_written_anew_are_refused_where_people_must_be_erasable(self):
+        with World(calls=20, accounts=1) as world:
+            manifest = (ROOT / "connectors/ctm/manifest.yaml").read_text()
+            job = json.loads(world.job.read_text())
+            contract = json.loads((ROOT / "connectors/ctm/contracts/calls.json").read_text())
+            person = next(i for i, column in enumerate(contract["columns"]) if "person" in column)
+            for decoder in ("JsonlDecoder", "CsvDecoder", "JsonDecoder, encoding: iso-8859-1"):
+                with self.subTest(decoder):
+                    (world.folder / "manifest.yaml").write_text(
+                        manifest.replace("type: SimpleRetriever\n", f"type: SimpleRetriever\n      decoder: {{type: {decoder}}}\n"))
+                    world.job.write_text(json.dumps({**job, "connector": str(world.folder / "manifest.yaml")}))
+                    for words in (["check", "--offline"], ["run", "--mode", "historic"], ["forget", "--phone", PHONE]):
+                        done = world.pawl(words[0], str(world.job), *words[1:], check=False)
+                        self.assertEqual(done.returncode, 2, (words, done.stdout, done.stderr))
+                        every = (f"/columns/{person}/person", "/person", "/redacted")
+                        for pointer in every[: 3 if words[0] == "check" else 1]:  # the others name the first fault
+                            self.assertIn(f"/contracts/calls.json: {pointer}: nothing can be erased from landed pages of stream "
+                                          "'calls'", done.stdout + done.stderr)
+                        self.assertNotIn("contracts/accounts.json", done.stdout + done.stderr)  # names nobody
+
     def test_people_are_told_what_went_and_what_waits(self):
         """Without --json. Who must not stand in a list of processes comes on standard input."""
         with World(calls=60) as world:
