@@ -2,9 +2,12 @@
 
 #include "contract/plan.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 enum { PAD_BYTES = 64, DIGITS_BYTES = 24 };
+
+#define EXACT_INTEGER_MAX 9007199254740992.0 // 2^53: up to here a double is one integer
 
 static const Str stub_member = {"_pawl_forgotten", 15};
 
@@ -50,6 +53,22 @@ bool person_normalise(PersonKind kind, Str written, const PhoneCountry *country,
     return true;
 }
 
+// The magnitude of an integer, however it was sent: 12.0 is 12, to columns as well.
+static bool integer_of(yyjson_val *value, uint64_t *ret_magnitude, bool *ret_negative)
+{
+    if (yyjson_is_real(value)) {
+        const double number = yyjson_get_real(value);
+        if (!(fabs(number) <= EXACT_INTEGER_MAX) || number != floor(number))
+            return false;
+        *ret_negative = number < 0;
+        *ret_magnitude = (uint64_t)fabs(number);
+        return true;
+    }
+    *ret_negative = yyjson_is_sint(value) && yyjson_get_sint(value) < 0;
+    *ret_magnitude = *ret_negative ? 0 - (uint64_t)yyjson_get_sint(value) : yyjson_get_uint(value);
+    return yyjson_is_int(value);
+}
+
 // A string, or an integer's digits; false for anything else.
 static bool text_of(yyjson_val *value, char digits[DIGITS_BYTES], Str *ret_text)
 {
@@ -57,11 +76,11 @@ static bool text_of(yyjson_val *value, char digits[DIGITS_BYTES], Str *ret_text)
         *ret_text = json_str(value);
         return true;
     }
-    if (!yyjson_is_int(value))
-        return false;
     size_t at = DIGITS_BYTES;
-    const bool negative = yyjson_is_sint(value) && yyjson_get_sint(value) < 0;
-    uint64_t left = negative ? 0 - (uint64_t)yyjson_get_sint(value) : yyjson_get_uint(value);
+    bool negative = false;
+    uint64_t left = 0;
+    if (!integer_of(value, &left, &negative))
+        return false;
     do {
         digits[--at] = (char)('0' + left % 10);
         left /= 10;
@@ -274,8 +293,9 @@ bool contract_write_key(const Contract *contract, yyjson_val *record, yyjson_val
             value = first_source(contract, plan, record);
         char digits[DIGITS_BYTES];
         Str part = {0};
-        if (value != NULL && text_of(value, digits, &part))
-            TRY(buf_append(out, part, err));
+        if (value != NULL && !yyjson_is_null(value))
+            TRY(text_of(value, digits, &part) ? buf_append(out, part, err)
+                                              : json_write_canonical(value, out, err));
         TRY(buf_append_char(out, '\n', err));
     }
     return true;

@@ -90,6 +90,7 @@ TEST(a_record_is_known_by_its_person_paths_only)
         {"column", "{\"id\":1,\"number\":\"555-123-4567\"}", true},
         {"second path, escaped", "{\"id\":1,\"caller/number\":\"+1 555 123 4567\"}", true},
         {"a number", "{\"id\":1,\"number\":5551234567}", true},
+        {"a double", "{\"id\":1,\"number\":5551234567.0}", true},
         {"an element", "{\"id\":1,\"emails\":[\"bob@x.org\",\"ANN@example.com\"]}", true},
         {"below elements",
          "{\"id\":1,\"legs\":[{\"to\":\"+15550000000\"},{\"to\":\"+15551234567\"}]}", true},
@@ -148,6 +149,42 @@ TEST(a_stub_keeps_what_paging_may_need_and_nobody)
                              parse(&rig, "{\"account\":8}"), &again, &err),
              &err);
     CHECK(key128_compare(&token, &again) != 0);
+}
+
+// Two records with one key text would be one to whoever erases: each redaction would take both.
+TEST(keys_of_any_kind_of_value_tell_records_apart)
+{
+    static const struct {
+        const char *record, *key;
+    } cases[] = {
+        {"{\"id\":12}", "7\n12\n"},
+        {"{\"id\":12.0}", "7\n12\n"},
+        {"{\"id\":\"12\"}", "7\n12\n"},
+        {"{\"id\":-12.0}", "7\n-12\n"},
+        {"{\"id\":-0.0}", "7\n0\n"},
+        {"{\"id\":9007199254740992.0}", "7\n9007199254740992\n"},
+        {"{\"id\":-9223372036854775808}", "7\n-9223372036854775808\n"},
+        {"{\"id\":18446744073709551615}", "7\n18446744073709551615\n"},
+        {"{\"id\":12.5}", "7\n12.5\n"},
+        {"{\"id\":1e300}", "7\n1e+300\n"},
+        {"{\"id\":12345678901234567890123}", "7\n12345678901234567890123\n"},
+        {"{\"id\":true}", "7\ntrue\n"},
+        {"{\"id\":{\"b\":1,\"a\":[2.0]}}", "7\n{\"a\":[2],\"b\":1}\n"},
+        {"{\"id\":null}", "7\n\n"},
+        {"{}", "7\n\n"},
+    };
+    CLEANUP(rig_done) Rig rig = {0};
+    rig_open(&rig);
+    Error err = {0};
+    yyjson_val *partition = parse(&rig, "{\"account\":7.0}");
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        check_row(cases[i].record);
+        CLEANUP(buf_done) Buf key = {0};
+        CHECK_OK(contract_write_key(rig.shaping.contract, parse(&rig, cases[i].record), partition,
+                                    &key, &err),
+                 &err);
+        CHECK_STR(buf_str(&key), str_from(cases[i].key));
+    }
 }
 
 TEST(redaction_is_a_true_at_its_path)
