@@ -121,7 +121,8 @@ typedef enum PageVerdict {
 typedef struct PageOutcome {
     PageVerdict verdict;
     int64_t wait_us; // for RETRY and LIMITED: as the manifest's backoff says; -1 = it does not say
-    int64_t attempt; // how often this request was answered, this answer included
+    bool wait_is_asked;   // by the answer, in a header that the manifest names
+    int64_t attempt;      // how often this request was answered, this answer included
     int64_t attempts_max; // the manifest's bound; a caller with a policy of its own ignores it
     Str reason;           // never holds values of records; lives in the page's arena
     yyjson_doc *doc;      // the parsed body, in the page's arena; NULL when there was none

@@ -142,7 +142,8 @@ bool error_rules_judge(const ErrorRules *rules, const HttpResponse *response, yy
                        Frame *frame, Arena *arena, ErrorVerdict *ret_verdict, Error *err) MUST_USE;
 typedef struct ErrorWait {
     int64_t us;    // -1: the manifest does not say
-    bool too_long; // the far side asks for a longer wait than the manifest allows
+    bool asked;    // the answer said so, in a header; else it is what the manifest thinks fit
+    bool too_long; // longer than the manifest allows
 } ErrorWait;
 
 // `attempt` counts from 1.

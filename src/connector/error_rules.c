@@ -487,6 +487,7 @@ bool error_rules_wait(const ErrorRules *rules, const HttpResponse *response, int
         if (!seconds.there || seconds.number <= 0)
             continue;
         TRY(seconds_of(&backoff->most, 0, frame, arena, &most, err));
+        ret_wait->asked = backoff->kind == BACKOFF_HEADER || backoff->kind == BACKOFF_UNTIL_HEADER;
         ret_wait->too_long = most.there && seconds.number >= most.number;
         const double year = 365.0 * 86400;
         ret_wait->us = (int64_t)((seconds.number < year ? seconds.number : year) * 1e6);

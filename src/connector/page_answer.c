@@ -277,6 +277,7 @@ static bool refuse(PageReader *reader, const HttpResponse *response, const Error
     case ACTION_LIMITED:
         TRY(error_rules_wait(rules, response, reader->attempts, frame, arena, &wait, err));
         outcome->wait_us = wait.us;
+        outcome->wait_is_asked = wait.asked;
         outcome->verdict = verdict->action == ACTION_RETRY ? PAGE_RETRY : PAGE_LIMITED;
         if (wait.too_long)
             outcome->verdict = PAGE_FAILED;

@@ -15,8 +15,11 @@ static void take_in(Fetcher *fetcher, FetchTask *task)
     const int64_t now_us = fetch_monotonic_us(fetcher);
     fetcher->pending++;
     if (task->limited)
-        rate_refused(&task->lane->rate, task->ticket, task->delay_us, now_us);
+        rate_refused(&task->lane->rate, task->ticket, task->hold_us, now_us);
+    else if (task->hold_us > 0)
+        rate_hold(&task->lane->rate, task->hold_us, now_us);
     task->limited = false;
+    task->hold_us = 0;
     task->due_us = now_us + task->delay_us;
     task->retry_wait_us += task->delay_us;
     task->lane->counts.retry_wait_us += task->delay_us;
@@ -28,7 +31,7 @@ static void take_in(Fetcher *fetcher, FetchTask *task)
 bool fetcher_submit(Fetcher *fetcher, FetchTask *task, Error *err)
 {
     assert(task->lane != NULL);
-    assert(task->delay_us >= 0);
+    assert(task->delay_us >= 0 && task->hold_us >= 0);
 
     const RateTicket ticket = task->ticket; // of the last time, for `limited`
     task->url = task->request.url;

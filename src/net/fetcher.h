@@ -73,7 +73,8 @@ struct FetchTask {
     const RetryPolicy *retry; // NULL = never again
     bool retry_answers; // also after 429 and 408, 425, 5xx; else those are answers like any other
     bool limited;       // submitted again because an answer, which was no 429, said "too many"
-    int64_t delay_us;   // not before this has passed (with `limited`: what the answer asked for)
+    int64_t delay_us;   // not before this has passed
+    int64_t hold_us;    // nor any other of its lane before this: what a limit's answer asked for
     int redirects_max;  // GET and HEAD follow so many; 0 = redirects are answers
     void *tag;
     void (*done)(FetchTask *task);

@@ -297,13 +297,16 @@ void rate_refused(RateLimit *rate, RateTicket ticket, int64_t retry_after_us, in
         rate->after_wait = true;
         rate->last_count = accepted;
     }
-    const int64_t pause_us = retry_after_us > rate->pause_us ? retry_after_us : rate->pause_us;
-    if (now_us + pause_us > rate->blocked_until_us) {
-        rate->pause_total_us +=
-            (double)(now_us + pause_us -
-                     (rate->blocked_until_us > now_us ? rate->blocked_until_us : now_us));
-        rate->blocked_until_us = now_us + pause_us;
-    }
+    rate_hold(rate, retry_after_us > rate->pause_us ? retry_after_us : rate->pause_us, now_us);
+}
+
+void rate_hold(RateLimit *rate, int64_t wait_us, int64_t now_us)
+{
+    if (now_us + wait_us <= rate->blocked_until_us)
+        return;
+    const int64_t since_us = rate->blocked_until_us > now_us ? rate->blocked_until_us : now_us;
+    rate->pause_total_us += (double)(now_us + wait_us - since_us);
+    rate->blocked_until_us = now_us + wait_us;
 }
 
 void rate_accepted(RateLimit *rate, RateTicket ticket, int64_t now_us)

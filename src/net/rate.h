@@ -82,6 +82,10 @@ bool rate_take(RateLimit *rate, RatePriority priority, int64_t now_us, RateTicke
 // say).
 void rate_refused(RateLimit *rate, RateTicket ticket, int64_t retry_after_us, int64_t now_us);
 
+// It said how long in words that only the connector reads, once the refusal was noted: no token
+// before that.
+void rate_hold(RateLimit *rate, int64_t wait_us, int64_t now_us);
+
 // The far side answered normally.
 void rate_accepted(RateLimit *rate, RateTicket ticket, int64_t now_us);
 

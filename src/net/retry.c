@@ -25,16 +25,6 @@ bool retry_too_long(int64_t wait_us, Error *err)
     return false;
 }
 
-bool retry_wait_us(const RetryPolicy *policy, int64_t attempt, const HttpResponse *response,
-                   Env *env, int64_t *ret_wait_us, Error *err)
-{
-    const int64_t own_us = retry_backoff_us(policy, attempt, env->random(env->state));
-    int64_t asked_us = 0;
-    (void)retry_after_us(response, env->now_us(env->state), &asked_us);
-    *ret_wait_us = asked_us > own_us ? asked_us : own_us;
-    return asked_us <= RETRY_WAIT_US_MAX || retry_too_long(asked_us, err);
-}
-
 // --- dates ---
 
 // Takes digits off the front: between 1 and `digits_max` of them.

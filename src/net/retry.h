@@ -21,13 +21,8 @@ int64_t retry_backoff_us(const RetryPolicy *policy, int64_t attempt, uint64_t ra
 // date in any of the three formats. False when there is none or it cannot be read. Never negative.
 bool retry_after_us(const HttpResponse *response, int64_t now_us, int64_t *ret_wait_us);
 
-// A wait longer than this is not waited.
+// A wait longer than this is not waited: ERROR_BUSY.
 #define RETRY_WAIT_US_MAX (INT64_C(3600) * 1000000)
-
-// How long to wait before the same request goes out once more: as `policy` has it, or as long as
-// the answer asks for. ERROR_BUSY where that is beyond all patience.
-bool retry_wait_us(const RetryPolicy *policy, int64_t attempt, const HttpResponse *response,
-                   Env *env, int64_t *ret_wait_us, Error *err) MUST_USE;
 bool retry_too_long(int64_t wait_us, Error *err); // that error; always false
 
 // An HTTP date (RFC 9110 5.6.7) in any of its three formats. `now_us` tells the century of RFC

@@ -229,6 +229,42 @@ bool fetch_exchange(Fetch *fetch, const Stream *stream, const HttpRequest *reque
     return true;
 }
 
+// --- the same question once more
+
+// What the answer asks for, by Retry-After or by the headers that the manifest reads.
+static int64_t asked_wait_us(const PageOutcome *outcome, const HttpResponse *response,
+                             int64_t now_us)
+{
+    int64_t asked_us = 0;
+    (void)retry_after_us(response, now_us, &asked_us);
+    if (!outcome->wait_is_asked || outcome->wait_us <= asked_us)
+        return asked_us;
+    // As the CDK does: such headers count in whole seconds, often by a clock that is not ours.
+    return outcome->wait_us + US_PER_SECOND;
+}
+
+bool fetch_is_limit(const PageOutcome *outcome, const HttpResponse *response)
+{
+    return outcome->verdict == PAGE_LIMITED || response->status == 429;
+}
+
+bool fetch_retry_wait(const RetryPolicy *policy, int64_t attempts, const PageOutcome *outcome,
+                      const HttpResponse *response, Env *env, RetryWait *ret_wait, Error *err)
+{
+    assert(outcome->verdict == PAGE_RETRY || outcome->verdict == PAGE_LIMITED);
+
+    const int64_t own_us = retry_backoff_us(policy, attempts, env->random(env->state));
+    const int64_t asked_us = asked_wait_us(outcome, response, env->now_us(env->state));
+    const int64_t theirs_us = asked_us > outcome->wait_us ? asked_us : outcome->wait_us;
+    if (theirs_us > RETRY_WAIT_US_MAX)
+        return retry_too_long(theirs_us, err);
+    // What the manifest only guesses is for the one request: the others would lose a minute to each
+    // refusal from which the budget learns.
+    *ret_wait = (RetryWait){.us = own_us > theirs_us ? own_us : theirs_us,
+                            .hold_us = fetch_is_limit(outcome, response) ? asked_us : 0};
+    return true;
+}
+
 // --- the thread
 
 static void slice_answered(FetchTask *task)

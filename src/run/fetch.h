@@ -51,6 +51,20 @@ void fetch_set_share(Fetch *fetch, double part);
 // False when nothing was (yet). From any thread.
 bool fetch_learnt(Fetch *fetch, size_t auth_id, RateLearnt *ret_learnt);
 
+// The answer speaks of what all requests of the credential share.
+bool fetch_is_limit(const PageOutcome *outcome, const HttpResponse *response);
+
+// How long to wait before a request whose answer is PAGE_RETRY or PAGE_LIMITED goes out once more.
+typedef struct RetryWait {
+    int64_t us; // the longest of the job's own rule, the manifest's and what the answer asks for
+    int64_t hold_us; // for the other requests of the credential, where it is a limit that asks
+} RetryWait;
+
+// `attempts`: answers of that kind so far. ERROR_BUSY where the wait is beyond all patience.
+bool fetch_retry_wait(const RetryPolicy *policy, int64_t attempts, const PageOutcome *outcome,
+                      const HttpResponse *response, Env *env, RetryWait *ret_wait,
+                      Error *err) MUST_USE;
+
 // False when the thread could not go on; `err` says why.
 bool fetch_check(Fetch *fetch, Error *err) MUST_USE;
 

@@ -151,10 +151,10 @@ static bool understand(ParentRead *read, PageReader *reader, const HttpExchange 
     *ret_end = outcome.verdict == PAGE_IGNORED;
     if (*ret_again && ++*attempts < read->options->job->retry.attempts) {
         Env *env = read->options->env;
-        int64_t wait_us = 0;
-        TRY(retry_wait_us(&read->options->job->retry, *attempts, &exchange->response, env, &wait_us,
-                          err));
-        return env_wait(env, wait_us > outcome.wait_us ? wait_us : outcome.wait_us, err);
+        RetryWait wait = {0};
+        TRY(fetch_retry_wait(&read->options->job->retry, *attempts, &outcome, &exchange->response,
+                             env, &wait, err));
+        return env_wait(env, wait.us, err);
     }
     if (*ret_again)
         return error_set(err, ERROR_IO, STR_FMT " (status %d, tried %lld times)",

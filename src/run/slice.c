@@ -1,5 +1,6 @@
 #include "run/slice.h"
 
+#include "run/fetch.h"
 #include "run/slice_known.h"
 #include "run/slice_parts.h"
 
@@ -186,20 +187,22 @@ static SliceWant retry_or_fail(SliceTask *task, const PageOutcome *outcome,
                         (long long)task->attempts);
         return fail(task);
     }
-    int64_t wait_us = 0;
-    if (!retry_wait_us(policy, task->attempts, response, context->env, &wait_us, &task->err)) {
+    RetryWait wait = {0};
+    if (!fetch_retry_wait(policy, task->attempts, outcome, response, context->env, &wait,
+                          &task->err)) {
         (void)error_context(&task->err, "page %zu: " STR_FMT " (status %d)", task->pages.count + 1,
                             STR_ARG(outcome->reason), response->status);
         // A limit is everybody's; other trouble may be this partition's alone.
-        if (response->status != 429)
+        if (!fetch_is_limit(outcome, response))
             task->err.code = ERROR_IO;
         return fail(task);
     }
-    const HttpRequest request = task->fetch.request;
-    const bool limited = outcome->verdict == PAGE_LIMITED && response->status != 429;
-    task->fetch = (FetchTask){.request = request, .limited = limited, .delay_us = wait_us};
+    // The task keeps its place in the rate budget's count: that is what was refused.
+    task->fetch.limited = outcome->verdict == PAGE_LIMITED && response->status != 429;
+    task->fetch.delay_us = wait.us;
+    task->fetch.hold_us = wait.hold_us;
     task->retries++;
-    task->waited_us += wait_us;
+    task->waited_us += wait.us;
     atomic_fetch_add(&context->counters->retries, 1);
     return SLICE_WANTS_ANSWER;
 }

@@ -72,9 +72,9 @@ static bool wait_for_retry(SliceReader *reader, const PageOutcome *outcome,
     if (attempts >= policy->attempts)
         return error_set(err, ERROR_IO, STR_FMT " (status %d, tried %lld times)",
                          STR_ARG(outcome->reason), response->status, (long long)attempts);
-    int64_t wait_us = 0;
-    TRY(retry_wait_us(policy, attempts, response, reader->env, &wait_us, err));
-    return env_wait(reader->env, wait_us, err);
+    RetryWait wait = {0};
+    TRY(fetch_retry_wait(policy, attempts, outcome, response, reader->env, &wait, err));
+    return env_wait(reader->env, wait.us, err);
 }
 
 // One answer: what it holds, and what is next.

@@ -337,7 +337,7 @@ TEST(a_refusal_in_other_words_is_passed_on)
     finish_all(&world, tasks, 1);
     http_exchange_free(tasks[0].exchange);
     tasks[0].limited = true;
-    tasks[0].delay_us = 10 * 1000000;
+    tasks[0].delay_us = tasks[0].hold_us = 10 * 1000000;
     submit(&world, &tasks[0]);
     submit(&world, &tasks[1]);
     settle(&world, server, 1);
@@ -345,6 +345,36 @@ TEST(a_refusal_in_other_words_is_passed_on)
     finish_all(&world, tasks, 2);
     expect_body(&tasks[0], STR("a"));
     expect_body(&tasks[1], STR("b"));
+    close_world(&world);
+}
+
+// Others say in a header of their own how long their 429 holds.
+TEST(the_time_of_a_refusal_may_come_later)
+{
+    const ServerStep steps[] = {
+        {.request = "GET /a", .answer = ANSWER_EMPTY("429 Slow down")},
+        {.request = "GET /a", .answer = OK_ANSWER("a")},
+        {.request = "GET /b", .answer = OK_ANSWER("b")},
+    };
+    CLEANUP(server_stopp) Server *server = server_start(SERVER_STEPS(steps));
+    World world = {0};
+    open_world(&world, &(HttpOptions){0}, &no_auth);
+    FetchTask tasks[2] = {get(&world, server, "/a"), get(&world, server, "/b")};
+    tasks[0].retry_answers = false;
+    submit(&world, &tasks[0]);
+    finish_all(&world, tasks, 1);
+    http_exchange_free(tasks[0].exchange);
+    tasks[0].delay_us = tasks[0].hold_us = 30 * 1000000;
+    submit(&world, &tasks[0]);
+    submit(&world, &tasks[1]);
+    settle(&world, server, 1);
+    net_skip_ms(29 * 1000);
+    settle(&world, server, 1);
+    net_skip_ms(1001);
+    finish_all(&world, tasks, 2);
+    expect_body(&tasks[0], STR("a"));
+    expect_body(&tasks[1], STR("b"));
+    CHECK_INT((int64_t)fetcher_lane_counts(world.lane).refused, 1);
     close_world(&world);
 }
 

@@ -78,32 +78,6 @@ TEST(retry_after_is_read_in_all_its_forms)
     CHECK_INT(wait_us, 30000000);
 }
 
-TEST(a_wait_is_the_longer_of_both_and_has_an_end)
-{
-    const RetryPolicy policy = {.attempts = 3, .initial_us = 0, .factor = 2, .max_us = 0};
-    const struct {
-        const char *text;
-        bool ok;
-        int64_t wait_us;
-    } rows[] = {{"soon", true, 0},
-                {"7", true, 7000000},
-                {"3600", true, RETRY_WAIT_US_MAX},
-                {"3601", false, 0},
-                {"1000000000000000000", false, 0}};
-    for (size_t i = 0; i < COUNT(rows); i++) {
-        check_row(rows[i].text);
-        HttpHeader header = {STR("retry-after"), str_from(rows[i].text)};
-        const HttpResponse response = {.headers = &header, .header_count = 1};
-        int64_t wait_us = -1;
-        Error err = {0};
-        CHECK_INT(retry_wait_us(&policy, 1, &response, &test_env, &wait_us, &err), rows[i].ok);
-        CHECK_INT(err.code, rows[i].ok ? ERROR_NONE : ERROR_BUSY);
-        CHECK_INT(err.retry_after_ms > 3600000, !rows[i].ok);
-        if (rows[i].ok)
-            CHECK_INT(wait_us, rows[i].wait_us);
-    }
-}
-
 TEST(two_digits_of_a_year_mean_the_nearest_past)
 {
     const int64_t in_2026 = INT64_C(1790000000) * 1000000;
