@@ -71,18 +71,31 @@ static void try_quoting(Str text)
     must(url_unquote_plus(text, &back, &err) && back.size <= text.size);
 }
 
-static void try_body(HttpEncoding encoding, Str text)
+static bool decode(Decoder *decoder, HttpEncoding encoding, Str text, Buf *out)
 {
     Error err = {0};
+    must(decoder_begin(decoder, encoding, BODY_BYTES_MAX, &err));
+    const size_t half = text.size / 2;
+    const bool ok = decoder_write(decoder, str_slice(text, 0, half), out, &err) &&
+                    decoder_write(decoder, str_slice(text, half, text.size), out, &err) &&
+                    decoder_end(decoder, &err);
+    must(ok == (err.code == ERROR_NONE));
+    must(!ok || out->size <= BODY_BYTES_MAX);
+    return ok;
+}
+
+static void try_body(HttpEncoding encoding, Str text)
+{
     CLEANUP(decoder_done) Decoder decoder = {0};
     CLEANUP(buf_done) Buf out = {0};
-    must(decoder_begin(&decoder, encoding, BODY_BYTES_MAX, &err));
-    const size_t half = text.size / 2;
-    const bool ok = decoder_write(&decoder, str_slice(text, 0, half), &out, &err) &&
-                    decoder_write(&decoder, str_slice(text, half, text.size), &out, &err) &&
-                    decoder_end(&decoder, &err);
-    must(ok == (err.code == ERROR_NONE));
-    must(!ok || out.size <= BODY_BYTES_MAX);
+    CLEANUP(buf_done) Buf again = {0};
+    if (!decode(&decoder, encoding, text, &out))
+        return;
+    // What is kept of it says the same.
+    const size_t coded = decoder_coded_size(&decoder, text.size);
+    must(coded <= text.size && decode(&decoder, encoding, str_slice(text, 0, coded), &again));
+    must(str_equal(buf_str(&out), buf_str(&again)));
+    must(decoder_coded_size(&decoder, coded) == coded);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -7,6 +7,7 @@
 enum {
     GZIP_ONLY = 16 + MAX_WBITS, // inflateInit2: gzip, neither zlib nor raw deflate
     ZSTD_WINDOW_LOG_MAX = 23,   // RFC 9659: a content coding's window is at most 8 MB
+    MAGIC_BYTES = 2,            // RFC 1952 2.3.1: a member begins with 1F 8B
     STEP_BYTES = 64 * 1024, // least room given to a decoder, so that it is not called for crumbs
 };
 
@@ -31,6 +32,9 @@ bool decoder_begin(Decoder *decoder, HttpEncoding encoding, size_t bytes_max, Er
     decoder->bytes_max = bytes_max;
     decoder->began = false;
     decoder->complete = false;
+    decoder->padded = false;
+    decoder->seen = 0;
+    decoder->whole = 0;
     if (encoding == HTTP_ENCODING_GZIP && !decoder->gzip_ready) {
         if (fault_here() || inflateInit2(&decoder->gzip, GZIP_ONLY) != Z_OK)
             return error_set(err, ERROR_LIMIT, "gzip: out of memory");
@@ -68,9 +72,18 @@ static bool make_room(const Decoder *decoder, Buf *out, size_t *ret_room, Error 
     return true;
 }
 
+// What zlib refused was no member: it stands behind one, and ended where its magic should.
+static bool is_padding(const Decoder *decoder)
+{
+    return decoder->whole > 0 && decoder->gzip.total_in <= MAGIC_BYTES;
+}
+
 static bool write_gzip(Decoder *decoder, Str bytes, Buf *out, Error *err)
 {
     z_stream *gzip = &decoder->gzip;
+    decoder->seen += bytes.size;
+    if (decoder->padded)
+        return true;
     // zlib does not write through next_in; only its old signature says it might.
     gzip->next_in = (z_const Bytef *)(uintptr_t)bytes.data;
     gzip->avail_in = (uInt)bytes.size;
@@ -85,10 +98,15 @@ static bool write_gzip(Decoder *decoder, Str bytes, Buf *out, Error *err)
         const uInt before = gzip->avail_out;
         const int result = inflate(gzip, Z_NO_FLUSH);
         out->size += before - gzip->avail_out;
+        decoder->padded = result == Z_DATA_ERROR && is_padding(decoder);
+        if (decoder->padded)
+            return true;
         if (result != Z_OK && result != Z_STREAM_END && result != Z_BUF_ERROR)
             return error_set(err, ERROR_IO, "bad gzip: %s",
                              gzip->msg == NULL ? "broken data" : gzip->msg);
         decoder->complete = result == Z_STREAM_END;
+        if (decoder->complete)
+            decoder->whole = decoder->seen - gzip->avail_in;
         full = gzip->avail_out == 0;
     }
     return true;
@@ -141,8 +159,16 @@ bool decoder_end(Decoder *decoder, Error *err)
 {
     if (!decoder->began || decoder->complete || decoder->encoding == HTTP_ENCODING_IDENTITY)
         return true;
+    // A byte alone is no member that was cut either.
+    if (decoder->whole > 0 && (decoder->padded || decoder->seen - decoder->whole < MAGIC_BYTES))
+        return true;
     return error_set(err, ERROR_IO, "truncated %s",
                      decoder->encoding == HTTP_ENCODING_GZIP ? "gzip" : "zstd");
+}
+
+size_t decoder_coded_size(const Decoder *decoder, size_t size)
+{
+    return decoder->encoding == HTTP_ENCODING_GZIP ? decoder->whole : size;
 }
 
 void decoder_done(Decoder *decoder)

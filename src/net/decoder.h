@@ -15,6 +15,9 @@ typedef struct Decoder {
     size_t bytes_max; // of the decoded body
     bool began;       // at least one byte came
     bool complete;    // the last frame or member ended with the last byte seen
+    bool padded;      // bytes that begin no member stand behind the last one
+    size_t seen;      // bytes of gzip that came
+    size_t whole;     // of them up to the end of the last member; see decoder_coded_size()
     bool gzip_ready;
     z_stream gzip;
     ZSTD_DCtx *zstd;
@@ -28,10 +31,15 @@ bool decoder_find_encoding(Str content_encoding, HttpEncoding *ret_encoding);
 bool decoder_begin(Decoder *decoder, HttpEncoding encoding, size_t bytes_max, Error *err) MUST_USE;
 
 // Appends what `bytes` decode to. ERROR_IO when they are no such coding, ERROR_LIMIT when the body
-// grows too long; how much was appended by then is not said.
+// grows too long; how much was appended by then is not said. Padding behind gzip is passed over, as
+// browsers and urllib3 do.
 bool decoder_write(Decoder *decoder, Str bytes, Buf *out, Error *err) MUST_USE;
 
 // The body is over: ERROR_IO when it ended in the middle of a frame. A body of no bytes is fine.
 bool decoder_end(Decoder *decoder, Error *err) MUST_USE;
+
+// How much of `size` bytes, all that came, is the coding itself: what stands behind it is not to be
+// kept, or others could not read it.
+size_t decoder_coded_size(const Decoder *decoder, size_t size);
 
 void decoder_done(Decoder *decoder); // for CLEANUP()

@@ -48,7 +48,8 @@ typedef struct HttpResponse {
     HttpHeader *headers; // of the final answer, in order, a repeated one each time; no trailers
     size_t header_count;
     Str body;    // decoded; HTTP_BODY_PADDING zero bytes stand behind it
-    Str encoded; // as received, when keep_encoded and the server compressed it; else empty
+    Str encoded; // as received, less padding behind it, when keep_encoded and the server compressed
+                 // it; else empty
     HttpEncoding encoding; // of `encoded`, and of the body on the wire
     int64_t sent_at_us; // env clock when the request was handed to the network: a row's _fetched_at
     int64_t elapsed_us;

@@ -146,7 +146,8 @@ static bool judge(Slot *slot, CURLcode result, Error *err)
     TRY(http_grow(slot->client, &transfer->body, HTTP_BODY_PADDING, err));
     memset(transfer->body.data + transfer->body.size, 0, HTTP_BODY_PADDING);
     response->body = buf_str(&transfer->body);
-    response->encoded = buf_str(&transfer->encoded);
+    response->encoded = str_slice(buf_str(&transfer->encoded), 0,
+                                  decoder_coded_size(&slot->decoder, transfer->encoded.size));
     return true;
 }
 
