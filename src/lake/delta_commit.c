@@ -17,14 +17,16 @@ static bool write_member(const char *name, Str text, Buf *out, Error *err)
     return buf_printf(out, err, ",\"%s\":", name) && json_write_str(text, out, err);
 }
 
+// Never a blind append, though a load may remove nothing: its keys were looked up. Under
+// WriteSerializable (Databricks' default) a MERGE that read before us takes no notice of blind
+// appends, and would put in a second row of a key that both found missing.
 static bool write_info(const Delta *delta, const DeltaCommit *commit, Buf *out, Error *err)
 {
     TRY(buf_printf(out, err,
                    "{\"commitInfo\":{\"timestamp\":%lld,\"operation\":\"%s\","
                    "\"operationParameters\":{},\"isolationLevel\":\"Serializable\","
-                   "\"isBlindAppend\":%s,\"engineInfo\":\"pawl/" PAWL_VERSION "\"",
-                   (long long)delta_now_ms(delta), commit->operation,
-                   commit->remove_count == 0 ? "true" : "false"));
+                   "\"isBlindAppend\":false,\"engineInfo\":\"pawl/" PAWL_VERSION "\"",
+                   (long long)delta_now_ms(delta), commit->operation));
     if (commit->table->log.version >= 0)
         TRY(buf_printf(out, err, ",\"readVersion\":%lld", (long long)commit->table->log.version));
     TRY(buf_printf(out, err,

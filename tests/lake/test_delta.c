@@ -39,6 +39,26 @@ TEST(a_load_is_there_once)
     rig_close(&rig);
 }
 
+// Other writers let a commit that says so pass without looking at its rows.
+TEST(no_commit_is_a_blind_append)
+{
+    Rig rig;
+    rig_open(&rig);
+    (void)rig_load_ok(&rig, &LOAD("r1", 10, {1, "a", 10}));
+    (void)rig_load_ok(&rig, &LOAD("r2", 20, {2, "b", 20}));               // removes no file
+    (void)rig_load_ok(&rig, &LOAD("r3", 30, {1, "A", 30}, {3, "c", 30})); // removes one
+    for (int version = 0; version < 3; version++) {
+        char path[100];
+        Error err = {0};
+        Str text = {0};
+        (void)snprintf(path, sizeof(path), "shop/calls/_delta_log/%020d.json", version);
+        CHECK_OK(store_read_all(&rig.store, str_from(path), 1024 * 1024, rig.arena, &text, &err),
+                 &err);
+        CHECK_CONTAINS(text, STR("\"isBlindAppend\":false"));
+    }
+    rig_close(&rig);
+}
+
 TEST(fresher_rows_replace_and_older_ones_do_not)
 {
     Rig rig;
