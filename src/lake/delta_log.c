@@ -14,9 +14,11 @@ enum {
     PARTS_MAX = 1000,
     COPY_BYTES = 256 * 1024,
     WHERE_BYTES = 200,
+    INTERVAL_PARTS_MAX = 10,
 };
 
-#define MS_PER_DAY INT64_C(86400000)
+#define MS_PER_DAY          INT64_C(86400000)
+#define INTERVAL_UNKNOWN_MS (36525 * MS_PER_DAY) // a century
 
 // --- names
 
@@ -248,29 +250,59 @@ static bool check_properties(const DeltaLog *log, yyjson_val *properties, Error 
     return true;
 }
 
-// "interval 7 days", "interval 1 week": Spark's own writing of table properties.
-static int64_t interval_ms(Str text, int64_t fallback)
+static Str next_word(Str *rest)
 {
+    *rest = str_trim(*rest);
+    const size_t blank = str_find_char(*rest, ' ');
+    const Str word = str_slice(*rest, 0, blank);
+    *rest = str_slice(*rest, blank, rest->size);
+    return word;
+}
+
+// One number and its unit, such as "2 days".
+static bool interval_part(Str number_text, Str unit, int64_t *ret_ms)
+{
+    enum { NUMBER_MAX = 1000000 };
     static const struct {
         const char *name;
         int64_t ms;
     } units[] = {{"day", MS_PER_DAY}, {"hour", 3600000}, {"week", 7 * MS_PER_DAY},
                  {"minute", 60000},   {"second", 1000},  {"millisecond", 1}};
-    Str rest = str_trim(text);
-    if (str_starts_with(rest, STR("interval ")))
-        rest = str_trim(str_slice(rest, sizeof("interval ") - 1, rest.size));
-    const size_t blank = str_find_char(rest, ' ');
     int64_t number = 0;
-    Str unit = str_trim(str_slice(rest, blank, rest.size));
+    if (!str_to_int64(number_text, &number) || number < 0 || number > NUMBER_MAX)
+        return false;
     if (str_ends_with(unit, STR("s")))
         unit.size--;
-    if (!str_to_int64(str_slice(rest, 0, blank), &number) || number < 0 || number > 1000000)
-        return fallback;
     for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-        if (str_equal_ignoring_case(unit, str_from(units[i].name)))
-            return number * units[i].ms;
+        if (str_equal_ignoring_case(unit, str_from(units[i].name))) {
+            *ret_ms = number * units[i].ms;
+            return true;
+        }
     }
-    return fallback;
+    return false;
+}
+
+// "interval 7 days", "interval 1 week 2 days": Spark's own writing of table properties. A text that
+// says something else is a long time: what is kept too long can still be removed.
+static int64_t interval_ms(yyjson_val *property, int64_t fallback)
+{
+    Str rest = str_trim(json_str(property));
+    int64_t sum_ms = 0;
+    int parts = 0;
+    if (rest.size == 0)
+        return fallback;
+    Str word = next_word(&rest);
+    if (str_equal_ignoring_case(word, STR("interval")))
+        word = next_word(&rest);
+    for (; word.size > 0 && parts < INTERVAL_PARTS_MAX; parts++) {
+        int64_t ms = 0;
+        if (!interval_part(word, next_word(&rest), &ms))
+            return INTERVAL_UNKNOWN_MS;
+        sum_ms += ms;
+        word = next_word(&rest);
+    }
+    return word.size > 0 || parts == 0 || sum_ms > INTERVAL_UNKNOWN_MS ? INTERVAL_UNKNOWN_MS
+                                                                       : sum_ms;
 }
 
 // --- actions
@@ -297,16 +329,16 @@ static bool apply_metadata(DeltaLog *log, yyjson_val *metadata, int64_t version,
     if (!delta_schema_read(log->schema_json, log->arena, &log->schema, err))
         return error_context(err, "lake table " STR_FMT, STR_ARG(log->folder));
     log->metadata_version = version;
-    log->log_retention_ms = interval_ms(
-        json_str(json_get(properties, STR("delta.logRetentionDuration"))), 30 * MS_PER_DAY);
+    log->log_retention_ms =
+        interval_ms(json_get(properties, STR("delta.logRetentionDuration")), 30 * MS_PER_DAY);
     log->file_retention_ms = interval_ms(
-        json_str(json_get(properties, STR("delta.deletedFileRetentionDuration"))), 7 * MS_PER_DAY);
+        json_get(properties, STR("delta.deletedFileRetentionDuration")), 7 * MS_PER_DAY);
     log->has_file_retention =
         json_get(properties, STR("delta.deletedFileRetentionDuration")) != NULL;
     log->keeps_log = str_equal_ignoring_case(
         json_str(json_get(properties, STR("delta.enableExpiredLogCleanup"))), STR("false"));
-    log->txn_retention_ms = interval_ms(
-        json_str(json_get(properties, STR("delta.setTransactionRetentionDuration"))), -1);
+    log->txn_retention_ms =
+        interval_ms(json_get(properties, STR("delta.setTransactionRetentionDuration")), -1);
     return true;
 }
 

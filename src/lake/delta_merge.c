@@ -10,9 +10,18 @@ enum {
 };
 
 static const Column driver_columns[DELTA_DRIVER_COLUMNS] = {
-    {.name = {"_run_id", 7}, .type = COLUMN_STRING, .comment = {"run that wrote the row", 22}},
-    {.name = {"_load_id", 8}, .type = COLUMN_STRING, .comment = {"load that wrote the row", 23}},
-    {.name = {"_loaded_at", 10}, .type = COLUMN_TIMESTAMP, .comment = {"when it was written", 19}},
+    {.name = {"_run_id", 7},
+     .type = COLUMN_STRING,
+     .required = true,
+     .comment = {"run that wrote the row", 22}},
+    {.name = {"_load_id", 8},
+     .type = COLUMN_STRING,
+     .required = true,
+     .comment = {"load that wrote the row", 23}},
+    {.name = {"_loaded_at", 10},
+     .type = COLUMN_TIMESTAMP,
+     .required = true,
+     .comment = {"when it was written", 19}},
     {.name = {"_deleted_at", 11},
      .type = COLUMN_TIMESTAMP,
      .comment = {"when the source was found without it", 36}},
@@ -64,6 +73,9 @@ static bool fit_schema(Merge *merge, Error *err)
                              merge->delta->work, &merge->schema_json, &merge->schema_changed, err))
         return error_context(err, "lake table " STR_FMT, STR_ARG(merge->table->folder));
     TRY(delta_schema_read(merge->schema_json, merge->delta->work, &merge->schema, err));
+    if (merge->load != NULL &&
+        !delta_schema_check_nulls(&merge->schema, merge->columns, merge->column_count, err))
+        return error_context(err, "lake table " STR_FMT, STR_ARG(merge->table->folder));
     if (merge->load != NULL)
         delta_bound_keys(&merge->schema, &merge->load->table);
     return true;

@@ -69,6 +69,7 @@ static bool read_field(yyjson_val *item, Arena *arena, DeltaField *field, Error 
         return error_set(err, ERROR_JOB, "column '" STR_FMT "' has %s, which pawl does not know",
                          STR_ARG(name), duty);
     TRY(arena_copy_str(arena, name, &field->name, err));
+    field->never_null = yyjson_is_false(json_get(item, STR("nullable")));
     const Str type = json_str(json_get(item, STR("type")));
     if (type.data != NULL)
         TRY(arena_copy_str(arena, type, &field->type, err));
@@ -156,6 +157,23 @@ static bool check_type(const DeltaField *field, const Column *column, Error *err
                      "or bring it to the new type",
                      STR_ARG(column->name), field->type.size > 0 ? field->type.data : "nested",
                      type);
+}
+
+bool delta_schema_check_nulls(const DeltaSchema *schema, const Column *columns, size_t count,
+                              Error *err)
+{
+    for (size_t i = 0; i < schema->count; i++) {
+        const DeltaField *field = &schema->fields[i];
+        bool filled = !field->never_null;
+        for (size_t k = 0; k < count && !filled; k++)
+            filled = columns[k].required && str_equal_ignoring_case(columns[k].name, field->name);
+        if (!filled)
+            return error_set(err, ERROR_JOB,
+                             "column '" STR_FMT "' is NOT NULL there and not a required one of the "
+                             "contract: let it be null, or make it required in the contract",
+                             STR_ARG(field->name));
+    }
+    return true;
 }
 
 bool delta_schema_extend(Str json, const Column *columns, size_t count, Arena *arena, Str *ret_json,

@@ -12,6 +12,7 @@ typedef struct DeltaField {
     Str name;
     Str type;         // "long", "decimal(18,4)"
     const char *duck; // what DuckDB calls it
+    bool never_null;  // "nullable": false
     bool text_bounds; // its texts may stand in stats; false unless set by who writes files
 } DeltaField;
 
@@ -29,5 +30,10 @@ bool delta_schema_read(Str json, Arena *arena, DeltaSchema *ret_schema, Error *e
 // another type, or whose name Parquet readers refuse, is ERROR_JOB.
 bool delta_schema_extend(Str json, const Column *columns, size_t count, Arena *arena, Str *ret_json,
                          bool *ret_changed, Error *err) MUST_USE;
+
+// Whether rows with a value for each required one of `columns` are rows of the table. ERROR_JOB
+// names a column that is never null there and might get a null.
+bool delta_schema_check_nulls(const DeltaSchema *schema, const Column *columns, size_t count,
+                              Error *err) MUST_USE;
 
 const DeltaField *delta_schema_find(const DeltaSchema *schema, Str name); // or NULL

@@ -4,7 +4,7 @@
 
 static const Column columns[RIG_COLUMNS] = {
     {.name = {"account", 7}, .type = COLUMN_STRING},
-    {.name = {"id", 2}, .type = COLUMN_INT64},
+    {.name = {"id", 2}, .type = COLUMN_INT64, .required = true},
     {.name = {"note", 4}, .type = COLUMN_STRING},
     {.name = {"called_at", 9}, .type = COLUMN_TIMESTAMP},
     {.name = {"_row_key", 8}, .type = COLUMN_KEY},

@@ -383,9 +383,10 @@ static void put_commit(Rig *rig, int64_t version, const char *text)
 #define METADATA(rest)                                                                            \
     "{\"metaData\":{\"id\":\"x\",\"format\":{\"provider\":\"parquet\",\"options\":{}}," rest "}}" \
     "\n"
-#define FIELD(name, type, metadata)                     \
-    "{\\\"name\\\":\\\"" name "\\\",\\\"type\\\":" type \
-    ",\\\"nullable\\\":true,\\\"metadata\\\":" metadata "}"
+#define FIELD_OF(name, type, nullable, metadata)                                      \
+    "{\\\"name\\\":\\\"" name "\\\",\\\"type\\\":" type ",\\\"nullable\\\":" nullable \
+    ",\\\"metadata\\\":" metadata "}"
+#define FIELD(name, type, metadata) FIELD_OF(name, type, "true", metadata)
 
 TEST(tables_that_ask_for_more_are_refused_by_name)
 {
@@ -419,6 +420,11 @@ TEST(tables_that_ask_for_more_are_refused_by_name)
         {"a nested column", METADATA(SCHEMA(FIELD("tags", "{\\\"type\\\":\\\"array\\\"}", "{}"))),
          "tags"},
         {"another type", METADATA(SCHEMA(FIELD("ID", "\\\"integer\\\"", "{}"))), "integer"},
+        {"never null, and not filled",
+         METADATA(SCHEMA(FIELD_OF("theirs", "\\\"long\\\"", "false", "{}"))),
+         "'theirs' is NOT NULL"},
+        {"never null, and filled now and then",
+         METADATA(SCHEMA(FIELD_OF("note", "\\\"string\\\"", "false", "{}"))), "'note' is NOT NULL"},
         {"a deletion vector",
          METADATA(
              SCHEMA("")) "{\"add\":{\"path\":\"a\",\"size\":1,\"deletionVector\":{\"x\":1}}}\n",
@@ -441,6 +447,47 @@ TEST(tables_that_ask_for_more_are_refused_by_name)
         CHECK(!ok);
         CHECK_INT(err.code, ERROR_JOB);
         CHECK_CONTAINS(str_from(err.message), str_from(rows[i].says));
+        // Files are looked into by loads only; what the schema says is told before any.
+        err = (Error){0};
+        if (strcmp(rows[i].says, "outside") != 0)
+            CHECK(!delta_check(rig.delta, &rig_table, &err));
+        rig_close(&rig);
+    }
+}
+
+TEST(retention_is_read_as_spark_writes_it)
+{
+    static const struct {
+        const char *text;
+        int64_t ms;
+    } rows[] = {{"interval 7 days", 7 * INT64_C(86400000)},
+                {"1 hour", 3600000},
+                {"interval 1 week 2 days", 9 * INT64_C(86400000)},
+                {" INTERVAL  1 day 1 minute 5 seconds 20 milliseconds ", 86465020},
+                {"interval 0 days", 0},
+                {"interval 1 month", 36525 * INT64_C(86400000)}, // unknown: long, never short
+                {"interval 1 week 2 moons", 36525 * INT64_C(86400000)},
+                {"interval 1 week 2", 36525 * INT64_C(86400000)},
+                {"interval -7 days", 36525 * INT64_C(86400000)},
+                {"interval", 36525 * INT64_C(86400000)},
+                {"", 7 * INT64_C(86400000)}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        Rig rig;
+        char text[1000];
+        check_row(rows[i].text);
+        rig_open(&rig);
+        (void)snprintf(
+            text, sizeof(text),
+            PLAIN METADATA(
+                "\"configuration\":{\"delta.deletedFileRetentionDuration\":\"%s\"}," SCHEMA(
+                    FIELD("id", "\\\"long\\\"", "{}"))),
+            rows[i].text);
+        put_commit(&rig, 0, text);
+        CLEANUP(duck_close) Duck duck = {0};
+        DeltaLog log = {0};
+        rig_log(&rig, &duck, &log);
+        CHECK_INT(log.file_retention_ms, rows[i].ms);
+        delta_log_close(&log);
         rig_close(&rig);
     }
 }
@@ -452,8 +499,9 @@ TEST(a_plain_table_of_others_gets_the_columns_that_it_lacks)
     put_commit(&rig, 0,
                "{\"protocol\":{\"minReaderVersion\":1,\"minWriterVersion\":7,\"writerFeatures\":"
                "[\"appendOnly\",\"invariants\"]}}\n" METADATA(
-                   "\"name\":\"theirs\",\"configuration\":{\"a\":\"b\"}," SCHEMA(FIELD(
-                       "theirs", "\\\"integer\\\"", "{}") "," FIELD("id", "\\\"long\\\"", "{}"))));
+                   "\"name\":\"theirs\",\"configuration\":{\"a\":\"b\"}," SCHEMA(
+                       FIELD("theirs", "\\\"integer\\\"", "{}") "," FIELD_OF("id", "\\\"long\\\"",
+                                                                             "false", "{}"))));
     const DeltaReport report = rig_load_ok(&rig, &LOAD("r1", 10, {1, "a", 10}));
     CHECK_INT(report.version, 1);
     CHECK_STR(rig_rows(&rig), STR("1:a:10"));

@@ -49,7 +49,7 @@ TEST(bounds_are_what_readers_agree_on)
         Error err = {0};
         CLEANUP(buf_done) Buf out = {0};
         CLEANUP(buf_done) Buf expected = {0};
-        DeltaField field = {STR("f"), str_from(rows[i].type), rows[i].duck, true};
+        DeltaField field = {STR("f"), str_from(rows[i].type), rows[i].duck, .text_bounds = true};
         DeltaColumnStats column = {STR("F"), str_from(rows[i].min), str_from(rows[i].max),
                                    STR("3")};
         const DeltaSchema schema = {&field, 1};
@@ -69,9 +69,9 @@ TEST(a_column_of_which_nothing_is_known_is_left_out)
 {
     Error err = {0};
     CLEANUP(buf_done) Buf out = {0};
-    DeltaField fields[] = {{STR("a"), STR("long"), "BIGINT", true},
-                           {STR("b"), STR("string"), "VARCHAR", false},
-                           {STR("c"), STR("long"), "BIGINT", true}};
+    DeltaField fields[] = {{STR("a"), STR("long"), "BIGINT", .text_bounds = true},
+                           {STR("b"), STR("string"), "VARCHAR", .text_bounds = false},
+                           {STR("c"), STR("long"), "BIGINT", .text_bounds = true}};
     DeltaColumnStats columns[] = {{STR("a"), {0}, STR("1"), {0}},
                                   {STR("b"), STR("x"), STR("y"), STR("0")}};
     const DeltaSchema schema = {fields, 3};
@@ -85,8 +85,8 @@ TEST(texts_bound_a_file_where_they_did_before)
 {
     Error err = {0};
     CLEANUP(arena_freep) Arena *arena = arena_new(TEST_BYTES, &err);
-    DeltaField fields[] = {{STR("a"), STR("string"), "VARCHAR", false},
-                           {STR("b"), STR("string"), "VARCHAR", true}};
+    DeltaField fields[] = {{STR("a"), STR("string"), "VARCHAR", .text_bounds = false},
+                           {STR("b"), STR("string"), "VARCHAR", .text_bounds = true}};
     DeltaSchema schema = {fields, 2};
     delta_stats_allow(parse(arena, "{\"minValues\":{\"a\":\"x\",\"b\":5}}"), &schema);
     CHECK(fields[0].text_bounds);
