@@ -10,7 +10,8 @@
 const Command commands[] = {
     {"run", "JOB --mode MODE", "read what is due and load it; goes on where a killed run stopped",
      "Modes: historic (a range of days), incremental (from the watermark to now), rehydration (closed days\n"
-     "again, to find edits and deletions). Kill it at any time and run it again: nothing is lost or doubled.",
+     "again, to find edits and deletions). Kill it at any time and run it again: nothing is lost or doubled.\n"
+     "An incremental run with --from moves a watermark only where all before that day is in, with --to none.",
      1, 1,
      {{"mode", "MODE", "historic, incremental or rehydration"},
       {"from", "DAY", "first day, such as 2025-05-01"},

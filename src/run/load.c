@@ -369,11 +369,22 @@ static bool ledger_slices(LoadTask *task, LoadSlice **ret_slices, Error *err)
     return true;
 }
 
-// Historic sets a watermark only where there is none. Read inside the transaction, so nobody sets
-// one meanwhile.
+static const Watermark *find_standing(const Watermark *standing, size_t count,
+                                      const Watermark *wanted)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (str_equal(standing[i].stream, wanted->stream) &&
+            str_equal(standing[i].partition_key, wanted->partition_key))
+            return &standing[i];
+    }
+    return NULL;
+}
+
+// Historic sets a watermark only where there is none; days that a person chose move one only where
+// nothing lies between it and them. Read inside the transaction, so nobody sets one meanwhile.
 static bool choose_watermarks(LoadTask *task, Warehouse *warehouse, Error *err)
 {
-    if (!task->only_where_none || task->watermark_count == 0)
+    if ((!task->only_where_none && task->bases == NULL) || task->watermark_count == 0)
         return true;
     Watermark *standing = NULL;
     size_t standing_count = 0;
@@ -382,11 +393,10 @@ static bool choose_watermarks(LoadTask *task, Warehouse *warehouse, Error *err)
                                            &standing_count, err));
     size_t kept = 0;
     for (size_t i = 0; i < task->watermark_count; i++) {
-        bool stands = false;
-        for (size_t k = 0; k < standing_count && !stands; k++)
-            stands = str_equal(standing[k].stream, task->watermarks[i].stream) &&
-                     str_equal(standing[k].partition_key, task->watermarks[i].partition_key);
-        if (!stands)
+        const Watermark *mark = find_standing(standing, standing_count, &task->watermarks[i]);
+        const MarkBasis *basis = task->bases == NULL ? NULL : &task->bases[i];
+        if (mark == NULL ? basis == NULL || basis->begins
+                         : !task->only_where_none && mark->us >= basis->from_us)
             task->watermarks[kept++] = task->watermarks[i];
     }
     task->watermark_count = kept;

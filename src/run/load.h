@@ -16,6 +16,12 @@ typedef struct Vanished {
     size_t stored; // live rows of the window
 } Vanished;
 
+// What a watermark rests on: without a gap from there on.
+typedef struct MarkBasis {
+    int64_t from_us;
+    bool begins; // nothing before it is wanted of a partition that has no watermark
+} MarkBasis;
+
 typedef struct LoadTask {
     const SliceContext *context;
     const PlanStream *stream;
@@ -28,6 +34,7 @@ typedef struct LoadTask {
     Watermark *watermarks;     // what this load proves; NULL when the mode moves none
     size_t watermark_count;
     bool only_where_none; // historic: a standing watermark is left alone
+    MarkBasis *bases;     // of each watermark, where it must join on to what is in; NULL = it does
     bool accept_deletes;
     Delta *lake;         // written first; NULL = none
     SliceWorker *worker; // shapes rows again of which only keys are known; NULL = none are such

@@ -25,13 +25,15 @@ static bool is_in(const StreamState *state, size_t slice)
     return state->states[slice] == STATE_LOADING || state->states[slice] == STATE_LOADED;
 }
 
-static void add_mark(LoadTask *load, size_t slice, int64_t fetched_us)
+static void add_mark(const StreamState *state, LoadTask *load, size_t slice, int64_t fetched_us)
 {
     const PlanStream *stream = load->stream;
     const PlanSlice *plan = &stream->slices[slice];
     int64_t from_us = 0;
     int64_t to_us = 0;
     plan_slice_bounds(stream, plan, &from_us, &to_us);
+    if (load->bases != NULL)
+        load->bases[load->watermark_count] = state->bases[plan->partition];
     load->watermarks[load->watermark_count++] =
         (Watermark){.stream = stream_name(stream->stream),
                     .partition_key = stream->partitions[plan->partition].partition.key,
@@ -53,7 +55,7 @@ static bool prove_up_to_gaps(const StreamState *state, LoadTask *load, Error *er
                 gaps[stream->slices[looked].partition] = true;
         }
         if (!gaps[stream->slices[slice->ordinal].partition])
-            add_mark(load, slice->ordinal, slice->manifest.fetched_us);
+            add_mark(state, load, slice->ordinal, slice->manifest.fetched_us);
     }
     return true;
 }
@@ -85,16 +87,42 @@ static bool prove_whole(const StreamState *state, int64_t planned_us, LoadTask *
         if (lacks[partition])
             continue;
         lacks[partition] = true; // told
-        add_mark(load, last[partition], fetched_us[partition]);
+        add_mark(state, load, last[partition], fetched_us[partition]);
     }
+    return true;
+}
+
+// Days that a person chose prove nothing about those before them.
+static bool find_bases(const Pipeline *pipeline, const PlanStream *stream, StreamState *state,
+                       LoadTask *load, Error *err)
+{
+    load->bases = arena_alloc_array(load->arena, load->slice_count + 1, sizeof(MarkBasis), err);
+    TRY(load->bases != NULL);
+    if (state->bases != NULL)
+        return true;
+    const size_t partitions = stream->partition_count + 1;
+    const PlanSlice **first = arena_alloc_array(load->arena, partitions, sizeof(*first), err);
+    MarkBasis *bases = arena_alloc_array(pipeline->arena, partitions, sizeof(*bases), err);
+    TRY(first != NULL && bases != NULL);
+    for (size_t i = stream->slice_count; i > 0; i--)
+        first[stream->slices[i - 1].partition] = &stream->slices[i - 1];
+    for (size_t i = 0; i < stream->partition_count; i++) {
+        int64_t to_us = 0;
+        if (first[i] == NULL)
+            continue;
+        plan_slice_bounds(stream, first[i], &bases[i].from_us, &to_us);
+        TRY(plan_begins_history(pipeline->options->job, pipeline->options->plan, stream, first[i],
+                                &bases[i].begins, err));
+    }
+    state->bases = bases;
     return true;
 }
 
 static bool prove_watermarks(Pipeline *pipeline, LoadTask *load, Error *err)
 {
     const Plan *plan = pipeline->options->plan;
-    const StreamState *state = &pipeline->streams[load->slices[0]->stream_index];
-    // An incremental run over days that a person chose proves nothing about those before them.
+    StreamState *state = &pipeline->streams[load->slices[0]->stream_index];
+    // Up to a day that a person chose is a look, not how far the job has come.
     const bool chosen = plan->mode == MODE_INCREMENTAL && plan->asked.to.size > 0;
     if (plan->mode == MODE_REHYDRATION || chosen || plan->keeps_watermarks)
         return true;
@@ -102,8 +130,10 @@ static bool prove_watermarks(Pipeline *pipeline, LoadTask *load, Error *err)
         arena_alloc_array(load->arena, load->slice_count + 1, sizeof(Watermark), err);
     TRY(load->watermarks != NULL);
     load->only_where_none = plan->mode == MODE_HISTORIC;
-    return plan->mode == MODE_HISTORIC ? prove_whole(state, plan->created_us, load, err)
-                                       : prove_up_to_gaps(state, load, err);
+    if (plan->mode == MODE_HISTORIC)
+        return prove_whole(state, plan->created_us, load, err);
+    TRY(plan->asked.from.size == 0 || find_bases(pipeline, load->stream, state, load, err));
+    return prove_up_to_gaps(state, load, err);
 }
 
 static bool send_load(Pipeline *pipeline, LoadTask *load, Error *err)

@@ -38,6 +38,7 @@ typedef struct StreamState {
     size_t fixed_count;
     size_t fixed_next;
     uint32_t next_ordinal;      // of the next load
+    MarkBasis *bases;           // of each partition, once asked for; NULL until then
     Str drift[DRIFT_PATHS_MAX]; // unknown paths that were told
     size_t drift_count;
 } StreamState;

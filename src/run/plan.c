@@ -261,6 +261,20 @@ typedef struct RangeFor {
     int64_t now_us;
 } RangeFor;
 
+static bool last_of_day(const RangeFor *of, Str day, int64_t *ret_us, Error *err)
+{
+    TRY(day_of(of->stream, of->partition, day, of->now_us, ret_us, err));
+    *ret_us += is_by_days(of->stream) ? 0 : DAY_US - 1;
+    return true;
+}
+
+static bool check_order(const Range *range, Str from, Str to, Error *err)
+{
+    return range->first_us <= range->last_us ||
+           error_set(err, ERROR_JOB, "the first day, " STR_FMT ", is after the last, " STR_FMT,
+                     STR_ARG(from), STR_ARG(to.size > 0 ? to : STR("tomorrow")));
+}
+
 static bool range_given(const RangeFor *of, Range *ret_range, Error *err)
 {
     const JobMode *historic = &of->job->modes[MODE_HISTORIC];
@@ -271,14 +285,8 @@ static bool range_given(const RangeFor *of, Range *ret_range, Error *err)
                          "no first day: give --from 2025-05-01, or modes.historic.from in the job");
     if (to.size == 0)
         to = STR("yesterday");
-    TRY(day_of(of->stream, of->partition, from, of->now_us, &ret_range->first_us, err));
-    TRY(day_of(of->stream, of->partition, to, of->now_us, &ret_range->last_us, err));
-    if (!is_by_days(of->stream))
-        ret_range->last_us += DAY_US - 1;
-    if (ret_range->first_us > ret_range->last_us)
-        return error_set(err, ERROR_JOB, "the first day, " STR_FMT ", is after the last, " STR_FMT,
-                         STR_ARG(from), STR_ARG(to));
-    return true;
+    return day_of(of->stream, of->partition, from, of->now_us, &ret_range->first_us, err) &&
+           last_of_day(of, to, &ret_range->last_us, err) && check_order(ret_range, from, to, err);
 }
 
 static void note_far(PlanFar *far, const RangeFor *of, const Watermark *mark)
@@ -289,17 +297,32 @@ static void note_far(PlanFar *far, const RangeFor *of, const Watermark *mark)
     far->value = of->partition->value;
 }
 
-// From the watermark less the lookback, through tomorrow: clocks and zones differ by less than a
-// day, and a day too much costs one request.
+// Through tomorrow: clocks and zones differ by less than a day, and a day too much costs one
+// request. Or through the day that was asked for.
+static bool last_incremental(const RangeFor *of, int64_t *ret_last_us, Error *err)
+{
+    const PlanStream *stream = of->stream;
+    const Str asked = of->plan->asked.to;
+    int64_t last_us = 0;
+    *ret_last_us =
+        as_window_time(stream, of->partition, of->now_us) + (is_by_days(stream) ? DAY_US : 0);
+    if (asked.size == 0)
+        return true;
+    TRY(last_of_day(of, asked, &last_us, err));
+    *ret_last_us = last_us < *ret_last_us ? last_us : *ret_last_us;
+    return true;
+}
+
+// From the watermark less the lookback.
 static bool range_incremental(const RangeFor *of, PlanFar *far, Range *ret_range, Error *err)
 {
     const PlanStream *stream = of->stream;
     const JobMode *mode = &of->job->modes[MODE_INCREMENTAL];
-    const Str asked = of->plan->asked.from;
-    ret_range->last_us =
-        as_window_time(stream, of->partition, of->now_us) + (is_by_days(stream) ? DAY_US : 0);
-    if (asked.size > 0)
-        return day_of(stream, of->partition, asked, of->now_us, &ret_range->first_us, err);
+    const PlanRequest *asked = &of->plan->asked;
+    TRY(last_incremental(of, &ret_range->last_us, err));
+    if (asked->from.size > 0)
+        return day_of(stream, of->partition, asked->from, of->now_us, &ret_range->first_us, err) &&
+               check_order(ret_range, asked->from, asked->to, err);
     const Watermark *mark = find_watermark(of->known, of->partition->partition.key);
     if (mark != NULL) {
         ret_range->first_us = as_window_time(stream, of->partition, mark->us - mode->lookback_us);
@@ -358,6 +381,20 @@ static bool range_rehydration(const RangeFor *of, Range *ret_range, Error *err)
     }
     ret_range->first_us = as_window_time(of->stream, of->partition, first_us);
     ret_range->last_us = as_window_time(of->stream, of->partition, of->now_us);
+    return true;
+}
+
+bool plan_begins_history(const Job *job, const Plan *plan, const PlanStream *stream,
+                         const PlanSlice *slice, bool *ret_begins, Error *err)
+{
+    const Str first = job->modes[MODE_HISTORIC].from;
+    *ret_begins = !stream->cursor.exists || first.size == 0;
+    if (*ret_begins)
+        return true;
+    int64_t first_us = 0;
+    TRY(day_of(stream, &stream->partitions[slice->partition], first, plan->created_us, &first_us,
+               err));
+    *ret_begins = slice->from_us <= window_start(stream, first_us);
     return true;
 }
 

@@ -122,6 +122,10 @@ void plan_slice_bounds(const PlanStream *stream, const PlanSlice *slice, int64_t
 void plan_window_bounds(const PlanStream *stream, const PlanSlice *slice, int64_t *ret_from_us,
                         int64_t *ret_to_us);
 
+// Whether the job wants nothing of a partition that lies before this slice.
+bool plan_begins_history(const Job *job, const Plan *plan, const PlanStream *stream,
+                         const PlanSlice *slice, bool *ret_begins, Error *err) MUST_USE;
+
 // True when nothing new can appear in the slice any more at `now_us`.
 bool plan_slice_is_closed(const PlanStream *stream, const PlanSlice *slice, int64_t now_us);
 

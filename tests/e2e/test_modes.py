@@ -29,6 +29,35 @@ class Modes(unittest.TestCase):
             world.run("historic", "--from", "2026-03-02", "--to", "2026-03-04", "--account", "1001")
             self.assertEqual(world.rows(marks), [["1", "2026-03-10 04:00:00+00"]])
 
+    def test_days_that_a_person_chose_leave_none_out_before_them(self):
+        marks = "SELECT count(*), min(watermark) FROM pawl_state WHERE kind = 'watermark' AND stream = 'calls'"
+        count = "SELECT count(*) FROM ctm.calls WHERE _deleted_at IS NULL"
+        with World() as world:
+            def whole():
+                self.assertEqual(int(world.value(count)), sum(
+                    world.get(f"/accounts/{a}/calls?start_date=2026-03-01&end_date=2026-03-12&per_page=1")["total_entries"]
+                    for a in (1001, 1002)))
+
+            # Where none stands and the job's history begins before that day: the next run fills it from there.
+            world.run("incremental", "--from", "2026-03-08", "--account", "1001")
+            self.assertEqual(world.value(f"{marks}"), "0")
+            world.run("historic", "--to", "2026-03-04", "--account", "1002")
+            self.assertEqual(world.rows(marks), [["1", "2026-03-05 08:00:00+00"]])
+            world.run("incremental", "--from", "2026-03-08")
+            self.assertEqual(world.rows(marks), [["1", "2026-03-05 08:00:00+00"]])
+            world.run("incremental", "--from", "2026-03-05", "--to", "2026-03-06")
+            self.assertEqual(world.rows(marks), [["1", "2026-03-05 08:00:00+00"]])
+            # It joins on.
+            world.run("incremental", "--from", "2026-03-05", "--account", "1002")
+            self.assertEqual(world.value(f"SELECT watermark > TIMESTAMPTZ '2026-03-11 18:00:00Z' FROM pawl_state "
+                                         "WHERE kind = 'watermark' AND stream = 'calls'"), "true")
+            world.run("incremental")
+            whole()
+        with World() as world:
+            world.run("incremental", "--from", "2026-03-01")
+            self.assertEqual(world.value(marks), "2")
+            self.assertEqual(world.run("incremental", "--from", "2026-03-05", "--to", "2026-03-04", check=False).returncode, 2)
+
     def test_a_source_that_shows_no_account_any_more_is_not_believed(self):
         with World(calls=50, streams=["calls"]) as world:
             world.run("incremental")

@@ -189,6 +189,42 @@ TEST(incremental_reads_from_the_mark_less_the_lookback_through_tomorrow)
     done(&planning);
 }
 
+// Days that a person chose.
+TEST(incremental_reads_no_further_than_it_is_asked_to)
+{
+    static const struct {
+        const char *name, *from, *to, *first, *last;
+        int64_t slices;
+    } rows[] = {
+        {"from", "2026-03-05", "", "2026-03-05", "2026-03-11", 7},
+        {"from and to", "2026-03-05", "2026-03-06", "2026-03-05", "2026-03-06", 2},
+        {"to", "", "2026-03-08", "2026-03-07", "2026-03-08", 2},
+        {"to a day that has not come", "", "2027-01-01", "2026-03-07", "2026-03-11", 5},
+        {"to a day before the mark", "", "2026-03-06", "", "", 0},
+        {"from a day after the last", "2026-03-06", "2026-03-05", NULL, NULL, 0},
+        {"from a day that has not come", "2026-03-12", "", NULL, NULL, 0},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        check_row(rows[i].name);
+        Planning planning;
+        Error err = {0};
+        begin(&planning, CURSOR("P1D", "P1D"), "UTC", MODE_INCREMENTAL);
+        planning.mark = (Watermark){STR("s"), STR("{}"), at("2026-03-09T10:00:00Z")};
+        planning.knowledge =
+            (PlanKnowledge){.watermarks = &planning.mark, .watermark_count = MARKS};
+        planning.plan.asked =
+            (PlanRequest){.from = str_from(rows[i].from), .to = str_from(rows[i].to)};
+        CHECK(cut(&planning, "2026-03-10T12:00:00Z", &err) == (rows[i].first != NULL));
+        CHECK_INT(err.code, rows[i].first != NULL ? ERROR_NONE : ERROR_JOB);
+        CHECK_INT((int64_t)planning.stream.slice_count, rows[i].slices);
+        if (rows[i].slices > 0) {
+            check_window(&planning, 0, rows[i].first, rows[i].first);
+            check_window(&planning, (size_t)rows[i].slices - 1, rows[i].last, rows[i].last);
+        }
+        done(&planning);
+    }
+}
+
 // Windows read by a clock that was ahead would be left out until that time has come.
 TEST(a_watermark_of_the_future_ends_the_run_before_it_asks)
 {
