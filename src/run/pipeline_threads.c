@@ -136,6 +136,22 @@ static bool write_load(Pipeline *pipeline, LoadTask *load, Error *err)
     return load_execute(load, options->warehouse, err);
 }
 
+// The first load that did not come in, and why. Those behind it stay out too, for their watermarks
+// would pass over what is missing.
+typedef struct Gap {
+    Error why; // code NONE = there is none
+    bool held;
+} Gap;
+
+static bool follows_gap(LoadTask *load, const Gap *gap)
+{
+    if (gap->why.code == ERROR_NONE)
+        return false;
+    load->err = gap->why;
+    load->held = gap->held;
+    return true;
+}
+
 // The log is not worth a run: what cannot be written now goes back with the load and is kept.
 static void write_log(Pipeline *pipeline, LoadTask *load)
 {
@@ -156,7 +172,7 @@ static bool let_go(Pipeline *pipeline, int64_t *held_since_us, bool now, Error *
     return pipeline->options->warehouse->driver->idle(pipeline->options->warehouse->state, err);
 }
 
-static void *writer_main(void *state)
+void *pipeline_write_loads(void *state)
 {
     Pipeline *pipeline = state;
     // Planning may have opened it.
@@ -169,6 +185,7 @@ static void *writer_main(void *state)
     const bool lends = atomic_load(&pipeline->knows_rows);
     const bool ok =
         !lends || (arena != NULL && open_worker(pipeline, arena, &store, &worker, &cannot));
+    Gap gap = {0};
     for (;;) {
         LoadTask *load = queue_take(pipeline->to_write, WRITER_PAUSE_MS);
         Error idle = {0};
@@ -184,12 +201,13 @@ static void *writer_main(void *state)
         load->worker = lends ? &worker : NULL;
         if (!ok)
             load->err = cannot;
-        else if (env_check_stop(pipeline->env, &load->err) &&
+        else if (!follows_gap(load, &gap) && env_check_stop(pipeline->env, &load->err) &&
                  write_load(pipeline, load, &load->err))
             write_log(pipeline, load);
         if (!let_go(pipeline, &held_since_us, load->err.code != ERROR_NONE, &idle) &&
             load->err.code == ERROR_NONE)
             load->err = idle;
+        gap = (Gap){load->err, load->held};
         if (!queue_put(pipeline->written, load))
             load_task_free(load);
     }
@@ -228,7 +246,7 @@ bool pipeline_start_threads(Pipeline *pipeline, Error *err)
     TRY(start_some(pipeline, pipeline->sealers, remote ? REMOTE_SEALERS : 1, sealer_main,
                    &pipeline->sealer_count, err));
     int writers = 0;
-    TRY(start_some(pipeline, &pipeline->writer, 1, writer_main, &writers, err));
+    TRY(start_some(pipeline, &pipeline->writer, 1, pipeline_write_loads, &writers, err));
     pipeline->writer_runs = true;
     return true;
 }

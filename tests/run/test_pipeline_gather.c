@@ -217,6 +217,60 @@ TEST(a_fixed_load_whose_slice_cannot_be_read_stops_the_run)
     CHECK_STR(str_from(err.message), STR("load 7: slice 2 was landed whole but cannot be read"));
 }
 
+// A warehouse that does not take its first load, and says that it has the others.
+typedef struct Refusing {
+    bool held; // it takes none today, rather than failing
+    int asked, begun;
+} Refusing;
+
+static bool refuse_first(void *state, Error *err)
+{
+    Refusing *refusing = state;
+    return !refusing->held || refusing->asked++ > 0 ||
+           error_set(err, ERROR_BUSY, "the cap is reached");
+}
+
+static bool fail_first(void *state, const LoadSpec *spec, bool *ret_found, Error *err)
+{
+    (void)spec;
+    Refusing *refusing = state;
+    *ret_found = true;
+    return refusing->begun++ > 0 || refusing->held || error_set(err, ERROR_IO, "it went away");
+}
+
+static bool stay_idle(void *state, Error *err)
+{
+    (void)state;
+    (void)err;
+    return true;
+}
+
+TEST(what_follows_a_load_that_did_not_come_in_waits_with_it)
+{
+    for (int held = 0; held < 2; held++) {
+        check_row(held != 0 ? "held" : "failed");
+        Error err = {0};
+        Refusing refusing = {.held = held != 0};
+        CLEANUP(rig_done) Rig rig = {0};
+        CHECK_OK(rig_open(&rig, MODE_INCREMENTAL, "hhhhhh", 30, &err), &err);
+        rig.driver = (WarehouseDriver){
+            .may_load = refuse_first, .load_begin = fail_first, .idle = stay_idle};
+        rig.warehouse.state = &refusing;
+        CHECK_OK(pipeline_gather(&rig.pipeline, &err), &err);
+        queue_close(rig.pipeline.to_write);
+        rig.pipeline.written = queue_new(LOADS_AHEAD + 1, &err);
+        (void)pipeline_write_loads(&rig.pipeline);
+        for (int i = 0; i < LOADS_AHEAD; i++) {
+            LoadTask *load = queue_take(rig.pipeline.written, 0);
+            CHECK_INT(load->err.code, refusing.held ? ERROR_BUSY : ERROR_IO);
+            CHECK(load->held == refusing.held);
+            load_task_free(load);
+        }
+        CHECK_INT(refusing.begun, refusing.held ? 0 : 1);
+        queue_free(rig.pipeline.written);
+    }
+}
+
 // Whatever holds the rows: the writer, or a disk that is slow to make their pages durable.
 TEST(slices_wait_while_rows_fill_their_share_of_memory)
 {
