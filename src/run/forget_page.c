@@ -97,8 +97,8 @@ static bool write_object(Writer *writer, yyjson_val *object, int lists, int dept
     yyjson_obj_foreach(object, i, count, name, item)
     {
         TRY((i == 0 || buf_append_char(writer->out, ',', err)) &&
-            json_write_str(json_str(name), writer->out, err) &&
-            buf_append_char(writer->out, ':', err) &&
+            // As it came, bytes that are no UTF-8 included: others' records hash as before.
+            json_write(name, writer->out, err) && buf_append_char(writer->out, ':', err) &&
             // A list inside an element is no list of records.
             write_value(writer, item, lists > 0 ? 2 : 0, depth + 1, err));
     }
