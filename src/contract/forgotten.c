@@ -201,13 +201,11 @@ static bool path_matches(const Forgotten *forgotten, const PersonPath *path, siz
     if (step == path->step_count)
         return names_forgotten(forgotten, path->kind, path->phone, value);
     const bool any = str_equal(path->steps[step], STR("*"));
-    if (!any)
-        return path_matches(forgotten, path, step + 1, json_get(value, path->steps[step]));
     size_t i = 0;
     size_t count = 0;
     yyjson_val *name = NULL;
     yyjson_val *item = NULL;
-    if (yyjson_is_arr(value)) {
+    if (any && yyjson_is_arr(value)) {
         yyjson_arr_foreach(value, i, count, item)
         {
             if (path_matches(forgotten, path, step + 1, item))
@@ -215,9 +213,12 @@ static bool path_matches(const Forgotten *forgotten, const PersonPath *path, siz
         }
         return false;
     }
+    // All members of that name: where there are two, the last one counts to columns, and the other
+    // stands in the page as well.
     yyjson_obj_foreach(value, i, count, name, item)
     {
-        if (path_matches(forgotten, path, step + 1, item))
+        if ((any || str_equal(json_str(name), path->steps[step])) &&
+            path_matches(forgotten, path, step + 1, item))
             return true;
     }
     return false;
