@@ -135,10 +135,16 @@ static bool look_at_pages(Forgetting *forgetting, ForgetReport *report, Error *e
 
 // After the tables: of masked columns only the pages tell which rows are the person's, and a kill
 // in between must not make them unfindable.
-static bool clean_pages(Forgetting *forgetting, Error *err)
+static bool clean_pages(Forgetting *forgetting, ForgetReport *report, Error *err)
 {
     Purge purge = purge_begin(forgetting, "slices written anew");
-    return forgetting->options->dry_run || purge_slices(&purge, &forgetting->slices, err);
+    if (forgetting->options->dry_run)
+        return true;
+    TRY(purge_slices(&purge, &forgetting->slices, err));
+    // Those that could be looked at, and not be done.
+    if (purge.pages_unreadable > forgetting->slices.pages_unreadable)
+        report->pages_unreadable += purge.pages_unreadable - forgetting->slices.pages_unreadable;
+    return true;
 }
 
 // Redactions that waited. After the warehouse: its file is written anew by then.
@@ -221,8 +227,8 @@ bool forget_execute(const Job *job, const ForgetOptions *options, Env *env, Aren
     TRY(exclusive_take(&forgetting.exclusive, job, &forgetting.parts.store, env, MODE_COUNT,
                        options->wait_us, err));
     TRY(put_on_list(&forgetting, ret_report, err) && look_at_pages(&forgetting, ret_report, err) &&
-        clean_warehouse(&forgetting, ret_report, err) && clean_pages(&forgetting, err) &&
-        clean_redacted(&forgetting, ret_report, err));
+        clean_warehouse(&forgetting, ret_report, err) &&
+        clean_pages(&forgetting, ret_report, err) && clean_redacted(&forgetting, ret_report, err));
     return ret_report->pages_unreadable == 0 ||
            error_set(
                err, ERROR_DATA,

@@ -258,11 +258,14 @@ static bool purge_found(Purge *purge, const PurgeSlices *slices, size_t index, A
 {
     const LandedSlice *slice = &slices->items[index];
     const bool whole = slices->whole[index];
+    const int64_t before = purge->pages_unreadable;
     bool touched = false;
     TRY(env_check_stop(purge->parts->env, err) && exclusive_renew(purge->exclusive, err) &&
         purge_slice(purge, slice, whole, page_arena, &touched, err));
-    return purge->look == NULL || !touched ||
-           add_slice(purge->look, slice, whole, purge->parts->arena, err);
+    if (purge->look == NULL || !touched)
+        return true;
+    purge->look->pages_unreadable += purge->pages_unreadable - before;
+    return add_slice(purge->look, slice, whole, purge->parts->arena, err);
 }
 
 static bool purge_run(Purge *purge, Str run, Arena *page_arena, Error *err)

@@ -26,6 +26,7 @@ typedef struct PurgeSlices {
     LandedSlice *items;
     bool *whole;
     size_t count, room;
+    int64_t pages_unreadable; // of them
 } PurgeSlices;
 
 typedef struct Purge {

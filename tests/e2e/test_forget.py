@@ -290,13 +290,30 @@ class Forget(unittest.TestCase):
             self.assertEqual(rows_of(world, "(SELECT * EXCLUDE (caller_name, notes, email) FROM ctm.calls)"), 0)
             self.kill_everywhere(world, "forget", "page rewrit", "page was rewritten")
 
+    def ask_for_gzip(self, world):
+        manifest = (ROOT / "connectors/ctm/manifest.yaml").read_text()
+        (world.folder / "manifest.yaml").write_text(manifest.replace(
+            "  requester:\n    type: HttpRequester\n", "  requester:\n    type: HttpRequester\n    request_headers: {Accept-Encoding: gzip}\n", 1))
+        world.job.write_text(json.dumps({**json.loads(world.job.read_text()), "connector": str(world.folder / "manifest.yaml")}))
+
+    def test_a_page_that_can_be_looked_at_and_not_be_done_is_told(self):
+        with World(calls=60, accounts=1, sim=("--compress",)) as world:
+            self.ask_for_gzip(world)
+            world.run("historic", *DAYS)
+            page = next((world.folder / "lake/ctm/runs").rglob("calls/*/00000000/*.json.gz"))
+            newer = page.with_suffix(".zst")
+            newer.write_bytes(b"the disk lost what a rewrite had put here")
+            done = self.forget(world, "--phone", PHONE, check=False)
+            self.assertEqual(done.returncode, 3, done.stderr)
+            self.assertIn("1 landed pages cannot be read", done.stderr)
+            self.assertEqual(json.loads(done.stdout)["landing"]["pages_unreadable"], 1)
+            newer.unlink()
+            self.forget(world, "--phone", PHONE)
+
     def test_a_kill_leaves_no_page_as_the_server_packed_it_behind_the_one_that_took_its_place(self):
         """The first page of all: of those that follow it is expected that they are packed as the one before."""
         with World(calls=60, accounts=1, sim=("--compress",)) as world:
-            manifest = (ROOT / "connectors/ctm/manifest.yaml").read_text()
-            (world.folder / "manifest.yaml").write_text(manifest.replace(
-                "  requester:\n    type: HttpRequester\n", "  requester:\n    type: HttpRequester\n    request_headers: {Accept-Encoding: gzip}\n", 1))
-            world.job.write_text(json.dumps({**json.loads(world.job.read_text()), "connector": str(world.folder / "manifest.yaml")}))
+            self.ask_for_gzip(world)
             for day in (3, 5):
                 self.insert(world, day, caller_number=PHONE)
             world.run("historic", *DAYS)
