@@ -5,6 +5,7 @@
 #include "run/receipt.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { VALUE_BYTES = 400 };
@@ -51,6 +52,23 @@ static bool read_options(const Cli *cli, char line[VALUE_BYTES], ForgetOptions *
     options->wait_us = (int64_t)(seconds * 1e6);
     options->dry_run = args_has(&cli->args, "dry-run");
     options->progress = show_progress;
+    return true;
+}
+
+// A receipt that cannot be written would be missed when everything is erased. What stands at its
+// path stays until there is another.
+static bool try_receipt(Str path, Error *err)
+{
+    struct stat info;
+    if (path.size == 0)
+        return error_set(err, ERROR_JOB, "--receipt: names no file");
+    if (stat(path.data, &info) == 0 && S_ISDIR(info.st_mode))
+        return error_set(err, ERROR_JOB, "--receipt: '" STR_FMT "' is a folder", STR_ARG(path));
+    if (file_create(path.data, STR(""), err))
+        return file_remove(path.data, err);
+    if (err->code != ERROR_CONFLICT)
+        return error_context(err, "--receipt");
+    *err = (Error){0};
     return true;
 }
 
@@ -109,7 +127,7 @@ bool cli_forget(Cli *cli, Error *err)
     Str receipt = args_get(&cli->args, "receipt");
     TRY(cli_open_job(cli, arena, &job, err));
     if (receipt.data != NULL)
-        TRY(arena_copy_str(arena, receipt, &receipt, err));
+        TRY(arena_copy_str(arena, receipt, &receipt, err) && try_receipt(receipt, err));
     ForgetReport report = {0};
     Error why = {0};
     const bool ok = forget_execute(job, &options, cli->env, arena, &report, &why);

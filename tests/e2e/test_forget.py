@@ -310,6 +310,26 @@ class Forget(unittest.TestCase):
             newer.unlink()
             self.forget(world, "--phone", PHONE)
 
+    def test_a_receipt_that_cannot_be_written_is_told_before_anything_is_erased(self):
+        with World(calls=60) as world:
+            self.people(world)
+            world.run("historic", *DAYS)
+            for receipt, code, said in ((world.folder / "none/receipt.json", 5, "--receipt: "), (world.folder, 2, "is a folder"), ("", 2, "names no file")):
+                done = self.forget(world, "--phone", PHONE, "--receipt", str(receipt), check=False)
+                self.assertEqual(done.returncode, code, done.stderr)
+                self.assertIn(said, done.stderr)
+            self.assertEqual(rows_of(world), 4)
+            self.assertFalse((world.folder / "lake/ctm/forgotten.json").exists())
+            # One that is there stays as long as there is no other.
+            earlier = world.folder / "receipt.json"
+            earlier.write_text("earlier")
+            self.forget(world, "--phone", "anonymous", "--receipt", str(earlier), check=False)
+            self.assertEqual(earlier.read_text(), "earlier")
+            self.forget(world, "--phone", "anonymous", "--receipt", str(world.folder / "new.json"), check=False)
+            self.assertFalse((world.folder / "new.json").exists())
+            receipt = self.forget(world, "--phone", PHONE, "--receipt", str(earlier))
+            self.assertEqual(json.loads(earlier.read_text()), receipt)
+
     def test_a_kill_leaves_no_page_as_the_server_packed_it_behind_the_one_that_took_its_place(self):
         """The first page of all: of those that follow it is expected that they are packed as the one before."""
         with World(calls=60, accounts=1, sim=("--compress",)) as world:
