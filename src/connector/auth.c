@@ -334,9 +334,14 @@ static bool apply_session(Auth *auth, HttpRequest *request, Arena *arena, HttpRe
     return auth_inject(auth, token, request, arena, err);
 }
 
+bool auth_spec_is_none(const AuthSpec *spec)
+{
+    return spec->kind == AUTH_NONE;
+}
+
 bool auth_is_none(const Auth *auth)
 {
-    return auth->spec->kind == AUTH_NONE;
+    return auth_spec_is_none(auth->spec);
 }
 
 bool auth_apply(Auth *auth, HttpRequest *request, Arena *arena, HttpRequest *ret_token_request,

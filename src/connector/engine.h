@@ -347,6 +347,7 @@ struct Connector {
 bool auth_spec_bind(const Binder *binder, const Node *node, const AuthSpec **ret_spec,
                     Error *err) MUST_USE;
 
+bool auth_spec_is_none(const AuthSpec *spec); // no credential at all
 // True when the two must use one Auth: a refresh token that is good once.
 bool auth_is_shared(const Stream *a, const Stream *b);
 // Streams with the same authenticator and the same constant address share an id, that of the first

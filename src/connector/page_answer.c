@@ -68,6 +68,27 @@ static bool is_redirect(int status)
     return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
+// Why a redirect is not followed; {NULL, 0} = it is. As net/fetch_answer.c and run/fetch.c have it
+// for what the fetcher follows: headers and bodies of a manifest may hold keys, so they stay at
+// home, and what another origin shows to a stranger is not what we may see.
+static Str refuse_target(const PageReader *reader, const HttpRequest *request, Str target)
+{
+    Url from = {0}, to = {0};
+    if (reader->redirects > REDIRECTS_MAX || !url_split(target, &to) ||
+        !url_split(request->url, &from))
+        return STR("too many redirects, or one to nowhere");
+    if (str_equal_ignoring_case(from.scheme, STR("https")) &&
+        !str_equal_ignoring_case(to.scheme, STR("https")))
+        return STR("redirected from https to plain http: refused");
+    const bool is_plain = str_equal(request->method, STR("GET")) && !reader->is_get &&
+                          request->body.size == 0 &&
+                          auth_spec_is_none(reader->stream->requester->auth);
+    if (!is_plain && !url_same_origin(request->url, target))
+        return STR("redirected to another origin, where no credential goes: if the API has moved, "
+                   "change the connector");
+    return (Str){NULL, 0};
+}
+
 static bool follow(PageReader *reader, const HttpResponse *response, Arena *arena,
                    PageOutcome *outcome, Error *err)
 {
@@ -76,13 +97,14 @@ static bool follow(PageReader *reader, const HttpResponse *response, Arena *aren
     bool more = false;
     TRY(page_reader_request(reader, arena, &request, &more, err));
     TRY(url_join(request.url, http_header(response, STR("Location")), arena, &target, err));
-    Url parts = {0};
-    if (++reader->redirects > REDIRECTS_MAX || !url_split(target, &parts)) {
+    reader->redirects++;
+    outcome->reason = refuse_target(reader, &request, target);
+    if (outcome->reason.size > 0) {
         outcome->verdict = PAGE_FAILED;
-        outcome->reason = STR("too many redirects, or one to nowhere");
         reader->done = true;
         return true;
     }
+    reader->foreign = reader->foreign || !url_same_origin(request.url, target);
     if (response->status == 303 ||
         (response->status < 303 && str_equal(request.method, STR("POST"))))
         reader->is_get = true;
@@ -200,6 +222,7 @@ static bool turn_page(PageReader *reader, const Decoded *decoded, const HttpResp
     reader->attempts = 0;
     reader->redirects = 0;
     reader->is_get = false;
+    reader->foreign = false;
     buf_clear(&reader->redirect);
     return keep_token(reader, token, err);
 }

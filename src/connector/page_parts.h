@@ -12,7 +12,8 @@ struct PageReader {
     Buf token_text;
     Buf redirect;
     size_t redirects;
-    bool is_get; // a redirect turned the method into GET
+    bool is_get;  // a redirect turned the method into GET
+    bool foreign; // one led to another origin, where nothing goes that says who we are
     bool done;
     int64_t attempts;
     bool has_bounds;

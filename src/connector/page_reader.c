@@ -183,6 +183,8 @@ static bool redirected(const PageReader *reader, Arena *arena, HttpRequest *requ
         request->method = STR("GET");
         request->body = (Str){NULL, 0};
     }
+    if (reader->foreign)
+        http_request_strip(request);
     return arena_copy_str(arena, buf_str(&reader->redirect), &request->url, err);
 }
 

@@ -1,21 +1,6 @@
 // Who goes next, and with which credential.
 #include "net/fetch_parts.h"
 
-// What goes along to another origin: nothing that says who we are. Any header of a manifest may
-// hold a key, so only those that never do are kept.
-static void strip_headers(HttpRequest *request)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < request->header_count; i++) {
-        const HttpHeader header = request->headers[i];
-        if (str_equal_ignoring_case(header.name, STR("Accept")) ||
-            str_equal_ignoring_case(header.name, STR("Accept-Encoding")) ||
-            str_equal_ignoring_case(header.name, STR("Accept-Language")))
-            request->headers[kept++] = header;
-    }
-    request->header_count = kept;
-}
-
 // Dresses the task for its next attempt. *ret_ready = false: a token has to be got first.
 static bool authorize(Fetcher *fetcher, FetchTask *task, RateTicket ticket, bool *ret_ready,
                       Error *err)
@@ -25,7 +10,7 @@ static bool authorize(Fetcher *fetcher, FetchTask *task, RateTicket ticket, bool
     task->sent.url = task->url;
     *ret_ready = true;
     if (task->foreign)
-        strip_headers(&task->sent);
+        http_request_strip(&task->sent);
     if (task->foreign || lane->auth.apply == NULL)
         return true;
     FetchAuthStep step = FETCH_AUTH_READY;

@@ -11,6 +11,20 @@ Str http_header(const HttpResponse *response, Str name)
     return (Str){0};
 }
 
+void http_request_strip(HttpRequest *request)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < request->header_count; i++) {
+        const HttpHeader header = request->headers[i];
+        if (str_equal_ignoring_case(header.name, STR("Accept")) ||
+            str_equal_ignoring_case(header.name, STR("Accept-Encoding")) ||
+            str_equal_ignoring_case(header.name, STR("Accept-Language")))
+            request->headers[kept++] = header;
+    }
+    request->header_count = kept;
+    request->body = (Str){0};
+}
+
 bool http_text_is_line(Str text)
 {
     for (size_t i = 0; i < text.size; i++)

@@ -59,6 +59,10 @@ typedef struct HttpResponse {
 // The first of that name; {NULL, 0} when there is none.
 Str http_header(const HttpResponse *response, Str name);
 
+// Leaves only what may go along to another origin, nothing that says who we are: any header of a
+// manifest may hold a key, and so may the body, so only headers that never do are kept.
+void http_request_strip(HttpRequest *request);
+
 // Appends a header; ERROR_LIMIT beyond HTTP_HEADERS_MAX, ERROR_DATA for a name or value with CR, LF
 // or NUL.
 bool http_request_add_header(HttpRequest *request, Str name, Str value, Error *err) MUST_USE;

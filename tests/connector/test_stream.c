@@ -593,6 +593,83 @@ TEST(redirects_lead_to_a_new_request)
     CHECK_INT(script.outcome.verdict, PAGE_FAILED);
 }
 
+#define POSTS  "        http_method: POST\n        request_body_json: {key: canary}\n"
+#define KEYED  "        request_headers: {X-Key: canary, Accept: text/x}\n"
+#define BEARER "        authenticator: {type: BearerAuthenticator, api_token: canary}\n"
+#define SAME   "https://API.example.com:443/v2"
+#define OTHER  "https://other.example.com/v2"
+
+// What says who we are goes nowhere else, and what another origin shows to a stranger is not taken
+// for what we may see.
+TEST(a_redirect_takes_nothing_to_another_origin)
+{
+    static const struct {
+        const char *name, *requester;
+        int status;
+        const char *location, *line, *reason;
+    } rows[] = {
+        {"a POST at home", POSTS, 307, SAME, "POST " SAME, ""},
+        {"a POST that becomes a GET", POSTS, 303, SAME, "GET " SAME, ""},
+        {"a POST elsewhere", POSTS, 307, OTHER, "", "another origin"},
+        {"a POST elsewhere, as GET", POSTS, 302, OTHER, "", "another origin"},
+        {"another port", POSTS, 308, "https://api.example.com:444/", "", "another origin"},
+        {"a scheme-less host", POSTS, 308, "//other.example.com/", "", "another origin"},
+        {"out of TLS", POSTS, 307, "http://api.example.com/v1", "", "plain http"},
+        {"a GET out of TLS", "", 302, "http://api.example.com/v1", "", "plain http"},
+        {"a GET with a credential", BEARER, 302, OTHER, "", "another origin"},
+        {"a GET with a body", "        request_body_json: {key: canary}\n", 302, OTHER, "",
+         "another origin"},
+        {"a GET that anybody may ask", KEYED, 302, OTHER, "GET " OTHER, ""},
+        {"nowhere", "", 302, "mailto:me", "", "nowhere"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        check_row(rows[i].name);
+        char manifest[3000];
+        snprintf(manifest, sizeof manifest, ONE_STREAM("%s", "", ""), rows[i].requester);
+        CLEANUP(script_done) Script script;
+        open_one(&script, manifest, "{}");
+        Error err = {0};
+        Str line = {0};
+        CHECK_OK(script_ask(&script, &line, &err), &err);
+        CHECK_OK(
+            script_answer_with(&script, rows[i].status, "", "Location", rows[i].location, &err),
+            &err);
+        CHECK_INT(script.outcome.verdict, rows[i].reason[0] == '\0' ? PAGE_REDIRECT : PAGE_FAILED);
+        CHECK_CONTAINS(script.outcome.reason, str_from(rows[i].reason));
+        if (rows[i].reason[0] != '\0')
+            continue;
+        check_ask(&script, rows[i].line);
+        if (str_equal(str_from(rows[i].line), STR("GET " OTHER)))
+            CHECK_INT((int64_t)script.request.header_count, 1);
+    }
+}
+
+// Who came back from another origin may have been sent by it.
+TEST(a_redirect_abroad_is_for_good_and_for_one_page)
+{
+    CLEANUP(script_done) Script script;
+    open_one(&script,
+             ONE_STREAM(KEYED,
+                        "      paginator:\n        type: DefaultPaginator\n"
+                        "        pagination_strategy: {type: PageIncrement, page_size: 1}\n",
+                        ""),
+             "{}");
+    Error err = {0};
+    check_ask(&script, "GET https://api.example.com/v1");
+    CHECK_INT((int64_t)script.request.header_count, 2);
+    CHECK_OK(script_answer_with(&script, 302, "", "Location", OTHER, &err), &err);
+    check_ask(&script, "GET " OTHER);
+    CHECK_INT((int64_t)script.request.header_count, 1);
+    CHECK_OK(script_answer_with(&script, 302, "", "Location", "https://api.example.com/v1", &err),
+             &err);
+    check_ask(&script, "GET https://api.example.com/v1");
+    CHECK_INT((int64_t)script.request.header_count, 1);
+    CHECK_STR(script.request.headers[0].name, STR("Accept"));
+    check_records(&script, "{\"items\":[1]}", "[1]");
+    check_ask(&script, "GET https://api.example.com/v1");
+    CHECK_INT((int64_t)script.request.header_count, 2);
+}
+
 // ------------------------------------------------------------------------ windows and partitions
 
 #define CURSOR                                                                                    \

@@ -622,6 +622,7 @@ TEST(a_redirect_carries_nothing_to_another_origin)
     open_world(&world, &(HttpOptions){0}, &lane);
     FetchTask task = get(&world, server, "/a");
     task.redirects_max = 5;
+    task.request.body = STR("key=canary");
     Error err = {0};
     CHECK_OK(http_request_add_header(&task.request, STR("X-Api-Key"), STR("canary"), &err), &err);
     CHECK_OK(http_request_add_header(&task.request, STR("Accept"), STR("text/x"), &err), &err);
