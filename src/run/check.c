@@ -106,6 +106,53 @@ static bool note_partition(Checker *checker, const Stream *stream, const Contrac
     return true;
 }
 
+static bool is_same(const HttpRequest *a, const HttpRequest *b)
+{
+    bool same = str_equal(a->method, b->method) && str_equal(a->url, b->url) &&
+                str_equal(a->body, b->body) && a->header_count == b->header_count;
+    for (size_t i = 0; same && i < a->header_count; i++)
+        same = str_equal(a->headers[i].name, b->headers[i].name) &&
+               str_equal(a->headers[i].value, b->headers[i].value);
+    return same;
+}
+
+// False where it is not known what would be asked, say because of a partition's template.
+static bool first_request(const Stream *stream, int64_t day_us, Arena *arena,
+                          HttpRequest *ret_request)
+{
+    const Window window = {.from_us = day_us, .to_us = day_us};
+    Partition partition = {0};
+    bool more = false;
+    Error ignored = {0};
+    CLEANUP(page_reader_freep) PageReader *reader = NULL;
+    return stream_partition_from_key(stream, STR("{}"), arena, &partition, &ignored) &&
+           page_reader_new(stream, &partition, &window, arena, &reader, &ignored) &&
+           page_reader_request(reader, arena, ret_request, &more, &ignored) && more;
+}
+
+// Each window of a stream is a reading of its own. An API that is not told which one it is shows
+// all that it has, each time: 500 days are 500 readings of everything. The CDK reads such a stream
+// once, and drops what is older than its state (is_client_side_incremental) or stops there
+// (is_data_feed). To drop here what lies outside of a window would make the readings no fewer, and
+// rehydration would take rows for deleted that the contract's window_column puts into it and the
+// manifest's cursor, mostly another field, does not.
+static bool note_window(Checker *checker, const Stream *stream, Error *err)
+{
+    CLEANUP(arena_freep) Arena *arena = arena_new(PAGE_ARENA_BYTES, err);
+    TRY(arena != NULL);
+    HttpRequest one = {0}, other = {0};
+    if (!stream_cursor(stream).exists || !first_request(stream, 20000 * US_PER_DAY, arena, &one) ||
+        !first_request(stream, 20100 * US_PER_DAY, arena, &other) || !is_same(&one, &other))
+        return true;
+    Str text = {0};
+    TRY(arena_printf(checker->arena, &text, err,
+                     "stream '" STR_FMT "' does not tell the API which window it asks for: each "
+                     "window reads the whole collection; without incremental_sync in the manifest "
+                     "it is read once a run",
+                     STR_ARG(stream_name(stream))));
+    return add(checker, CHECK_NOTE, ERROR_NONE, STR("windows"), text, err);
+}
+
 static bool check_stream(Checker *checker, const JobStream *target, Error *err)
 {
     Str place = {0};
@@ -117,6 +164,8 @@ static bool check_stream(Checker *checker, const JobStream *target, Error *err)
         (!connector_find_stream(checker->connector, target->name, &stream, &why) ||
          (target->enabled && !stream_check(stream, &why))))
         findings_add(checker->findings, place, str_from(why.message), STR(""));
+    if (stream != NULL && target->enabled)
+        TRY(note_window(checker, stream, err));
     Contract *contract = NULL;
     why = (Error){0};
     if (target->contract_path.size > 0 && !contract_open(target->contract_path.data, checker->arena,
