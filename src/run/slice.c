@@ -202,7 +202,6 @@ static SliceWant retry_or_fail(SliceTask *task, const PageOutcome *outcome,
     task->fetch.delay_us = wait.us;
     task->fetch.hold_us = wait.hold_us;
     task->retries++;
-    task->waited_us += wait.us;
     atomic_fetch_add(&context->counters->retries, 1);
     return SLICE_WANTS_ANSWER;
 }

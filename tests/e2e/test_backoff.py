@@ -75,6 +75,8 @@ class Backoff(unittest.TestCase):
                 limit = Limit(2.2, lambda until: {}, status)
                 with Served(limit, patient(CONSTANT)) as served:
                     self.check(limit, served)
+                    longest = int(served.rows("SELECT max(wait_us) FROM etl_log WHERE stage = 'read'")[0][0])
+                    self.assertTrue(2.5e6 <= longest < 4.5e6, longest)  # once, and perhaps for the budget
 
     def test_partitions_are_found_as_patiently_but_not_for_ever(self):
         parents = stream("parents", cursor=None, requester={"path": "/parents", "error_handler": {
