@@ -121,12 +121,13 @@ typedef enum PageVerdict {
 typedef struct PageOutcome {
     PageVerdict verdict;
     int64_t wait_us; // for RETRY and LIMITED: as the manifest's backoff says; -1 = it does not say
-    bool wait_is_asked;   // by the answer, in a header that the manifest names
-    int64_t attempt;      // how often this request was answered, this answer included
-    int64_t attempts_max; // the manifest's bound; a caller with a policy of its own ignores it
-    Str reason;           // never holds values of records; lives in the page's arena
-    yyjson_doc *doc;      // the parsed body, in the page's arena; NULL when there was none
-    yyjson_val **records; // selected, filtered, transformed
+    bool wait_is_asked;    // by the answer, in a header that the manifest names
+    bool wait_is_too_long; // for the manifest (max_waiting_time_in_seconds): it is not to be waited
+    int64_t attempt;       // how often this request was answered, this answer included
+    int64_t attempts_max;  // the manifest's bound; a caller with a policy of its own ignores it
+    Str reason;            // never holds values of records; lives in the page's arena
+    yyjson_doc *doc;       // the parsed body, in the page's arena; NULL when there was none
+    yyjson_val **records;  // selected, filtered, transformed
     size_t record_count;
     bool repeats; // the same page gives the same records at any other time (stream_digest())
 } PageOutcome;

@@ -6,6 +6,8 @@
 
 enum { ATTEMPTS_DEFAULT = 6, CODES_MAX = 64, REGEX_BYTES_MAX = 512 };
 
+static const double YEAR_SECONDS = 365.0 * 86400; // the longest wait that is reported
+
 typedef struct ResponseFilter {
     ResponseAction action;
     int codes[CODES_MAX];
@@ -30,6 +32,7 @@ typedef enum BackoffKind {
 typedef struct Backoff {
     BackoffKind kind;
     Expr seconds; // or the factor
+    Expr jitter;
     Expr header;
     Expr regex;
     Expr least;
@@ -133,7 +136,9 @@ static bool bind_backoff(const Binder *binder, const Node *node, Backoff *backof
     Arena *arena = binder->arena;
     if (seconds != NULL)
         return expr_bind_field(node, str_from(seconds), binder->file, arena, &backoff->seconds,
-                               err);
+                               err) &&
+               expr_bind_field(node, STR("jitter_range_in_seconds"), binder->file, arena,
+                               &backoff->jitter, err);
     TRY(expr_bind_field(node, STR("header"), binder->file, arena, &backoff->header, err));
     if (!backoff->header.exists)
         return bind_missing(binder, node, "header", err);
@@ -476,6 +481,20 @@ static bool one_wait(const Backoff *backoff, const HttpResponse *response, int64
     return true;
 }
 
+// The reference draws from the manifest's wait to that and twice the jitter.
+static bool jitter_us(const Backoff *backoff, Frame *frame, Arena *arena, int64_t *ret_us,
+                      Error *err)
+{
+    Given jitter = {0};
+    *ret_us = 0;
+    TRY(seconds_of(&backoff->jitter, 0, frame, arena, &jitter, err));
+    if (!jitter.there || !(jitter.number > 0))
+        return true;
+    const double most = jitter.number < YEAR_SECONDS ? jitter.number : YEAR_SECONDS;
+    *ret_us = (int64_t)(frame->env->random(frame->env->state) % (uint64_t)(most * 2e6 + 1));
+    return true;
+}
+
 bool error_rules_wait(const ErrorRules *rules, const HttpResponse *response, int64_t attempt,
                       Frame *frame, Arena *arena, ErrorWait *ret_wait, Error *err)
 {
@@ -489,8 +508,10 @@ bool error_rules_wait(const ErrorRules *rules, const HttpResponse *response, int
         TRY(seconds_of(&backoff->most, 0, frame, arena, &most, err));
         ret_wait->asked = backoff->kind == BACKOFF_HEADER || backoff->kind == BACKOFF_UNTIL_HEADER;
         ret_wait->too_long = most.there && seconds.number >= most.number;
-        const double year = 365.0 * 86400;
-        ret_wait->us = (int64_t)((seconds.number < year ? seconds.number : year) * 1e6);
+        int64_t more_us = 0;
+        TRY(jitter_us(backoff, frame, arena, &more_us, err));
+        const double most_s = seconds.number < YEAR_SECONDS ? seconds.number : YEAR_SECONDS;
+        ret_wait->us = (int64_t)(most_s * 1e6) + more_us;
         return true;
     }
     return true;

@@ -302,8 +302,7 @@ static bool refuse(PageReader *reader, const HttpResponse *response, const Error
         outcome->wait_us = wait.us;
         outcome->wait_is_asked = wait.asked;
         outcome->verdict = verdict->action == ACTION_RETRY ? PAGE_RETRY : PAGE_LIMITED;
-        if (wait.too_long)
-            outcome->verdict = PAGE_FAILED;
+        outcome->wait_is_too_long = wait.too_long;
         return true;
     case ACTION_IGNORE:
     case ACTION_SUCCESS:

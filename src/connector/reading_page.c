@@ -153,8 +153,10 @@ static bool fail(const Reading *reading, const PageOutcome *outcome, Error *err)
     ErrorCode code = outcome->verdict == PAGE_DENIED ? ERROR_ACCESS : ERROR_DATA;
     if (outcome->verdict == PAGE_RETRY || outcome->verdict == PAGE_LIMITED)
         code = ERROR_IO;
-    return error_set(err, code, "stream '" STR_FMT "': " STR_FMT, STR_ARG(reading->stream->name),
-                     STR_ARG(outcome->reason));
+    const char *more =
+        outcome->wait_is_too_long ? ", and asks for a longer wait than the manifest allows" : "";
+    return error_set(err, code, "stream '" STR_FMT "': " STR_FMT "%s",
+                     STR_ARG(reading->stream->name), STR_ARG(outcome->reason), more);
 }
 
 // One page, with the tries it takes. *ret_outcome holds records or is a verdict that ends the
@@ -178,7 +180,7 @@ static bool read_page(Reading *reading, PageReader *reader, bool *ret_more,
         bool again = outcome.verdict == PAGE_RETRY || outcome.verdict == PAGE_LIMITED;
         if (outcome.verdict == PAGE_REDIRECT)
             continue;
-        if (!again || outcome.attempt >= outcome.attempts_max) {
+        if (!again || outcome.wait_is_too_long || outcome.attempt >= outcome.attempts_max) {
             *ret_outcome = outcome;
             return again ? fail(reading, &outcome, err) : true;
         }

@@ -19,8 +19,10 @@ int64_t retry_backoff_us(const RetryPolicy *policy, int64_t attempt, uint64_t ra
 
 bool retry_too_long(int64_t wait_us, Error *err)
 {
-    (void)error_set(err, ERROR_BUSY, "the far side asks to wait %lld minutes",
-                    (long long)(wait_us / 60000000));
+    const bool is_short = wait_us < 2 * 60000000;
+    (void)error_set(err, ERROR_BUSY, "the far side asks to wait %lld %s",
+                    (long long)(wait_us / (is_short ? 1000000 : 60000000)),
+                    is_short ? "seconds" : "minutes");
     err->retry_after_ms = wait_us / 1000 < INT32_MAX ? (int32_t)(wait_us / 1000) : INT32_MAX;
     return false;
 }

@@ -258,6 +258,10 @@ bool fetch_retry_wait(const RetryPolicy *policy, int64_t attempts, const PageOut
     const int64_t theirs_us = asked_us > outcome->wait_us ? asked_us : outcome->wait_us;
     if (theirs_us > RETRY_WAIT_US_MAX)
         return retry_too_long(theirs_us, err);
+    if (outcome->wait_is_too_long) {
+        (void)retry_too_long(theirs_us, err);
+        return error_context(err, "longer than the manifest allows");
+    }
     // What the manifest only guesses is for the one request: the others would lose a minute to each
     // refusal from which the budget learns.
     *ret_wait = (RetryWait){.us = own_us > theirs_us ? own_us : theirs_us,

@@ -49,8 +49,13 @@ TEST(a_wait_comes_from_the_manifest_or_from_a_header)
          "soon", PAGE_RETRY, -1},
         {"a pattern that is none", WAITS("{type: WaitTimeFromHeader, header: X-Wait, regex: \"(\"}"), "x-wait", "12",
          PAGE_RETRY, 12},
-        {"longer than allowed", WAITS("{type: WaitTimeFromHeader, header: X-Wait, max_waiting_time_in_seconds: 10}"),
-         "x-wait", "10", PAGE_FAILED, 10},
+        // test_env's dice always show 4.
+        {"with jitter",
+         WAITS("{type: ConstantBackoffStrategy, backoff_time_in_seconds: 2, jitter_range_in_seconds: 1}"), "a", "",
+         PAGE_RETRY, 2.000004},
+        {"with jitter of less than the dice",
+         WAITS("{type: ExponentialBackoffStrategy, factor: 1, jitter_range_in_seconds: 0.0000015}"), "a", "",
+         PAGE_RETRY, 2},
         {"never longer than a year", WAITS("{type: WaitTimeFromHeader, header: X-Wait}"), "x-wait", "1e12", PAGE_RETRY,
          365.0 * 86400},
         {"the second where the first says nothing",
@@ -68,6 +73,39 @@ TEST(a_wait_comes_from_the_manifest_or_from_a_header)
         CHECK_INT(script.outcome.verdict, rows[i].verdict);
         CHECK_INT(script.outcome.wait_us,
                   rows[i].wait_s < 0 ? -1 : (int64_t)(rows[i].wait_s * 1000000));
+        test_clock_us = 0;
+    }
+}
+
+// It is told with the wait, and who waits decides.
+TEST(a_wait_may_be_longer_than_the_manifest_allows)
+{
+    // clang-format off
+    static const struct {
+        const char *handler, *value;
+        double wait_s;
+        bool too_long;
+    } rows[] = {
+        {WAITS("{type: WaitTimeFromHeader, header: X-Wait, max_waiting_time_in_seconds: 10}"), "9.9", 9.9, false},
+        {WAITS("{type: WaitTimeFromHeader, header: X-Wait, max_waiting_time_in_seconds: 10}"), "10", 10, true},
+        {WAITS("{type: WaitTimeFromHeader, header: X-Wait, max_waiting_time_in_seconds: 0}"), "1", 1, true},
+        {WAITS("{type: WaitTimeFromHeader, header: X-Wait, max_waiting_time_in_seconds: 0}"), "0", -1, false},
+        {WAITS("{type: WaitUntilTimeFromHeader, header: X-Wait, max_waiting_time_in_seconds: 30}"), "1029", 29, false},
+        {WAITS("{type: WaitUntilTimeFromHeader, header: X-Wait, max_waiting_time_in_seconds: 30}"), "1030", 30, true},
+    };
+    // clang-format on
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        check_row(rows[i].value);
+        Error err = {0};
+        test_clock_us = INT64_C(1000) * 1000000;
+        CLEANUP(script_done) Script script;
+        open_handler(&script, rows[i].handler);
+        CHECK_OK(script_answer_with(&script, 503, "", "x-wait", rows[i].value, &err), &err);
+        CHECK_INT(script.outcome.verdict, PAGE_RETRY);
+        CHECK_INT(script.outcome.wait_us,
+                  rows[i].wait_s < 0 ? -1 : (int64_t)(rows[i].wait_s * 1000000));
+        CHECK_INT(script.outcome.wait_is_too_long, rows[i].too_long);
+        CHECK_INT(script.outcome.wait_is_asked, rows[i].wait_s >= 0);
         test_clock_us = 0;
     }
 }

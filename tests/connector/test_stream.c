@@ -575,8 +575,10 @@ TEST(headers_say_how_long_to_wait)
     CHECK_INT(script.outcome.verdict, PAGE_LIMITED);
     CHECK_INT(script.outcome.wait_us, 12000000);
     check_ask(&script, "GET https://api.example.com/v1");
+    CHECK(!script.outcome.wait_is_too_long);
     CHECK_OK(script_answer_with(&script, 429, "", "x-wait", "61", &err), &err);
-    CHECK_INT(script.outcome.verdict, PAGE_FAILED);
+    CHECK_INT(script.outcome.verdict, PAGE_LIMITED);
+    CHECK(script.outcome.wait_is_too_long);
 }
 
 TEST(redirects_lead_to_a_new_request)

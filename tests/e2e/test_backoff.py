@@ -98,6 +98,15 @@ class Backoff(unittest.TestCase):
                 with Served(limit, patient(RESET)) as served:
                     self.assertIn("asks to wait 1", served.run("historic", *DAYS, code=code, timeout=20).stderr.splitlines()[-1])
 
+    def test_a_wait_that_the_manifest_forbids_is_not_waited(self):
+        limit = Limit(90, lambda until: {"X-Wait": "90"})
+        with Served(limit, patient({**WAIT, "max_waiting_time_in_seconds": 60})) as served:
+            said = served.run("historic", *DAYS, code=7, timeout=20).stderr.splitlines()[-1]
+            self.assertIn("longer than the manifest allows: the far side asks to wait 91 seconds", said)
+            read = served.pawl("source", "read", "--manifest", "manifest.yaml", "--config", "config.json", code=8, timeout=20)
+            self.assertIn("HTTP 429, and asks for a longer wait than the manifest allows", read.stdout)
+            self.assertIn("transient_error", read.stdout)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -50,6 +50,23 @@ TEST(a_wait_is_the_longest_of_all_and_has_an_end)
     }
 }
 
+TEST(a_wait_that_the_manifest_forbids_is_not_waited)
+{
+    const RetryPolicy policy = {.attempts = 3, .factor = 2};
+    const HttpResponse response = {.status = 429};
+    const PageOutcome outcome = {.verdict = PAGE_LIMITED,
+                                 .wait_us = 90 * SECOND,
+                                 .wait_is_asked = true,
+                                 .wait_is_too_long = true};
+    RetryWait wait = {0};
+    Error err = {0};
+    CHECK(!fetch_retry_wait(&policy, 1, &outcome, &response, &test_env, &wait, &err));
+    CHECK_INT(err.code, ERROR_BUSY);
+    CHECK_INT(err.retry_after_ms, 91000);
+    CHECK_STR(str_from(err.message),
+              STR("longer than the manifest allows: the far side asks to wait 91 seconds"));
+}
+
 TEST(the_jobs_own_rule_counts_where_it_is_the_longest)
 {
     // test_env's dice always show 4.
