@@ -10,21 +10,36 @@
 #include <assert.h>
 #include <stdio.h>
 
-enum { SUFFIX_BYTES = 64, TYPE_BYTES = 64, FILES_A_COPY = 1000 };
+enum { TYPE_BYTES = 64, FILES_A_COPY = 1000 };
 
-// "__STAGE_<12 hex digits>": the same for the same load and epoch, so that an attempt replaces what
-// the one before it left.
-static void staging_suffix(const SnowflakeWarehouse *db, const char *kind,
-                           char suffix[SUFFIX_BYTES])
+// --- staging
+
+bool snowflake_staging_prefix(Buf *out, const TableSpec *table, const char *kind, Error *err)
+{
+    char hex[2 * SHA256_BYTES + 1];
+    CLEANUP(buf_done) Buf target = {0};
+    TRY(snowflake_table(&target, table, "", err));
+    const Sha256 hash = sha256(buf_str(&target));
+    hex_encode(hash.bytes, SHA256_BYTES, hex);
+    return buf_append(out, table->name, err) &&
+           buf_printf(out, err, "__%s_%.*s_", kind, SNOWFLAKE_HASH_DIGITS, hex);
+}
+
+// "PAWL"."CALLS__STAGE_<digits of the target>_<of the load>_<epoch>": the same for the same load
+// and epoch, so that an attempt replaces what the one before it left. It lies in the driver's own
+// schema: in the target's, whoever may read future tables would read its rows, which no policy
+// masks.
+static bool append_staging_table(SnowflakeWarehouse *db, Buf *out, const char *kind, Error *err)
 {
     char hex[2 * SHA256_BYTES + 1];
     const Sha256 hash = sha256(db->load.id);
     hex_encode(hash.bytes, SHA256_BYTES, hex);
-    (void)snprintf(suffix, SUFFIX_BYTES, "__%s_%.12s_%llu", kind, hex,
-                   (unsigned long long)db->load.spec->epoch);
+    CLEANUP(buf_done) Buf name = {0};
+    return snowflake_staging_prefix(&name, db->load.spec->table, kind, err) &&
+           buf_printf(&name, err, "%.*s_%llu", SNOWFLAKE_HASH_DIGITS, hex,
+                      (unsigned long long)db->load.spec->epoch) &&
+           snowflake_own(db, out, "@", err) && snowflake_name(out, buf_str(&name), err);
 }
-
-// --- staging
 
 // A staging table, and the staged files whose rows it gets.
 typedef struct Staging {
@@ -39,11 +54,8 @@ static bool append_staging(SnowflakeWarehouse *db, SnowflakeBatch *batch, const 
                            Error *err)
 {
     Buf *sql = &batch->sql;
-    const TableSpec *table = db->load.spec->table;
-    char suffix[SUFFIX_BYTES];
-    staging_suffix(db, staging->kind, suffix);
     TRY(buf_append(sql, STR("CREATE OR REPLACE TRANSIENT TABLE "), err) &&
-        snowflake_table(sql, table, suffix, err) && buf_append(sql, STR(" ("), err));
+        append_staging_table(db, sql, staging->kind, err) && buf_append(sql, STR(" ("), err));
     for (size_t i = 0; i < staging->column_count; i++) {
         const Column *column = &staging->columns[i];
         char type[TYPE_BYTES];
@@ -56,7 +68,8 @@ static bool append_staging(SnowflakeWarehouse *db, SnowflakeBatch *batch, const 
     const Str folder = db->load.folder;
     const Str *paths = staging->paths;
     for (size_t i = 0; i < staging->path_count; i += FILES_A_COPY) {
-        TRY(buf_append(sql, STR("COPY INTO "), err) && snowflake_table(sql, table, suffix, err) &&
+        TRY(buf_append(sql, STR("COPY INTO "), err) &&
+            append_staging_table(db, sql, staging->kind, err) &&
             buf_printf(sql, err, " FROM @" STR_FMT "/" STR_FMT "/ FILES = (",
                        STR_ARG(db->stage.name), STR_ARG(folder)));
         for (size_t k = i; k < staging->path_count && k < i + FILES_A_COPY; k++)
@@ -195,10 +208,8 @@ void snowflake_drop_staging(SnowflakeWarehouse *db)
     CLEANUP(snowflake_batch_done) SnowflakeBatch batch = {0};
     SnowflakeResult result = {0};
     for (size_t i = 0; i < 2; i++) {
-        char suffix[SUFFIX_BYTES];
-        staging_suffix(db, kinds[i], suffix);
         if (there[i] && !(buf_append(&batch.sql, STR("DROP TABLE IF EXISTS "), &ignored) &&
-                          snowflake_table(&batch.sql, db->load.spec->table, suffix, &ignored) &&
+                          append_staging_table(db, &batch.sql, kinds[i], &ignored) &&
                           snowflake_batch_end(&batch, &ignored)))
             return;
     }
@@ -249,8 +260,6 @@ static bool add_taking(Transaction *tx, Error *err)
     SnowflakeWarehouse *db = tx->db;
     const LoadSpec *spec = db->load.spec;
     Buf *sql = &tx->batch.sql;
-    char suffix[SUFFIX_BYTES];
-    staging_suffix(db, "STAGE", suffix);
     TRY(buf_append(sql, STR("UPDATE "), err) && snowflake_table(sql, spec->table, "__PAWL", err) &&
         buf_printf(sql, err,
                    " SET \"VERSION\" = \"VERSION\" + 1, \"HOLDER\" = '%s', \"UPDATED_AT\" ="
@@ -267,7 +276,7 @@ static bool add_taking(Transaction *tx, Error *err)
     // Not a row more or less than were put: COPY was run once, for one file.
     if (db->load.rows.size > 0)
         TRY(buf_append(sql, STR(" AND (SELECT COUNT(*) FROM "), err) &&
-            snowflake_table(sql, spec->table, suffix, err) &&
+            append_staging_table(db, sql, "STAGE", err) &&
             buf_printf(sql, err, ") = %lld", (long long)db->load.row_count));
     return snowflake_batch_end(&tx->batch, err);
 }
@@ -324,15 +333,12 @@ static bool add_staged(Transaction *tx, const char *kind, const Column *columns,
                        Error *err)
 {
     Buf *sql = &tx->batch.sql;
-    char suffix[SUFFIX_BYTES];
-    staging_suffix(tx->db, kind, suffix);
     TRY(buf_append(sql, STR("SELECT "), err));
     for (size_t i = 0; i < count; i++)
         TRY(append_value(sql, &columns[i], err) && buf_append(sql, STR(" AS "), err) &&
             snowflake_name(sql, columns[i].name, err) && buf_append(sql, STR(", "), err));
     return append_driver_values(tx->db, sql, true, err) && buf_append(sql, STR(" FROM "), err) &&
-           snowflake_table(sql, tx->db->load.spec->table, suffix, err) &&
-           add_guard(tx, " WHERE ", err);
+           append_staging_table(tx->db, sql, kind, err) && add_guard(tx, " WHERE ", err);
 }
 
 static bool append_names(Buf *sql, const char *before, const Column *columns, size_t count,

@@ -4,32 +4,53 @@
 
 #include <assert.h>
 
-enum { LEFT_TABLES_MAX = 1000, STATE_ROWS_MAX = 10000, HASH_DIGITS = 12 };
+enum { LEFT_TABLES_MAX = 1000, STATE_ROWS_MAX = 10000, SCHEMAS_MAX = 64 };
 
 typedef struct LeftTables {
+    SnowflakeWarehouse *db;
     const SnowflakeResult *result; // of SHOW TABLES
-    const TableSpec *table;        // whose staging tables are looked for; NULL = PAWL_STATE
+    const TableSpec *tables;       // whose staging tables are looked for
+    size_t table_count;
+    Str schema; // that is shown; empty = PAWL_STATE alone
     int64_t before_us;
     SnowflakeBatch *drops;
     int64_t state_rows;
 } LeftTables;
 
-// "<TABLE>__STAGE_<12 digits>_<epoch>", or __QSTAGE_: the load's id hashed (snowflake_commit.c).
-static bool is_staging(Str name, Str table)
+// Whether `text` is "<12 digits>_<epoch>", behind a prefix: the load's id hashed
+// (snowflake_commit.c).
+static bool names_load(Str text)
 {
-    static const char *const kinds[] = {"__STAGE_", "__QSTAGE_"};
-    if (name.size < table.size || !str_equal_ignoring_case(str_slice(name, 0, table.size), table))
-        return false;
-    const Str suffix = str_slice(name, table.size, name.size);
-    for (size_t i = 0; i < 2; i++) {
-        const Str kind = str_from(kinds[i]);
-        int64_t epoch = 0;
-        if (str_starts_with(suffix, kind) && suffix.size > kind.size + HASH_DIGITS + 1 &&
-            suffix.data[kind.size + HASH_DIGITS] == '_' &&
-            str_to_int64(str_slice(suffix, kind.size + HASH_DIGITS + 1, suffix.size), &epoch))
-            return true;
+    int64_t epoch = 0;
+    return text.size > SNOWFLAKE_HASH_DIGITS + 1 && text.data[SNOWFLAKE_HASH_DIGITS] == '_' &&
+           str_to_int64(str_slice(text, SNOWFLAKE_HASH_DIGITS + 1, text.size), &epoch);
+}
+
+static bool begins_with(Str name, Str prefix)
+{
+    return name.size >= prefix.size &&
+           str_equal_ignoring_case(str_slice(name, 0, prefix.size), prefix);
+}
+
+// A staging table of `table`, in the schema that is shown. Earlier versions had them in the
+// target's own, without its digits.
+static bool is_staging(const LeftTables *left, const TableSpec *table, Str name, bool *ret_is,
+                       Error *err)
+{
+    static const char *const kinds[] = {"STAGE", "QSTAGE"};
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && !*ret_is; i++) {
+        CLEANUP(buf_done) Buf prefix = {0};
+        CLEANUP(buf_done) Buf former = {0};
+        TRY(snowflake_staging_prefix(&prefix, table, kinds[i], err) &&
+            buf_append(&former, table->name, err) && buf_printf(&former, err, "__%s_", kinds[i]));
+        const bool ours = str_equal_ignoring_case(left->schema, left->db->options.schema) &&
+                          begins_with(name, buf_str(&prefix)) &&
+                          names_load(str_slice(name, prefix.size, name.size));
+        *ret_is = ours || (str_equal_ignoring_case(left->schema, table->schema) &&
+                           begins_with(name, buf_str(&former)) &&
+                           names_load(str_slice(name, former.size, name.size)));
     }
-    return false;
+    return true;
 }
 
 static bool take_table(void *visitor, const Str *cells, size_t count, Error *err)
@@ -37,32 +58,39 @@ static bool take_table(void *visitor, const Str *cells, size_t count, Error *err
     LeftTables *left = visitor;
     const Str name = snowflake_cell(left->result, cells, "name");
     int64_t created_us = 0;
+    bool staging = false;
     (void)count;
-    if (left->table == NULL) {
+    if (left->schema.size == 0) {
         (void)!str_to_int64(snowflake_cell(left->result, cells, "rows"), &left->state_rows);
         return true;
     }
-    if (!is_staging(name, left->table->name) || left->drops->count == LEFT_TABLES_MAX ||
+    for (size_t i = 0; i < left->table_count && !staging; i++)
+        TRY(is_staging(left, &left->tables[i], name, &staging, err));
+    if (!staging || left->drops->count == LEFT_TABLES_MAX ||
         !snowflake_time_us(snowflake_cell(left->result, cells, "created_on"), &created_us) ||
         created_us >= left->before_us)
         return true;
     Buf *sql = &left->drops->sql;
     return buf_append(sql, STR("DROP TABLE IF EXISTS "), err) &&
-           snowflake_name(sql, left->table->schema, err) && buf_append_char(sql, '.', err) &&
+           snowflake_name(sql, left->schema, err) && buf_append_char(sql, '.', err) &&
            sql_name(sql, name, err) && snowflake_batch_end(left->drops, err);
 }
 
-static bool add_show(SnowflakeBatch *batch, Str name, const char *behind, Str schema, Error *err)
+static bool add_show(SnowflakeBatch *batch, const char *pattern, Str schema, Error *err)
 {
-    CLEANUP(buf_done) Buf quoted = {0};
-    CLEANUP(buf_done) Buf pattern = {0};
-    return snowflake_name(&quoted, name, err) &&
-           buf_append(&pattern, str_slice(buf_str(&quoted), 1, quoted.size - 2), err) &&
-           buf_append(&pattern, str_from(behind), err) &&
-           buf_append(&batch->sql, STR("SHOW TABLES LIKE "), err) &&
-           snowflake_literal(&batch->sql, buf_str(&pattern), err) &&
+    return buf_append(&batch->sql, STR("SHOW TABLES LIKE "), err) &&
+           snowflake_literal(&batch->sql, str_from(pattern), err) &&
            buf_append(&batch->sql, STR(" IN SCHEMA "), err) &&
            snowflake_name(&batch->sql, schema, err) && snowflake_batch_end(batch, err);
+}
+
+static bool is_among(const Str *schemas, size_t count, Str schema)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (str_equal_ignoring_case(schemas[i], schema))
+            return true;
+    }
+    return false;
 }
 
 bool snowflake_drop_left(SnowflakeWarehouse *db, const TableSpec *tables, size_t count,
@@ -71,17 +99,23 @@ bool snowflake_drop_left(SnowflakeWarehouse *db, const TableSpec *tables, size_t
     CLEANUP(snowflake_batch_done) SnowflakeBatch shows = {0};
     CLEANUP(snowflake_batch_done) SnowflakeBatch drops = {0};
     SnowflakeResult result = {0};
-    TRY(add_show(&shows, STR("PAWL_STATE"), "", db->options.schema, err));
-    for (size_t i = 0; i < count; i++)
-        TRY(add_show(&shows, tables[i].name, "\\_\\_%STAGE\\_%", tables[i].schema, err));
+    Str schemas[SCHEMAS_MAX] = {db->options.schema};
+    size_t schema_count = 1;
+    for (size_t i = 0; i < count && schema_count < SCHEMAS_MAX; i++) {
+        if (!is_among(schemas, schema_count, tables[i].schema))
+            schemas[schema_count++] = tables[i].schema;
+    }
+    TRY(add_show(&shows, "PAWL\\_STATE", db->options.schema, err));
+    for (size_t i = 0; i < schema_count; i++)
+        TRY(add_show(&shows, "%\\_\\_%STAGE\\_%", schemas[i], err));
     TRY(snowflake_batch_run(db, &shows, true, &result, err));
-    LeftTables left = {.before_us = before_us, .drops = &drops};
+    LeftTables left = {
+        .db = db, .tables = tables, .table_count = count, .before_us = before_us, .drops = &drops};
     for (size_t i = 0; i < shows.count; i++) {
         SnowflakeResult shown = {0};
-        if (shows.count > 1)
-            TRY(snowflake_child(db->api, &result, i, db->scratch, &shown, err));
-        left.result = shows.count > 1 ? &shown : &result;
-        left.table = i == 0 ? NULL : &tables[i - 1];
+        TRY(snowflake_child(db->api, &result, i, db->scratch, &shown, err));
+        left.result = &shown;
+        left.schema = i == 0 ? STR("") : schemas[i - 1];
         TRY(snowflake_rows(db->api, left.result, take_table, &left, err));
     }
     db->state_is_long = left.state_rows > STATE_ROWS_MAX;

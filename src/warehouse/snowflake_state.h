@@ -167,6 +167,11 @@ bool snowflake_read_standing(SnowflakeWarehouse *db, const LoadSpec *spec,
 
 // --- snowflake_commit.c
 
+// "CALLS__STAGE_<digits of the target>_": what names of a table's staging tables begin with, alike
+// for no two tables, whatever their schemas are.
+enum { SNOWFLAKE_HASH_DIGITS = 12 };
+bool snowflake_staging_prefix(Buf *out, const TableSpec *table, const char *kind,
+                              Error *err) MUST_USE;
 // Puts the ledger's rows and fills the staging tables.
 bool snowflake_stage_load(SnowflakeWarehouse *db, const LoadCommit *commit, Error *err) MUST_USE;
 // *ret_done = false: a guard held it back, and nothing has happened.

@@ -45,6 +45,17 @@ class Masking(unittest.TestCase):
         for place, policy in masked.items():
             self.assertEqual(policy == "MASK_VARIANT", known[place] == "json", place)
         self.assertGreater(len(masked), 10)
+        # Who reads masked data reads no table that comes by itself, and each other one only behind its masks.
+        files = {path.name: path.read_text() for path in (ROOT / "deploy/snowflake").glob("*.sql")}
+        for name, text in files.items():
+            self.assertNotRegex(text, r"(?m)^GRANT [^;]*ON (FUTURE|ALL) TABLES", name)
+        persons = {place[0] for place in masked}
+        granted = re.findall(r"(?m)^GRANT SELECT ON TABLE CALLS_DB\.(\S+) TO ROLE PAWL_READER;", "".join(files.values()))
+        self.assertEqual({(name, "_OVERFLOW") in known for name in granted}, {True})  # no quarantine among them
+        self.assertGreater(len(persons & set(granted)), 2)
+        text = files["05_masking.sql"]
+        self.assertLess(max(text.find(f"ALTER TABLE CALLS_DB.{name} MODIFY") for name in persons), text.find("GRANT SELECT"))
+        self.assertNotIn("GRANT SELECT ON FUTURE VIEWS IN SCHEMA CALLS_DB.CTM", files["02_database.sql"])
 
 
 class Snowflake(SnowTestCase):
@@ -362,6 +373,24 @@ class Snowflake(SnowTestCase):
                     self.assertIn(f"role PAWL_LOADER lacks {right} on {kind} {name}: GRANT {right} ON {kind} {name} TO ROLE"
                                   " PAWL_LOADER", told.stdout + told.stderr)
                     self.assertIn(f"{right} ON {kind} {name.replace('CALLS_DB.', '')}", listed)
+
+    def test_readers_see_no_staging_table(self):
+        """A load's rows lie in a table that no policy masks: nobody may read it, not even who reads all future tables of the target's schema."""
+        files = sorted(map(str, (ROOT / "deploy/snowflake").glob("*.sql")))
+        with World(calls=20) as world:
+            more = world.folder / "more.sql"
+            more.write_text("GRANT SELECT ON FUTURE TABLES IN SCHEMA CALLS_DB.CTM TO ROLE PAWL_READER;\n")
+            self.fixture.control("drop", {"name": "CALLS_DB"})
+            self.fixture.control("grants", {"files": [*files, str(more)]})
+            snow = SnowSite(world.folder / "readers", world, self.fixture, "CALLS_DB")
+            snow.run("historic", "--to", "2026-03-09", "--stream", "calls")
+            made = {tuple(place) for e in self.fixture.log()
+                    for place in re.findall(r'^CREATE OR REPLACE TRANSIENT TABLE "([^"]+)"\."([^"]+)"', e["sql"])}
+            self.assertGreater(len(made), 0)
+            for place in made:
+                with self.subTest(place):
+                    self.assertEqual(self.fixture.control("rights", {"role": "PAWL_READER", "database": "CALLS_DB", "table": place}), [])
+            self.assertEqual(self.fixture.control("rights", {"role": "PAWL_READER", "database": "CALLS_DB", "table": ["CTM", "CALLS"]}), ["SELECT"])
 
     def test_what_it_costs(self):
         """Seconds by run in status, the log once a run, and a cap for the day under which reading goes on."""

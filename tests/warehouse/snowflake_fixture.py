@@ -259,6 +259,8 @@ class Service:
             elif path == "grants":
                 import snowflake_grants
                 self.grants = snowflake_grants.Grants(body["files"], body.get("without", [])) if body else None
+            elif path == "rights":  # of a role on a table or view
+                return sorted(self.grants.rights(body["role"], body["database"], *body["table"]))
             elif path == "own":  # tables that were made before rights counted are this role's
                 for schema in body["schemas"]:
                     for (name,) in self.base.fake.duck_conn.execute(

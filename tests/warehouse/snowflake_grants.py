@@ -14,7 +14,7 @@ QUOTED = r'"((?:[^"]|"")+)"\."((?:[^"]|"")+)"'
 class Grants:
     def __init__(self, files, without=()):
         self.rows, self.roles = [], []  # (role, privilege, type, name), (role, to)
-        self.owners, self.database = {}, None
+        self.owners, self.kinds, self.database = {}, {}, None
         self.asked = set()  # what the statement at hand needed, beside what it owns
         for file in files:
             for sql in split_statements(pathlib.Path(file).read_text()):
@@ -76,14 +76,15 @@ class Grants:
         self.need(role, "USAGE", "SCHEMA", f"{database}.{schema}")
         self.need(role, f"CREATE {kind}", "SCHEMA", f"{database}.{schema}")
         self.owners.setdefault((database, schema, name), role)
+        self.kinds[(database, schema, name)] = kind
 
     def rights(self, role, database, schema, name):
         """On a table or view; who owns it has all."""
         if self.owners.get((database, schema, name)) == role:
             return {"OWNERSHIP"}
         rights = {row[1] for row in self.held(role) if row[2:] in [(kind, f"{database}.{schema}.{name}") for kind in ("TABLE", "VIEW")]}
-        if {("FUTURE TABLES SCHEMA", f"{database}.{schema}"), ("FUTURE VIEWS SCHEMA", f"{database}.{schema}")} & {
-                row[2:] for row in self.held(role) if row[1] == "SELECT"}:
+        kind = self.kinds.get((database, schema, name), "TABLE")
+        if (f"FUTURE {kind}S SCHEMA", f"{database}.{schema}") in {row[2:] for row in self.held(role) if row[1] == "SELECT"}:
             rights.add("SELECT")
         return rights
 

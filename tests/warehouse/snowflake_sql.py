@@ -407,9 +407,7 @@ class Session:
         if "MATCH_BY_COLUMN_NAME=CASE_SENSITIVE" not in options or "TYPE=PARQUET" not in options:
             raise SqlError("001003", "42000", "the fixture loads Parquet by column name only")
         schema, name = bare(table)[-2:]
-        columns = {c: t for c, t in self.duck.execute(
-            "SELECT column_name, data_type FROM duckdb_columns() WHERE upper(database_name) = ? AND schema_name = ?"
-            " AND table_name = ?", [self.database.upper(), schema, name]).fetchall()}
+        columns = self.columns_of(schema, name)
         if not columns:
             raise SqlError("002003", "42S02", f"Table '{schema}.{name}' does not exist or not authorized.")
         rows = []
