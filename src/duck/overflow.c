@@ -1,6 +1,7 @@
 #include "duck/overflow.h"
 
 #include "base/json.h"
+#include "batch/pattern.h"
 
 static bool append_literal(Buf *sql, Str text, Error *err)
 {
@@ -29,11 +30,25 @@ static bool removal_of(Str path, Buf *out, Error *err)
     return true;
 }
 
-static bool write_value(Buf *sql, Str path, const char *type, bool is_json, Error *err)
+// TRY_CAST() alone would round 12.7 to 13 and take 'yes' for true.
+static bool write_value(Buf *sql, Str path, const Column *column, const char *type, Error *err)
 {
-    return buf_printf(sql, err, "TRY_CAST(%s(_overflow, ",
-                      is_json ? "json_extract" : "json_extract_string") &&
-           append_literal(sql, path, err) && buf_printf(sql, err, ") AS %s)", type);
+    CLEANUP(buf_done) Buf text = {0};
+    CLEANUP(buf_done) Buf cast = {0};
+    char pattern[PATTERN_BYTES];
+    pattern_of(column, pattern);
+    const char *range = pattern_range(column->type);
+    TRY(buf_printf(&text, err, "%s(_overflow, ",
+                   column->type == COLUMN_JSON ? "json_extract" : "json_extract_string") &&
+        append_literal(&text, path, err) && buf_append_char(&text, ')', err));
+    TRY(buf_printf(&cast, err, "TRY_CAST(" STR_FMT " AS %s)", STR_ARG(buf_str(&text)), type));
+    if (pattern[0] == '\0')
+        return buf_append(sql, buf_str(&cast), err);
+    TRY(buf_printf(sql, err, "CASE WHEN regexp_matches(" STR_FMT ", '%s')", STR_ARG(buf_str(&text)),
+                   pattern));
+    if (range[0] != '\0')
+        TRY(buf_printf(sql, err, " AND " STR_FMT "%s", STR_ARG(buf_str(&cast)), range));
+    return buf_printf(sql, err, " THEN " STR_FMT " END", STR_ARG(buf_str(&cast)));
 }
 
 static bool write_left(Buf *sql, Str path, Error *err)
@@ -49,7 +64,8 @@ static bool write_left(Buf *sql, Str path, Error *err)
 // step names a member, and the patch would put an object in the list's place.
 static bool write_moves(Buf *sql, Str value, Str path, Error *err)
 {
-    TRY(buf_printf(sql, err, "(_overflow IS NOT NULL AND " STR_FMT " IS NOT NULL", STR_ARG(value)));
+    TRY(buf_printf(sql, err, "(_overflow IS NOT NULL AND (" STR_FMT ") IS NOT NULL",
+                   STR_ARG(value)));
     for (size_t i = 1; i < path.size; i++) {
         if (path.data[i] != '/')
             continue;
@@ -60,14 +76,14 @@ static bool write_moves(Buf *sql, Str value, Str path, Error *err)
     return buf_append_char(sql, ')', err);
 }
 
-bool duck_overflow_init(DuckOverflow *overflow, Str path, const char *type, bool is_json,
+bool duck_overflow_init(DuckOverflow *overflow, Str path, const Column *column, const char *type,
                         Error *err)
 {
     *overflow = (DuckOverflow){0};
     if (path.size < 2 || path.data[0] != '/')
         return error_set(err, ERROR_JOB, "'" STR_FMT "' is no path such as /foo/bar",
                          STR_ARG(path));
-    return write_value(&overflow->value, path, type, is_json, err) &&
+    return write_value(&overflow->value, path, column, type, err) &&
            write_left(&overflow->left, path, err) &&
            write_moves(&overflow->moves, buf_str(&overflow->value), path, err);
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "batch/batch.h"
 
 // Expressions over a column _overflow that is JSON or its text.
 typedef struct DuckOverflow {
@@ -13,7 +14,8 @@ typedef struct DuckOverflow {
 } DuckOverflow;
 
 // `path` as the contract has it, "/a/b"; ERROR_JOB when it is none. `type` is DuckDB's name of the
-// column's; `is_json`: JSON stays JSON, everything else is read from its text.
-bool duck_overflow_init(DuckOverflow *overflow, Str path, const char *type, bool is_json,
+// column's. JSON stays JSON, everything else is read from its text, and fits when the text is a
+// value of the column as it stands (batch/pattern.h).
+bool duck_overflow_init(DuckOverflow *overflow, Str path, const Column *column, const char *type,
                         Error *err) MUST_USE;
 void duck_overflow_done(DuckOverflow *overflow); // for CLEANUP()

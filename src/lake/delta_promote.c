@@ -43,8 +43,8 @@ static bool fit_schema(Promoting *promoting, Error *err)
         return error_set(err, ERROR_JOB, "lake table " STR_FMT ": it has no column _overflow",
                          STR_ARG(promoting->table->folder));
     duck_overflow_done(&promoting->overflow);
-    return duck_overflow_init(&promoting->overflow, promoting->path, field->duck,
-                              promoting->column->type == COLUMN_JSON, err);
+    return duck_overflow_init(&promoting->overflow, promoting->path, promoting->column, field->duck,
+                              err);
 }
 
 static bool count_rows(Promoting *promoting, const char *local, int64_t *ret_rows, Error *err)

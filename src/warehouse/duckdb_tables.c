@@ -317,8 +317,7 @@ static bool update_from_overflow(DuckWarehouse *db, Promoted *promoted, Error *e
     CLEANUP(duck_overflow_done) DuckOverflow overflow = {0};
     char type[TYPE_BYTES];
     duck_type_name(promoted->column, type, sizeof(type));
-    TRY(duck_overflow_init(&overflow, promoted->path, type, promoted->column->type == COLUMN_JSON,
-                           err));
+    TRY(duck_overflow_init(&overflow, promoted->path, promoted->column, type, err));
     TRY(buf_append(&sql, STR("UPDATE "), err) && sql_table(&sql, promoted->table, "", err) &&
         buf_append(&sql, STR(" SET "), err) && sql_name(&sql, promoted->column->name, err) &&
         buf_printf(&sql, err, " = " STR_FMT ", _overflow = " STR_FMT " WHERE " STR_FMT,

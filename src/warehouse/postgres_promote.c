@@ -1,4 +1,5 @@
 // A path of _overflow becomes a column.
+#include "batch/pattern.h"
 #include "warehouse/postgres_state.h"
 
 #include <assert.h>
@@ -8,40 +9,19 @@ enum { PATH_STEPS_MAX = 64 };
 // PostgreSQL 15 has no cast that may fail, so a function of this transaction tries: `fits` gets
 // what of `value` fits the column's type, or null. Stricter than a cast where a cast would change
 // the value, or reads words such as 'now'.
-static const char *cast_of(ColumnType type)
-{
-    switch (type) {
-    case COLUMN_INT64:
-        return "IF value ~ '^-?[0-9]+$' THEN fits := value; END IF;";
-    case COLUMN_DOUBLE:
-        return "IF value ~ '^-?[0-9]' THEN fits := value; END IF;";
-    case COLUMN_DECIMAL:
-        return "IF value ~ '^-?[0-9]' THEN fits := value; END IF;"
-               " IF fits <> CAST(value AS numeric) THEN RETURN NULL; END IF;";
-    case COLUMN_BOOLEAN:
-        return "IF value IN ('true', 'false') THEN fits := value; END IF;";
-    case COLUMN_TIMESTAMP:
-    case COLUMN_DATE:
-        return "IF value ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}' THEN fits := value; END IF;";
-    case COLUMN_STRING:
-    case COLUMN_KEY:
-    case COLUMN_JSON: // not called: JSON stays JSON
-        break;
-    }
-    return "fits := value;";
-}
-
 static bool create_cast(PgWarehouse *db, const Column *column, Error *err)
 {
     char type[PG_TYPE_BYTES];
+    char pattern[PATTERN_BYTES];
     pg_type_name(column, type);
+    pattern_of(column, pattern);
     CLEANUP(buf_done) Buf sql = {0};
     TRY(buf_printf(
         &sql, err,
         "CREATE FUNCTION pg_temp.pawl_fits(value text) RETURNS %s LANGUAGE plpgsql"
-        " STABLE AS $pawl$ DECLARE fits %s; BEGIN %s RETURN fits; EXCEPTION WHEN data_exception"
-        " THEN RETURN NULL; END $pawl$",
-        type, type, cast_of(column->type)));
+        " STABLE AS $pawl$ DECLARE fits %s; BEGIN IF value ~ '%s' THEN fits := value; END IF;"
+        " RETURN fits; EXCEPTION WHEN data_exception THEN RETURN NULL; END $pawl$",
+        type, type, pattern));
     return pg_warehouse_run_buf(db, &sql, err);
 }
 

@@ -4,6 +4,9 @@
 #include "duck/duck.h"
 #include "harness/check.h"
 
+static const Column text_column = {.name = {"c", 1}, .type = COLUMN_STRING};
+static const Column number_column = {.name = {"c", 1}, .type = COLUMN_INT64};
+
 static bool take_cell(void *visitor, duckdb_data_chunk chunk, Error *err)
 {
     return duckdb_data_chunk_get_size(chunk) == 0 ||
@@ -30,17 +33,17 @@ TEST(a_path_moves_where_it_names_members_and_fits)
 {
     static const struct {
         const char *path, *type, *document, *expected;
-        bool is_json;
+        ColumnType column;
     } rows[] = {
-        {"/a", "VARCHAR", "{\"a\":\"x\"}", "x -", false},
+        {"/a", "VARCHAR", "{\"a\":\"x\"}", "x -", COLUMN_STRING},
         {"/a/b", "BIGINT", "{\"d\":2,\"a\":{\"b\":\"7\",\"c\":1}}", "7 {\"d\":2,\"a\":{\"c\":1}}",
-         false},
-        {"/a/b", "BIGINT", "{\"a\":{\"b\":\"x\"}}", "stays", false},
-        {"/a/0", "VARCHAR", "{\"a\":[\"x\"]}", "stays", false},
-        {"/a/0", "VARCHAR", "{\"a\":{\"0\":\"x\"}}", "x {\"a\":{}}", false},
-        {"/a/b", "VARCHAR", "{\"a\":\"b\"}", "stays", false},
-        {"/it's~1a", "VARCHAR", "{\"other\":1}", "stays", false},
-        {"/a", "JSON", "{\"a\":[1,{\"b\":null}]}", "[1,{\"b\":null}] -", true},
+         COLUMN_INT64},
+        {"/a/b", "BIGINT", "{\"a\":{\"b\":\"x\"}}", "stays", COLUMN_INT64},
+        {"/a/0", "VARCHAR", "{\"a\":[\"x\"]}", "stays", COLUMN_STRING},
+        {"/a/0", "VARCHAR", "{\"a\":{\"0\":\"x\"}}", "x {\"a\":{}}", COLUMN_STRING},
+        {"/a/b", "VARCHAR", "{\"a\":\"b\"}", "stays", COLUMN_STRING},
+        {"/it's~1a", "VARCHAR", "{\"other\":1}", "stays", COLUMN_STRING},
+        {"/a", "JSON", "{\"a\":[1,{\"b\":null}]}", "[1,{\"b\":null}] -", COLUMN_JSON},
     };
     Error err = {0};
     CLEANUP(duck_close) Duck duck = {0};
@@ -49,8 +52,8 @@ TEST(a_path_moves_where_it_names_members_and_fits)
         check_row(rows[i].document);
         CLEANUP(buf_done) Buf text = {0};
         CLEANUP(duck_overflow_done) DuckOverflow overflow = {0};
-        CHECK_OK(duck_overflow_init(&overflow, str_from(rows[i].path), rows[i].type,
-                                    rows[i].is_json, &err),
+        const Column column = {.name = STR("c"), .type = rows[i].column};
+        CHECK_OK(duck_overflow_init(&overflow, str_from(rows[i].path), &column, rows[i].type, &err),
                  &err);
         ask(&duck, rows[i].document, &overflow, &text);
         CHECK_STR(buf_str(&text), str_from(rows[i].expected));
@@ -64,7 +67,7 @@ TEST(what_is_no_path_is_refused)
         Error err = {0};
         CLEANUP(duck_overflow_done) DuckOverflow overflow = {0};
         check_row(paths[i]);
-        CHECK(!duck_overflow_init(&overflow, str_from(paths[i]), "VARCHAR", false, &err));
+        CHECK(!duck_overflow_init(&overflow, str_from(paths[i]), &text_column, "VARCHAR", &err));
         CHECK_INT(err.code, ERROR_JOB);
     }
 }
@@ -74,7 +77,7 @@ TEST(overflow_survives_every_fault)
     FAULTS() {
         Error err = {0};
         CLEANUP(duck_overflow_done) DuckOverflow overflow = {0};
-        const bool ok = duck_overflow_init(&overflow, STR("/a/b"), "VARCHAR", false, &err);
+        const bool ok = duck_overflow_init(&overflow, STR("/a/b"), &number_column, "BIGINT", &err);
         CHECK(ok == (err.code == ERROR_NONE));
     }
 }

@@ -1,4 +1,5 @@
 // Delta: one row a key, one commit a load, whatever else goes on.
+#include "batch/promotable.h"
 #include "lake/delta_rig.h"
 
 #include <string.h>
@@ -678,6 +679,50 @@ TEST(promoting_twice_changes_nothing)
               STR("1:a:{\"left\":{}} 2:b:{\"left\":{}} 3:c:{\"left\":{}}"));
     CHECK_STR(rig_rows(&rig), STR("1:a:10 2:b:10 3:c:20"));
     rig_close(&rig);
+}
+
+// Of the texts among them: a note of the rig is text. In the files stands what moved as the
+// warehouses' suite has it, by the same expression.
+TEST(promoted_values_are_the_ones_that_were_sent)
+{
+    for (size_t first = 0; first < PROMOTABLES; first += promotable_count(first)) {
+        Rig rig;
+        Error err = {0};
+        RigRow rows[PROMOTABLES];
+        char notes[PROMOTABLES][64];
+        CLEANUP(buf_done) Buf expected = {0};
+        size_t count = 0;
+        int64_t moved = 0;
+        int64_t moving = 0;
+        for (size_t i = first; i < first + promotable_count(first); i++) {
+            const Str json = str_from(promotable[i].json);
+            if (json.data[0] != '"')
+                continue;
+            (void)snprintf(notes[count], sizeof(notes[0]), STR_FMT,
+                           STR_ARG(str_slice(json, 1, json.size - 2)));
+            CHECK_OK(buf_printf(&expected, &err, "%s%zu:%s:%s", count == 0 ? "" : " ", count,
+                                notes[count], promotable[i].value == NULL ? "stays" : "moves"),
+                     &err);
+            moving += promotable[i].value == NULL ? 0 : 1;
+            rows[count] = (RigRow){(int64_t)count, notes[count], 10};
+            count++;
+        }
+        check_row(column_type_name(promotable[first].column.type));
+        rig_open(&rig);
+        (void)rig_load_ok(
+            &rig, &(RigLoad){
+                      .run = "r1", .rows = rows, .row_count = count, .to_us = 1, .fetched_us = 10});
+        Column column = promotable[first].column;
+        column.name = STR("moved");
+        CHECK_OK(delta_promote(rig.delta, &rig_table, &column, STR("/left/note"), &moved, &err),
+                 &err);
+        CHECK_INT(moved, moving);
+        CHECK_STR(rig_rows_as(&rig, "id || ':' || note || CASE WHEN moved IS NULL AND"
+                                    " _overflow LIKE '%note%' THEN ':stays' WHEN moved IS NOT NULL"
+                                    " AND _overflow NOT LIKE '%note%' THEN ':moves' ELSE ':?' END"),
+                  buf_str(&expected));
+        rig_close(&rig);
+    }
 }
 
 TEST(promoting_beside_another_writer_loses_nothing)
