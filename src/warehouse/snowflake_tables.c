@@ -1,4 +1,5 @@
 // DDL: the ledger, the tables of the contracts, and views. None of it wakes a warehouse.
+#include "batch/pattern.h"
 #include "warehouse/snowflake_state.h"
 
 #include <assert.h>
@@ -347,15 +348,28 @@ static bool append_without(Buf *out, const Str *steps, size_t count, Error *err)
     return true;
 }
 
-// TRY_CAST() takes text only, so everything but JSON goes by its text.
+// TRY_CAST() takes text only, so everything but JSON goes by its text. Alone it would round 12.7 to
+// 13, and take 'yes' for true and digits for seconds since 1970.
 static bool append_cast(Buf *out, const Column *column, const Str *steps, size_t count, Error *err)
 {
+    CLEANUP(buf_done) Buf text = {0};
+    CLEANUP(buf_done) Buf cast = {0};
     char type[TYPE_BYTES];
-    snowflake_type_name(column, type, sizeof(type));
+    char pattern[PATTERN_BYTES];
     if (column->type == COLUMN_JSON)
         return append_steps(out, steps, count, err);
-    return buf_append(out, STR("TRY_CAST("), err) && append_steps(out, steps, count, err) &&
-           buf_printf(out, err, "::VARCHAR AS %s)", type);
+    snowflake_type_name(column, type, sizeof(type));
+    pattern_of(column, pattern);
+    const char *range = pattern_range(column->type);
+    TRY(append_steps(&text, steps, count, err) && buf_append(&text, STR("::VARCHAR"), err) &&
+        buf_printf(&cast, err, "TRY_CAST(" STR_FMT " AS %s)", STR_ARG(buf_str(&text)), type));
+    if (pattern[0] == '\0')
+        return buf_append(out, buf_str(&cast), err);
+    TRY(buf_printf(out, err, "CASE WHEN REGEXP_LIKE(" STR_FMT ", '%s')", STR_ARG(buf_str(&text)),
+                   pattern));
+    if (range[0] != '\0')
+        TRY(buf_printf(out, err, " AND " STR_FMT "%s", STR_ARG(buf_str(&cast)), range));
+    return buf_printf(out, err, " THEN " STR_FMT " END", STR_ARG(buf_str(&cast)));
 }
 
 bool snowflake_promote(void *state, const TableSpec *table, const Column *column, Str path,
@@ -386,7 +400,8 @@ bool snowflake_promote(void *state, const TableSpec *table, const Column *column
         buf_append(sql, STR(", \"_OVERFLOW\" = NULLIF("), err) &&
         append_without(sql, steps, count, err) &&
         buf_append(sql, STR(", OBJECT_CONSTRUCT()) WHERE \"_OVERFLOW\" IS NOT NULL AND "), err) &&
-        append_cast(sql, column, steps, count, err) && buf_append(sql, STR(" IS NOT NULL"), err));
+        buf_append_char(sql, '(', err) && append_cast(sql, column, steps, count, err) &&
+        buf_append(sql, STR(") IS NOT NULL"), err));
     // What lies in an array stays: it has no members to be taken out.
     for (size_t i = 1; i < count; i++)
         TRY(buf_append(sql, STR(" AND "), err) && append_object(sql, steps, i, err) &&
