@@ -133,6 +133,8 @@ enum {
     NUMBER_MEMBERS = sizeof(number_members) / sizeof(number_members[0]),
     KEPT_BYTES_MAX = 64 * 1024 * 1024,
     KEPT_FILES_MAX = 1000, // a run; the rest goes with the next
+    BATCH_BYTES = 16 * 1024 * 1024,
+    LIST_BYTES = 4 * 1024 * 1024,
 };
 
 static bool write_row(const EtlLogRow *row, Buf *out, Error *err)
@@ -189,6 +191,7 @@ bool log_book_keep(LogBook *book, Store *store, Str job, Str run, Env *env, Erro
 typedef struct KeptFiles {
     Arena *arena;
     Str paths[KEPT_FILES_MAX];
+    uint64_t sizes[KEPT_FILES_MAX];
     size_t count;
     Error *err;
     bool failed;
@@ -199,6 +202,7 @@ static bool note_file(void *visitor, const StoreEntry *entry)
     KeptFiles *files = visitor;
     if (files->count == KEPT_FILES_MAX)
         return false;
+    files->sizes[files->count] = entry->size;
     files->failed =
         !arena_copy_str(files->arena, entry->path, &files->paths[files->count], files->err);
     files->count += files->failed ? 0 : 1;
@@ -247,33 +251,79 @@ static bool list_kept(Store *store, Str job, Arena *arena, KeptFiles **ret_files
     return true;
 }
 
-bool log_book_write_all(LogBook *book, Store *store, Str job, Warehouse *warehouse, Error *err)
+// Rows of kept files that one statement will bring.
+typedef struct Batch {
+    Arena *arena; // the rows' texts
+    EtlLogRow *rows;
+    size_t count, room;
+    size_t first_file; // up to the one in hand
+    uint64_t bytes;
+} Batch;
+
+static bool batch_add(Batch *batch, Store *store, Str path, Error *err)
+{
+    EtlLogRow *rows = NULL;
+    size_t count = 0;
+    TRY(read_rows(store, path, batch->arena, &rows, &count, err));
+    if (batch->count + count > batch->room) {
+        const size_t room = 2 * (batch->count + count);
+        EtlLogRow *wider = arena_alloc_array(batch->arena, room, sizeof(*wider), err);
+        TRY(wider != NULL);
+        if (batch->count > 0)
+            memcpy(wider, batch->rows, batch->count * sizeof(*wider));
+        batch->rows = wider;
+        batch->room = room;
+    }
+    if (count > 0)
+        memcpy(batch->rows + batch->count, rows, count * sizeof(*rows));
+    batch->count += count;
+    return true;
+}
+
+// Writes what is in hand, and takes its files, those before `end`, out of the store at once.
+static bool batch_write(Batch *batch, Store *store, const KeptFiles *files, size_t end,
+                        Warehouse *warehouse, Error *err)
+{
+    if (batch->count > 0)
+        TRY(warehouse->driver->append_log(warehouse->state, batch->rows, batch->count, err));
+    for (; batch->first_file < end; batch->first_file++)
+        TRY(store_remove(store, files->paths[batch->first_file], err));
+    arena_reset(batch->arena);
+    *batch = (Batch){.arena = batch->arena, .first_file = end};
+    return true;
+}
+
+static bool deliver_batches(Store *store, const KeptFiles *files, Warehouse *warehouse,
+                            size_t batch_rows, Error *err)
 {
     CLEANUP(arena_freep) Arena *arena = arena_new(4 * (size_t)KEPT_BYTES_MAX, err);
     TRY(arena != NULL);
-    KeptFiles *files = NULL;
-    TRY(list_kept(store, job, arena, &files, err));
-    const size_t own = book->count;
-    const size_t lost = (size_t)book->lost;
+    Batch batch = {.arena = arena};
     for (size_t i = 0; i < files->count; i++) {
-        EtlLogRow *rows = NULL;
-        size_t count = 0;
-        TRY(read_rows(store, files->paths[i], arena, &rows, &count, err));
-        for (size_t k = 0; k < count; k++)
-            log_book_add(book, &rows[k]);
+        if (batch.count > 0 &&
+            (batch.count >= batch_rows || batch.bytes + files->sizes[i] > BATCH_BYTES))
+            TRY(batch_write(&batch, store, files, i, warehouse, err));
+        TRY(batch_add(&batch, store, files->paths[i], err));
+        batch.bytes += files->sizes[i];
     }
-    if (!log_book_write(book, warehouse, err)) {
-        book->count = own; // the others are kept already
-        return false;
-    }
-    for (size_t i = 0; i < files->count && (size_t)book->lost == lost; i++)
-        TRY(store_remove(store, files->paths[i], err));
-    return true;
+    return batch_write(&batch, store, files, files->count, warehouse, err);
+}
+
+bool log_book_write_all(LogBook *book, Store *store, Str job, Warehouse *warehouse,
+                        size_t batch_rows, Error *err)
+{
+    CLEANUP(arena_freep) Arena *arena = arena_new(LIST_BYTES, err);
+    TRY(arena != NULL);
+    KeptFiles *files = NULL;
+    // Before what waits: a file that nobody can read keeps no run's rows back.
+    TRY(log_book_write(book, warehouse, err));
+    return list_kept(store, job, arena, &files, err) &&
+           deliver_batches(store, files, warehouse, batch_rows, err);
 }
 
 bool log_book_deliver(Store *store, Str job, Warehouse *warehouse, Error *err)
 {
-    CLEANUP(arena_freep) Arena *arena = arena_new((size_t)4 * 1024 * 1024, err);
+    CLEANUP(arena_freep) Arena *arena = arena_new(LIST_BYTES, err);
     TRY(arena != NULL);
     KeptFiles *files = NULL;
     TRY(list_kept(store, job, arena, &files, err));

@@ -31,10 +31,13 @@ bool log_book_write(LogBook *book, Warehouse *warehouse, Error *err) MUST_USE;
 // finds them.
 bool log_book_keep(LogBook *book, Store *store, Str job, Str run, Env *env, Error *err) MUST_USE;
 
-// Writes the book's rows and those that were kept, in one go; then takes these out of the store.
-// For warehouses where a statement costs.
+enum { LOG_BOOK_BATCH_ROWS = 20000 };
+
+// Writes the book's rows, then those that were kept, so many files at once as bring `batch_rows`,
+// which then go out of the store. For warehouses where a statement costs. A kill in between may
+// write those of one batch twice, as below.
 bool log_book_write_all(LogBook *book, Store *store, Str job, Warehouse *warehouse,
-                        Error *err) MUST_USE;
+                        size_t batch_rows, Error *err) MUST_USE;
 
 // Writes rows that were kept and takes them out of the store, file by file. A kill in between may
 // write those of one file twice: a log that says so again is better than one that lost it.

@@ -161,10 +161,10 @@ void run_close_log(Run *run, const Error *why)
     log_usage(run, row.started_us);
     // What a run that woke nobody has to say waits for one that does.
     const bool wakes = !run->memo_run.rests;
-    if (!wakes ||
-        !(warehouse->driver != NULL && warehouse->driver->logs_once_a_run
-              ? log_book_write_all(run->log, &run->parts.store, run->job->name, warehouse, &ignored)
-              : log_book_write(run->log, warehouse, &ignored)))
+    if (!wakes || !(warehouse->driver != NULL && warehouse->driver->logs_once_a_run
+                        ? log_book_write_all(run->log, &run->parts.store, run->job->name, warehouse,
+                                             LOG_BOOK_BATCH_ROWS, &ignored)
+                        : log_book_write(run->log, warehouse, &ignored)))
         (void)!log_book_keep(run->log, &run->parts.store, run->job->name, str_from(run->plan.run),
                              run->env, &ignored);
 }
