@@ -3,7 +3,10 @@
 #include "batch/cells.h"
 #include "warehouse/sql.h"
 
-enum { FIRST_STATEMENTS = 16, KEYS_A_STATEMENT = 400 };
+#include <stdio.h>
+
+// A portion is a multiple of three: the three statements of mend_doubled() stay together.
+enum { FIRST_STATEMENTS = 16, KEYS_A_STATEMENT = 400, STATEMENTS_A_PORTION = 498 };
 
 static bool add(AuditRepair *repair, const Buf *sql, Error *err)
 {
@@ -369,9 +372,31 @@ static bool mend_doubled(AuditRepair *repair, const AuditKeys *keys, bool shown,
            append_in(repair, keys, true, &rename, err) && add(repair, &rename, err);
 }
 
+// A slice of somebody else's table may have a statement for each of its rows, and Snowflake takes
+// some thousands in a request. Killed between two portions nothing is half done: each statement
+// mends rows of its own, or three of them do, and what they left is found by the next audit like
+// any other fault, as is a copy whose row has yet to be read again.
+static bool execute_portions(const AuditRepair *repair, size_t from, size_t to, size_t *portion,
+                             Error *err)
+{
+    enum { NAME_BYTES = 60 };
+    const Warehouse *warehouse = repair->foreign->warehouse;
+    char what[NAME_BYTES] = "audit repair";
+    for (; from < to; from += STATEMENTS_A_PORTION) {
+        const size_t left = to - from;
+        if (++*portion > 1)
+            (void)snprintf(what, sizeof(what), "audit repair, portion %zu", *portion);
+        TRY(warehouse->driver->execute(warehouse->state, what, repair->statements + from,
+                                       left < STATEMENTS_A_PORTION ? left : STATEMENTS_A_PORTION,
+                                       NULL, err));
+    }
+    return true;
+}
+
 bool audit_repair_commit(AuditRepair *repair, Error *err)
 {
-    const Warehouse *warehouse = repair->foreign->warehouse;
+    const size_t singles = repair->count;
+    size_t portion = 0;
     // After the rows that get their keys back.
     for (int shown = 0; shown <= 1; shown++) {
         const AuditKeys *all = &repair->doubled[shown];
@@ -382,8 +407,6 @@ bool audit_repair_commit(AuditRepair *repair, Error *err)
             TRY(mend_doubled(repair, &keys, shown == 1, err));
         }
     }
-    if (repair->count == 0)
-        return true;
-    return warehouse->driver->execute(warehouse->state, "audit repair", repair->statements,
-                                      repair->count, NULL, err);
+    return execute_portions(repair, 0, singles, &portion, err) &&
+           execute_portions(repair, singles, repair->count, &portion, err);
 }

@@ -290,6 +290,30 @@ class Audit(unittest.TestCase):
             self.assertIn(done.returncode, (2, 5), table)
             self.assertIn(said, done.stderr, table)
 
+    def test_a_day_that_lacks_many_rows_is_mended_in_portions(self):
+        with World(calls=7000, accounts=1) as site:
+            days = ("--from", "2026-03-03", "--to", "2026-03-04")
+            site.run("historic", *days)
+            site.by_hand("CREATE SCHEMA six", "CREATE TABLE six.calls AS SELECT id, account_id, called_at, direction, duration, notes "
+                                              "FROM ctm.calls WHERE false")
+            rows = int(site.value("SELECT count(*) FROM ctm.calls"))
+            self.assertGreater(rows, 498)
+
+            def repair(expected=0, at=None):
+                site.runs += 1
+                done = site.pawl("audit", str(site.job), "--table", "six.calls", *days, "--repair", "--json", check=False,
+                                 env=at and {"PAWL_TEST_KILL_AT": at})
+                self.assertEqual(done.returncode, expected, done.stdout + done.stderr)
+                return json.loads(done.stdout.splitlines()[-1]) if done.stdout else None
+
+            repair(-signal.SIGKILL, "execute, audit repair, portion 2")
+            kept = int(site.value("SELECT count(*) FROM six.calls"))
+            self.assertTrue(0 < kept < rows, kept)
+            self.assertEqual(repair()["missing"], rows - kept)
+            same = "SELECT count(*), count(DISTINCT id), sum(hash(id, notes)) FROM"
+            self.assertEqual(site.rows(f"{same} six.calls"), site.rows(f"{same} ctm.calls"))
+            self.assertEqual(repair()["missing"], 0)
+
 
 class InPostgres(unittest.TestCase):
     """The same SQL on another system: audit, repair, forget and adopt."""
