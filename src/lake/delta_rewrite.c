@@ -71,7 +71,8 @@ static bool select_marked(const Merge *merge, const DeltaSchema *schema, Buf *sq
 }
 
 static const char join_marks[] = " AS t LEFT JOIN marks AS m ON t._row_key = m.key"
-                                 " AND t._deleted_at IS NULL AND t._fetched_at <= m.fetched";
+                                 " AND t._deleted_at IS NULL"
+                                 " AND (t._fetched_at IS NULL OR t._fetched_at <= m.fetched)";
 
 // Keys that go from the files that have them, and marks for those that vanished.
 static bool make_tables(Merge *merge, Error *err)

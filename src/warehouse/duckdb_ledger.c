@@ -422,7 +422,9 @@ bool duck_warehouse_window_keys(void *state, const KeyWindow *window, Arena *are
     size_t count = 0;
     TRY(buf_append(&sql, STR("SELECT _row_key FROM "), err));
     TRY(sql_table(&sql, window->table, "", err));
-    TRY(buf_append(&sql, STR(" WHERE _deleted_at IS NULL AND _fetched_at <= ?"), err));
+    TRY(buf_append(&sql,
+                   STR(" WHERE _deleted_at IS NULL AND (_fetched_at IS NULL OR _fetched_at <= ?)"),
+                   err));
     values[count++] = duck_time(window->fetched_us);
     if (window->window_column.size > 0) {
         // A date is its first instant, in UTC: the connection's time zone is.

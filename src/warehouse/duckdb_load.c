@@ -123,8 +123,9 @@ static bool take_matches(void *visitor, duckdb_data_chunk chunk, Error *err)
     for (size_t i = 0; i < duckdb_data_chunk_get_size(chunk); i++) {
         MatchedRow *row = &rows[duck_get_int64(chunk, 0, i)];
         row->found = true;
-        duck_uuid_bytes(hashes[i], row->hash.bytes);
-        row->fetched_us = duck_get_int64(chunk, 2, i);
+        if (!duck_is_null(chunk, 1, i))
+            duck_uuid_bytes(hashes[i], row->hash.bytes);
+        row->fetched_us = duck_is_null(chunk, 2, i) ? INT64_MIN : duck_get_int64(chunk, 2, i);
         row->deleted = duck_get_bool(chunk, 3, i);
     }
     return true;
@@ -456,7 +457,8 @@ bool duck_warehouse_load_mark_deleted(void *state, const Key128 *keys, size_t co
     DuckStatement statement = {.values = values, .value_count = 6, .rows = &rows};
     TRY(table_sql(db, "UPDATE ",
                   " SET _deleted_at = ?, _fetched_at = ?, _run_id = ?, _load_id = ?,"
-                  " _loaded_at = ? WHERE _deleted_at IS NULL AND _fetched_at <= ?"
+                  " _loaded_at = ? WHERE _deleted_at IS NULL AND"
+                  " (_fetched_at IS NULL OR _fetched_at <= ?)"
                   " AND _row_key IN (SELECT key FROM pawl_rows())",
                   &statement.sql, err));
     return duck_run(&db->duck, &statement, ret_marked, err);

@@ -424,7 +424,9 @@ bool pg_warehouse_window_keys(void *state, const KeyWindow *window, Arena *arena
     size_t count = 0;
     TRY(buf_append(&sql, STR("SELECT _row_key FROM "), err));
     TRY(sql_table(&sql, window->table, "", err));
-    TRY(buf_append(&sql, STR(" WHERE _deleted_at IS NULL AND _fetched_at <= $1"), err));
+    TRY(buf_append(&sql,
+                   STR(" WHERE _deleted_at IS NULL AND (_fetched_at IS NULL OR _fetched_at <= $1)"),
+                   err));
     values[count++] = pg_value_time(window->fetched_us);
     if (window->window_column.size > 0) {
         TRY(append_window(&sql, window->table, window->window_column, err));

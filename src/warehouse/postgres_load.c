@@ -76,8 +76,9 @@ static bool take_match(void *visitor, const PGresult *result, int row, Error *er
     (void)err;
     MatchedRow *match = (MatchedRow *)visitor + pg_get_int64(result, row, 0) - 1;
     match->found = true;
-    pg_get_key(result, row, 1, &match->hash);
-    match->fetched_us = pg_get_time(result, row, 2);
+    if (!PQgetisnull(result, row, 1))
+        pg_get_key(result, row, 1, &match->hash);
+    match->fetched_us = PQgetisnull(result, row, 2) ? INT64_MIN : pg_get_time(result, row, 2);
     match->deleted = pg_get_bool(result, row, 3);
     return true;
 }
@@ -353,7 +354,8 @@ bool pg_warehouse_load_mark_deleted(void *state, const Key128 *keys, size_t coun
     PgStatement statement = {.values = values, .value_count = 4};
     TRY(table_sql(db, "UPDATE ",
                   " SET _deleted_at = $1, _fetched_at = $1, _run_id = $2, _load_id = $3,"
-                  " _loaded_at = $4 WHERE _deleted_at IS NULL AND _fetched_at <= $1"
+                  " _loaded_at = $4 WHERE _deleted_at IS NULL AND"
+                  " (_fetched_at IS NULL OR _fetched_at <= $1)"
                   " AND _row_key = ANY ($5)",
                   &statement.sql, err));
     int64_t marked = 0;

@@ -66,12 +66,13 @@ typedef struct LoadSpec {
     uint64_t spare_bytes;
 } LoadSpec;
 
-// What is stored under a key.
+// What is stored under a key. A row that lost its _row_hash or _fetched_at by somebody's hand has
+// no row's hash and is older than any, so that the next reading writes it anew.
 typedef struct MatchedRow {
     bool found;
     bool deleted;
-    Key128 hash;
-    int64_t fetched_us;
+    Key128 hash;        // all zero = none
+    int64_t fetched_us; // INT64_MIN = none
 } MatchedRow;
 
 // Rows to be written, in batches. `rows` (ascending, `count` of them) selects what to write of the

@@ -883,6 +883,60 @@ ON_EACH_DRIVER(no_row_loses_its_key)
               STR("0"));
 }
 
+static void by_hand(Rig *rig, const char *sql)
+{
+    Error err = {0};
+    const Str statement = str_from(sql);
+    CHECK_OK(rig->driver->execute(rig->state, "test", &statement, 1, NULL, &err), &err);
+}
+
+// Nobody knows what such a row holds, or since when: the next reading does.
+ON_EACH_DRIVER(a_row_without_its_hash_or_time_is_written_anew)
+{
+    static const struct {
+        const char *name, *lose;
+        int64_t updated;
+    } rows[] = {
+        {"hash", "UPDATE shop.\"or\"\"ders\" SET _row_hash = NULL WHERE id = 2", 1},
+        {"time",
+         "UPDATE shop.\"or\"\"ders\" SET name = 'edited', _row_hash = _row_key,"
+         " _fetched_at = NULL WHERE id = 3",
+         1},
+        {"both", "UPDATE shop.\"or\"\"ders\" SET _row_hash = NULL, _fetched_at = NULL", 3},
+        {"neither", "UPDATE shop.\"or\"\"ders\" SET name = name", 0},
+    };
+    READ(rig, "r0", 5, {1, "one"}, {2, "two"}, {3, "three"});
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char run[16];
+        char row[64];
+        (void)snprintf(row, sizeof(row), "%s: %s", rig->driver->name, rows[i].name);
+        check_row(row);
+        (void)snprintf(run, sizeof(run), "r%zu", i + 1);
+        by_hand(rig, rows[i].lose);
+        const RigResult result =
+            READ(rig, run, (int64_t)(10 * (i + 1)), {1, "one"}, {2, "two"}, {3, "three"});
+        CHECK_INT(result.inserted, 0);
+        CHECK_INT(result.updated, rows[i].updated);
+        CHECK_STR(rig_query(rig, ORDERS), STR("1|one 2|two 3|three"));
+        CHECK_STR(rig_query(rig, "SELECT count(*) FROM shop.\"or\"\"ders\" WHERE _row_hash IS NULL"
+                                 " OR _fetched_at IS NULL"),
+                  STR("0"));
+    }
+    // One that vanished is found and marked.
+    by_hand(rig, "UPDATE shop.\"or\"\"ders\" SET _fetched_at = NULL WHERE id = 1");
+    const int64_t gone[] = {1};
+    const RigReading reading = {.partition = "a",
+                                .from_us = 1,
+                                .to_us = 2,
+                                .fetched_us = 90,
+                                .gone = gone,
+                                .gone_count = 1};
+    const RigResult result =
+        load_ok(rig, &(RigLoad){.run = "r9", .epoch = 1, .readings = &reading, .count = 1});
+    CHECK_INT(result.deleted, 1);
+    CHECK_STR(rig_query(rig, ORDERS), STR("2|two 3|three"));
+}
+
 // Sets _overflow of the row `id`.
 static void keep(Rig *rig, int64_t id, const char *json)
 {
