@@ -509,7 +509,8 @@ bool load_execute(LoadTask *task, Warehouse *warehouse, Error *err)
                            .epoch = task->epoch,
                            .slices = slices,
                            .slice_count = task->slice_count,
-                           .spare_bytes = spare_bytes(context)};
+                           .spare_bytes = spare_bytes(context),
+                           .pauses = task->lake != NULL};
     TRY(warehouse->driver->load_begin(warehouse->state, &spec, &task->found, err));
     if (!task->found && !fill_and_commit(task, slices, warehouse, err)) {
         warehouse->driver->load_abort(warehouse->state);

@@ -178,12 +178,12 @@ static bool begin_sql(PgWarehouse *db, const char *access, Buf *sql, Error *err)
                    "SET LOCAL extra_float_digits = 1;"
                    "SET LOCAL standard_conforming_strings = on;"
                    "SET LOCAL client_min_messages = warning;"
-                   "SET LOCAL idle_in_transaction_session_timeout = '5min';"
+                   "SET LOCAL idle_in_transaction_session_timeout = %lld;"
                    "SET LOCAL cursor_tuple_fraction = 1;"
                    "SET LOCAL lock_timeout = %lld;"
                    "SET LOCAL statement_timeout = %lld;"
                    "SET LOCAL search_path = ",
-                   access, (long long)(db->lock_wait_us / 1000),
+                   access, (long long)(PG_IDLE_US / 1000), (long long)(db->lock_wait_us / 1000),
                    (long long)(db->statement_timeout_us / 1000)));
     TRY(sql_name(sql, db->schema, err));
     TRY(buf_append(

@@ -20,6 +20,20 @@ static bool resolve(PgWarehouse *db, const LoadSpec *spec, Str *ret_checksum, Er
            pg_warehouse_find_load(db, spec->run, spec->stream, spec->ordinal, ret_checksum, err);
 }
 
+// The server ends a transaction that is idle for five minutes, for its client may have vanished
+// with its machine. The lake's merge may take longer, and would have to be done again, and again:
+// it gets what one statement may take, which is how long the job is ready to wait for one step.
+static bool allow_pause(PgWarehouse *db, Error *err)
+{
+    enum { SQL_BYTES = 100 };
+    char sql[SQL_BYTES];
+    if (db->statement_timeout_us > 0 && db->statement_timeout_us <= PG_IDLE_US)
+        return true;
+    (void)snprintf(sql, sizeof(sql), "SET LOCAL idle_in_transaction_session_timeout = %lld",
+                   (long long)(db->statement_timeout_us / 1000));
+    return pg_script(&db->pg, sql, err);
+}
+
 bool pg_warehouse_load_begin(void *state, const LoadSpec *spec, bool *ret_loaded, Error *err)
 {
     PgWarehouse *db = state;
@@ -35,7 +49,8 @@ bool pg_warehouse_load_begin(void *state, const LoadSpec *spec, bool *ret_loaded
 
     TRY(pg_warehouse_begin(db, err));
     db->load = load;
-    if (!resolve(db, spec, &checksum, err) || !pg_warehouse_mark_skipped(db, spec, err)) {
+    if ((spec->pauses && !allow_pause(db, err)) || !resolve(db, spec, &checksum, err) ||
+        !pg_warehouse_mark_skipped(db, spec, err)) {
         pg_warehouse_load_abort(db);
         return error_context(err, "load " STR_FMT, STR_ARG(load.id));
     }

@@ -19,6 +19,9 @@ enum {
     PG_NAME_BYTES_MAX = 63, // a longer one is cut by the server, without an error
 };
 
+// A transaction that is idle for so long is ended by the server.
+#define PG_IDLE_US INT64_C(300000000)
+
 typedef struct PgWarehouseLoad {
     const LoadSpec *spec; // NULL = no load is open
     Str id;               // "<run>/<stream>/<ordinal>"

@@ -64,6 +64,9 @@ typedef struct LoadSpec {
     // Memory beyond its share that the driver may use up to the next load: nothing is read beside
     // this one, so that processors are free too. 0 = none.
     uint64_t spare_bytes;
+    // Between load_begin() and load_write() the caller is busy elsewhere, for as long as a large
+    // statement takes (the lake's merge).
+    bool pauses;
 } LoadSpec;
 
 // What is stored under a key. A row that lost its _row_hash or _fetched_at by somebody's hand has

@@ -327,6 +327,50 @@ TEST(a_statement_that_takes_too_long_is_ended)
     CHECK_STR(rig_query(&rig, "SELECT 1"), STR("1"));
 }
 
+static bool take_number(void *visitor, const PGresult *result, int row, Error *err)
+{
+    (void)err;
+    *(int64_t *)visitor = pg_get_int64(result, row, 0);
+    return true;
+}
+
+// The lake is written between a load's beginning and its rows.
+TEST(a_load_that_pauses_is_idle_for_as_long_as_a_statement_takes)
+{
+    static const struct {
+        const char *options;
+        bool pauses;
+        int64_t idle_ms; // 0 = as long as it likes
+    } rows[] = {
+        {"", false, 300000},
+        {"", true, 1800000},
+        {", \"statement_timeout\": \"PT10S\"", true, 300000},
+        {", \"statement_timeout\": \"PT2H\"", true, 7200000},
+        {", \"statement_timeout\": \"PT2H\"", false, 300000},
+        {", \"statement_timeout\": \"PT0S\"", true, 0},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        CLEANUP(rig_close) Rig rig = {0};
+        check_row(rows[i].options);
+        fresh(&rig, rows[i].options);
+        Error err = {0};
+        LoadSlice slices[1] = {{.partition_key = STR("a"), .from_us = 1, .to_us = 2}};
+        const RigReading reading = {.partition = "a", .from_us = 1, .to_us = 2, .fetched_us = 5};
+        LoadSpec spec =
+            rig_spec(&(RigLoad){.run = "r1", .epoch = 1, .readings = &reading, .count = 1}, slices);
+        spec.pauses = rows[i].pauses;
+        bool loaded = true;
+        int64_t idle_ms = -1;
+        CHECK_OK(rig.driver->load_begin(rig.state, &spec, &loaded, &err), &err);
+        const PgStatement query = {.sql = "SELECT CAST(setting AS bigint) FROM pg_settings WHERE"
+                                          " name = 'idle_in_transaction_session_timeout'"};
+        CHECK_OK(pg_query(&((PgWarehouse *)rig.state)->pg, &query, take_number, &idle_ms, &err),
+                 &err);
+        CHECK_INT(idle_ms, rows[i].idle_ms);
+        rig.driver->load_abort(rig.state);
+    }
+}
+
 // ---- connections that break ----
 
 static void cut_connections(void)
