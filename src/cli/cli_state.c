@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-static bool print_marks_json(const StateMark *marks, size_t count, Error *err)
+static bool print_marks_json(const StateMark *marks, size_t count, Str given_up, Error *err)
 {
     CLEANUP(out_done) JsonOut out = {.err = err};
     out_open(&out, NULL, '{');
@@ -21,6 +21,8 @@ static bool print_marks_json(const StateMark *marks, size_t count, Error *err)
         out_close(&out, '}');
     }
     out_close(&out, ']');
+    if (given_up.size > 0)
+        out_str(&out, "given_up", given_up);
     out_close(&out, '}');
     return out_print(&out);
 }
@@ -44,7 +46,7 @@ bool cli_state_show(Cli *cli, Error *err)
     if (job_has_warehouse(job))
         TRY(state_marks(&parts, args_get(&cli->args, "account"), &marks, &count, err));
     if (cli->json)
-        return print_marks_json(marks, count, err);
+        return print_marks_json(marks, count, STR(""), err);
     (void)printf("%-20s %-20s %s\n", "stream", "partition", "watermark");
     for (size_t i = 0; i < count; i++) {
         char text[TIME_TEXT_BYTES];
@@ -62,10 +64,17 @@ bool cli_state_show(Cli *cli, Error *err)
     return true;
 }
 
-static void print_moved(const StateMark *marks, size_t count, const Job *job)
+static void print_moved(const Rewound *rewound, const Job *job)
 {
+    const StateMark *marks = rewound->marks;
     size_t moved = 0;
-    for (size_t i = 0; i < count; i++) {
+    if (rewound->given_up.size > 0)
+        (void)printf("the unfinished incremental run " STR_FMT " (planned %s" STR_FMT
+                     ") is given up: it would have moved them forward again\n",
+                     STR_ARG(rewound->given_up),
+                     rewound->planned_with.size > 0 ? "with" : "without options",
+                     STR_ARG(rewound->planned_with));
+    for (size_t i = 0; i < rewound->count; i++) {
         char before[TIME_TEXT_BYTES];
         char after[TIME_TEXT_BYTES];
         time_format_iso(marks[i].mark.us, after);
@@ -96,11 +105,10 @@ bool cli_state_rewind(Cli *cli, Error *err)
     Job *job = NULL;
     TRY(cli_open_job(cli, arena, &job, err));
     TRY(cli_need_warehouse(job, err));
-    StateMark *marks = NULL;
-    size_t count = 0;
-    TRY(state_rewind(job, &options, cli->env, arena, &marks, &count, err));
+    Rewound rewound = {0};
+    TRY(state_rewind(job, &options, cli->env, arena, &rewound, err));
     if (cli->json)
-        return print_marks_json(marks, count, err);
-    print_moved(marks, count, job);
+        return print_marks_json(rewound.marks, rewound.count, rewound.given_up, err);
+    print_moved(&rewound, job);
     return true;
 }

@@ -48,14 +48,15 @@ const Command commands[] = {
      "  pawl state show jobs/ctm.json", cli_state_show},
     {"state rewind", "JOB --stream NAME --to DAY", "move watermarks back by hand, on record",
      "The next incremental run reads from there (less its lookback) again; rows that did not change stay as they are.\n"
-     "A day begins in the job's time zone. Watermarks never move forward by hand, nor before modes.historic.from.",
+     "A day begins in the job's time zone. Watermarks never move forward by hand, nor before modes.historic.from.\n"
+     "An unfinished incremental run is given up, which would move them forward again.",
      1, 1,
      {{"stream", "NAME", "whose watermarks"}, {"account", "VALUE", "only partitions of this value"},
       {"to", "DAY", "2026-03-01, or an instant such as 2026-03-01T12:00:00Z"}, OPTION_ENV, {NULL, NULL, NULL}},
      "  pawl state rewind jobs/ctm.json --stream calls --account 1001 --to 2026-03-01", cli_state_rewind},
     {"replay", "JOB", "shape and load again from the landed pages; the API is asked nothing",
      "Without a range everything that is still landed, watermarks included: after the warehouse was lost. What the\n"
-     "warehouse holds is never overwritten by something older.",
+     "warehouse holds is never overwritten by something older, and a watermark that stands stays where it is.",
      1, 1,
      {{"from", "DAY", "only windows from this day on"}, {"to", "DAY", "only windows up to this day"},
       {"stream", "NAME", "only this stream"},

@@ -31,6 +31,8 @@ static void add_mark(const StreamState *state, LoadTask *load, size_t slice, int
     const PlanSlice *plan = &stream->slices[slice];
     int64_t from_us = 0;
     int64_t to_us = 0;
+    if (stream->partitions[plan->partition].keeps_watermark)
+        return;
     plan_slice_bounds(stream, plan, &from_us, &to_us);
     if (load->bases != NULL)
         load->bases[load->watermark_count] = state->bases[plan->partition];

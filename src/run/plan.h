@@ -19,8 +19,9 @@ typedef struct PlanPartition {
     Str zone_name;
     const Zone *zone; // in which the API reads dates
     char tag[TAG_BYTES +
-             1]; // first hex digits of the key's SHA-256: names kill points and log lines
-    bool broken; // a slice of it failed in this attempt: later ones move no watermark
+             1];          // first hex digits of the key's SHA-256: names kill points and log lines
+    bool broken;          // a slice of it failed in this attempt: later ones move no watermark
+    bool keeps_watermark; // a replay's: one stood before it, which stays
 } PlanPartition;
 
 // A window as the connector is asked for it (connector.h: Window); both zero = the stream has none.

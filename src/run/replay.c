@@ -8,6 +8,13 @@
 #include "store/lease.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+
+// Watermarks of a stream that were there before the replay, by partition.
+typedef struct Standing {
+    Watermark *marks;
+    size_t count;
+} Standing;
 
 typedef struct Replay {
     const Job *job;
@@ -23,6 +30,7 @@ typedef struct Replay {
     bool ended;
     LogBook *log;
     ForgetList forget;
+    Standing *standing; // of each stream of the job
     int32_t first_day, last_day;
 } Replay;
 
@@ -94,6 +102,49 @@ static bool choose_slices(Replay *replay, Str run, PlanStream *stream, Error *er
     return true;
 }
 
+// --- watermarks that stand
+
+static int compare_marks(const void *a, const void *b)
+{
+    const Watermark *first = a;
+    const Watermark *second = b;
+    return str_compare(first->partition_key, second->partition_key);
+}
+
+// What is replayed is nothing new: a watermark that stands behind it was put there by a person.
+static bool read_standing(Replay *replay, Error *err)
+{
+    JobParts *parts = &replay->parts;
+    replay->standing =
+        arena_alloc_array(replay->arena, parts->stream_count + 1, sizeof(Standing), err);
+    TRY(replay->standing != NULL);
+    for (size_t i = 0; i < parts->stream_count; i++) {
+        const PlanStream *stream = &parts->streams[i];
+        Standing *standing = &replay->standing[i];
+        size_t count = 0;
+        TRY(parts->warehouse.driver->read_watermarks(parts->warehouse.state, replay->job->name,
+                                                     &stream->table, replay->arena,
+                                                     &standing->marks, &count, err));
+        for (size_t k = 0; k < count; k++) {
+            if (str_equal(standing->marks[k].stream, stream_name(stream->stream)))
+                standing->marks[standing->count++] = standing->marks[k];
+        }
+        if (standing->count > 0)
+            qsort(standing->marks, standing->count, sizeof(Watermark), compare_marks);
+    }
+    return true;
+}
+
+static void keep_standing(const Standing *standing, PlanStream *stream)
+{
+    for (size_t i = 0; standing->count > 0 && i < stream->partition_count; i++) {
+        PlanPartition *partition = &stream->partitions[i];
+        const Watermark wanted = {.partition_key = partition->partition.key};
+        partition->keeps_watermark = bsearch(&wanted, standing->marks, standing->count,
+                                             sizeof(Watermark), compare_marks) != NULL;
+    }
+}
+
 // --- one landed run
 
 static bool open_worker_landing(void *state, Arena *arena, Store *ret_store, Landing **ret_landing,
@@ -130,6 +181,7 @@ static bool read_plan(Replay *replay, Str run, Str json, bool *ret_any, Error *e
     *ret_any = false;
     for (size_t i = 0; i < plan->stream_count; i++) {
         PlanStream *stream = &plan->streams[i];
+        keep_standing(&replay->standing[i], stream);
         TRY(choose_slices(replay, run, stream, err));
         for (size_t k = 0; k < stream->slice_count; k++)
             *ret_any = *ret_any || stream->replayed[k] != 0;
@@ -300,7 +352,7 @@ static bool replay_all(Replay *replay, Error *err)
     TableSpec *tables = NULL;
     TRY(job_parts_tables(parts, replay->arena, &tables, err));
     TRY(parts->warehouse.driver->prepare(parts->warehouse.state, tables, parts->stream_count, err));
-    TRY(views_create(parts, err));
+    TRY(views_create(parts, err) && read_standing(replay, err));
     Str *runs = NULL;
     size_t count = 0;
     TRY(landing_list_runs(parts->landing, replay->arena, &runs, &count, err));

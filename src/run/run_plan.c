@@ -2,73 +2,12 @@
 #include "base/kill.h"
 #include "run/partition.h"
 #include "run/run_parts.h"
+#include "run/unfinished.h"
 #include "run/views.h"
 
 #include <stdio.h>
 
 // --- an unfinished run
-
-static bool has_mode(Str json, RunMode mode, Arena *arena)
-{
-    yyjson_doc *doc = NULL;
-    Error ignored = {0};
-    if (!json_parse(json, "run.json", arena, &doc, &ignored))
-        return false;
-    return str_equal(json_str(json_get(yyjson_doc_get_root(doc), STR("mode"))),
-                     str_from(run_mode_name(mode)));
-}
-
-// A run that ended before it began by today's clock: another clock was ahead. Which of the others
-// is newer, its id does not tell.
-static bool is_of_the_future(Str id, int64_t now_us)
-{
-    return uuid_time_us(id) > now_us + PLAN_SKEW_US_MAX;
-}
-
-// A plan that is damaged hides of which mode its run is. One that is over is none to go on with,
-// whatever it was.
-static bool find_plan(Run *run, Str id, Str *ret_json, bool *ret_there, Error *err)
-{
-    Landing *landing = run->parts.landing;
-    EndNote end = {0};
-    bool over = false;
-    Error ignored = {0};
-    if (plan_find(landing, id, run->arena, ret_json, ret_there, err))
-        return true;
-    if (err->code != ERROR_DATA || !end_note_read(landing, id, run->arena, &end, &over, &ignored) ||
-        !over)
-        return false;
-    *err = (Error){0};
-    *ret_there = false;
-    return true;
-}
-
-// The newest run of this mode, if it is not over.
-static bool find_unfinished(Run *run, Str *ret_id, Str *ret_json, Error *err)
-{
-    Str *runs = NULL;
-    size_t count = 0;
-    const int64_t now_us = run->env->now_us(run->env->state);
-    *ret_id = STR("");
-    TRY(landing_list_runs(run->parts.landing, run->arena, &runs, &count, err));
-    for (size_t i = count; i > 0; i--) {
-        Str json = {0};
-        EndNote end = {0};
-        bool there = false;
-        TRY(find_plan(run, runs[i - 1], &json, &there, err));
-        if (!there || !has_mode(json, run->options->mode, run->arena))
-            continue;
-        TRY(end_note_read(run->parts.landing, runs[i - 1], run->arena, &end, &there, err));
-        if (there && is_of_the_future(runs[i - 1], now_us))
-            continue;
-        if (!there) {
-            *ret_id = runs[i - 1];
-            *ret_json = json;
-        }
-        return true;
-    }
-    return true;
-}
 
 // Whether this command names anything that the run was not planned with. What it does not name
 // stays as it was planned.
@@ -87,35 +26,15 @@ static bool same_request(const RunOptions *options, const PlanRequest *asked)
     return true;
 }
 
-// As options of the command that planned it: " --from 2026-03-01 --stream calls".
-static bool describe_request(const PlanRequest *asked, Arena *arena, Str *ret_text, Error *err)
-{
-    const struct {
-        const char *option;
-        Str value;
-    } parts[] = {{"from", asked->from},
-                 {"to", asked->to},
-                 {"stream", asked->stream},
-                 {"account", asked->account}};
-    *ret_text = STR("");
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-        if (parts[i].value.size > 0)
-            TRY(arena_printf(arena, ret_text, err, STR_FMT " --%s " STR_FMT, STR_ARG(*ret_text),
-                             parts[i].option, STR_ARG(parts[i].value)));
-    }
-    return true;
-}
-
 static bool resume(Run *run, Str id, Str json, Error *err)
 {
     if (run->options->start_over)
-        return end_note_put(run->parts.landing, id, &(EndNote){.status = STR("given up")},
-                            run->env->now_us(run->env->state), err);
+        return unfinished_give_up(run->parts.landing, id, run->env->now_us(run->env->state), err);
     Plan *plan = &run->plan;
     (void)snprintf(plan->run, sizeof(plan->run), STR_FMT, STR_ARG(id));
     yyjson_val *streams = NULL;
     TRY(plan_read_request(json, plan, run->arena, &streams, err));
-    TRY(describe_request(&plan->asked, run->arena, &run->planned_with, err));
+    TRY(unfinished_describe(&plan->asked, run->arena, &run->planned_with, err));
     run->report.other_unfinished = !same_request(run->options, &plan->asked);
     if (run->report.other_unfinished)
         return error_set(err, ERROR_JOB,
@@ -227,7 +146,8 @@ bool run_make_or_resume_plan(Run *run, Error *err)
 {
     Str id = {0};
     Str json = {0};
-    TRY(find_unfinished(run, &id, &json, err));
+    TRY(unfinished_find(run->parts.landing, run->options->mode, run->env->now_us(run->env->state),
+                        run->arena, &id, &json, err));
     if (id.size > 0)
         TRY(resume(run, id, json, err));
     Event event = {.kind = EVENT_RUN_STARTED, EVENT_NONE};

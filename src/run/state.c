@@ -2,6 +2,7 @@
 
 #include "run/drivers.h"
 #include "run/log_book.h"
+#include "run/unfinished.h"
 #include "store/lease.h"
 
 #include <stdio.h>
@@ -123,27 +124,58 @@ static bool log_rewind(JobParts *parts, Str run, const StateMark *mark, Error *e
     return parts->warehouse.driver->append_log(parts->warehouse.state, &row, 1, err);
 }
 
-static bool rewind_marks(JobParts *parts, Str run, uint64_t epoch, int64_t to_us, StateMark *marks,
-                         size_t count, Error *err)
+// One that somebody set to NULL goes to where it is told.
+static bool stays(const StateMark *mark, int64_t to_us)
 {
-    for (size_t i = 0; i < count; i++) {
-        // One that somebody set to NULL goes to where it is told.
-        if (marks[i].mark.us <= to_us && marks[i].mark.us > 0)
+    return mark->mark.us <= to_us && mark->mark.us > 0;
+}
+
+static bool rewind_marks(JobParts *parts, Str run, uint64_t epoch, int64_t to_us,
+                         const Rewound *rewound, Error *err)
+{
+    for (size_t i = 0; i < rewound->count; i++) {
+        StateMark *mark = &rewound->marks[i];
+        if (stays(mark, to_us))
             continue;
-        Watermark moved = marks[i].mark;
+        Watermark moved = mark->mark;
         moved.us = to_us;
         TRY(parts->warehouse.driver->set_watermark(parts->warehouse.state, parts->job->name,
-                                                   STR("incremental"), &marks[i].stream->table,
-                                                   &moved, epoch, err));
-        marks[i].before_us = marks[i].mark.us;
-        marks[i].mark = moved;
-        TRY(log_rewind(parts, run, &marks[i], err));
+                                                   STR("incremental"), &mark->stream->table, &moved,
+                                                   epoch, err));
+        mark->before_us = mark->mark.us;
+        mark->mark = moved;
+        TRY(log_rewind(parts, run, mark, err));
     }
     return true;
 }
 
+// Whoever is killed before the marks have moved has lost nothing: the next run begins at them.
+static bool give_up_unfinished(JobParts *parts, Str stream, int64_t to_us, Rewound *rewound,
+                               Error *err)
+{
+    bool moves = false;
+    for (size_t i = 0; i < rewound->count; i++)
+        moves = moves || !stays(&rewound->marks[i], to_us);
+    if (!moves)
+        return true;
+    const int64_t now_us = parts->env->now_us(parts->env->state);
+    Str run = {0};
+    Str json = {0};
+    yyjson_val *streams = NULL;
+    Plan plan = {0};
+    TRY(unfinished_find(parts->landing, MODE_INCREMENTAL, now_us, parts->arena, &run, &json, err));
+    if (run.size == 0)
+        return true;
+    TRY(plan_read_request(json, &plan, parts->arena, &streams, err));
+    if (plan.asked.stream.size > 0 && !str_equal(plan.asked.stream, stream))
+        return true;
+    rewound->given_up = run;
+    return unfinished_describe(&plan.asked, parts->arena, &rewound->planned_with, err) &&
+           unfinished_give_up(parts->landing, run, now_us, err);
+}
+
 bool state_rewind(const Job *job, const RewindOptions *options, Env *env, Arena *arena,
-                  StateMark **ret_marks, size_t *ret_count, Error *err)
+                  Rewound *ret_rewound, Error *err)
 {
     int64_t to_us = 0;
     TRY(parse_to(job, options->to, &to_us, err));
@@ -162,9 +194,11 @@ bool state_rewind(const Job *job, const RewindOptions *options, Env *env, Arena 
         return err->code == ERROR_BUSY
                    ? error_context(err, "an incremental run of this job is going on")
                    : false;
-    TRY(state_marks(&parts, options->account, ret_marks, ret_count, err));
-    if (*ret_count == 0)
+    *ret_rewound = (Rewound){0};
+    TRY(state_marks(&parts, options->account, &ret_rewound->marks, &ret_rewound->count, err));
+    if (ret_rewound->count == 0)
         return error_set(err, ERROR_NOT_FOUND, "stream '" STR_FMT "' has no such watermark",
                          STR_ARG(options->stream));
-    return rewind_marks(&parts, str_from(id), lease.epoch, to_us, *ret_marks, *ret_count, err);
+    return give_up_unfinished(&parts, options->stream, to_us, ret_rewound, err) &&
+           rewind_marks(&parts, str_from(id), lease.epoch, to_us, ret_rewound, err);
 }

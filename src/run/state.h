@@ -21,8 +21,17 @@ typedef struct RewindOptions {
     Str to;      // a day (its first instant in the job's zone) or an instant
 } RewindOptions;
 
+typedef struct Rewound {
+    StateMark *marks; // all that were named, moved or not
+    size_t count;
+    Str given_up;     // the unfinished incremental run; empty = there was none
+    Str planned_with; // its options, each after a space
+} Rewound;
+
 // Moves watermarks back, as the one who runs the job's incremental mode: ERROR_BUSY while a run
 // does. Each is recorded in ETL_LOG. A mark that is not later than `to` stays, unless it has no
-// time; a `to` before modes.historic.from (1970 where the job names no such day) is ERROR_JOB.
+// time; a `to` before modes.historic.from (1970 where the job names no such day) is ERROR_JOB. An
+// unfinished incremental run of the stream is given up first: going on with it would move them
+// forward again.
 bool state_rewind(const Job *job, const RewindOptions *options, Env *env, Arena *arena,
-                  StateMark **ret_marks, size_t *ret_count, Error *err) MUST_USE;
+                  Rewound *ret_rewound, Error *err) MUST_USE;

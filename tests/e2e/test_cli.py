@@ -149,6 +149,33 @@ class State(unittest.TestCase):
             self.assertEqual((report["inserted"], report["updated"]), (0, 0))
             self.assertGreaterEqual(report["unchanged"], 200)
 
+    def test_what_is_rewound_stays_so_whatever_else_was_begun(self):
+        with World(calls=300, job={"limits": {"requests_per_second": 0, "connections": 4, "load_rows": 40}}) as world:
+            world.run("historic", "--to", "2026-03-04")
+            world.run("incremental", check=False, env={"PAWL_TEST_KILL_AT": "committed, calls load 1"})
+            words = ("state", "rewind", str(world.job), "--to", "2026-03-03T00:00:00Z", "--stream")
+            # A mark that stays gives no run up.
+            self.assertIn("0 watermarks moved back", world.pawl(*words[:4], "2026-04-01", "--stream", "calls").stdout)
+            done = world.pawl(*words, "calls")
+            self.assertRegex(done.stdout, r"^the unfinished incremental run \S+ \(planned without options\) is given up")
+            marks = self.marks(world)
+            self.assertEqual({marks["calls", "1001"], marks["calls", "1002"]}, {"2026-03-03T00:00:00Z"})
+            world.control("stats", method="DELETE")
+            self.assertFalse(world.report(world.run("incremental"))["resumed"])
+            self.assertTrue(any("start_date=2026-03-02" in entry["request"] for entry in world.log()))
+            # Of another stream: it moves none of these.
+            world.run("incremental", "--stream", "accounts", check=False, env={"PAWL_TEST_KILL_AT": "run noted, incremental"})
+            self.assertNotIn("given up", world.pawl(*words, "calls").stdout)
+            # The runs that had moved them are replayed: that is nothing new.
+            marks = self.marks(world)
+            world.pawl("replay", str(world.job))
+            self.assertEqual(self.marks(world), marks)
+            self.assertTrue(world.report(world.run("incremental"))["resumed"])
+            world.run("incremental", "--from", "2026-03-01", check=False, env={"PAWL_TEST_KILL_AT": "run noted, incremental"})
+            said = json.loads(world.pawl(*words, "accounts", "--json").stdout)
+            self.assertEqual(said["given_up"], sorted((world.folder / "lake/ctm/runs").iterdir())[-1].name)
+            self.assertFalse(world.report(world.run("incremental"))["resumed"])
+
     def test_a_mark_does_not_move_forward_by_hand(self):
         with World() as world:
             world.run("historic")
