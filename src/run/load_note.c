@@ -10,15 +10,20 @@ static void name_note(const PlanStream *stream, uint32_t ordinal, char name[NAME
                    STR_ARG(stream_name(stream->stream)), ordinal);
 }
 
+static bool write_note(const LoadNote *note, Buf *out, Error *err)
+{
+    TRY(buf_printf(out, err, "{\"version\":1,\"ordinal\":%u,\"slices\":[", note->ordinal));
+    for (size_t i = 0; i < note->count; i++)
+        TRY(buf_printf(out, err, "%s[%u,%u]", i > 0 ? "," : "", note->slices[i],
+                       note->readings[i]));
+    return buf_printf(out, err, "]%s}", note->accepts_deletes ? ",\"accepts_deletes\":true" : "");
+}
+
 bool load_note_create(Landing *landing, Str run, const PlanStream *stream, const LoadNote *note,
                       Error *err)
 {
     CLEANUP(buf_done) Buf text = {0};
-    TRY(buf_printf(&text, err, "{\"version\":1,\"ordinal\":%u,\"slices\":[", note->ordinal));
-    for (size_t i = 0; i < note->count; i++)
-        TRY(buf_printf(&text, err, "%s[%u,%u]", i > 0 ? "," : "", note->slices[i],
-                       note->readings[i]));
-    TRY(buf_printf(&text, err, "]}"));
+    TRY(write_note(note, &text, err));
     char name[NAME_BYTES];
     name_note(stream, note->ordinal, name);
     Error there = {0};
@@ -29,12 +34,24 @@ bool load_note_create(Landing *landing, Str run, const PlanStream *stream, const
     return false;
 }
 
+bool load_note_put(Landing *landing, Str run, const PlanStream *stream, const LoadNote *note,
+                   Error *err)
+{
+    CLEANUP(buf_done) Buf text = {0};
+    char name[NAME_BYTES];
+    name_note(stream, note->ordinal, name);
+    return write_note(note, &text, err) &&
+           landing_put_note(landing, run, str_from(name), buf_str(&text), err);
+}
+
 static bool parse(Str json, const char *name, const PlanStream *stream, Arena *arena,
                   LoadNote *note, Error *err)
 {
     yyjson_doc *doc = NULL;
     TRY(json_parse(json, name, arena, &doc, err));
-    yyjson_val *slices = json_get(yyjson_doc_get_root(doc), STR("slices"));
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    yyjson_val *slices = json_get(root, STR("slices"));
+    note->accepts_deletes = yyjson_get_bool(json_get(root, STR("accepts_deletes")));
     note->count = yyjson_arr_size(slices);
     note->slices = arena_alloc_array(arena, note->count + 1, sizeof(uint32_t), err);
     note->readings = arena_alloc_array(arena, note->count + 1, sizeof(uint32_t), err);

@@ -10,11 +10,16 @@ typedef struct LoadNote {
     uint32_t *slices;   // ordinals in the plan of the stream
     uint32_t *readings; // of each
     size_t count;
+    bool accepts_deletes; // its run was told to believe however many had vanished
 } LoadNote;
 
 // One that is there stays: it is the same, for a load that is fixed is only ever gathered so.
 bool load_note_create(Landing *landing, Str run, const PlanStream *stream, const LoadNote *note,
                       Error *err) MUST_USE;
+
+// In place of the one that is there: another attempt may be told something else to believe.
+bool load_note_put(Landing *landing, Str run, const PlanStream *stream, const LoadNote *note,
+                   Error *err) MUST_USE;
 
 // Lists live in `arena`.
 bool load_note_read(Landing *landing, Str run, const PlanStream *stream, uint32_t ordinal,

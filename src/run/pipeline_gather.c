@@ -4,11 +4,13 @@
 // Of limits.memory: a load ends there even when it has fewer rows than limits.load_rows.
 enum { LOAD_SHARE_PERCENT = 20 };
 
-static bool note_load(Pipeline *pipeline, const LoadTask *load, Error *err)
+static bool note_load(Pipeline *pipeline, const LoadTask *load, const LoadNote *fixed, Error *err)
 {
     if (plan_is_replay(pipeline->options->plan))
         return true; // killed, it begins anew
-    LoadNote note = {.ordinal = load->ordinal, .count = load->slice_count};
+    LoadNote note = {.ordinal = load->ordinal,
+                     .count = load->slice_count,
+                     .accepts_deletes = load->accept_deletes};
     note.slices = arena_alloc_array(load->arena, note.count + 1, sizeof(uint32_t), err);
     note.readings = arena_alloc_array(load->arena, note.count + 1, sizeof(uint32_t), err);
     TRY(note.slices != NULL && note.readings != NULL);
@@ -16,8 +18,10 @@ static bool note_load(Pipeline *pipeline, const LoadTask *load, Error *err)
         note.slices[i] = load->slices[i]->ordinal;
         note.readings[i] = load->slices[i]->reading;
     }
-    return load_note_create(pipeline->options->landing, str_from(pipeline->options->plan->run),
-                            load->stream, &note, err);
+    const Str run = str_from(pipeline->options->plan->run);
+    if (fixed != NULL && fixed->accepts_deletes != note.accepts_deletes)
+        return load_note_put(pipeline->options->landing, run, load->stream, &note, err);
+    return load_note_create(pipeline->options->landing, run, load->stream, &note, err);
 }
 
 static bool is_in(const StreamState *state, size_t slice)
@@ -138,12 +142,19 @@ static bool prove_watermarks(Pipeline *pipeline, LoadTask *load, Error *err)
     return prove_up_to_gaps(state, load, err);
 }
 
-static bool send_load(Pipeline *pipeline, LoadTask *load, Error *err)
+static bool accepts_deletes(const Pipeline *pipeline, const PlanStream *stream, size_t slice)
 {
-    TRY(note_load(pipeline, load, err));
+    return plan_is_replay(pipeline->options->plan)
+               ? stream->accepted != NULL && stream->accepted[slice]
+               : pipeline->options->accept_deletes;
+}
+
+static bool send_load(Pipeline *pipeline, LoadTask *load, const LoadNote *fixed, Error *err)
+{
+    load->accept_deletes = accepts_deletes(pipeline, load->stream, load->slices[0]->ordinal);
+    TRY(note_load(pipeline, load, fixed, err));
     TRY(prove_watermarks(pipeline, load, err));
     load->epoch = pipeline->options->epoch;
-    load->accept_deletes = pipeline->options->accept_deletes;
     load->lake = pipeline->options->lake;
     load->log = pipeline->log;
     pipeline->log = NULL;
@@ -154,9 +165,9 @@ static bool send_load(Pipeline *pipeline, LoadTask *load, Error *err)
     return true;
 }
 
-// Moves the given slices, all whole, into a new load.
+// Moves the given slices, all whole, into a new load. `fixed`: its note, where there is one.
 static bool make_load(Pipeline *pipeline, uint32_t s, uint32_t ordinal, const uint32_t *slices,
-                      size_t count, Error *err)
+                      size_t count, const LoadNote *fixed, Error *err)
 {
     StreamState *state = &pipeline->streams[s];
     LoadTask *load = NULL;
@@ -167,7 +178,7 @@ static bool make_load(Pipeline *pipeline, uint32_t s, uint32_t ordinal, const ui
         state->whole[slices[i]] = NULL;
         state->states[slices[i]] = STATE_LOADING;
     }
-    if (send_load(pipeline, load, err))
+    if (send_load(pipeline, load, fixed, err))
         return true;
     load_task_free(load);
     return false;
@@ -195,7 +206,7 @@ static bool gather_fixed(Pipeline *pipeline, uint32_t s, bool *ret_wait, Error *
             return true;
         }
         state->fixed_next++;
-        TRY(make_load(pipeline, s, fixed->ordinal, fixed->slices, fixed->count, err));
+        TRY(make_load(pipeline, s, fixed->ordinal, fixed->slices, fixed->count, fixed, err));
     }
     return true;
 }
@@ -214,13 +225,17 @@ static bool gather_next(Pipeline *pipeline, uint32_t s, bool *ret_made, Error *e
     uint64_t bytes = 0;
     size_t count = 0;
     size_t i = state->next_gather;
+    size_t last = i;
     for (; i < stream->slice_count && rows < bounds.rows_max && bytes < bounds.bytes_max; i++) {
         if (state->states[i] == STATE_WAITING || state->states[i] == STATE_ACTIVE)
             return true;
         if (state->states[i] != STATE_WHOLE)
             continue;
-        if (load_ends_before(&bounds, rows, bytes, state->whole[i]->manifest.records))
+        if (load_ends_before(&bounds, rows, bytes, state->whole[i]->manifest.records) ||
+            (count > 0 &&
+             accepts_deletes(pipeline, stream, i) != accepts_deletes(pipeline, stream, last)))
             break;
+        last = i;
         rows += state->whole[i]->manifest.records;
         bytes += state->whole[i]->batch_bytes;
         count++;
@@ -238,7 +253,7 @@ static bool gather_next(Pipeline *pipeline, uint32_t s, bool *ret_made, Error *e
     }
     state->next_gather = i;
     *ret_made = true;
-    return make_load(pipeline, s, state->next_ordinal++, slices, count, err);
+    return make_load(pipeline, s, state->next_ordinal++, slices, count, NULL, err);
 }
 
 // Nothing of it differs from what the warehouse holds, so nothing is told to it.

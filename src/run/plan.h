@@ -52,6 +52,7 @@ typedef struct PlanStream {
     PlanFar far;
     uint32_t *numbers;  // of slices in the run's plan, where this is a part of it; else NULL
     uint32_t *replayed; // replay: which reading of each slice to load again, 0 = none; else NULL
+    bool *accepted;     // likewise: its run was told to believe however many rows had vanished
 } PlanStream;
 
 // What a run was asked to cover; empty = all, or what the job says.

@@ -224,7 +224,6 @@ static bool load_again(Replay *replay, PipelineReport *ret_report, Error *err)
                                      .warehouse = &parts->warehouse,
                                      .lake = parts->lake,
                                      .epoch = replay->lease.epoch,
-                                     .accept_deletes = true, // what was believed then is now
                                      .forgotten = replay->forget.forgotten,
                                      .sink = replay->sink,
                                      .log = &replay->log,

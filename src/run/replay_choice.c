@@ -31,8 +31,10 @@ static bool choose_noted(ReplayChoice *choice, const StreamLoads *loads, Error *
             choice->damaged = true;
         }
         there = note.there;
-        for (size_t i = 0; i < note.count; i++)
+        for (size_t i = 0; i < note.count; i++) {
             stream->replayed[note.slices[i]] = note.readings[i];
+            stream->accepted[note.slices[i]] = note.accepts_deletes;
+        }
     }
     return true;
 }
@@ -100,7 +102,8 @@ bool replay_choose(ReplayChoice *choice, Error *err)
     choice->missing = 0;
     stream->replayed =
         arena_alloc_array(choice->arena, stream->slice_count + 1, sizeof(uint32_t), err);
-    TRY(stream->replayed != NULL);
+    stream->accepted = arena_alloc_array(choice->arena, stream->slice_count + 1, sizeof(bool), err);
+    TRY(stream->replayed != NULL && stream->accepted != NULL);
     TRY(choose_noted(choice, loads, err));
     const size_t noted = count_chosen(stream);
     if (noted == stream->slice_count || (loads != NULL && noted >= loads->slices))

@@ -14,7 +14,7 @@ typedef struct ReplayChoice {
     Str run;
     const EndNote *end; // NULL: the run did not come to its end
     RunMode mode;
-    PlanStream *stream; // replayed[] is filled in
+    PlanStream *stream; // replayed[] and accepted[] are filled in
     Arena *arena;
 
     // result

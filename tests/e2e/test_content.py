@@ -196,6 +196,27 @@ class Content(unittest.TestCase):
             world.run("rehydration", *DAY, "--accept-deletes")
             self.assertEqual(self.deleted(world), gone)
 
+    def test_a_replay_believes_what_its_run_believed(self):
+        with World(calls=600, accounts=1, first="2026-03-01", last="2026-03-11") as world:
+            world.run("historic", *DAY)
+            gone = sorted(self.ids(world, 1001)[:21])
+            for call in gone:
+                world.control("mutate", {"account": 1001, "id": call, "do": "delete"})
+            self.assertEqual(world.report(world.run("rehydration", *DAY))["deletes_held_back"], 21)
+            for lost in (False, True):
+                if lost:
+                    world.warehouse.forget()
+                world.pawl("replay", str(world.job))
+                self.assertEqual((lost, self.deleted(world)), (lost, []))
+            # The same load, and somebody else to believe it.
+            killed = world.run("rehydration", *DAY, check=False, env={"PAWL_TEST_KILL_AT": "commit, calls load 0"})
+            self.assertEqual((killed.returncode, self.deleted(world)), (-9, []))
+            self.assertTrue(world.report(world.run("rehydration", *DAY, "--accept-deletes"))["resumed"])
+            self.assertEqual(self.deleted(world), gone)
+            world.warehouse.forget()
+            world.pawl("replay", str(world.job))
+            self.assertEqual(self.deleted(world), gone)
+
     def test_twenty_vanished_rows_are_believed(self):
         with World(calls=600, accounts=1, first="2026-03-01", last="2026-03-11") as world:
             world.run("historic", *DAY)

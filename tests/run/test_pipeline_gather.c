@@ -141,6 +141,22 @@ TEST(whole_slices_in_a_row_become_loads)
     }
 }
 
+TEST(a_replayed_load_holds_what_is_believed_alike)
+{
+    Error err = {0};
+    char told[TEXT_BYTES];
+    bool accepted[SLICES] = {false, true, true, false, false, false};
+    CLEANUP(rig_done) Rig rig = {0};
+    CHECK_OK(rig_open(&rig, MODE_REHYDRATION, "hhlhhh", 1000, &err), &err);
+    rig.stream.accepted = accepted;
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(pipeline_gather(&rig.pipeline, &err), &err);
+        tell_loads(&rig, false, told);
+        CHECK_STR(str_from(told), i == 0 ? STR("0|1") : STR("3 4 5"));
+        rig.pipeline.loads_under_way = 0;
+    }
+}
+
 // A gap keeps what lies behind it from proving anything, for its own partition only. A window that
 // was still open when it was read is proven up to the reading.
 TEST(a_load_proves_what_is_in_without_a_gap)

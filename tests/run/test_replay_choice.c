@@ -202,6 +202,26 @@ TEST(what_was_landed_for_another_partition_is_passed_over)
     CHECK_INT(rig.stream.replayed[3], 0);
 }
 
+TEST(a_replay_believes_what_its_run_was_told_to)
+{
+    Error err = {0};
+    CLEANUP(rig_done) Rig rig = {0};
+    ReplayChoice choice = {0};
+    EndNote end = {0};
+    uint32_t slices[] = {2, 3};
+    uint32_t readings[] = {1, 1};
+    const LoadNote told = {
+        .ordinal = 1, .slices = slices, .readings = readings, .count = 2, .accepts_deletes = true};
+    CHECK_OK(rig_open(&rig, &err) && put_notes(&rig, "01 23 45", &err) &&
+                 load_note_put(rig.landing, RUN, &rig.stream, &told, &err) &&
+                 choose(&rig, MODE_REHYDRATION, &choice, &end, &err),
+             &err);
+    for (uint32_t i = 0; i < SLICES; i++) {
+        CHECK_INT(rig.stream.replayed[i], 1);
+        CHECK(rig.stream.accepted[i] == (i == 2 || i == 3));
+    }
+}
+
 TEST(a_note_that_names_a_slice_outside_the_plan_is_damage)
 {
     Error err = {0};
