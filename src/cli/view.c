@@ -131,6 +131,7 @@ static void show_line(View *view, const Event *event)
         break;
     case EVENT_ZONES_UNKNOWN:
     case EVENT_MARKS_FAR_BACK:
+    case EVENT_PARTITIONS_LEFT_OUT:
         view_end(view);
         (void)fprintf(stderr, "warning: " STR_FMT ": " STR_FMT "\n", STR_ARG(event->stream),
                       STR_ARG(event->text));

@@ -12,7 +12,7 @@ typedef struct StreamLoads {
 } StreamLoads;
 
 typedef struct EndNote {
-    Str status;           // "done", "partial" (slices failed), "given up"
+    Str status;           // "done", "partial" (slices failed or were left out), "given up"
     StreamLoads *streams; // NULL: it does not tell
     size_t stream_count;
 } EndNote;

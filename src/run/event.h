@@ -18,6 +18,7 @@
     X(SLICE_READ_AGAIN,    "a slice did not match the source's total, or its totals moved")                \
     X(SLICE_OPEN,          "a slice that is still growing lies outside the totals seen; the next run looks again") \
     X(PARTITION_FAILED,    "one partition failed; the others go on")                                       \
+    X(PARTITIONS_LEFT_OUT, "slices that were planned are of partitions that the job admits no more")       \
     X(LOAD_COMMITTED,      "a load is in the warehouse")                                                   \
     X(LOAD_FOUND,          "a load was in the warehouse already")                                          \
     X(WAREHOUSE_RESTS,     "nothing new was read: no load was made, the watermarks stay")                  \

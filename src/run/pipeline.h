@@ -49,9 +49,10 @@ typedef struct PipelineReport {
     int64_t pages, bytes, stored_bytes, requests, retries, wait_us;
     int64_t forgotten; // records of forgotten people, left out
     int64_t partitions_failed;
-    Str first_failure;    // of a partition; empty = none. Lives in `arena`.
-    ErrorCode failure;    // its kind
-    StreamLoads *streams; // of the plan, earlier attempts included. They live in `arena`.
+    int64_t slices_left_out; // of partitions that the job admits no more; not in `slices`
+    Str first_failure;       // of a partition; empty = none. Lives in `arena`.
+    ErrorCode failure;       // its kind
+    StreamLoads *streams;    // of the plan, earlier attempts included. They live in `arena`.
 } PipelineReport;
 
 // Reads and loads everything in the plan that is not in the warehouse yet. A partition that fails

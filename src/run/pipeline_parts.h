@@ -31,6 +31,7 @@ typedef enum SliceState {
 typedef struct StreamState {
     unsigned char *states; // SliceState of each slice
     uint32_t *readings;    // which reading to begin with; 0 = the first
+    bool *is_fixed;        // in a load that an earlier attempt fixed; NULL = none is
     SliceTask **whole;     // STATE_WHOLE: the task
     size_t next_start;     // slices before it are started or settled
     size_t next_gather;    // slices before it are in a load, or settled

@@ -141,7 +141,7 @@ static bool load(Run *run, Error *err)
         (void)!known_pages_write(run->known, store, run->job->name, &unknown);
     unknown = (Error){0}; // without a memo the next run asks the warehouse
     if (remembers && !run->memo_run.rests && !run->memo_run.unsure &&
-        run->report.pipeline.slices_failed == 0)
+        run->report.pipeline.slices_failed == 0 && run->report.pipeline.slices_left_out == 0)
         (void)!run_note_memo(run, &unknown);
     return run_wind_up(run, err);
 }

@@ -87,14 +87,22 @@ static void purge_redacted(Run *run)
     run_log(run, &row);
 }
 
+static bool is_due_again(const Plan *plan)
+{
+    const PlanRequest *asked = &plan->asked;
+    return plan->mode == MODE_INCREMENTAL ||
+           (plan->mode == MODE_REHYDRATION && asked->from.size + asked->to.size == 0 &&
+            asked->stream.size + asked->account.size == 0);
+}
+
 static bool end_run(Run *run, Error *err)
 {
     const PipelineReport *report = &run->report.pipeline;
-    const bool partial = report->slices_failed > 0;
-    // What failed for one partition is read again by the next incremental run, whose watermark did
-    // not move. The other modes have no such net: their run stays open and goes on with what is
-    // missing.
-    if (partial && run->plan.mode != MODE_INCREMENTAL)
+    const bool partial = report->slices_failed > 0 || report->slices_left_out > 0;
+    // What failed for one partition is found again by the next run of what is due: its watermark
+    // did not move, its windows are as old as they were. Days that a person chose have no such net:
+    // their run stays open and goes on with what is missing.
+    if (report->slices_failed > 0 && !is_due_again(&run->plan))
         return true;
     kill_point("run end, %s", run_mode_name(run->plan.mode));
     const EndNote note = {.status = partial ? STR("partial") : STR("done"),

@@ -68,6 +68,7 @@ TEST(people_see_what_they_may_have_to_act_on)
         {EVENT_CLOCK_AHEAD, "warning: the text\n"},
         {EVENT_MARKS_FAR_BACK, "warning: calls: the text\n"},
         {EVENT_ZONES_UNKNOWN, "warning: calls: the text\n"},
+        {EVENT_PARTITIONS_LEFT_OUT, "warning: calls: the text\n"},
         {EVENT_DRIFT, "note: calls: the contract does not know the text: kept in _overflow; "
                       "pawl contract promote makes a column of one\n"},
         {EVENT_PARTITIONS_FOUND, ""},

@@ -105,6 +105,43 @@ class Content(unittest.TestCase):
             self.assertEqual(report["deleted"], 0)
             self.assertEqual(world.report(world.run("rehydration", *MARCH))["resumed"], False)
 
+    def test_an_account_that_stays_refused_keeps_no_other_from_being_read_again(self):
+        due = ("SELECT partition_key, max(fetched_at) < TIMESTAMPTZ '2026-03-12 12:00:00Z' FROM pawl_slice WHERE stream = 'calls' "
+               "GROUP BY 1 ORDER BY 1")
+        with World(calls=300) as world:
+            world.run("historic", "--to", "2026-03-09")
+            world.advance("2026-03-13T18:00:00Z")
+            world.control("forbid", {"account": 1002})
+            first = world.run("rehydration", check=False)
+            self.assertEqual((first.returncode, world.report(first)["resumed"]), (4, False))
+            self.assertEqual([old for _, old in world.rows(due)], ["false", "true"])
+            self.assertEqual(json.loads(world.pawl("status", str(world.job), "--json").stdout)["unfinished"], [])
+            # The next night reads all that is due by then, those of the refused account once it may.
+            world.advance("2026-03-15T18:00:00Z")
+            second = world.run("rehydration", check=False)
+            self.assertEqual((second.returncode, world.report(second)["resumed"]), (4, False))
+            self.assertEqual(sum("/1001/calls" in entry["request"] for entry in world.log()), 27)  # of 9 days, thrice
+            world.control("forbid", {"account": 1002, "from": None})
+            self.assertEqual(world.report(world.run("rehydration"))["slices"], 1 + 9)  # the accounts, and those days
+            self.assertEqual([old for _, old in world.rows(due)], ["false", "false"])
+
+    def test_a_run_goes_on_without_an_account_that_the_job_has_let_go(self):
+        with World(calls=300) as world:
+            world.control("forbid", {"account": 1002})
+            for mode in ("historic", "rehydration"):
+                self.assertEqual(world.run(mode, *MARCH, check=False).returncode, 4)
+            job = json.loads(world.job.read_text())
+            world.job.write_text(json.dumps({**job, "partitions": {"account_id": {"exclude": [1002]}}}))
+            for mode in ("historic", "rehydration"):
+                done = world.run(mode, *MARCH)
+                self.assertTrue(world.report(done)["resumed"])
+                self.assertIn("'partitions' of the job admit it no more", done.stderr)
+                self.assertEqual(world.report(world.run(mode, *MARCH))["resumed"], False)
+            # It proves nothing for who was left out: as soon as it is read it is read from the beginning.
+            world.warehouse.forget()
+            world.pawl("replay", str(world.job))
+            self.assertEqual(world.value("SELECT count(*) FROM pawl_state WHERE partition_key LIKE '%1002%'"), "0")
+
     def test_a_permission_lost_for_one_account_leaves_its_watermark(self):
         with World(calls=300) as world:
             world.run("historic")
