@@ -231,16 +231,18 @@ bool fetch_exchange(Fetch *fetch, const Stream *stream, const HttpRequest *reque
 
 // --- the same question once more
 
-// What the answer asks for, by Retry-After or by the headers that the manifest reads.
-static int64_t asked_wait_us(const PageOutcome *outcome, const HttpResponse *response,
-                             int64_t now_us)
+// What the answer asks for in a header that only the manifest reads; 0 = nothing.
+static int64_t manifest_header_us(const PageOutcome *outcome, int64_t told_us)
 {
-    int64_t asked_us = 0;
-    (void)retry_after_us(response, now_us, &asked_us);
-    if (!outcome->wait_is_asked || outcome->wait_us <= asked_us)
-        return asked_us;
+    if (!outcome->wait_is_asked || outcome->wait_us <= told_us)
+        return 0;
     // As the CDK does: such headers count in whole seconds, often by a clock that is not ours.
     return outcome->wait_us + US_PER_SECOND;
+}
+
+static int64_t longest_of(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
 }
 
 bool fetch_is_limit(const PageOutcome *outcome, const HttpResponse *response)
@@ -254,8 +256,10 @@ bool fetch_retry_wait(const RetryPolicy *policy, int64_t attempts, const PageOut
     assert(outcome->verdict == PAGE_RETRY || outcome->verdict == PAGE_LIMITED);
 
     const int64_t own_us = retry_backoff_us(policy, attempts, env->random(env->state));
-    const int64_t asked_us = asked_wait_us(outcome, response, env->now_us(env->state));
-    const int64_t theirs_us = asked_us > outcome->wait_us ? asked_us : outcome->wait_us;
+    int64_t told_us = 0;
+    (void)retry_after_us(response, env->now_us(env->state), &told_us);
+    const int64_t header_us = manifest_header_us(outcome, told_us);
+    const int64_t theirs_us = longest_of(longest_of(told_us, header_us), outcome->wait_us);
     if (theirs_us > RETRY_WAIT_US_MAX)
         return retry_too_long(theirs_us, err);
     if (outcome->wait_is_too_long) {
@@ -263,8 +267,9 @@ bool fetch_retry_wait(const RetryPolicy *policy, int64_t attempts, const PageOut
         return error_context(err, "longer than the manifest allows");
     }
     // What the manifest only guesses is for the one request: the others would lose a minute to each
-    // refusal from which the budget learns.
-    *ret_wait = (RetryWait){.us = own_us > theirs_us ? own_us : theirs_us,
+    // refusal from which the budget learns. The Retry-After of a 429 the budget knows already.
+    const int64_t asked_us = response->status == 429 ? header_us : longest_of(told_us, header_us);
+    *ret_wait = (RetryWait){.us = longest_of(own_us, theirs_us),
                             .hold_us = fetch_is_limit(outcome, response) ? asked_us : 0};
     return true;
 }

@@ -57,7 +57,8 @@ bool fetch_is_limit(const PageOutcome *outcome, const HttpResponse *response);
 // How long to wait before a request whose answer is PAGE_RETRY or PAGE_LIMITED goes out once more.
 typedef struct RetryWait {
     int64_t us; // the longest of the job's own rule, the manifest's and what the answer asks for
-    int64_t hold_us; // for the other requests of the credential, where it is a limit that asks
+    int64_t hold_us; // for the other requests of the credential, where it is a limit that asks in
+                     // words that the fetcher does not know
 } RetryWait;
 
 // `attempts`: answers of that kind so far. ERROR_BUSY where the wait is beyond all patience.

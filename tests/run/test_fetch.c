@@ -94,11 +94,14 @@ TEST(a_limit_that_says_how_long_holds_the_others_too)
     } rows[] = {
         {"429 with a header of its own", "", PAGE_LIMITED, 429, 30, true, 31},
         {"429 that is called trouble", "", PAGE_RETRY, 429, 30, true, 31},
-        {"429 with Retry-After", "30", PAGE_LIMITED, 429, -1, false, 30},
+        // The fetcher reads that by itself, and sooner.
+        {"429 with Retry-After", "30", PAGE_LIMITED, 429, -1, false, 0},
+        {"429 with both", "30", PAGE_LIMITED, 429, 30, true, 0},
+        {"429 with a header that asks for more", "7", PAGE_LIMITED, 429, 30, true, 31},
         {"a limit in other words", "30", PAGE_LIMITED, 403, -1, false, 30},
         {"a limit in other words, its own header", "", PAGE_LIMITED, 403, 30, true, 31},
         {"a guess", "", PAGE_LIMITED, 429, 30, false, 0},
-        {"a guess beside the answer's word", "2", PAGE_LIMITED, 429, 30, false, 2},
+        {"a guess beside the answer's word", "2", PAGE_LIMITED, 403, 30, false, 2},
         {"trouble", "30", PAGE_RETRY, 503, 30, true, 0},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
