@@ -34,7 +34,7 @@ typedef struct Setting {
 typedef struct Promises {
     bool slices[WORK_SLICES];
     bool notes[3];
-    bool state;
+    bool state, erased;
     uint64_t epoch;
 } Promises;
 
@@ -95,6 +95,8 @@ static void note_promise(Promises *promises, const char *what, unsigned number)
         promises->notes[number] = true;
     else if (strcmp(what, "state") == 0)
         promises->state = true;
+    else if (strcmp(what, "erased") == 0)
+        promises->erased = true;
     else if (strcmp(what, "lease") == 0)
         promises->epoch = number;
     else
@@ -161,6 +163,23 @@ static void check_note(Work *work, const char *name, bool promised)
         CHECK_STR(json, STR(WORK_NOTE));
 }
 
+// What was erased stays so: the page as the server had packed it does not come back.
+static void check_erased(Work *work)
+{
+    Error err = {0};
+    const SliceName name = work_slice(WORK_SLICES);
+    Str body = {NULL, 0};
+    PageInfo info = {0};
+    bool twice = false;
+    char text[WORK_BODY_BYTES];
+    arena_reset(work->scratch);
+    CHECK_OK(
+        landing_get_oldest_page(work->landing, &name, 0, work->scratch, &body, &info, &twice, &err),
+        &err);
+    CHECK(!twice);
+    CHECK(str_equal(body, work_body(WORK_SLICES, 1, text)));
+}
+
 // Whole or not there, and there when it was promised.
 static void check_lake(const Promises *promises)
 {
@@ -172,6 +191,8 @@ static void check_lake(const Promises *promises)
     for (size_t i = 0; i < 3; i++)
         check_note(&work, work_notes[i], promises->notes[i]);
     check_note(&work, "state.json", promises->state);
+    if (promises->erased)
+        check_erased(&work);
     Lease lease = {0};
     CHECK_OK(lease_take(&lease, &work.store, STR(WORK_LEASE), STR("test"), LEASE_TTL_US_MIN, &err),
              &err);

@@ -1,14 +1,15 @@
 // A program that lands pages, to be killed anywhere and run again: landing_victim ROOT
 //
 // It works as a run does: reads what is there, lands what is missing, finishes slices, first one
-// and then many at once, and keeps notes and a lease. Each promise it was given is a line on its
-// standard output, written once the call has returned.
+// and then many at once, erases from a page, and keeps notes and a lease. Each promise it was given
+// is a line on its standard output, written once the call has returned.
 #include "landing_work.h"
 
 #include "base/kill.h"
 
 #include <stdlib.h>
 #include <unistd.h>
+#include <zlib.h>
 
 static bool promise(const char *what, uint32_t number)
 {
@@ -77,6 +78,45 @@ static bool keep_note(Work *work, const char *name, uint32_t number, Error *err)
     return promise("note", number);
 }
 
+static bool pack(Str body, char *bytes, size_t room, Str *ret_packed)
+{
+    z_stream stream = {.next_in = (Bytef *)(uintptr_t)body.data,
+                       .avail_in = (uInt)body.size,
+                       .next_out = (Bytef *)bytes,
+                       .avail_out = (uInt)room};
+    const bool ok =
+        deflateInit2(&stream, 1, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY) == Z_OK &&
+        deflate(&stream, Z_FINISH) == Z_STREAM_END;
+    *ret_packed = (Str){bytes, stream.total_out};
+    return deflateEnd(&stream) == Z_OK && ok;
+}
+
+// A page that the server packed, of a slice that stays open, gives way to one without a person.
+static bool erase(Work *work, Error *err)
+{
+    const SliceName name = work_slice(WORK_SLICES);
+    char text[WORK_BODY_BYTES];
+    char bytes[2 * WORK_BODY_BYTES];
+    PageInfo info = work_info(WORK_SLICES, 0);
+    Str body = {NULL, 0};
+    bool twice = false;
+    arena_reset(work->scratch);
+    if (!landing_get_oldest_page(work->landing, &name, 0, work->scratch, &body, &info, &twice,
+                                 err)) {
+        if (err->code != ERROR_NOT_FOUND && err->code != ERROR_DATA)
+            return false;
+        *err = (Error){0};
+        PageBody page = {.plain = work_body(WORK_SLICES, 0, text), .encoding = HTTP_ENCODING_GZIP};
+        TRY(pack(page.plain, bytes, sizeof(bytes), &page.encoded) &&
+            landing_put_page(work->landing, &name, 0, &page, &info, err));
+    } else if (!twice && str_equal(body, work_body(WORK_SLICES, 1, text))) {
+        return promise("erased", 0);
+    }
+    return landing_rewrite_page(work->landing, &name, 0, work_body(WORK_SLICES, 1, text), &info,
+                                err) &&
+           promise("erased", 0);
+}
+
 static bool run(Work *work, const char *root, Error *err)
 {
     Lease lease = {0};
@@ -84,8 +124,8 @@ static bool run(Work *work, const char *root, Error *err)
         lease_take(&lease, &work->store, STR(WORK_LEASE), STR(WORK_RUN), LEASE_TTL_US_MIN, err));
     const bool ok =
         promise("lease", (uint32_t)lease.epoch) && keep_note(work, work_notes[0], 0, err) &&
-        land_slices(work, 0, 1, err) && land_slices(work, 1, WORK_SLICES - 1, err) &&
-        keep_note(work, work_notes[1], 1, err) &&
+        land_slices(work, 0, 1, err) && erase(work, err) &&
+        land_slices(work, 1, WORK_SLICES - 1, err) && keep_note(work, work_notes[1], 1, err) &&
         landing_put_note(work->landing, STR(WORK_RUN), STR("state.json"), STR(WORK_NOTE), err) &&
         promise("state", 0) && keep_note(work, work_notes[2], 2, err);
     lease_release(&lease);
