@@ -3,6 +3,7 @@
 #include "run/drivers.h"
 #include "run/end_note.h"
 #include "run/forget_rows.h"
+#include "run/load_note.h"
 #include "run/receipt.h"
 #include "warehouse/sql.h"
 
@@ -26,8 +27,10 @@ typedef struct Notes {
     size_t folder_size; // of a path, up to the run's id
     Str *runs;          // each once, in the order of the listing
     size_t run_count;
-    bool *settled; // by run
-    Str *paths;    // notes of those that are
+    bool *settled;     // by run
+    bool *unsure_runs; // likewise: over, and not all of it may be loaded
+    Str *paths;        // notes of those that are settled
+    bool *unsure;      // by path: of such a run
     size_t count;
     Error *err;
     bool failed;
@@ -65,6 +68,7 @@ static bool note_path(void *visitor, const StoreEntry *entry)
         return true;
     notes->failed =
         !arena_copy_str(notes->arena, entry->path, &notes->paths[notes->count], notes->err);
+    notes->unsure[notes->count] = notes->unsure_runs[i];
     notes->count += notes->failed ? 0 : 1;
     return !notes->failed;
 }
@@ -72,15 +76,16 @@ static bool note_path(void *visitor, const StoreEntry *entry)
 // Whether what a run noted is in the tables by now. One that may go on has loads before it: who did
 // its notes for it would say that a row's content is gone which still stands there, and the load
 // that replaces the row would leave no note behind. Of a damaged run nobody knows.
-static bool is_settled(Landing *landing, Str run, Str ending, Arena *arena, bool *ret_settled,
-                       Error *err)
+static bool is_settled(const RedactedNotes *where, Str run, Arena *arena, bool *ret_settled,
+                       bool *ret_unsure, Error *err)
 {
+    Landing *landing = where->landing;
     Str json = {0};
     EndNote end = {0};
     bool over = false;
     bool planned = false;
     Error why = {0};
-    *ret_settled = str_equal(run, ending);
+    *ret_settled = str_equal(run, where->ending);
     if (*ret_settled)
         return true;
     const bool known =
@@ -88,6 +93,7 @@ static bool is_settled(Landing *landing, Str run, Str ending, Arena *arena, bool
         (over || landing_find_note(landing, run, STR("run.json"), arena, &json, &planned, &why));
     // Without its plan no run goes on.
     *ret_settled = known && (over || !planned);
+    *ret_unsure = *ret_settled && !str_equal(end.status, STR("done"));
     if (known || why.code == ERROR_DATA)
         return true;
     *err = why;
@@ -101,12 +107,15 @@ static bool list_notes(const RedactedNotes *where, Arena *arena, Notes *notes, E
     notes->paths = arena_alloc_array(arena, NOTES_MAX, sizeof(Str), err);
     notes->runs = arena_alloc_array(arena, RUNS_MAX, sizeof(Str), err);
     notes->settled = arena_alloc_array(arena, RUNS_MAX, sizeof(bool), err);
-    TRY(notes->paths != NULL && notes->runs != NULL && notes->settled != NULL);
+    notes->unsure_runs = arena_alloc_array(arena, RUNS_MAX, sizeof(bool), err);
+    notes->unsure = arena_alloc_array(arena, NOTES_MAX, sizeof(bool), err);
+    TRY(notes->paths != NULL && notes->runs != NULL && notes->settled != NULL &&
+        notes->unsure_runs != NULL && notes->unsure != NULL);
     Str folder = {0};
     TRY(arena_printf(arena, &folder, err, STR_FMT "/redacted", STR_ARG(job)) &&
         store_list(where->store, folder, 0, note_run, notes, err) && !notes->failed);
     for (size_t i = 0; i < notes->run_count; i++)
-        TRY(is_settled(where->landing, notes->runs[i], where->ending, arena, &notes->settled[i],
+        TRY(is_settled(where, notes->runs[i], arena, &notes->settled[i], &notes->unsure_runs[i],
                        err));
     return notes->run_count == 0 ||
            (store_list(where->store, folder, 0, note_path, notes, err) && !notes->failed);
@@ -160,15 +169,66 @@ static size_t find_stream(const JobParts *parts, Str name)
     return i;
 }
 
-// `keys` by stream: those of the redacted records, as the list hashes them. *ret_done = false: the
-// note stays, since its stream is not at hand or a page that may hold older copies cannot be read.
-static bool purge_note(RedactedPurge *purge, yyjson_val *note, ForgetSet *keys, bool *ret_done,
-                       Error *err)
+// The number in front of the last '-' of "<run>-<stream>-<partition>-<slice>-<reading>.json".
+static bool slice_of(Str path, uint32_t *ret_slice)
+{
+    size_t end = path.size;
+    while (end > 0 && path.data[end - 1] != '-')
+        end--;
+    size_t start = end > 0 ? end - 1 : 0;
+    while (start > 0 && path.data[start - 1] != '-')
+        start--;
+    int64_t number = 0;
+    if (end <= start + 1 || !str_to_int64(str_slice(path, start, end - 1 - start), &number) ||
+        number < 0 || number > UINT32_MAX)
+        return false;
+    *ret_slice = (uint32_t)number;
+    return true;
+}
+
+// Whether the slice that a note is of is in a load that the warehouse has.
+static bool is_loaded(const RedactedPurge *purge, Str run, Str path, const PlanStream *stream,
+                      bool *ret_loaded, Error *err)
+{
+    uint32_t slice = 0;
+    PlanStream any = *stream;
+    any.slice_count = SIZE_MAX; // its plan is not read
+    *ret_loaded = false;
+    if (!slice_of(path, &slice) || !job_has_warehouse(purge->job))
+        return true;
+    CLEANUP(arena_freep) Arena *arena = arena_new(LOOK_ARENA_BYTES, err);
+    TRY(arena != NULL);
+    for (uint32_t ordinal = 0;; ordinal++) {
+        LoadNote load = {0};
+        arena_reset(arena);
+        TRY(load_note_read(purge->parts->landing, run, &any, ordinal, arena, &load, err));
+        if (!load.there)
+            return true;
+        for (size_t i = 0; i < load.count; i++) {
+            if (load.slices[i] == slice)
+                return purge->warehouse->driver->has_load(purge->warehouse->state, run,
+                                                          stream_name(stream->stream), ordinal,
+                                                          ret_loaded, err);
+        }
+    }
+}
+
+typedef struct NoteDone {
+    bool done;   // the note may go
+    bool listed; // its keys are on the list, and belong into the receipt
+} NoteDone;
+
+// `keys` by stream: those of the redacted records, as the list hashes them. Not done: the note
+// stays, since its stream is not at hand or a page that may hold older copies cannot be read. Done
+// and not listed: the older copies are gone from the pages, and whoever reads the record again
+// notes it again, since the table does not have it yet.
+static bool purge_note(RedactedPurge *purge, const Notes *notes, size_t at, yyjson_val *note,
+                       ForgetSet *keys, NoteDone *ret_done, Error *err)
 {
     JobParts *parts = purge->parts;
     const size_t index = find_stream(parts, json_str(json_get(note, STR("stream"))));
-    *ret_done = index < parts->stream_count;
-    if (!*ret_done)
+    ret_done->done = index < parts->stream_count;
+    if (!ret_done->done)
         return true;
     const Contract *contract = parts->streams[index].contract;
     Redaction redaction = {.contract = contract, .keys = json_get(note, STR("keys"))};
@@ -187,8 +247,12 @@ static bool purge_note(RedactedPurge *purge, yyjson_val *note, ForgetSet *keys, 
     purge->report.records += pages.records;
     if (pages.pages_unreadable > purge->pages_unreadable)
         purge->pages_unreadable = pages.pages_unreadable;
-    *ret_done = pages.pages_unreadable == 0;
-    if (!*ret_done)
+    ret_done->done = pages.pages_unreadable == 0;
+    ret_done->listed = ret_done->done;
+    if (ret_done->done && notes->unsure[at])
+        TRY(is_loaded(purge, str_slice(notes->paths[at], notes->folder_size, UUID_TEXT_BYTES),
+                      notes->paths[at], &parts->streams[index], &ret_done->listed, err));
+    if (!ret_done->listed)
         return true;
     size_t i = 0;
     size_t count = 0;
@@ -257,7 +321,7 @@ bool redacted_purge(RedactedPurge *purge, Error *err)
         return true;
     TRY(forget_list_begin(job, parts->env, parts->arena, purge->list, err));
     bool any = false;
-    bool *done = arena_alloc_array(arena, notes.count, sizeof(bool), err);
+    NoteDone *done = arena_alloc_array(arena, notes.count, sizeof(NoteDone), err);
     ForgetSet *keys = arena_alloc_array(arena, parts->stream_count + 1, sizeof(ForgetSet), err);
     TRY(done != NULL && keys != NULL);
     for (size_t i = 0; i < notes.count; i++) {
@@ -265,13 +329,13 @@ bool redacted_purge(RedactedPurge *purge, Error *err)
         yyjson_doc *doc = NULL;
         TRY(store_read_all(&parts->store, notes.paths[i], NOTE_BYTES_MAX, arena, &text, err) &&
             json_parse(text, "redacted", arena, &doc, err) &&
-            purge_note(purge, yyjson_doc_get_root(doc), keys, &done[i], err));
-        any = any || done[i];
+            purge_note(purge, &notes, i, yyjson_doc_get_root(doc), keys, &done[i], err));
+        any = any || done[i].listed;
     }
     TRY(forget_list_renew(job, parts->arena, purge->list, err) &&
         forget_list_put(job, &parts->store, purge->list, err));
     TRY(!any || put_receipt(purge, keys, err));
     for (size_t i = 0; i < notes.count; i++)
-        TRY(!done[i] || store_remove(&parts->store, notes.paths[i], err));
+        TRY(!done[i].done || store_remove(&parts->store, notes.paths[i], err));
     return true;
 }

@@ -471,6 +471,39 @@ class Forget(unittest.TestCase):
             self.assertEqual((self.notes(world), rows_of(world), traces(world)), ([], 0, []))
             self.assertEqual(world.redaction_receipt()["landing"]["records"], 1)
 
+    def test_a_redaction_of_a_run_that_was_given_up_is_noted_again(self):
+        with World(calls=60, accounts=1) as world:
+            call = self.insert(world, 3, caller_number=PHONE, summary="canary summary")
+            world.run("historic", *DAYS)
+            self.redact(world, call)
+            points = world.folder / "points"
+            listed = world.copy("listed")
+            listed.run("rehydration", *DAYS, env={"PAWL_TEST_KILL_LIST": str(points)})
+            point = next(point for point in points.read_text().splitlines() if point.startswith("redacted was put"))
+            listed.remove()
+            points.unlink()
+            world.run("rehydration", *DAYS, env={"PAWL_TEST_KILL_AT": point}, check=False)
+            self.assertEqual(len(self.notes(world)), 1)
+            world.run("rehydration", "--start-over", "--from", "2026-03-06", "--to", "2026-03-08")
+            # Its day was not loaded: the pages are clean, and nothing says that the row is.
+            self.assertEqual((self.notes(world), rows_of(world)), ([], 1))
+            self.assertEqual(json.loads(world.pawl("status", str(world.job), "--json").stdout)["receipts_total"], 0)
+            self.assertFalse(any("runs" in name for name in traces(world)))
+            world.run("rehydration", *DAYS)
+            self.assertEqual((self.notes(world), rows_of(world), traces(world)), ([], 0, []))
+            world.redaction_receipt()
+
+    def test_a_redaction_that_was_loaded_before_its_run_was_given_up_has_its_receipt(self):
+        with World(calls=60, accounts=1) as world:
+            call = self.insert(world, 3, caller_number=PHONE)
+            world.run("historic", *DAYS)
+            self.redact(world, call)
+            killed = world.run("rehydration", *DAYS, env={"PAWL_TEST_KILL_AT": "forget list put"}, check=False)
+            self.assertEqual((killed.returncode, len(self.notes(world)), rows_of(world)), (-signal.SIGKILL, 1, 0))
+            world.run("rehydration", "--start-over", "--from", "2026-03-06", "--to", "2026-03-08")
+            self.assertEqual((self.notes(world), traces(world)), ([], []))
+            world.redaction_receipt()
+
     def test_a_redaction_waits_where_slices_of_its_run_have_failed(self):
         with World(calls=60) as world:
             call = self.insert(world, 3, caller_number=PHONE)
