@@ -1,8 +1,8 @@
 // The Snowflake driver's state, shared by its files: snowflake.c (connection, queries),
-// snowflake_tables.c (DDL), snowflake_rows.c (rows as Parquet in the stage), snowflake_load.c (a
-// load), snowflake_commit.c (its transaction), snowflake_ledger.c (reads of the ledger, ETL_LOG),
-// snowflake_left.c (what killed loads left), snowflake_usage.c (what a day has cost),
-// snowflake_check.c (rights). snowflake_api.h sends the statements.
+// snowflake_tables.c (DDL), snowflake_views.c (views), snowflake_rows.c (rows as Parquet in the
+// stage), snowflake_load.c (a load), snowflake_commit.c (its transaction), snowflake_ledger.c
+// (reads of the ledger, ETL_LOG), snowflake_left.c (what killed loads left), snowflake_usage.c
+// (what a day has cost), snowflake_check.c (rights). snowflake_api.h sends the statements.
 #pragma once
 
 #include "base/kill.h"
@@ -63,6 +63,7 @@ typedef struct SnowflakeWarehouse {
     int64_t lock_timeout_us;
     int64_t daily_seconds; // 0 = no cap
     int64_t rest_us;
+    bool has_ledger;    // it was seen, or made
     bool state_is_long; // PAWL_STATE has rows to be cleared away when the warehouse is awake
 
     Env *env;
@@ -149,6 +150,14 @@ bool snowflake_may_load(void *state, Error *err);
 void snowflake_tell_usage(const void *state, int64_t *ret_us, int64_t *ret_statements);
 // Notes in the stage's store what the day has cost so far. Best effort.
 void snowflake_note_usage(SnowflakeWarehouse *db);
+
+// --- snowflake_views.c
+
+bool snowflake_make_views(SnowflakeWarehouse *db, const ViewSpec *views, size_t count,
+                          Error *err) MUST_USE;
+// Whether the view is there, with `comment` (NULL data: with any). SHOW wakes nobody.
+bool snowflake_find_view(SnowflakeWarehouse *db, Str schema, Str name, Str comment, bool *ret_found,
+                         Error *err) MUST_USE;
 
 // --- snowflake_ledger.c
 

@@ -1,4 +1,4 @@
-// DDL: the ledger, the tables of the contracts, and views. None of it wakes a warehouse.
+// DDL: the ledger and the tables of the contracts. None of it wakes a warehouse but a new __PAWL.
 #include "batch/pattern.h"
 #include "warehouse/snowflake_state.h"
 
@@ -36,38 +36,47 @@ static const char *const ledger[] = {
     " \"ROWS_OVERFLOWED\" NUMBER(19,0), \"BYTES\" NUMBER(19,0), \"REQUESTS\" NUMBER(19,0),"
     " \"ATTEMPTS\" NUMBER(19,0), \"WAIT_US\" NUMBER(19,0), \"STARTED_AT\" TIMESTAMP_TZ(6),"
     " \"DURATION_US\" NUMBER(19,0), \"ERROR\" VARIANT, \"LOGGED_AT\" TIMESTAMP_TZ(6))",
-    // The watermarks that stand: the greatest since each was last set by hand.
-    "CREATE OR REPLACE VIEW @\"PAWL_WATERMARK\" AS SELECT \"JOB\", \"TARGET\", \"STREAM\","
-    " \"PARTITION_KEY\", MAX(\"WATERMARK\") AS \"WATERMARK\" FROM (SELECT s.*, MAX(CASE WHEN"
-    " \"KIND\" = 'rewind' THEN \"SEQUENCE\" ELSE 0 END) OVER (PARTITION BY \"JOB\", \"TARGET\","
-    " \"STREAM\", \"PARTITION_KEY\") AS \"REWOUND\" FROM @\"PAWL_STATE\" AS s"
-    " WHERE \"KIND\" IN ('watermark', 'rewind')) AS m WHERE \"SEQUENCE\" >= \"REWOUND\""
-    " GROUP BY \"JOB\", \"TARGET\", \"STREAM\", \"PARTITION_KEY\"",
-    "CREATE OR REPLACE VIEW @\"PIPELINE_HEALTH\" AS"
-    " WITH loads AS (SELECT job, stream, target, MAX(loaded_at) AS last_loaded_at"
-    " FROM @\"PAWL_LOAD\" GROUP BY job, stream, target),"
-    " marks AS (SELECT job, stream, target, MIN(watermark) AS fresh_until,"
-    " COUNT(*) AS partitions FROM @\"PAWL_WATERMARK\" GROUP BY job, stream, target),"
-    " runs AS (SELECT job, run_id, mode, status, started_at,"
-    " ROW_NUMBER() OVER (PARTITION BY job ORDER BY started_at DESC, logged_at DESC) AS age"
-    " FROM @\"ETL_LOG\" WHERE stage = 'run'),"
-    " rates AS (SELECT job, COUNT(*) AS runs_90d,"
-    " SUM(CASE WHEN status = 'ok' THEN 1 ELSE 0 END) AS runs_ok_90d"
-    " FROM runs WHERE started_at > DATEADD('day', -90, CURRENT_TIMESTAMP()) GROUP BY job)"
-    " SELECT COALESCE(loads.job, marks.job) AS job, COALESCE(loads.stream, marks.stream) AS stream,"
-    " COALESCE(loads.target, marks.target) AS target, marks.partitions, marks.fresh_until,"
-    " DATEDIFF('minute', marks.fresh_until, CURRENT_TIMESTAMP()) AS minutes_behind,"
-    " loads.last_loaded_at, rates.runs_90d, rates.runs_ok_90d,"
-    " CAST(100.0 * rates.runs_ok_90d / rates.runs_90d AS NUMBER(5,2)) AS success_percent_90d,"
-    " last_run.run_id AS last_run_id, last_run.mode AS last_run_mode,"
-    " last_run.status AS last_run_status, last_run.started_at AS last_run_started_at"
-    " FROM loads FULL OUTER JOIN marks ON marks.job = loads.job AND marks.stream = loads.stream"
-    " AND marks.target = loads.target"
-    " LEFT JOIN rates ON rates.job = COALESCE(loads.job, marks.job)"
-    " LEFT JOIN runs AS last_run ON last_run.job = COALESCE(loads.job, marks.job)"
-    " AND last_run.age = 1",
 };
 enum { LEDGER_STATEMENTS = sizeof(ledger) / sizeof(ledger[0]) };
+
+// Each may read the ones before it.
+static const struct {
+    const char *name, *select;
+} ledger_views[] = {
+    // The watermarks that stand: the greatest since each was last set by hand.
+    {"PAWL_WATERMARK",
+     "SELECT \"JOB\", \"TARGET\", \"STREAM\","
+     " \"PARTITION_KEY\", MAX(\"WATERMARK\") AS \"WATERMARK\" FROM (SELECT s.*, MAX(CASE WHEN"
+     " \"KIND\" = 'rewind' THEN \"SEQUENCE\" ELSE 0 END) OVER (PARTITION BY \"JOB\", \"TARGET\","
+     " \"STREAM\", \"PARTITION_KEY\") AS \"REWOUND\" FROM @\"PAWL_STATE\" AS s"
+     " WHERE \"KIND\" IN ('watermark', 'rewind')) AS m WHERE \"SEQUENCE\" >= \"REWOUND\""
+     " GROUP BY \"JOB\", \"TARGET\", \"STREAM\", \"PARTITION_KEY\""},
+    {"PIPELINE_HEALTH",
+     "WITH loads AS (SELECT job, stream, target, MAX(loaded_at) AS last_loaded_at"
+     " FROM @\"PAWL_LOAD\" GROUP BY job, stream, target),"
+     " marks AS (SELECT job, stream, target, MIN(watermark) AS fresh_until,"
+     " COUNT(*) AS partitions FROM @\"PAWL_WATERMARK\" GROUP BY job, stream, target),"
+     " runs AS (SELECT job, run_id, mode, status, started_at,"
+     " ROW_NUMBER() OVER (PARTITION BY job ORDER BY started_at DESC, logged_at DESC) AS age"
+     " FROM @\"ETL_LOG\" WHERE stage = 'run'),"
+     " rates AS (SELECT job, COUNT(*) AS runs_90d,"
+     " SUM(CASE WHEN status = 'ok' THEN 1 ELSE 0 END) AS runs_ok_90d"
+     " FROM runs WHERE started_at > DATEADD('day', -90, CURRENT_TIMESTAMP()) GROUP BY job)"
+     " SELECT COALESCE(loads.job, marks.job) AS job, COALESCE(loads.stream, marks.stream) AS "
+     "stream,"
+     " COALESCE(loads.target, marks.target) AS target, marks.partitions, marks.fresh_until,"
+     " DATEDIFF('minute', marks.fresh_until, CURRENT_TIMESTAMP()) AS minutes_behind,"
+     " loads.last_loaded_at, rates.runs_90d, rates.runs_ok_90d,"
+     " CAST(100.0 * rates.runs_ok_90d / rates.runs_90d AS NUMBER(5,2)) AS success_percent_90d,"
+     " last_run.run_id AS last_run_id, last_run.mode AS last_run_mode,"
+     " last_run.status AS last_run_status, last_run.started_at AS last_run_started_at"
+     " FROM loads FULL OUTER JOIN marks ON marks.job = loads.job AND marks.stream = loads.stream"
+     " AND marks.target = loads.target"
+     " LEFT JOIN rates ON rates.job = COALESCE(loads.job, marks.job)"
+     " LEFT JOIN runs AS last_run ON last_run.job = COALESCE(loads.job, marks.job)"
+     " AND last_run.age = 1"},
+};
+enum { LEDGER_VIEWS = sizeof(ledger_views) / sizeof(ledger_views[0]) };
 
 static bool append_column(Buf *out, const Column *column, Error *err)
 {
@@ -239,16 +248,31 @@ static bool prepare_some(SnowflakeWarehouse *db, const TableSpec *tables, size_t
     return snowflake_batch_run(db, &missing, true, &result, err);
 }
 
-bool snowflake_prepare(void *state, const TableSpec *tables, size_t count, Error *err)
+static bool make_ledger(SnowflakeWarehouse *db, Error *err)
 {
-    SnowflakeWarehouse *db = state;
-    TRY(snowflake_begin_call(db, err));
-    kill_point("warehouse prepare");
     CLEANUP(snowflake_batch_done) SnowflakeBatch batch = {0};
     for (size_t i = 0; i < LEDGER_STATEMENTS; i++)
         TRY(snowflake_own(db, &batch.sql, ledger[i], err) && snowflake_batch_end(&batch, err));
     SnowflakeResult result = {0};
     TRY(snowflake_batch_run(db, &batch, true, &result, err));
+    for (size_t i = 0; i < LEDGER_VIEWS; i++) {
+        CLEANUP(buf_done) Buf select = {0};
+        TRY(snowflake_own(db, &select, ledger_views[i].select, err));
+        const ViewSpec view = {.schema = db->options.schema,
+                               .name = str_from(ledger_views[i].name),
+                               .select = buf_str(&select)};
+        TRY(snowflake_make_views(db, &view, 1, err));
+    }
+    db->has_ledger = true;
+    return true;
+}
+
+bool snowflake_prepare(void *state, const TableSpec *tables, size_t count, Error *err)
+{
+    SnowflakeWarehouse *db = state;
+    TRY(snowflake_begin_call(db, err));
+    kill_point("warehouse prepare");
+    TRY(make_ledger(db, err));
     for (size_t i = 0; i < count; i += TABLES_A_REQUEST)
         TRY(prepare_some(db, tables + i,
                          count - i < TABLES_A_REQUEST ? count - i : TABLES_A_REQUEST, err));
@@ -257,42 +281,6 @@ bool snowflake_prepare(void *state, const TableSpec *tables, size_t count, Error
     (void)!snowflake_drop_left(db, tables, count,
                                db->env->now_us(db->env->state) - SNOWFLAKE_LEFT_AFTER_US, &ignored);
     kill_point("warehouse prepared");
-    return true;
-}
-
-// --- views
-
-// Views name their tables without a schema: Snowflake looks them up in the view's own. Each text is
-// tried first under another name's shadow (EXPLAIN), since DDL cannot be rolled back: a text that
-// does not fit takes none of its fellows along.
-bool snowflake_create_views(void *state, const ViewSpec *views, size_t count, Error *err)
-{
-    SnowflakeWarehouse *db = state;
-    TRY(snowflake_begin_call(db, err));
-    const Str own_schema = db->options.schema;
-    for (int pass = 0; pass < 2; pass++) {
-        for (size_t i = 0; i < count; i++) {
-            CLEANUP(snowflake_batch_done) SnowflakeBatch batch = {0};
-            TRY(buf_append(&batch.sql,
-                           pass == 0 ? STR("EXPLAIN USING TEXT ") : STR("CREATE OR REPLACE VIEW "),
-                           err));
-            if (pass == 1)
-                TRY(snowflake_name(&batch.sql, views[i].schema, err) &&
-                    buf_append_char(&batch.sql, '.', err) &&
-                    snowflake_name(&batch.sql, views[i].name, err) &&
-                    buf_append(&batch.sql, STR(" AS "), err));
-            TRY(buf_append(&batch.sql, views[i].select, err) && snowflake_batch_end(&batch, err));
-            CLEANUP(buf_done) Buf schema = {0};
-            TRY(snowflake_name(&schema, views[i].schema, err));
-            db->options.schema = str_slice(buf_str(&schema), 1, schema.size - 2);
-            SnowflakeResult result = {0};
-            const bool ok = snowflake_batch_run(db, &batch, true, &result, err);
-            db->options.schema = own_schema;
-            if (!ok)
-                return error_context(err, "view " STR_FMT "." STR_FMT, STR_ARG(views[i].schema),
-                                     STR_ARG(views[i].name));
-        }
-    }
     return true;
 }
 

@@ -500,7 +500,7 @@ class Tables(SnowTestCase):
     def kind(sql):
         """What a statement begins with, as the table has it; None for what is no statement."""
         match = re.match(r"CREATE TABLE IF NOT EXISTS|CREATE OR REPLACE (?:TRANSIENT TABLE|VIEW)|CREATE (?:TABLE|VIEW)|ALTER TABLE\b.*?"
-                         r"(ADD COLUMN|RENAME TO)|ALTER SESSION|SHOW (?:COLUMNS|TABLES|GRANTS)|DROP TABLE|COPY INTO|(?:EXPLAIN|SELECT|"
+                         r"(ADD COLUMN|RENAME TO)|ALTER SESSION|SHOW (?:COLUMNS|TABLES|VIEWS|GRANTS)|DROP TABLE|COPY INTO|(?:EXPLAIN|SELECT|"
                          r"BEGIN|COMMIT|ROLLBACK|INSERT|UPDATE|DELETE|MERGE)\b", sql, re.DOTALL)
         return match and ("ALTER TABLE … " + match[1] if match[1] else match[0])
 

@@ -50,7 +50,7 @@ class Grants:
         self.need(role, "USAGE", "DATABASE", database)
         if word in ("SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "WITH"):
             self.need(role, "USAGE", "WAREHOUSE", warehouse)
-        if match := re.match(r'SHOW\s+TABLES\s.*\sIN\s+SCHEMA\s+"([^"]+)"', sql):
+        if match := re.match(r'SHOW\s+(?:TABLES|VIEWS)\s.*\sIN\s+SCHEMA\s+"([^"]+)"', sql):
             self.need(role, "USAGE", "SCHEMA", f"{database}.{match[1]}")
         for stage in re.findall(r"@([\w.]+)/", sql):
             schema, name = bare(stage)[-2:]
@@ -60,6 +60,9 @@ class Grants:
         created = None
         if match := re.match(r"CREATE\s+(?:OR\s+REPLACE\s+)?(?:TRANSIENT\s+)?(TABLE|VIEW)\s+(?:IF\s+NOT\s+EXISTS\s+)?" + QUOTED, sql):
             created = (match[2], match[3])
+            if match[1] == "VIEW" and "OR REPLACE" in match[0] and not re.search(r"\sCOPY\s+GRANTS\s", sql[match.end():].split(" AS ")[0] + " "):
+                # A new view under an old name, on which nobody but its owner has a right.
+                self.rows = [row for row in self.rows if row[2:] != ("VIEW", f"{database}.{match[2]}.{match[3]}")]
             self.create(role, match[1], database, *created)
         elif match := re.match(r"ALTER\s+TABLE\s+" + QUOTED + r"\s+RENAME\s+TO\s+" + QUOTED, sql):
             self.need_object(role, "OWNERSHIP", database, match[1], match[2])

@@ -89,7 +89,13 @@ SESSION_SETTINGS = {"LOCK_TIMEOUT", "ERROR_ON_NONDETERMINISTIC_MERGE", "TIMEZONE
 NAME = r'"(?:[^"]|"")+"'
 PAIR = re.compile(f"({NAME})\\.({NAME})")
 RENAME = re.compile(rf"ALTER\s+TABLE\s+({NAME}\.{NAME})\s+RENAME\s+TO\s+({NAME}(?:\.{NAME})?)\s*$", re.IGNORECASE)
-SHOW_TABLES = re.compile(rf"SHOW\s+TABLES\s+LIKE\s+'([^']*)'\s+IN\s+SCHEMA\s+({NAME})\s*$", re.IGNORECASE)
+SHOW_TABLES = re.compile(rf"SHOW\s+(TABLES|VIEWS)\s+LIKE\s+'([^']*)'\s+IN\s+SCHEMA\s+({NAME})\s*$", re.IGNORECASE)
+# Texts that would be read by a setting of the user's, here not the one that Snowflake comes with: DD/MM/YYYY.
+BY_SETTING = re.compile(r"('(?:[^'\\]|\\.|'')*')\s*::\s*(?:TIMESTAMP\w*|DATE)\b|\bTRY_CAST\([^;]*?::VARCHAR AS (?:TIMESTAMP|DATE)", re.IGNORECASE)
+TIME_FORMAT = "YYYY-MM-DD HH24:MI:SS.FF6 TZH:TZM"
+FORMATTED = {"TO_TIMESTAMP_TZ": (TIME_FORMAT, r"'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6} [+-]\d\d:\d\d'", "TIMESTAMP_TZ"),
+             "TO_DATE": ("YYYY-MM-DD", r"'\d{4}-\d\d-\d\d'", "DATE")}
+VIEW = re.compile(rf"CREATE\s+(?:OR\s+REPLACE\s+)?VIEW\s+({NAME}\.{NAME})(\s+COPY\s+GRANTS)?(?:\s+COMMENT\s*=\s*'([^']*)')?\s+AS\s", re.IGNORECASE)
 STAGED = re.compile(r"@((?:\"[^\"]+\"|\w+)(?:\.(?:\"[^\"]+\"|\w+))*)/([^\s()']+)")
 
 
@@ -119,6 +125,7 @@ class Database:
         self.loaded_files = set()
         self.made, self.now = {}, lambda: datetime.datetime.now(datetime.timezone.utc)  # (database, oid of a table): when
         self.version = 0
+        self.declared = {}  # (database, schema, view): how many columns it was made with
 
     def connect(self, database, schema):
         key = (database, schema)
@@ -238,6 +245,8 @@ class Session:
             found = self.columns_of(schema, name)
             if not found and (schema, name) != new and not re.match(r"DROP\s+\w+\s+IF\s+EXISTS", text, re.IGNORECASE):
                 raise SqlError("002003", "42S02", f"SQL compilation error: Object '{schema}.{name}' does not exist or not authorized.")
+            if (schema, name) != new and found:
+                self.check_view(schema, name)
             columns |= set(found)
         if not columns or DDL.match(text) and not re.match(r"CREATE\s+(OR\s+REPLACE\s+)?VIEW", text, re.IGNORECASE):
             return
@@ -245,6 +254,17 @@ class Session:
         for name in re.findall(NAME, text):
             if bare(name)[0] not in columns:
                 raise SqlError("000904", "42000", f"SQL compilation error: invalid identifier '{name}'")
+
+    def check_view(self, schema, name):
+        """A view of SELECT * fails once its table has another number of columns."""
+        declared = self.base.declared.get((self.database.upper(), schema, name))
+        if declared is None:
+            return
+        quoted = name.replace('"', '""')
+        now = len(self.duck.execute(f'SELECT * FROM {self.database}."{schema}"."{quoted}" LIMIT 0').description)
+        if now != declared:
+            raise SqlError("002057", "42601", f"SQL compilation error: View definition for '{schema}.{name}' declared {declared} column(s), but"
+                                              f" view query produces {now} column(s).")
 
     def check_variants(self, sql):
         """Text is no VARIANT until PARSE_JSON has read it, and VALUES takes no functions."""
@@ -310,16 +330,25 @@ class Session:
         if re.match(r"SHOW\s+COLUMNS\s+IN\s+TABLE", sql, re.IGNORECASE):
             return self.show_columns(sql)
         if shown := SHOW_TABLES.match(sql):
-            return self.show_tables(shown[1].replace("\\\\", "\\"), bare(shown[2])[-1])
+            show = self.show_tables if shown[1].upper() == "TABLES" else self.show_views
+            return show(shown[2].replace("\\\\", "\\"), bare(shown[3])[-1])
         if explained := re.match(r"EXPLAIN\s+USING\s+TEXT\s+(.*)$", sql, re.IGNORECASE | re.DOTALL):
             self.connection.cursor().execute(f"SELECT * FROM ({explained[1]}) LIMIT 0")
             return pa.table({"content": ["GlobalStats:"]})
         if re.match(r"CREATE\s+(OR\s+REPLACE\s+)?(TRANSIENT\s+)?TABLE", sql, re.IGNORECASE):
             sql = re.sub(r"\s+DATA_RETENTION_TIME_IN_DAYS\s*=\s*\d+", "", sql)
             sql = re.sub(r",?\s*\b(PRIMARY\s+KEY|UNIQUE)\b\s*(\([^)]*\))?", "", sql)  # taken note of, enforced never
+        view = VIEW.match(sql)
+        if view and not re.match(r"CREATE\s+OR\s+REPLACE\b", sql, re.IGNORECASE) and view[2]:
+            raise SqlError("001003", "42000", "SQL compilation error: COPY GRANTS wants OR REPLACE")
+        if view:
+            sql = sql[:view.end(1)] + " AS " + sql[view.end():]
         cursor = self.connection.cursor()
         cursor.execute(sql)
         table = cursor._arrow_table
+        if view:  # of SELECT * it keeps how many columns there were
+            self.base.declared[(self.database.upper(), *bare(view[1]))] = len(self.columns_of(*bare(view[1])))
+            self.duck.execute(f"COMMENT ON VIEW {self.database}.{view[1]} IS '{view[3] or ''}'")
         if match := re.match(rf"CREATE\s[^(]*TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?({NAME}\.{NAME})", sql, re.IGNORECASE):
             for (oid,) in self.duck.execute("SELECT table_oid FROM duckdb_tables() WHERE upper(database_name) = ? AND table_name = ?",
                                             [self.database.upper(), bare(match[1])[-1]]).fetchall():
@@ -356,6 +385,13 @@ class Session:
             rows.append((made, name, self.database.upper(), at.replace("main", "MAIN"), "TABLE", count, size))
         names = ["created_on", "name", "database_name", "schema_name", "kind", "rows", "bytes"]
         return pa.table({n: [row[i] for row in rows] for i, n in enumerate(names)})
+
+    def show_views(self, pattern, schema):
+        rows = self.duck.execute(
+            "SELECT view_name, schema_name, coalesce(comment, ''), sql FROM duckdb_views() WHERE upper(database_name) = ? AND view_name"
+            " ILIKE ? ESCAPE '\\' AND replace(schema_name, 'main', 'MAIN') = ? ORDER BY 1", [self.database.upper(), pattern, schema]).fetchall()
+        rows = [row for row in rows if self.sees is None or self.sees(row[1], row[0])]
+        return pa.table({n: pa.array([row[i] for row in rows], pa.string()) for i, n in enumerate(("name", "schema_name", "comment", "text"))})
 
     # ---- staged files
 

@@ -1,0 +1,59 @@
+"""What pawl makes in Snowflake: not there yet, standing already, changed, or dropped by hand."""
+import json, shutil, unittest
+
+from snow import SnowSite, SnowTestCase
+from world import ROOT, World
+
+DAYS = ("--from", "2026-03-03", "--to", "2026-03-06")
+
+
+class Ddl(SnowTestCase):
+    def views_made(self):
+        made = [e["sql"].split(" AS ")[0] for e in self.fixture.log() if e["sql"].startswith("CREATE OR REPLACE VIEW")]
+        self.fixture.control("log", {"clear": True})
+        return made
+
+    def test_a_view_is_made_anew_when_its_text_has_changed(self):
+        files = sorted(map(str, (ROOT / "deploy/snowflake").glob("*.sql")))
+        name = "CALLS_BY_DAY"
+        with World(calls=20, accounts=1) as world:
+            connector = world.folder / "connector"
+            shutil.copytree(ROOT / "connectors/ctm", connector)
+            view = connector / f"views/snowflake/{name.lower()}.sql"
+            view.write_text("-- needs: calls\nSELECT * FROM calls")
+            more = world.folder / "more.sql"
+            more.write_text(f"GRANT SELECT ON VIEW CALLS_DB.CTM.{name} TO ROLE SOMEBODY;\n"
+                            "GRANT SELECT ON VIEW CALLS_DB.PAWL.PIPELINE_HEALTH TO ROLE SOMEBODY;\n")
+            self.fixture.control("drop", {"name": "CALLS_DB"})
+            self.fixture.control("grants", {"files": [*files, str(more)]})
+            snow = SnowSite(world.folder / "views", world, self.fixture, "CALLS_DB")
+            job = json.loads(snow.job.read_text())
+            job["connector"] = str(connector / "manifest.yaml")
+            snow.job.write_text(json.dumps(job))
+
+            def rights(*place):
+                return self.fixture.control("rights", {"role": "SOMEBODY", "database": "CALLS_DB", "table": place})
+
+            run = ("historic", *DAYS)
+            snow.run(*run)
+            self.assertEqual(sum(f'"{name}"' in sql for sql in self.views_made()), 1)
+            # The fixture's grants are there from the start; whoever replaces a view without a word takes them away.
+            snow.run(*run)
+            self.assertEqual(self.views_made(), [])
+            view.write_text("-- needs: calls\nSELECT id, notes FROM calls")
+            snow.run(*run)
+            self.assertEqual(len(self.views_made()), 1)
+            self.assertEqual(len(snow.sql(f"SELECT * FROM CTM.{name}")[0]), 2)
+            self.assertEqual((rights("CTM", name), rights("PAWL", "PIPELINE_HEALTH")), (["SELECT"], ["SELECT"]))
+            # Nothing but its table has changed: the view fails until it is made again.
+            view.write_text("-- needs: calls\nSELECT * FROM calls")
+            snow.run(*run)
+            columns = len(snow.sql(f"SELECT * FROM CTM.{name}")[0])
+            snow.sql("ALTER TABLE CTM.CALLS ADD COLUMN own VARCHAR")
+            self.views_made()
+            snow.run(*run)
+            self.assertEqual(len(self.views_made()), 1)
+            self.assertEqual(len(snow.sql(f"SELECT * FROM CTM.{name}")[0]), columns + 1)
+
+if __name__ == "__main__":
+    unittest.main()
