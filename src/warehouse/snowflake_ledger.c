@@ -152,6 +152,18 @@ bool snowflake_write_epoch(SnowflakeWarehouse *db, const LoadSpec *spec, Error *
            snowflake_query(db, &sql, NULL, NULL, err);
 }
 
+// Before the first run there is no ledger to ask, and nothing in it: `pawl plan` comes first. Its
+// views are made last, so where this one is all of it is.
+static bool query_ledger(SnowflakeWarehouse *db, const Buf *sql, SnowflakeVisit *visit,
+                         void *visitor, Error *err)
+{
+    const Str view = STR("PAWL_WATERMARK");
+    if (!db->has_ledger)
+        TRY(snowflake_find_view(db, db->options.schema, view, (Str){NULL, 0}, &db->has_ledger,
+                                err));
+    return !db->has_ledger || snowflake_query(db, sql, visit, visitor, err);
+}
+
 static bool take_any(void *visitor, const Str *cells, size_t count, Error *err)
 {
     (void)cells;
@@ -172,7 +184,7 @@ bool snowflake_has_load(void *state, Str run, Str stream, uint32_t ordinal, bool
         append_equal(&sql, "\"RUN_ID\"", run, err) &&
         append_equal(&sql, " AND \"STREAM\"", stream, err) &&
         buf_printf(&sql, err, " AND \"LOAD_ORDINAL\" = %u", ordinal));
-    TRY(snowflake_query(db, &sql, take_any, &has, err));
+    TRY(query_ledger(db, &sql, take_any, &has, err));
     *ret_has = has;
     return true;
 }
@@ -270,7 +282,7 @@ bool snowflake_read_watermarks(void *state, Str job, const TableSpec *table, Are
         append_equal(&sql, "\"JOB\"", job, err) &&
         append_equal(&sql, " AND \"TARGET\"", target, err) &&
         buf_append(&sql, STR(" ORDER BY \"STREAM\", \"PARTITION_KEY\""), err));
-    TRY(snowflake_query(db, &sql, take_watermark, &list, err));
+    TRY(query_ledger(db, &sql, take_watermark, &list, err));
     *ret_marks = list.items;
     *ret_count = list.count;
     return true;
@@ -310,7 +322,7 @@ bool snowflake_read_slices(void *state, const TableSpec *table, Str stream, Aren
                        " \"FETCHED_AT\" DESC, \"LOADED_AT\" DESC) = 1"
                        " ORDER BY \"PARTITION_KEY\", \"WINDOW_FROM\", \"WINDOW_TO\""),
                    err));
-    TRY(snowflake_query(db, &sql, take_slice, &list, err));
+    TRY(query_ledger(db, &sql, take_slice, &list, err));
     *ret_slices = list.items;
     *ret_count = list.count;
     return true;

@@ -8,6 +8,20 @@ DAYS = ("--from", "2026-03-03", "--to", "2026-03-06")
 
 
 class Ddl(SnowTestCase):
+    def test_before_the_first_run_there_is_nothing_to_show(self):
+        with World(calls=20, accounts=1) as world:
+            snow = SnowSite(world.folder / "new", world, self.fixture, "NEW")
+            plan = snow.pawl("plan", str(snow.job), "--mode", "historic", *DAYS, check=False)
+            self.assertEqual(plan.returncode, 0, plan.stderr)
+            shown = snow.pawl("state", "show", str(snow.job), check=False)
+            self.assertEqual(shown.returncode, 0, shown.stderr)
+            self.assertEqual({e["sql"].split()[0] for e in self.fixture.log()}, {"SHOW"})
+            # Nor is anything else swallowed: a ledger that lacks what its view reads is told.
+            snow.run("historic", *DAYS, "--stream", "calls")
+            snow.sql("DROP TABLE PAWL.PAWL_STATE")
+            broken = snow.pawl("state", "show", str(snow.job), check=False)
+            self.assertNotEqual(broken.returncode, 0, broken.stdout)
+
     def views_made(self):
         made = [e["sql"].split(" AS ")[0] for e in self.fixture.log() if e["sql"].startswith("CREATE OR REPLACE VIEW")]
         self.fixture.control("log", {"clear": True})
