@@ -75,10 +75,11 @@ static bool append_staging(SnowflakeWarehouse *db, SnowflakeBatch *batch, const 
         for (size_t k = i; k < staging->path_count && k < i + FILES_A_COPY; k++)
             TRY((k == i || buf_append(sql, STR(", "), err)) &&
                 snowflake_literal(sql, str_slice(paths[k], folder.size + 1, paths[k].size), err));
+        // Without a NULL_IF of its own a text of \N would become NULL.
         TRY(buf_append(sql,
                        STR(") FILE_FORMAT = (TYPE = PARQUET USE_LOGICAL_TYPE = TRUE"
-                           " BINARY_AS_TEXT = FALSE) MATCH_BY_COLUMN_NAME = CASE_SENSITIVE"
-                           " ON_ERROR = ABORT_STATEMENT"),
+                           " BINARY_AS_TEXT = FALSE NULL_IF = ())"
+                           " MATCH_BY_COLUMN_NAME = CASE_SENSITIVE ON_ERROR = ABORT_STATEMENT"),
                        err) &&
             snowflake_batch_end(batch, err));
     }

@@ -92,8 +92,12 @@ class Snowflake(SnowTestCase):
                                      "limit": 4, "do": "delete"})
             world.control("mutate", {"account": 1001, "start_date": "2026-03-07", "end_date": "2026-03-07", "every": 3,
                                      "do": "edit", "set": {"notes": "it's late, \\ ${x}\n\"ü\""}})
+            # What COPY would take for NULL by itself.
+            world.control("mutate", {"account": 1001, "start_date": "2026-03-08", "end_date": "2026-03-08", "every": 3,
+                                     "do": "edit", "set": {"notes": "\\N"}})
             self.assertGreater(self.both(world, snow, "rehydration", "--from", "2026-03-04", "--to", "2026-03-09")
                                ["deleted"], 0)
+            self.assertGreater(int(snow.sql("SELECT count(*) FROM CTM.CALLS WHERE length(notes) = 2")[0][0]), 0)
             self.same_views(world, snow)
             self.assertEqual(snow.sql("SELECT count(*) - count(DISTINCT load_id) FROM PAWL.PAWL_LOAD"), [["0"]])
             # Nothing of a load is left in the stage, nor a table of its own.

@@ -478,6 +478,8 @@ class Session:
             return f"epoch_us({quoted})"  # a number: whatever the column is, it is not that
         if pa.types.is_binary(field.type) and "BINARY_AS_TEXT=FALSE" not in options:
             return f"CAST({quoted} AS VARCHAR)"
+        if pa.types.is_string(field.type) and "NULL_IF=()" not in options:  # the default is ('\\N')
+            quoted = f"NULLIF({quoted}, '\\N')"
         if type_ == "JSON":  # a string lands as a VARIANT string, whatever it holds
             return f"CAST(to_json({quoted}) AS JSON)"
         return quoted

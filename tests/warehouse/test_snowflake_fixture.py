@@ -200,6 +200,16 @@ class Fixture(unittest.TestCase):
         self.made(table.format("W"))
         self.assertEqual(self.sql(copy.format("W").replace("USE_LOGICAL_TYPE = TRUE", ""))[0], 422)
 
+    def test_a_text_that_looks_like_null_is_one_unless_nothing_does(self):
+        (self.fixture.folder / "stage/nulls").mkdir()
+        subprocess.run([flake.PYTHON, "-c", "import pyarrow as pa, pyarrow.parquet as pq, sys\n"
+                        "pq.write_table(pa.table({'T': [r'\\N', 'x', None]}), sys.argv[1])", str(self.fixture.folder / "stage/nulls/one.parquet")],
+                       check=True)
+        for more, count in (("", "1"), ("NULL_IF = ()", "2")):
+            self.made("CREATE OR REPLACE TABLE CTM.N (T VARCHAR)", "COPY INTO \"CTM\".\"N\" FROM @CTM.LAND/nulls/ FILES = ('one.parquet')"
+                      f" FILE_FORMAT = (TYPE = PARQUET {more}) MATCH_BY_COLUMN_NAME = CASE_SENSITIVE")
+            self.assertEqual(self.rows("SELECT COUNT(T) FROM CTM.N"), [[count]])
+
     def test_text_is_no_variant_of_itself(self):
         self.made("CREATE OR REPLACE TABLE CTM.V (J VARIANT)")
         self.assertEqual(self.sql("INSERT INTO \"CTM\".\"V\" (J) SELECT '{\"a\": 1}'")[0], 422)
