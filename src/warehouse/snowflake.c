@@ -54,12 +54,17 @@ bool snowflake_literal(Buf *out, Str text, Error *err)
     return sql_literal(&sql_dialect_snowflake, out, text.data == NULL ? STR("") : text, err);
 }
 
-bool snowflake_literal_time(Buf *out, int64_t us, Error *err)
+bool snowflake_time_text(Buf *out, int64_t us, Error *err)
 {
     const Civil at = civil_from_us(us);
-    return buf_printf(out, err, "'%04d-%02d-%02d %02d:%02d:%02d.%06d +00:00'::TIMESTAMP_TZ",
-                      at.year, at.month, at.day, at.hour, at.minute, at.second,
-                      (int)at.microsecond);
+    return buf_printf(out, err, "'%04d-%02d-%02d %02d:%02d:%02d.%06d +00:00'", at.year, at.month,
+                      at.day, at.hour, at.minute, at.second, (int)at.microsecond);
+}
+
+bool snowflake_literal_time(Buf *out, int64_t us, Error *err)
+{
+    return buf_append(out, STR("TO_TIMESTAMP_TZ("), err) && snowflake_time_text(out, us, err) &&
+           buf_append(out, STR(", '" SNOWFLAKE_TIME_FORMAT "')"), err);
 }
 
 void snowflake_type_name(const Column *column, char *text, size_t room)

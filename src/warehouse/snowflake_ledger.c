@@ -348,7 +348,7 @@ static const Column *column_named(const TableSpec *table, Str name)
     return NULL;
 }
 
-// `<column> = '<value>'::<its type>`, so that Snowflake can skip micro-partitions.
+// `<column> = <value of its type>`, so that Snowflake can skip micro-partitions.
 static bool append_partition(Buf *sql, const TableSpec *table, Str name, Str value, Error *err)
 {
     const Column *column = column_named(table, name);
@@ -358,9 +358,12 @@ static bool append_partition(Buf *sql, const TableSpec *table, Str name, Str val
                          STR_ARG(table->name), STR_ARG(name));
     char type[TYPE_BYTES];
     snowflake_type_name(column, type, sizeof(type));
-    return buf_append(sql, STR(" AND "), err) && snowflake_name(sql, name, err) &&
-           buf_append(sql, STR(" = "), err) && snowflake_literal(sql, value, err) &&
-           buf_printf(sql, err, "::%s", type);
+    TRY(buf_append(sql, STR(" AND "), err) && snowflake_name(sql, name, err) &&
+        buf_append(sql, STR(" = "), err));
+    if (column->type == COLUMN_DATE)
+        return buf_append(sql, STR("TO_DATE("), err) && snowflake_literal(sql, value, err) &&
+               buf_append(sql, STR(", 'YYYY-MM-DD')"), err);
+    return snowflake_literal(sql, value, err) && buf_printf(sql, err, "::%s", type);
 }
 
 bool snowflake_window_keys(void *state, const KeyWindow *window, Arena *arena, Key128 **ret_keys,
@@ -507,9 +510,9 @@ static bool append_log_row(Buf *sql, const EtlLogRow *row, Error *err)
         TRY(append_count(sql, counts[i], err));
     TRY(append_text(sql, row->error_json, err));
     if (row->started_us < 0)
-        TRY(buf_append(sql, STR("NULL::TIMESTAMP_TZ"), err));
+        TRY(buf_append(sql, STR("NULL::VARCHAR"), err));
     else
-        TRY(snowflake_literal_time(sql, row->started_us, err));
+        TRY(snowflake_time_text(sql, row->started_us, err));
     return buf_append_char(sql, ')', err);
 }
 
@@ -526,7 +529,8 @@ static bool append_rows(SnowflakeWarehouse *db, const EtlLogRow *rows, size_t co
                       " \"LOGGED_AT\") SELECT column1, column2, column3, column4, column5,"
                       " column6, column7, column8, column9, column10, column11, column12,"
                       " column13, column14, column15, column16, column17, column18, column19,"
-                      " column20, column21, column22, PARSE_JSON(column23), column24,"
+                      " column20, column21, column22, PARSE_JSON(column23),"
+                      " TO_TIMESTAMP_TZ(column24, '" SNOWFLAKE_TIME_FORMAT "'),"
                       " CURRENT_TIMESTAMP() FROM VALUES ",
                       err));
     for (size_t i = 0; i < count; i++)

@@ -88,6 +88,10 @@ bool snowflake_name(Buf *out, Str name, Error *err) MUST_USE;
 bool snowflake_table(Buf *out, const TableSpec *table, const char *suffix, Error *err) MUST_USE;
 // 'text', with what Snowflake reads as an escape escaped.
 bool snowflake_literal(Buf *out, Str text, Error *err) MUST_USE;
+// Always with a format: how a cast reads a text is a setting of the user's
+// (TIMESTAMP_INPUT_FORMAT).
+#define SNOWFLAKE_TIME_FORMAT "YYYY-MM-DD HH24:MI:SS.FF6 TZH:TZM"
+bool snowflake_time_text(Buf *out, int64_t us, Error *err) MUST_USE;    // in quotes, as it says
 bool snowflake_literal_time(Buf *out, int64_t us, Error *err) MUST_USE; // as TIMESTAMP_TZ
 // "NUMBER(18,4)", "TIMESTAMP_TZ(6)", "VARIANT": the type in DDL.
 void snowflake_type_name(const Column *column, char *text, size_t room);

@@ -337,7 +337,8 @@ static bool append_without(Buf *out, const Str *steps, size_t count, Error *err)
 }
 
 // TRY_CAST() takes text only, so everything but JSON goes by its text. Alone it would round 12.7 to
-// 13, and take 'yes' for true and digits for seconds since 1970.
+// 13, and take 'yes' for true and digits for seconds since 1970. Of times it would take what the
+// user's settings say; AUTO is what Snowflake itself reads.
 static bool append_cast(Buf *out, const Column *column, const Str *steps, size_t count, Error *err)
 {
     CLEANUP(buf_done) Buf text = {0};
@@ -350,7 +351,12 @@ static bool append_cast(Buf *out, const Column *column, const Str *steps, size_t
     pattern_of(column, pattern);
     const char *range = pattern_range(column->type);
     TRY(append_steps(&text, steps, count, err) && buf_append(&text, STR("::VARCHAR"), err) &&
-        buf_printf(&cast, err, "TRY_CAST(" STR_FMT " AS %s)", STR_ARG(buf_str(&text)), type));
+        (column->type == COLUMN_DATE || column->type == COLUMN_TIMESTAMP
+             ? buf_printf(&cast, err, "TRY_TO_%s(" STR_FMT ", 'AUTO')",
+                          column->type == COLUMN_DATE ? "DATE" : "TIMESTAMP_TZ",
+                          STR_ARG(buf_str(&text)))
+             : buf_printf(&cast, err, "TRY_CAST(" STR_FMT " AS %s)", STR_ARG(buf_str(&text)),
+                          type)));
     if (pattern[0] == '\0')
         return buf_append(out, buf_str(&cast), err);
     TRY(buf_printf(out, err, "CASE WHEN REGEXP_LIKE(" STR_FMT ", '%s')", STR_ARG(buf_str(&text)),

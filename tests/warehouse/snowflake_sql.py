@@ -160,7 +160,7 @@ class Session:
     """One request to the SQL API: its transaction ends with it. `sees` tells which (schema, name) its role may know of."""
 
     def __init__(self, base, database, schema, parameters=None, sees=None):
-        self.base, self.sees = base, sees
+        self.base, self.sees, self.by_setting = base, sees, parameters is not None  # what comes by the SQL API has a user
         self.formats = {**FORMATS, **{k.upper(): v for k, v in (parameters or {}).items() if k.upper() in FORMATS}}
         self.connection = base.connect(database, schema or "PUBLIC")
         self.duck = self.connection._duck_conn
@@ -193,6 +193,8 @@ class Session:
 
     def _execute(self, sql):
         word = sql.split(None, 1)[0].upper()
+        if self.by_setting and (cast := BY_SETTING.search(sql)):
+            raise SqlError("100035", "22007", f"Timestamp {cast[1]} is not recognized")
         if word in ("BEGIN", "START"):
             if not self.in_transaction:  # within one a BEGIN says nothing
                 self.duck.execute("BEGIN")
@@ -318,6 +320,8 @@ class Session:
     # Types that fakesnow does not take, and functions of Snowflake that it lacks.
     @staticmethod
     def plain(sql):
+        sql = re.sub(r"\b(TO_TIMESTAMP_TZ|TO_DATE)\(('(?:[^'\\]|\\.|'')*'|\w+), '([^']*)'\)", formatted, sql)
+        sql = re.sub(r"\bTRY_TO_(DATE|TIMESTAMP_TZ)\((.*?)::VARCHAR, 'AUTO'\)", r"TRY_CAST(\2::VARCHAR AS \1)", sql)
         sql = re.sub(r"\b(BINARY|TIMESTAMP_TZ|TIMESTAMP_NTZ|TIMESTAMP_LTZ)\s*\(\d+\)", r"\1", sql)
         sql = re.sub(r"\b(AS_OBJECT|OBJECT_DELETE|OBJECT_INSERT)\(", r"memory.main._\1(", sql)
         sql = re.sub(r"\bTYPEOF\(", "memory.main._typeof_variant(", sql)
@@ -502,6 +506,14 @@ class Session:
             counts[action] += 1
         names = {"INSERT": "inserted", "UPDATE": "updated", "DELETE": "deleted"}
         return pa.table({f"number of rows {names[k]}": [v] for k, v in counts.items()})
+
+
+def formatted(match):
+    """TO_DATE(text, format) as a cast: of a format that the text has."""
+    form, pattern, type_ = FORMATTED[match[1]]
+    if match[3] != form or match[2].startswith("'") and not re.fullmatch(pattern, match[2]):
+        raise SqlError("100035", "22007", f"Can't parse {match[2]} as {match[3]}")
+    return f"REPLACE({match[2]}, ' +', '+')::{type_}"  # DuckDB knows no space before the zone
 
 
 def shown_type(duck):

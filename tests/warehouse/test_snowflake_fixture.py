@@ -210,6 +210,14 @@ class Fixture(unittest.TestCase):
                       f" FILE_FORMAT = (TYPE = PARQUET {more}) MATCH_BY_COLUMN_NAME = CASE_SENSITIVE")
             self.assertEqual(self.rows("SELECT COUNT(T) FROM CTM.N"), [[count]])
 
+    def test_times_are_read_by_their_format_and_casts_by_the_user_s(self):
+        for wrong in ("'2026-03-04 05:06:07'::TIMESTAMP_TZ", "'2026-03-04'::DATE", "TRY_CAST('2026'::VARCHAR AS DATE)",
+                      "TO_DATE('04/03/2026', 'YYYY-MM-DD')", "TO_TIMESTAMP_TZ('2026-03-04 05:06:07', 'YYYY-MM-DD HH24:MI:SS.FF6 TZH:TZM')"):
+            self.assertEqual(self.sql("SELECT " + wrong)[1]["code"], "100035", wrong)
+        self.assertEqual(self.rows("SELECT TO_DATE('2026-03-04', 'YYYY-MM-DD') - TO_DATE('2026-03-01', 'YYYY-MM-DD')"), [["3"]])
+        self.assertEqual(self.rows("SELECT TO_TIMESTAMP_TZ('1970-01-01 00:00:07.500000 +00:00', 'YYYY-MM-DD HH24:MI:SS.FF6 TZH:TZM')"),
+                         [["7.500000000 1440"]])
+
     def test_text_is_no_variant_of_itself(self):
         self.made("CREATE OR REPLACE TABLE CTM.V (J VARIANT)")
         self.assertEqual(self.sql("INSERT INTO \"CTM\".\"V\" (J) SELECT '{\"a\": 1}'")[0], 422)
