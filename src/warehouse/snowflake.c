@@ -324,18 +324,41 @@ static bool show_row(void *visitor, const Str *cells, size_t count, Error *err)
     return showing->visit(showing->visitor, shown, count);
 }
 
-// Only what begins like a query: Snowflake runs one statement for a request, so nothing can follow
-// it, and none of these can change anything.
+static bool is_word(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+           c == '$';
+}
+
+static bool has_word(Str sql, Str word)
+{
+    for (size_t i = 0; i + word.size <= sql.size; i++) {
+        if (str_equal_ignoring_case(str_slice(sql, i, word.size), word) &&
+            (i == 0 || !is_word(sql.data[i - 1])) &&
+            (i + word.size == sql.size || !is_word(sql.data[i + word.size])))
+            return true;
+    }
+    return false;
+}
+
+// Only what begins like a query, and lets nothing follow: one statement is run for a request
+// (MULTI_STATEMENT_COUNT), but `->>` hands a result on to any other statement, and WITH ... AS
+// PROCEDURE ... CALL runs whatever a procedure holds. Both are looked for in texts and comments
+// too, so that no reading of quotes other than Snowflake's own opens a door.
 static bool is_query(Str sql)
 {
     static const char *const words[] = {"SELECT", "WITH",    "SHOW", "DESCRIBE",
                                         "DESC",   "EXPLAIN", "FROM"};
     sql = str_trim(sql);
     size_t size = 0;
-    while (size < sql.size && ((sql.data[size] | 0x20) >= 'a' && (sql.data[size] | 0x20) <= 'z'))
+    while (size < sql.size && is_word(sql.data[size]))
         size++;
+    const Str first = str_slice(sql, 0, size);
+    if (str_find(sql, STR("->>")) < sql.size ||
+        (str_equal_ignoring_case(first, STR("WITH")) && has_word(sql, STR("PROCEDURE"))))
+        return false;
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        if (str_equal_ignoring_case(str_slice(sql, 0, size), str_from(words[i])))
+        if (str_equal_ignoring_case(first, str_from(words[i])))
             return true;
     }
     return false;
@@ -348,7 +371,9 @@ static bool snowflake_query_text(void *state, Str sql,
     SnowflakeWarehouse *db = state;
     TRY(snowflake_begin_call(db, err));
     if (!is_query(sql))
-        return error_set(err, ERROR_JOB, "only queries are run here: SELECT, WITH, SHOW, DESCRIBE");
+        return error_set(err, ERROR_JOB,
+                         "only queries are run here: SELECT, WITH, SHOW, DESCRIBE; without ->> and "
+                         "procedures");
     const SnowflakeStatement statement = {.sql = sql, .count = 1, .tag = db->tag};
     SnowflakeResult result = {0};
     TRY(snowflake_run(db->api, &statement, db->scratch, &result, err));

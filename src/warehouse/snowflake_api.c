@@ -221,8 +221,8 @@ static bool write_body(const SnowflakeApi *api, const SnowflakeStatement *statem
                 "\"TIMESTAMP_TZ_OUTPUT_FORMAT\":\"YYYY-MM-DD HH24:MI:SS.FF6TZH:TZM\""),
             err) &&
         write_member(out, "QUERY_TAG", statement->tag, err));
-    if (statement->count > 1)
-        TRY(buf_printf(out, err, ",\"MULTI_STATEMENT_COUNT\":\"%zu\"", statement->count));
+    // Said for one statement too: an account whose own setting is 0 would run as many as there are.
+    TRY(buf_printf(out, err, ",\"MULTI_STATEMENT_COUNT\":\"%zu\"", statement->count));
     return buf_append(out, STR("}}"), err);
 }
 

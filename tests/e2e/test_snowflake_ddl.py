@@ -69,5 +69,21 @@ class Ddl(SnowTestCase):
             self.assertEqual(len(self.views_made()), 1)
             self.assertEqual(len(snow.sql(f"SELECT * FROM CTM.{name}")[0]), columns + 1)
 
+    def test_a_query_changes_nothing(self):
+        delete = "DELETE FROM CTM.CALLS"
+        with World(calls=20, accounts=1) as world:
+            snow = SnowSite(world.folder / "query", world, self.fixture, "QUERY")
+            snow.run("historic", *DAYS, "--stream", "calls")
+            rows = snow.sql("SELECT count(*) FROM CTM.CALLS")
+            self.assertNotEqual(rows, [["0"]])
+            for text in (delete, f"SELECT 1; {delete}", f"SELECT 1 ->> {delete}", f"SHOW TABLES LIKE 'X' IN SCHEMA \"CTM\"->>{delete}",
+                         f"with P as procedure () RETURNS INT LANGUAGE SQL AS $${delete}$$ CALL P()"):
+                with self.subTest(text):
+                    done = snow.pawl("query", str(snow.job), text, check=False)
+                    self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
+                    self.assertEqual(snow.sql("SELECT count(*) FROM CTM.CALLS"), rows)
+            for text in ("SELECT 1 AS one", "WITH procedures AS (SELECT 1 AS procedure_id) SELECT procedure_id FROM procedures"):
+                self.assertIn("1", snow.pawl("query", str(snow.job), text).stdout)
+
 if __name__ == "__main__":
     unittest.main()

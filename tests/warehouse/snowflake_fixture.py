@@ -113,7 +113,7 @@ class Service:
         """Runs the statements of one request; the handle of their result, or of their failure."""
         parameters = self.check_body(body)
         statements = snowflake_sql.split_statements(body["statement"])
-        wanted = int(parameters.get("MULTI_STATEMENT_COUNT", "1"))
+        wanted = int(parameters.get("MULTI_STATEMENT_COUNT", "0"))  # this account's own setting: as many as there are
         if wanted not in (0, len(statements)):
             return self.failed("000008", "0A000", f"Actual statement count {len(statements)} did not match the desired"
                                                   f" statement count {wanted}.")

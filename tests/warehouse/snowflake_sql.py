@@ -192,6 +192,11 @@ class Session:
             raise SqlError("100132", "P0000", str(e).split("\n")[0]) from None
 
     def _execute(self, sql):
+        *before, sql = sql.split("->>")  # each works on the result of the one before it
+        if called := re.match(r"WITH\s+\w+\s+AS\s+PROCEDURE\b.*?\$\$(.*)\$\$\s*CALL\b", sql, re.IGNORECASE | re.DOTALL):
+            *before, sql = split_statements(called[1])
+        for part in before:
+            self._execute(part)
         word = sql.split(None, 1)[0].upper()
         if self.by_setting and (cast := BY_SETTING.search(sql)):
             raise SqlError("100035", "22007", f"Timestamp {cast[1]} is not recognized")

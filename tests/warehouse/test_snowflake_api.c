@@ -143,8 +143,8 @@ TEST(a_request_says_what_the_service_asks_for)
                  "Content-Type: application/json\r\n", "Accept: application/json\r\n",
                  "{\"statement\":\"SELECT 1\",\"timeout\":3600,\"database\":\"DB\",\"schema\":"
                  "\"PAWL\",\"warehouse\":\"WH\",\"role\":\"LOADER\"",
-                 "\"QUERY_TAG\":\"pawl run-7\"}}"},
-         .lacks = {"MULTI_STATEMENT_COUNT", "retry=true"},
+                 "\"QUERY_TAG\":\"pawl run-7\",\"MULTI_STATEMENT_COUNT\":\"1\"}}"},
+         .lacks = {"retry=true"},
          .answer = DONE(""),
          .then = SERVER_CLOSE},
         {.request = "POST /api/v2/statements?requestId=",
