@@ -106,19 +106,33 @@ static bool append_table(SnowflakeBatch *batch, const TableSpec *table, const ch
 
 // The tables, and one row for each that a load takes hold of first: who changes it, alone, may go
 // on. It is a table of its own, so that loads of other tables are not held up.
-static bool append_tables(SnowflakeBatch *batch, const TableSpec *table, Error *err)
+static bool append_tables(SnowflakeWarehouse *db, SnowflakeBatch *batch, const TableSpec *table,
+                          Error *err)
 {
+    Buf *sql = &batch->sql;
+    Str target = {0};
+    TRY(sql_target(db->scratch, table, &target, err));
     TRY(append_table(batch, table, "", table->columns, table->column_count, SQL_DRIVER_COLUMNS,
                      err));
     if (table->quarantine_count > 0)
         TRY(append_table(batch, table, "__QUARANTINE", table->quarantine_columns,
                          table->quarantine_count, SQL_DRIVER_COLUMNS - 1, err));
-    TRY(buf_append(&batch->sql, STR("CREATE TABLE IF NOT EXISTS "), err) &&
-        snowflake_table(&batch->sql, table, "__PAWL", err) &&
-        buf_append(&batch->sql,
-                   STR(" AS SELECT 0::NUMBER(19,0) AS \"VERSION\", ''::VARCHAR AS \"HOLDER\","
-                       " CURRENT_TIMESTAMP()::TIMESTAMP_TZ(6) AS \"UPDATED_AT\""),
-                   err));
+    // Made anew it goes on from what the ledger knows: counted from 0, marks would be older than
+    // those that were set by hand before. The ledger was made first.
+    TRY(buf_append(sql, STR("CREATE TABLE IF NOT EXISTS "), err) &&
+        snowflake_table(sql, table, "__PAWL", err) &&
+        snowflake_own(db, sql,
+                      " AS SELECT COALESCE(MAX(\"COUNT\"), 0)::NUMBER(19,0) AS \"VERSION\","
+                      " ''::VARCHAR AS \"HOLDER\", CURRENT_TIMESTAMP()::TIMESTAMP_TZ(6) AS"
+                      " \"UPDATED_AT\" FROM (SELECT \"SEQUENCE\" AS \"COUNT\" FROM"
+                      " @\"PAWL_STATE\" WHERE \"TARGET\" = ",
+                      err) &&
+        snowflake_literal(sql, target, err) &&
+        snowflake_own(db, sql,
+                      " UNION ALL SELECT \"TABLE_VERSION\" FROM @\"PAWL_LOAD\" WHERE"
+                      " \"TARGET\" = ",
+                      err) &&
+        snowflake_literal(sql, target, err) && buf_append(sql, STR(") AS seen"), err));
     return snowflake_batch_end(batch, err);
 }
 
@@ -226,7 +240,7 @@ static bool prepare_some(SnowflakeWarehouse *db, const TableSpec *tables, size_t
 {
     CLEANUP(snowflake_batch_done) SnowflakeBatch batch = {0};
     for (size_t i = 0; i < count; i++)
-        TRY(append_tables(&batch, &tables[i], err));
+        TRY(append_tables(db, &batch, &tables[i], err));
     const size_t created = batch.count;
     for (size_t i = 0; i < count; i++) {
         TRY(buf_append(&batch.sql, STR("SHOW COLUMNS IN TABLE "), err) &&

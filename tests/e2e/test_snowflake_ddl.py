@@ -85,5 +85,21 @@ class Ddl(SnowTestCase):
             for text in ("SELECT 1 AS one", "WITH procedures AS (SELECT 1 AS procedure_id) SELECT procedure_id FROM procedures"):
                 self.assertIn("1", snow.pawl("query", str(snow.job), text).stdout)
 
+    def test_a_table_s_counter_that_was_dropped_goes_on(self):
+        """Marks are told from those before a rewind by the table's count of loads."""
+        with World(calls=40, accounts=1) as world:
+            snow = SnowSite(world.folder / "counter", world, self.fixture, "COUNTER")
+            world.advance("2026-03-13T18:00:00Z")
+            snow.run("incremental", "--stream", "calls")
+            snow.pawl("state", "rewind", str(snow.job), "--stream", "calls", "--account", "1001", "--to", "2026-03-04T00:00:00Z")
+            before = int(snow.sql("SELECT version FROM CTM.CALLS__PAWL")[0][0])
+            snow.sql("DROP TABLE CTM.CALLS__PAWL")
+            marks = "SELECT watermark FROM PAWL.PAWL_WATERMARK WHERE stream = 'calls'"
+            old = snow.sql(marks)
+            snow.run("incremental", "--stream", "calls")
+            self.assertGreater(int(snow.sql("SELECT version FROM CTM.CALLS__PAWL")[0][0]), before)
+            self.assertGreater(snow.sql(marks), old)
+
+
 if __name__ == "__main__":
     unittest.main()
