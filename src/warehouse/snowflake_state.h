@@ -75,8 +75,11 @@ typedef struct SnowflakeWarehouse {
     const StageFiles *files;
     Duck duck;                         // writes Parquet; open while a load is
     char process[UUID_TEXT_BYTES + 1]; // names our file among those of the day's usage
-    int64_t others_us;                 // of the day's usage; -1 = not looked at
     int32_t usage_day;
+    int64_t others_us;      // of the day's usage; -1 = not looked at
+    int64_t others_read_us; // when, by the monotonic clock
+    int64_t own_before_us;  // of our own usage, what is of days before
+    int64_t statements_before;
     Str tag; // QUERY_TAG: names the run as soon as one is known
     Str tagged_run;
     SnowflakeLoad load;
