@@ -327,7 +327,10 @@ static bool run_statement(SnowflakeApi *api, const SnowflakeStatement *statement
 bool snowflake_run(SnowflakeApi *api, const SnowflakeStatement *statement, Arena *arena,
                    SnowflakeResult *ret_result, Error *err)
 {
-    assert(statement->count >= 1 && statement->count <= SNOWFLAKE_STATEMENTS_MAX);
+    assert(statement->count >= 1);
+    if (statement->count > SNOWFLAKE_STATEMENTS_MAX)
+        return error_set(err, ERROR_LIMIT, "snowflake: %zu statements in one request, %d at most",
+                         statement->count, SNOWFLAKE_STATEMENTS_MAX);
     const int64_t started_us = api->env->monotonic_us(api->env->state);
     HttpResponse response = {0};
     const bool ok = run_statement(api, statement, arena, &response, err);

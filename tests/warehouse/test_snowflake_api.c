@@ -164,6 +164,19 @@ TEST(a_request_says_what_the_service_asks_for)
     CHECK_INT(snowflake_usage(rig.api).statements, 1);
 }
 
+TEST(a_request_of_more_statements_than_snowflake_takes_is_not_sent)
+{
+    CLEANUP(rig_done) Rig rig;
+    rig_init(&rig, 0);
+    rig_serve(&rig, NULL, 0);
+    Error err = {0};
+    SnowflakeResult result = {0};
+    const SnowflakeStatement many = {.sql = STR("BEGIN; ..."),
+                                     .count = SNOWFLAKE_STATEMENTS_MAX + 1};
+    CHECK(!snowflake_run(rig.api, &many, rig.arena, &result, &err));
+    CHECK_INT(err.code, ERROR_LIMIT);
+}
+
 // Nothing may run twice: from the second time on it is the first request that is asked for.
 TEST(an_uncertain_request_is_asked_for_again_by_its_id)
 {
