@@ -65,16 +65,16 @@ static bool append_staging(SnowflakeWarehouse *db, SnowflakeBatch *batch, const 
                        i + 1 < staging->column_count ? ", " : ") DATA_RETENTION_TIME_IN_DAYS = 0"));
     }
     TRY(snowflake_batch_end(batch, err));
-    const Str folder = db->load.folder;
+    const size_t folder_size = sizeof(SNOWFLAKE_LOADS); // and its '/'
     const Str *paths = staging->paths;
     for (size_t i = 0; i < staging->path_count; i += FILES_A_COPY) {
         TRY(buf_append(sql, STR("COPY INTO "), err) &&
             append_staging_table(db, sql, staging->kind, err) &&
-            buf_printf(sql, err, " FROM @" STR_FMT "/" STR_FMT "/ FILES = (",
-                       STR_ARG(db->stage.name), STR_ARG(folder)));
+            buf_printf(sql, err, " FROM @" STR_FMT "/" SNOWFLAKE_LOADS "/ FILES = (",
+                       STR_ARG(db->stage.name)));
         for (size_t k = i; k < staging->path_count && k < i + FILES_A_COPY; k++)
             TRY((k == i || buf_append(sql, STR(", "), err)) &&
-                snowflake_literal(sql, str_slice(paths[k], folder.size + 1, paths[k].size), err));
+                snowflake_literal(sql, str_slice(paths[k], folder_size, paths[k].size), err));
         // Without a NULL_IF of its own a text of \N would become NULL.
         TRY(buf_append(sql,
                        STR(") FILE_FORMAT = (TYPE = PARQUET USE_LOGICAL_TYPE = TRUE"

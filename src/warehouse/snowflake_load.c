@@ -24,8 +24,9 @@ static bool name_load(SnowflakeWarehouse *db, const LoadSpec *spec, SnowflakeLoa
     uuid_new(db->env, id);
     TRY(arena_printf(db->loading, &load->id, err, STR_FMT "/" STR_FMT "/%u", STR_ARG(spec->run),
                      STR_ARG(spec->stream), spec->ordinal));
-    // Streams may be called anything; a folder of the stage may not.
-    TRY(arena_printf(db->loading, &load->folder, err, "loads/%s", id));
+    // Streams may be called anything; a file of the stage may not. No folder of its own: where
+    // folders are things (hierarchical namespace) an empty one would stay for each load.
+    TRY(arena_copy_str(db->loading, str_from(id), &load->files, err));
     TRY(sql_target(db->loading, spec->table, &load->target, err));
     return snowflake_name_run(db, spec->run, spec->job, spec->mode, err);
 }

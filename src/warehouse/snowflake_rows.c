@@ -69,8 +69,8 @@ static bool upload(SnowflakeWarehouse *db, const TempFile *temp, const char *kin
                          STR_ARG(load->id), SNOWFLAKE_STAGED_MAX);
     Str path = {0};
     Str bytes = {0};
-    TRY(arena_printf(db->loading, &path, err, STR_FMT "/%s-%zu.parquet", STR_ARG(load->folder),
-                     kind, load->staged_count));
+    TRY(arena_printf(db->loading, &path, err, SNOWFLAKE_LOADS "/" STR_FMT "-%s-%zu.parquet",
+                     STR_ARG(load->files), kind, load->staged_count));
     CLEANUP(arena_freep) Arena *arena = arena_new((size_t)FILE_BYTES_MAX + 4096, err);
     TRY(arena != NULL);
     TRY(file_read(temp->path, FILE_BYTES_MAX, arena, &bytes, err));
@@ -281,16 +281,17 @@ void snowflake_remove_staged(SnowflakeWarehouse *db)
 
 // --- what killed loads left
 
-// Load folders are UUIDs of version 7: their first 48 bits are the millisecond they were made in.
+// "loads/<uuid>-rows-0.parquet", with earlier versions "loads/<uuid>/rows-0.parquet": of a UUID of
+// version 7 the first 48 bits are the millisecond it was made in.
 static bool made_before(Str path, int64_t us)
 {
     unsigned char bytes[6];
-    Str rest = str_slice(path, sizeof("loads/") - 1, path.size);
-    const Str id = str_split_next(&rest, '/');
     char digits[13];
-    if (id.size != UUID_TEXT_BYTES)
+    const Str name = str_slice(path, sizeof(SNOWFLAKE_LOADS), path.size);
+    if (name.size <= UUID_TEXT_BYTES ||
+        (name.data[UUID_TEXT_BYTES] != '-' && name.data[UUID_TEXT_BYTES] != '/'))
         return false;
-    (void)snprintf(digits, sizeof(digits), "%.8s%.4s", id.data, id.data + 9);
+    (void)snprintf(digits, sizeof(digits), "%.8s%.4s", name.data, name.data + 9);
     if (!hex_decode(str_from(digits), bytes, sizeof(bytes)))
         return false;
     int64_t ms = 0;
@@ -327,7 +328,7 @@ void snowflake_remove_left(SnowflakeWarehouse *db)
         return;
     left->arena = db->scratch;
     left->before_us = db->env->now_us(db->env->state) - SNOWFLAKE_LEFT_AFTER_US;
-    (void)!db->files->list(db->files->state, STR("loads"), note_left, left, &ignored);
+    (void)!db->files->list(db->files->state, STR(SNOWFLAKE_LOADS), note_left, left, &ignored);
     for (size_t i = 0; i < left->count; i++)
         (void)!db->files->remove(db->files->state, left->paths[i], &ignored);
 }

@@ -31,7 +31,7 @@ typedef struct SnowflakeLoad {
     const LoadSpec *spec; // NULL = no load is open
     Str id;               // "<run>/<stream>/<ordinal>"
     Str target;
-    Str folder;      // of its files in the stage
+    Str files;       // what names of its files in the stage begin with
     int64_t version; // of the table, when the load began
     int64_t now_us;
     Str staged[SNOWFLAKE_STAGED_MAX]; // paths, to be removed when it ends
@@ -126,8 +126,9 @@ bool snowflake_batch_run(SnowflakeWarehouse *db, const SnowflakeBatch *batch, bo
 
 // --- snowflake_rows.c: files in the stage
 
-// Writes what `sql` says of pawl_rows() as Parquet into the stage, under the load's folder; the
-// path is noted for removal. *ret_rows (may be NULL) is how many.
+#define SNOWFLAKE_LOADS "loads" // where they all lie in the stage
+// Writes what `sql` says of pawl_rows() as Parquet into the stage, under the load's name; the path
+// is noted for removal. *ret_rows (may be NULL) is how many.
 bool snowflake_put_rows(SnowflakeWarehouse *db, const char *kind, const char *select,
                         const DuckRows *rows, Str *ret_path, int64_t *ret_rows,
                         Error *err) MUST_USE;
