@@ -1,4 +1,5 @@
 -- Database and schemas. Run as SYSADMIN. CTM holds the tables of the connector, PAWL the ledger, ETL_LOG and PIPELINE_HEALTH.
+-- Seven days of Time Travel need the Enterprise Edition; in the Standard Edition write 1.
 CREATE DATABASE IF NOT EXISTS CALLS_DB COMMENT = 'filled by pawl';
 GRANT OWNERSHIP ON DATABASE CALLS_DB TO ROLE PAWL_DEPLOYER COPY CURRENT GRANTS;
 USE ROLE PAWL_DEPLOYER;

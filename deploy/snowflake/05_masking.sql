@@ -1,5 +1,7 @@
--- Masking of personal data, and only then the readers' rights. Run after the first load (the tables must stand) and again after a new
--- column or table came, with its name put in. The first grant is made once, as ACCOUNTADMIN; what follows is PAWL_DEPLOYER's, who owns database and schemas and so sees the tables that the loader owns.
+-- Masking of personal data, and only then the readers' rights. Policies need the Enterprise Edition. Run after the first load (the tables
+-- must stand) and again after a new column or table came, with its name put in: a column that has a policy already may want
+-- SET MASKING POLICY ... FORCE, or to be left out. The first grant is made once, as ACCOUNTADMIN; what follows is PAWL_DEPLOYER's, who owns
+-- database and schemas and so sees the tables that the loader owns.
 GRANT APPLY MASKING POLICY ON ACCOUNT TO ROLE PAWL_DEPLOYER;
 
 USE ROLE PAWL_DEPLOYER;
