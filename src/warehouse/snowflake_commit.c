@@ -365,7 +365,8 @@ static bool add_merge(Transaction *tx, Error *err)
         add_staged(tx, "STAGE", table->columns, table->column_count, err) &&
         buf_append(sql,
                    STR(") AS s ON t.\"_ROW_KEY\" = s.\"_ROW_KEY\" WHEN MATCHED AND"
-                       " s.\"_FETCHED_AT\" >= t.\"_FETCHED_AT\" THEN UPDATE SET "),
+                       " (t.\"_FETCHED_AT\" IS NULL OR s.\"_FETCHED_AT\" >= t.\"_FETCHED_AT\") "
+                       "THEN UPDATE SET "),
                    err));
     for (size_t i = 0; i < table->column_count; i++)
         TRY(snowflake_name(sql, table->columns[i].name, err) &&
@@ -420,8 +421,8 @@ static bool add_gone(Transaction *tx, Error *err)
                    " FROM (SELECT TO_BINARY($1:\"ROW_KEY\"::VARCHAR, 'HEX') AS \"ROW_KEY\","
                    " MAX(TO_TIMESTAMP_TZ($1:\"FETCHED_US\"::NUMBER(19,0), 6)) AS \"AT\" FROM"
                    " @" STR_FMT "/" STR_FMT " GROUP BY 1) AS k WHERE t.\"_ROW_KEY\" ="
-                   " k.\"ROW_KEY\" AND t.\"_DELETED_AT\" IS NULL AND t.\"_FETCHED_AT\" <="
-                   " k.\"AT\"",
+                   " k.\"ROW_KEY\" AND t.\"_DELETED_AT\" IS NULL AND"
+                   " (t.\"_FETCHED_AT\" IS NULL OR t.\"_FETCHED_AT\" <= k.\"AT\")",
                    STR_ARG(db->stage.name), STR_ARG(db->load.gone_path)) &&
         add_guard(tx, " AND ", err));
     return snowflake_batch_end(&tx->batch, err);

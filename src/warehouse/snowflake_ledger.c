@@ -378,8 +378,11 @@ bool snowflake_window_keys(void *state, const KeyWindow *window, Arena *arena, K
     CLEANUP(buf_done) Buf sql = {0};
     TRY(buf_append(&sql, STR("SELECT \"_ROW_KEY\" FROM "), err) &&
         snowflake_table(&sql, window->table, "", err) &&
-        buf_append(&sql, STR(" WHERE \"_DELETED_AT\" IS NULL AND \"_FETCHED_AT\" <= "), err) &&
-        snowflake_literal_time(&sql, window->fetched_us, err));
+        buf_append(&sql,
+                   STR(" WHERE \"_DELETED_AT\" IS NULL AND (\"_FETCHED_AT\" IS NULL OR "
+                       "\"_FETCHED_AT\" <= "),
+                   err) &&
+        snowflake_literal_time(&sql, window->fetched_us, err) && buf_append_char(&sql, ')', err));
     if (window->window_column.size > 0)
         // A date is its first instant, in UTC: the session's time zone is.
         TRY(buf_append(&sql, STR(" AND "), err) &&

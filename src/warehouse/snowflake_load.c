@@ -107,9 +107,11 @@ static bool take_match(void *visitor, const Str *cells, size_t count, Error *err
     if (!str_to_int64(cells[0], &position) || position < 0 || (size_t)position >= matching->count)
         return error_set(err, ERROR_DATA, "snowflake: a match without its position");
     MatchedRow row = {.found = true, .deleted = str_equal(cells[3], STR("true"))};
-    if (!hex_decode(cells[1], row.hash.bytes, KEY_BYTES) ||
-        !snowflake_time_us(cells[2], &row.fetched_us))
-        return error_set(err, ERROR_DATA, "snowflake: a row without _row_hash or _fetched_at");
+    if (cells[2].data == NULL)
+        row.fetched_us = INT64_MIN;
+    if ((cells[1].data != NULL && !hex_decode(cells[1], row.hash.bytes, KEY_BYTES)) ||
+        (cells[2].data != NULL && !snowflake_time_us(cells[2], &row.fetched_us)))
+        return error_set(err, ERROR_DATA, "snowflake: a row with an odd _row_hash or _fetched_at");
     matching->rows[position] = row;
     return true;
 }
@@ -199,9 +201,9 @@ bool snowflake_load_mark_deleted(void *state, const Key128 *keys, size_t count, 
         buf_append(&sql, STR(" AS t JOIN "), err) && append_staged_keys(db, path, &sql, err) &&
         buf_append(&sql,
                    STR(" AS k ON t.\"_ROW_KEY\" = k.\"ROW_KEY\" WHERE t.\"_DELETED_AT\" IS NULL"
-                       " AND t.\"_FETCHED_AT\" <= "),
+                       " AND (t.\"_FETCHED_AT\" IS NULL OR t.\"_FETCHED_AT\" <= "),
                    err) &&
-        snowflake_literal_time(&sql, fetched_us, err));
+        snowflake_literal_time(&sql, fetched_us, err) && buf_append_char(&sql, ')', err));
     TRY(snowflake_query(db, &sql, take_number, &marked, err));
     *gone =
         (SnowflakeGone){.keys = copy, .count = count, .fetched_us = fetched_us, .next = load->gone};
