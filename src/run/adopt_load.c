@@ -1,16 +1,21 @@
 // Rows of a table that is taken over, as loads of ours.
+//
+// A feed that only appends has a row of a key for each change, and where the change moved the time
+// by which slices are cut, they lie in several slices: of one load, of which the latest counts, or
+// of several. Then the later load replaces what an earlier one brought, if its row is the fresher.
 #include "run/adopt_parts.h"
+#include "warehouse/sql.h"
 
 #include <stdlib.h>
 
-enum { LOAD_ARENA_BYTES = 1024 * 1024 * 1024 };
+enum { LOAD_ARENA_BYTES = 1024 * 1024 * 1024, KEYS_A_QUERY = 1000 };
 
 typedef struct Feed {
     ShapedBatch **batches;
     uint32_t **selected;
     size_t *counts;
+    bool **replaces;
     size_t batch_count, next;
-    bool *replaces; // all false
 } Feed;
 
 static bool next_rows(void *state, RowSelection *ret_selection, Error *err)
@@ -24,12 +29,20 @@ static bool next_rows(void *state, RowSelection *ret_selection, Error *err)
             continue;
         *ret_selection = (RowSelection){.array = &feed->batches[i]->array,
                                         .rows = feed->selected[i],
-                                        .replaces = feed->replaces,
+                                        .replaces = feed->replaces[i],
                                         .count = feed->counts[i]};
         return true;
     }
     return true;
 }
+
+// A row that may count. What compares ForeignRows compares these, since one comes first.
+typedef struct Candidate {
+    ForeignRow row;
+    size_t slice; // of the load
+    bool own;     // an earlier load of this adoption has brought a row of its key
+    bool replaces;
+} Candidate;
 
 // One load in hand.
 typedef struct Load {
@@ -39,11 +52,14 @@ typedef struct Load {
     size_t first, count; // slices
     LoadSlice *slices;
     ForeignRows *read; // of each slice
-    ForeignRow *rows;  // those that count, in their batches' order
+    Candidate *rows;   // those that count; from write_rows() on in their batches' order
     size_t row_count;
+    Key128 *gone; // what an earlier load brought, and the feed has taken for deleted since
+    size_t gone_count;
+    int64_t gone_us;
     Watermark *marks;
     size_t mark_count;
-    int64_t inserted;
+    int64_t inserted, replaced, deleted;
 } Load;
 
 static int compare_places(const void *a, const void *b)
@@ -55,18 +71,15 @@ static int compare_places(const void *a, const void *b)
     return (left->row > right->row) - (left->row < right->row);
 }
 
-// Of each key the latest row, if the feed believes it alive.
-static size_t choose_rows(Adoption *adoption, ForeignRow *rows, size_t count)
+// Of each key the latest row of the slice, whether the feed believes it alive or not.
+static size_t choose_rows(AdoptReport *report, ForeignRow *rows, size_t count)
 {
-    AdoptReport *report = adoption->report;
     size_t kept = 0;
     if (count > 0)
         qsort(rows, count, sizeof(*rows), foreign_compare_rows);
     for (size_t i = 0; i < count; i++) {
         if (i + 1 < count && key128_compare(&rows[i].key, &rows[i + 1].key) == 0)
             report->doubled++;
-        else if (rows[i].deleted)
-            report->deleted++;
         else
             rows[kept++] = rows[i];
     }
@@ -87,7 +100,7 @@ static bool read_slice(Load *load, size_t i, Error *err)
         if (read->items[r].inside)
             read->items[inside++] = read->items[r];
     }
-    read->count = choose_rows(adoption, read->items, inside);
+    read->count = choose_rows(adoption->report, read->items, inside);
     adoption->report->forgotten += read->forgotten;
     adoption->report->unreadable += read->unreadable;
     LoadSlice *told = &load->slices[i];
@@ -96,9 +109,11 @@ static bool read_slice(Load *load, size_t i, Error *err)
                     .from_us = slice->from_us,
                     .to_us = slice->to_us,
                     .fetched_us = INT64_MAX,
-                    .total = -1,
-                    .rows = (int64_t)read->count};
+                    .total = -1};
     for (size_t r = 0; r < read->count; r++) {
+        if (read->items[r].deleted)
+            continue;
+        told->rows++;
         const int64_t synced_us =
             read->items[r].synced_us == INT64_MIN ? 0 : read->items[r].synced_us;
         told->fetched_us = synced_us < told->fetched_us ? synced_us : told->fetched_us;
@@ -110,41 +125,133 @@ static bool read_slice(Load *load, size_t i, Error *err)
     return true;
 }
 
+// The latest row of each key over all slices of the load.
 static bool gather_rows(Load *load, Error *err)
 {
     size_t count = 0;
     for (size_t i = 0; i < load->count; i++)
         count += load->read[i].count;
-    load->rows = arena_alloc_array(load->arena, count + 1, sizeof(ForeignRow), err);
+    load->rows = arena_alloc_array(load->arena, count + 1, sizeof(Candidate), err);
     TRY(load->rows != NULL);
+    count = 0;
     for (size_t i = 0; i < load->count; i++) {
-        if (load->read[i].count > 0)
-            memcpy(load->rows + load->row_count, load->read[i].items,
-                   load->read[i].count * sizeof(ForeignRow));
-        load->row_count += load->read[i].count;
+        for (size_t r = 0; r < load->read[i].count; r++)
+            load->rows[count++] = (Candidate){.row = load->read[i].items[r], .slice = i};
+    }
+    if (count > 0)
+        qsort(load->rows, count, sizeof(*load->rows), foreign_compare_rows);
+    for (size_t i = 0; i < count; i++) {
+        if (i + 1 < count &&
+            key128_compare(&load->rows[i].row.key, &load->rows[i + 1].row.key) == 0)
+            load->adoption->report->doubled++;
+        else
+            load->rows[load->row_count++] = load->rows[i];
     }
     return true;
 }
 
-// Rows whose key pawl has already stay as they are: what it read itself is better.
+typedef struct OwnKeys {
+    Load *load;
+    size_t first, end; // of the rows, by key
+} OwnKeys;
+
+static bool note_own(void *visitor, const Str *cells, size_t columns)
+{
+    const OwnKeys *own = visitor;
+    Candidate key = {0};
+    (void)columns;
+    if (!sql_read_key(cells[0], &key.row.key))
+        return true;
+    for (size_t low = own->first, high = own->end; low < high;) {
+        const size_t middle = low + (high - low) / 2;
+        Candidate *row = &own->load->rows[middle];
+        const int order = key128_compare(&row->row.key, &key.row.key);
+        if (order == 0) {
+            row->own = true;
+            return true;
+        }
+        low = order < 0 ? middle + 1 : low;
+        high = order < 0 ? high : middle;
+    }
+    return true;
+}
+
+// Asked before the load begins, since within one a driver answers nothing else; the leases keep
+// everybody else away.
+static bool find_own(Load *load, Error *err)
+{
+    const Adoption *adoption = load->adoption;
+    const Warehouse *warehouse = &adoption->parts.warehouse;
+    const SqlDialect *dialect = warehouse->driver->dialect;
+    if (load->ordinal == 0 || adoption->foreign.synced == NULL) // nothing is fresher then
+        return true;
+    for (size_t first = 0; first < load->row_count; first += KEYS_A_QUERY) {
+        const size_t left = load->row_count - first;
+        OwnKeys own = {load, first, first + (left < KEYS_A_QUERY ? left : KEYS_A_QUERY)};
+        CLEANUP(buf_done) Buf sql = {0};
+        TRY(buf_append(&sql, STR("SELECT _row_key FROM "), err) &&
+            sql_own_table(dialect, &sql, &adoption->stream->table, "", err) &&
+            buf_append(&sql, STR(" WHERE _run_id = "), err) &&
+            sql_literal(dialect, &sql, str_from(adoption->plan.run), err) &&
+            buf_append(&sql, STR(" AND _row_key IN ("), err));
+        for (size_t i = own.first; i < own.end; i++)
+            TRY((i == own.first || buf_append(&sql, STR(", "), err)) &&
+                sql_key(dialect, &sql, &load->rows[i].row.key, err));
+        TRY(buf_append_char(&sql, ')', err) &&
+            warehouse->driver->query(warehouse->state, buf_str(&sql), note_own, &own, err));
+    }
+    return true;
+}
+
+// What becomes of a row, now that it is known what stands under its key; true when it is written.
+static bool is_written(Load *load, Candidate *row, const MatchedRow *stored)
+{
+    AdoptReport *report = load->adoption->report;
+    const bool fresher = stored->found && row->own && stored->fetched_us < row->row.synced_us;
+    if (row->row.deleted) {
+        report->deleted++;
+        if (fresher && !stored->deleted) {
+            load->gone[load->gone_count++] = row->row.key;
+            load->gone_us = row->row.synced_us > load->gone_us ? row->row.synced_us : load->gone_us;
+        }
+        return false;
+    }
+    row->replaces = fresher;
+    load->inserted += stored->found ? 0 : 1;
+    load->replaced += fresher ? 1 : 0;
+    if (stored->found && row->own)
+        report->doubled++;
+    else if (stored->found)
+        report->known++;
+    return !stored->found || fresher;
+}
+
+// Rows whose key pawl has read itself stay as they are: that is better. So does what a later
+// reading of a window did not show: it is in, and the window is skipped.
 static bool drop_known(Load *load, Error *err)
 {
     const Warehouse *warehouse = &load->adoption->parts.warehouse;
-    Key128 *keys = arena_alloc_array(load->arena, load->row_count + 1, sizeof(Key128), err);
-    MatchedRow *matched =
-        arena_alloc_array(load->arena, load->row_count + 1, sizeof(MatchedRow), err);
-    TRY(keys != NULL && matched != NULL);
-    for (size_t i = 0; i < load->row_count; i++)
-        keys[i] = load->rows[i].key;
-    TRY(warehouse->driver->load_match(warehouse->state, keys, load->row_count, matched, err));
     size_t kept = 0;
     for (size_t i = 0; i < load->row_count; i++) {
-        if (!matched[i].found)
+        if (!load->slices[load->rows[i].slice].skipped)
             load->rows[kept++] = load->rows[i];
     }
     load->adoption->report->known += (int64_t)(load->row_count - kept);
     load->row_count = kept;
-    load->inserted = (int64_t)kept;
+    Key128 *keys = arena_alloc_array(load->arena, load->row_count + 1, sizeof(Key128), err);
+    MatchedRow *matched =
+        arena_alloc_array(load->arena, load->row_count + 1, sizeof(MatchedRow), err);
+    load->gone = arena_alloc_array(load->arena, load->row_count + 1, sizeof(Key128), err);
+    TRY(keys != NULL && matched != NULL && load->gone != NULL);
+    for (size_t i = 0; i < load->row_count; i++)
+        keys[i] = load->rows[i].row.key;
+    TRY(warehouse->driver->load_match(warehouse->state, keys, load->row_count, matched, err));
+    kept = 0;
+    for (size_t i = 0; i < load->row_count; i++) {
+        if (is_written(load, &load->rows[i], &matched[i]))
+            load->rows[kept++] = load->rows[i];
+    }
+    load->row_count = kept;
     return true;
 }
 
@@ -158,20 +265,35 @@ static bool write_rows(Load *load, Error *err)
     feed.batches = arena_alloc_array(load->arena, load->row_count, sizeof(ShapedBatch *), err);
     feed.selected = arena_alloc_array(load->arena, load->row_count, sizeof(uint32_t *), err);
     feed.counts = arena_alloc_array(load->arena, load->row_count, sizeof(size_t), err);
-    feed.replaces = arena_alloc_array(load->arena, load->row_count, sizeof(bool), err);
+    feed.replaces = arena_alloc_array(load->arena, load->row_count, sizeof(bool *), err);
     uint32_t *rows = arena_alloc_array(load->arena, load->row_count, sizeof(uint32_t), err);
+    bool *replaces = arena_alloc_array(load->arena, load->row_count, sizeof(bool), err);
     TRY(feed.batches != NULL && feed.selected != NULL && feed.counts != NULL &&
-        feed.replaces != NULL && rows != NULL);
+        feed.replaces != NULL && rows != NULL && replaces != NULL);
     for (size_t i = 0; i < load->row_count; i++) {
-        if (i == 0 || load->rows[i].batch != load->rows[i - 1].batch) {
-            feed.batches[feed.batch_count] = load->rows[i].batch;
+        const ForeignRow *row = &load->rows[i].row;
+        if (i == 0 || row->batch != load->rows[i - 1].row.batch) {
+            feed.batches[feed.batch_count] = row->batch;
+            feed.replaces[feed.batch_count] = &replaces[i];
             feed.selected[feed.batch_count++] = &rows[i];
         }
-        rows[i] = (uint32_t)load->rows[i].row;
+        rows[i] = (uint32_t)row->row;
+        replaces[i] = load->rows[i].replaces;
         feed.counts[feed.batch_count - 1]++;
     }
-    RowSource source = {.next = next_rows, .state = &feed, .rows_total = load->row_count};
+    RowSource source = {.next = next_rows,
+                        .state = &feed,
+                        .rows_total = load->row_count,
+                        .replaces_total = (size_t)load->replaced};
     return warehouse->driver->load_write(warehouse->state, &source, err);
+}
+
+static bool mark_gone(Load *load, Error *err)
+{
+    const Warehouse *warehouse = &load->adoption->parts.warehouse;
+    return load->gone_count == 0 ||
+           warehouse->driver->load_mark_deleted(warehouse->state, load->gone, load->gone_count,
+                                                load->gone_us, &load->deleted, err);
 }
 
 // With the last load, in its transaction, each partition gets a watermark where none stands: the
@@ -226,9 +348,12 @@ static bool commit_load(Load *load, Error *err)
     TRY(warehouse->driver->load_begin(warehouse->state, &spec, &loaded, err));
     if (loaded)
         return true;
-    const bool ok = drop_known(load, err) && write_rows(load, err);
-    const LoadCommit commit = {
-        .watermarks = load->marks, .watermark_count = load->mark_count, .inserted = load->inserted};
+    const bool ok = drop_known(load, err) && write_rows(load, err) && mark_gone(load, err);
+    const LoadCommit commit = {.watermarks = load->marks,
+                               .watermark_count = load->mark_count,
+                               .inserted = load->inserted,
+                               .updated = load->replaced,
+                               .deleted = load->deleted};
     if (ok && warehouse->driver->load_commit(warehouse->state, &commit, err))
         return true;
     warehouse->driver->load_abort(warehouse->state);
@@ -260,7 +385,8 @@ static bool make_load(Adoption *adoption, uint32_t ordinal, size_t first, size_t
     TRY(load.slices != NULL && load.read != NULL);
     for (size_t i = 0; i < count; i++)
         TRY(read_slice(&load, i, err));
-    TRY(gather_rows(&load, err) && (!last || find_marks(&load, err)) && commit_load(&load, err));
+    TRY(gather_rows(&load, err) && find_own(&load, err) && (!last || find_marks(&load, err)) &&
+        commit_load(&load, err));
     adoption->report->adopted += load.inserted;
     adoption->report->loads++;
     adoption->report->watermarks += (int64_t)load.mark_count;

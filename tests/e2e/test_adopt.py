@@ -116,6 +116,53 @@ class Adopt(unittest.TestCase):
         self.assertEqual(self.adopt(site, "five.calls", "--state", str(site.folder / "state.json"), check=False).returncode, 3)
         self.assertEqual(site.value("SELECT count(*) FROM five.calls"), str(self.rows))
 
+    def test_of_a_row_whose_time_moved_the_latest_version_counts(self):
+        ids = [int(row[0]) for row in self.world.rows("SELECT id FROM ctm.calls ORDER BY id LIMIT 12")]
+        older, gone, kept = ids[:5], ids[5:7], ids[7:]
+        change = lambda ids, days, notes, deleted, day: (
+            f"INSERT INTO five.calls SELECT * REPLACE (called_at + ({days}) * INTERVAL 1 DAY AS called_at, '{notes}' AS notes, {deleted} AS _fivetran_deleted, "
+            f"TIMESTAMPTZ '2026-03-{day} 00:00:00+00' AS _fivetran_synced) FROM five.calls WHERE id IN ({', '.join(map(str, ids))}) AND notes <> 'older'")
+        site = self.site("moved", FIVETRAN, "UPDATE five.calls SET notes = 'now'", change(older, -1, "older", "false", "07"),
+                         change(kept, 1, "older", "false", "07"), change(gone, 1, "gone", "true", "09"))
+        report = self.adopt(site, "five.calls")
+        self.assertEqual((report["adopted"], report["doubled"], report["deleted"], report["loads"]), (self.rows - 2, 12, 2, 1))
+        self.assertEqual(site.rows("SELECT count(*), count(DISTINCT id), count(DISTINCT _row_key), min(notes), max(notes) FROM ctm.calls"),
+                         [[str(self.rows - 2)] * 3 + ["now", "now"]])
+        site.remove()
+
+    def test_of_a_row_whose_versions_lie_in_several_loads_the_latest_counts(self):
+        # 300 of each call, since a load is some 20,000 rows; the copies' ids are far from each other.
+        copies, far = 300, 10 ** 11
+        version = lambda k, days, notes, deleted, day: (
+            f"INSERT INTO five.calls SELECT * REPLACE (called_at + ({days}) * INTERVAL 1 DAY AS called_at, '{notes}' AS notes, {deleted} AS _fivetran_deleted, "
+            f"TIMESTAMPTZ '2026-03-{day} 00:00:00+00' AS _fivetran_synced) FROM five.calls WHERE id // {far} = {k} AND notes = 'now'")
+        site = self.site("loads", FIVETRAN, "UPDATE five.calls SET notes = 'now'",
+                         f"INSERT INTO five.calls SELECT f.* REPLACE (f.id + k * {far} AS id) FROM five.calls f, range(1, {copies}) r(k)",
+                         version(1, -2, "older", "false", "07"), version(2, 2, "older", "false", "07"),
+                         version(3, -2, "later", "false", "09"), version(4, 2, "later", "false", "09"), version(5, 2, "gone", "true", "09"))
+        report = self.adopt(site, "five.calls")
+        self.assertGreater(report["loads"], 1)
+        self.assertEqual(site.rows(f"SELECT id // {far}, count(*), min(notes), max(notes) FROM ctm.calls WHERE _deleted_at IS NULL AND id // {far} < 6 "
+                                   "GROUP BY ALL ORDER BY 1"),
+                         [[str(k), str(self.rows), note, note] for k, note in enumerate(["now"] * 3 + ["later"] * 2)])
+        total = str(self.rows * (copies - 1))
+        self.assertEqual(site.rows("SELECT count(*), count(DISTINCT id), count(DISTINCT _row_key) FROM ctm.calls WHERE _deleted_at IS NULL"), [[total] * 3])
+        # Those that the feed deleted after an earlier load had brought them are marked.
+        marked = site.value("SELECT count(*) FROM ctm.calls WHERE _deleted_at IS NOT NULL")
+        self.assertEqual(site.value(f"SELECT count(*) FROM ctm.calls WHERE id // {far} = 5"), marked)
+        self.assertNotEqual(marked, "0")
+        self.assertEqual(report["doubled"], 5 * self.rows - int(marked))
+        site.remove()
+
+    def test_what_a_later_reading_of_pawl_s_did_not_show_stays_away(self):
+        site = self.world.copy("read")
+        ids = ", ".join(row[0] for row in site.rows("SELECT id FROM ctm.calls ORDER BY id LIMIT 2"))
+        site.by_hand(*FIVETRAN.split("; "), f"DELETE FROM ctm.calls WHERE id IN ({ids})")
+        report = self.adopt(site, "five.calls")
+        self.assertEqual((report["adopted"], report["known"]), (0, self.rows))
+        self.assertEqual(site.value("SELECT count(*) FROM ctm.calls"), str(self.rows - 2))
+        site.remove()
+
     def test_a_kill_anywhere_is_gone_on_from(self):
         calm = self.site("calm", FIVETRAN)
         site = self.site("saved", FIVETRAN)
