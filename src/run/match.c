@@ -56,8 +56,8 @@ bool match_shows_all(const SliceTask *task)
 {
     const SliceManifest *manifest = &task->manifest;
     const bool tells_totals = contract_info(task->stream->contract)->total_pointer.size > 0;
-    return task->err.code == ERROR_NONE && !manifest->totals_moved &&
-           (!tells_totals || manifest->last_total == manifest->distinct_keys);
+    return task->err.code == ERROR_NONE && !manifest->totals_moved && manifest->page_count > 0 &&
+           (tells_totals ? manifest->last_total == manifest->distinct_keys : !task->cut);
 }
 
 bool match_fails_alone(const SliceTask *task)

@@ -20,7 +20,8 @@ bool match_fail(const SliceTask *task, const char *name, Error *err); // always 
 bool match_adds_up(const PlanStream *stream, const SliceManifest *manifest);
 
 // True when only a slice with one total on all pages and as many keys can show that rows are gone:
-// and this one is such a slice.
+// and this one is such a slice. Without totals it is one whose end the source has shown: no answer
+// was passed over.
 bool match_shows_all(const SliceTask *task);
 
 // What concerns one partition stays there; what concerns the disk, the job or the person stops the

@@ -139,8 +139,14 @@ static bool was_all(SliceTask *task, SliceWorker *worker)
     const SliceName name = slice_name(task);
     SliceManifest landed = {0};
     Error ignored = {0};
-    return landing_get_slice(worker->landing, &name, task->arena, &landed, &ignored) &&
-           landed.page_count == task->pages.count;
+    task->cut = landing_get_slice(worker->landing, &name, task->arena, &landed, &ignored) &&
+                landed.page_count == task->pages.count;
+    // Without a page only the note knows when that was; one from before it did was asked for after
+    // the run was planned.
+    if (task->cut && task->pages.count == 0)
+        task->manifest.fetched_us =
+            landed.fetched_us > 0 ? landed.fetched_us : task->context->plan->created_us;
+    return task->cut;
 }
 
 SliceWant slice_begin(SliceTask *task, SliceWorker *worker)
@@ -251,8 +257,10 @@ static SliceWant take_answer(SliceTask *task, SliceWorker *worker, const HttpRes
     case PAGE_RETRY:
     case PAGE_LIMITED:
         return retry_or_fail(task, &outcome, response);
-    case PAGE_REDIRECT:
     case PAGE_IGNORED:
+        task->cut = true;
+        return next_want(task, worker);
+    case PAGE_REDIRECT:
         return next_want(task, worker);
     case PAGE_DENIED:
         task->denied = true;

@@ -79,6 +79,7 @@ typedef struct SliceTask {
     Error err;
     bool denied; // 401 or 403: the partition, not the run
     bool ours;   // it failed at our side, say a full disk: the run, not the partition
+    bool cut;    // its last answer was passed over: whether that was all the source did not say
     SliceManifest manifest;
     ShapedBatch **batches;
     size_t batch_count;

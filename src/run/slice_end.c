@@ -56,6 +56,8 @@ bool slice_finish(SliceTask *task, SliceWorker *worker, Error *err)
     TRY(was_read_in_one_go(task, worker, &manifest->in_one_go, err));
     manifest->page_count = (uint32_t)task->pages.count;
     manifest->pages = task->pages.items;
+    if (manifest->fetched_us == 0)
+        manifest->fetched_us = task->started_us; // no page tells it
     TRY(count_distinct(task, &manifest->distinct_keys, err));
     // What reads is not needed while the rows wait for their load.
     page_reader_free(task->reader);

@@ -241,18 +241,22 @@ class Replay(unittest.TestCase):
             self.assertEqual(self.everything(world), wanted)
             self.assertEqual(world.control("stats")["requests"], 0)
 
+    def pass_over_404(self, world):
+        """A manifest that passes over a 404, and calls of which no total is told."""
+        job = json.loads(world.job.read_text())
+        manifest, contract = world.folder / "manifest.yaml", json.loads(pathlib.Path(job["streams"]["calls"]["contract"]).read_text())
+        manifest.write_text(pathlib.Path(job["connector"]).read_text().replace(
+            "http_codes: [400, 401, 403, 404, 405, 422]\n        action: FAIL", "http_codes: [404]\n        action: IGNORE"))
+        del contract["total_pointer"]
+        (world.folder / "calls.json").write_text(json.dumps(contract))
+        job.update(connector=str(manifest))
+        job["streams"]["calls"]["contract"] = "calls.json"
+        world.job.write_text(json.dumps(job))
+
     def test_an_answer_that_was_passed_over_is_not_missed(self):
         # The last page of one slice, the only one of another: nothing of them was landed, and nothing lacks.
         with World(calls=400, accounts=1, job={"config": {"per_page": 10}}) as world:
-            job = json.loads(world.job.read_text())
-            manifest, contract = world.folder / "manifest.yaml", json.loads(pathlib.Path(job["streams"]["calls"]["contract"]).read_text())
-            manifest.write_text(pathlib.Path(job["connector"]).read_text().replace(
-                "http_codes: [400, 401, 403, 404, 405, 422]\n        action: FAIL", "http_codes: [404]\n        action: IGNORE"))
-            del contract["total_pointer"]
-            (world.folder / "calls.json").write_text(json.dumps(contract))
-            job.update(connector=str(manifest))
-            job["streams"]["calls"]["contract"] = "calls.json"
-            world.job.write_text(json.dumps(job))
+            self.pass_over_404(world)
             world.control("faults", [{"match": {"path": "/accounts/1001/calls", "start_date": "2026-03-03", "page": 2}, "times": 0, "do": 404},
                                      {"match": {"path": "/accounts/1001/calls", "start_date": "2026-03-04"}, "times": 0, "do": 404}], method="PUT")
             world.run("historic", "--to", "2026-03-06")
@@ -273,6 +277,29 @@ class Replay(unittest.TestCase):
             done = world.pawl("replay", str(world.job), "--json", check=False)
             self.assertEqual((done.returncode, json.loads(done.stdout)["slices_failed"]), (3, 1))
             self.assertIn("page 2 is not landed, or not any more", done.stderr)
+
+    def test_an_answer_that_was_passed_over_deletes_nothing_and_has_its_time(self):
+        mark = "SELECT watermark BETWEEN '2026-03-11 17:59:00Z' AND '2026-03-11 18:30:00Z' FROM pawl_state WHERE stream = 'calls' AND kind = 'watermark'"
+        calls = {"path": "/accounts/1001/calls"}
+        with World(calls=150, accounts=1, job={"config": {"per_page": 10}}) as world:
+            self.pass_over_404(world)
+            world.run("historic", "--to", "2026-03-09")
+            world.control("faults", [{"match": {**calls, "start_date": "2026-03-03", "page": 2}, "times": 0, "do": 404},
+                                     {"match": {**calls, "start_date": "2026-03-04"}, "times": 0, "do": 404}], method="PUT")
+            report = world.report(world.run("rehydration", "--from", "2026-03-03", "--to", "2026-03-04"))
+            self.assertTrue(all(fault["done"] > 0 for fault in world.control("faults")))
+            self.assertEqual((report["deleted"], report["deletes_held_back"], report["deletes_unconfirmed"]), (0, 0, 0))
+        with World(calls=150, accounts=1) as world:
+            self.pass_over_404(world)
+            world.control("faults", [{"match": calls, "times": 0, "do": 404}], method="PUT")
+            world.run("incremental")
+            self.assertEqual(world.rows(mark), [["true"]])
+            world.warehouse.forget()
+            world.clock = "2026-03-12T18:00:00Z"
+            world.pawl("replay", str(world.job))
+            self.assertEqual(world.rows(mark), [["true"]])
+            world.control("faults", [], method="PUT")
+            world.run("incremental")
 
     def lose_notes(self, world, which="*/loads/*.json"):
         """The landing store without notes of loads, as a restored copy may be, and no warehouse."""
