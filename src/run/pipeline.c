@@ -180,12 +180,22 @@ static void remember_pages(Pipeline *pipeline, const SliceTask *task)
         (void)!known_pages_add(options->known, options->landing, &name, &task->manifest, &ignored);
 }
 
+// What a fixed load holds was judged when it was gathered: judged by a later clock it would be read
+// again, and the load would not be the one that its note names.
+static Match judge(const Pipeline *pipeline, const SliceTask *task)
+{
+    const StreamState *state = &pipeline->streams[task->stream_index];
+    if (state->is_fixed != NULL && state->is_fixed[task->ordinal] && task->requests == 0)
+        return MATCH_AGREES;
+    return match_slice(task, pipeline->env->now_us(pipeline->env->state));
+}
+
 static bool settle_whole(Pipeline *pipeline, SliceTask *task, Error *err)
 {
     StreamState *state = &pipeline->streams[task->stream_index];
     remember_pages(pipeline, task);
     char name[SLICE_TEXT_BYTES];
-    switch (match_slice(task, pipeline->env->now_us(pipeline->env->state))) {
+    switch (judge(pipeline, task)) {
     case MATCH_READ_AGAIN: {
         const bool ok = read_again(pipeline, task, err);
         slice_free(task);

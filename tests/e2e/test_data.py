@@ -81,6 +81,23 @@ class Data(unittest.TestCase):
             done = world.run("incremental", "--from", "2026-03-10")
             self.assertIn('"event":"slice_open"', done.stderr)
 
+    def test_a_load_that_was_fixed_is_loaded_as_it_was_although_its_day_is_over(self):
+        with self.world() as world:
+            world.control("faults", [{"match": {"path": CALLS, "start_date": "2026-03-11"}, "times": 0, "do": "total",
+                                      "count": 5}], method="PUT")
+            killed = world.run("incremental", "--from", "2026-03-10", check=False, env={"PAWL_TEST_KILL_AT": "commit, calls load 0"})
+            self.assertEqual(killed.returncode, -9, killed.stderr[-300:])
+            world.advance("2026-03-13T18:00:00Z")
+            world.control("stats", method="DELETE")
+            done = world.run("incremental")
+            self.assertTrue(world.report(done)["resumed"])
+            self.assertNotIn('"event":"slice_read_again"', done.stderr)
+            self.assertEqual(self.asked(world), 0)
+            # The next one looks again, and judges by its own clock.
+            world.control("faults", [], method="PUT")
+            world.run("incremental")
+            self.assertEqual(self.count(world), world.control("truth?account=1001&start_date=2026-03-01&end_date=2026-03-14")["calls"])
+
     def test_a_day_beyond_the_row_cap_goes_on_by_cursor(self):
         with World(calls=1500, accounts=1, first="2026-03-05", last="2026-03-06", sim=("--cap", "450")) as world:
             done = world.run("historic", *DAY, check=False)
