@@ -281,10 +281,10 @@ static bool discover_by_parent(const DiscoverOptions *options, PlanStream *strea
     TRY(discover(options, &parent, level + 1, err));
     Plan plan = *options->plan;
     // A parent is always read as a first reading would be: what matters is which partitions there
-    // are now.
+    // are now, not which of its own windows are due.
     const PlanKnowledge nothing = {0};
-    if (plan.mode == MODE_REHYDRATION && !parent.cursor.exists)
-        plan.mode = MODE_HISTORIC;
+    if (plan.mode == MODE_REHYDRATION)
+        plan.mode = MODE_INCREMENTAL;
     TRY(plan_slices(options->job, &plan, &parent, &nothing,
                     options->env->now_us(options->env->state), options->arena, err));
     return read_parents(options, &parent, stream, err);

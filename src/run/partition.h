@@ -8,7 +8,8 @@
 
 typedef struct DiscoverOptions {
     const Job *job;
-    const Plan *plan; // mode and range: a parent with a date window is read over the run's own
+    const Plan *plan; // mode and range: a parent with a date window is read over the run's own, or
+                      // over all of the job's history where a rehydration goes by its rules
     Fetch *fetch;
     Env *env;
     AnswerCache *cache; // what parents answered, for the next stream; NULL = nothing is kept

@@ -85,6 +85,15 @@ class Modes(unittest.TestCase):
             world.run("rehydration", "--from", "2026-03-01", "--to", "2026-03-09")
             self.assertEqual(world.rows(count), before)
 
+    def test_what_lies_below_a_parent_with_days_is_read_again(self):
+        with World(calls=40, streams=["sale"]) as world:
+            slices = world.report(world.run("historic", "--to", "2026-03-05"))["slices"]
+            self.assertGreater(slices, 5)
+            world.advance("2026-03-12T18:00:00Z")
+            world.control("stats", method="DELETE")
+            self.assertEqual(world.report(world.run("rehydration"))["slices"], slices)
+            self.assertEqual(sum("/sale" in entry["request"] for entry in world.log()), slices)
+
     def test_a_resumed_run_keeps_what_it_was_planned_with_and_says_so(self):
         with World() as world:
             planned = ("--stream", "calls", "--account", "1001", "--from", "2026-03-04", "--to", "2026-03-05")
