@@ -101,7 +101,7 @@ void pipeline_keep_log(Pipeline *pipeline, LogBook *log);
 bool pipeline_start_threads(Pipeline *pipeline, Error *err) MUST_USE;
 void pipeline_stop_threads(Pipeline *pipeline);
 // What the write thread does, until `to_write` is closed and empty.
-void *pipeline_write_loads(void *pipeline);
+void *pipeline_write_loads(void *state); // a Pipeline
 // Everything that is still in a queue or waits for a load, after the threads are gone.
 void pipeline_free_rest(Pipeline *pipeline);
 
