@@ -100,7 +100,7 @@ bool lake_write_load(LoadTask *task, const DeltaRows *rows, size_t count, const 
         readings[i].vanished_us = load_vanished_us(task, i);
         if (task->stream->cursor.exists)
             plan_window_bounds(task->stream, plan, &readings[i].vanished_from_us,
-                              &readings[i].vanished_to_us);
+                               &readings[i].vanished_to_us);
     }
     const DeltaLoad load = {.table = table_spec(task->stream),
                             .job = context->job->name,
