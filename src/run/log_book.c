@@ -251,8 +251,9 @@ static bool list_kept(Store *store, Str job, Arena *arena, KeptFiles **ret_files
     return true;
 }
 
-// Rows of kept files that one statement will bring.
+// Rows that one statement will bring: the book's own, then those of kept files.
 typedef struct Batch {
+    LogBook *book;
     Arena *arena; // the rows' texts
     EtlLogRow *rows;
     size_t count, room;
@@ -260,11 +261,8 @@ typedef struct Batch {
     uint64_t bytes;
 } Batch;
 
-static bool batch_add(Batch *batch, Store *store, Str path, Error *err)
+static bool batch_take(Batch *batch, const EtlLogRow *rows, size_t count, Error *err)
 {
-    EtlLogRow *rows = NULL;
-    size_t count = 0;
-    TRY(read_rows(store, path, batch->arena, &rows, &count, err));
     if (batch->count + count > batch->room) {
         const size_t room = 2 * (batch->count + count);
         EtlLogRow *wider = arena_alloc_array(batch->arena, room, sizeof(*wider), err);
@@ -280,30 +278,45 @@ static bool batch_add(Batch *batch, Store *store, Str path, Error *err)
     return true;
 }
 
+static bool batch_add(Batch *batch, Store *store, Str path, Error *err)
+{
+    EtlLogRow *rows = NULL;
+    size_t count = 0;
+    return read_rows(store, path, batch->arena, &rows, &count, err) &&
+           batch_take(batch, rows, count, err);
+}
+
 // Writes what is in hand, and takes its files, those before `end`, out of the store at once.
 static bool batch_write(Batch *batch, Store *store, const KeptFiles *files, size_t end,
                         Warehouse *warehouse, Error *err)
 {
     if (batch->count > 0)
         TRY(warehouse->driver->append_log(warehouse->state, batch->rows, batch->count, err));
+    batch->book->count = 0;
     for (; batch->first_file < end; batch->first_file++)
         TRY(store_remove(store, files->paths[batch->first_file], err));
     arena_reset(batch->arena);
-    *batch = (Batch){.arena = batch->arena, .first_file = end};
+    *batch = (Batch){.book = batch->book, .arena = batch->arena, .first_file = end};
     return true;
 }
 
-static bool deliver_batches(Store *store, const KeptFiles *files, Warehouse *warehouse,
-                            size_t batch_rows, Error *err)
+static bool deliver_batches(LogBook *book, Store *store, const KeptFiles *files,
+                            Warehouse *warehouse, size_t batch_rows, Error *err)
 {
     CLEANUP(arena_freep) Arena *arena = arena_new(4 * (size_t)KEPT_BYTES_MAX, err);
     TRY(arena != NULL);
-    Batch batch = {.arena = arena};
+    Batch batch = {.book = book, .arena = arena};
+    TRY(batch_take(&batch, book->rows, book->count, err));
     for (size_t i = 0; i < files->count; i++) {
         if (batch.count > 0 &&
             (batch.count >= batch_rows || batch.bytes + files->sizes[i] > BATCH_BYTES))
             TRY(batch_write(&batch, store, files, i, warehouse, err));
-        TRY(batch_add(&batch, store, files->paths[i], err));
+        if (!batch_add(&batch, store, files->paths[i], err)) {
+            // A file that nobody can read keeps no run's own rows back.
+            Error later = {0};
+            (void)!batch_write(&batch, store, files, i, warehouse, &later);
+            return false;
+        }
         batch.bytes += files->sizes[i];
     }
     return batch_write(&batch, store, files, files->count, warehouse, err);
@@ -315,10 +328,8 @@ bool log_book_write_all(LogBook *book, Store *store, Str job, Warehouse *warehou
     CLEANUP(arena_freep) Arena *arena = arena_new(LIST_BYTES, err);
     TRY(arena != NULL);
     KeptFiles *files = NULL;
-    // Before what waits: a file that nobody can read keeps no run's rows back.
-    TRY(log_book_write(book, warehouse, err));
     return list_kept(store, job, arena, &files, err) &&
-           deliver_batches(store, files, warehouse, batch_rows, err);
+           deliver_batches(book, store, files, warehouse, batch_rows, err);
 }
 
 bool log_book_deliver(Store *store, Str job, Warehouse *warehouse, Error *err)

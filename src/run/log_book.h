@@ -33,9 +33,9 @@ bool log_book_keep(LogBook *book, Store *store, Str job, Str run, Env *env, Erro
 
 enum { LOG_BOOK_BATCH_ROWS = 20000 };
 
-// Writes the book's rows, then those that were kept, so many files at once as bring `batch_rows`,
-// which then go out of the store. For warehouses where a statement costs. A kill in between may
-// write those of one batch twice, as below.
+// Writes the book's rows and those that were kept, so many files at once as bring `batch_rows`,
+// which then go out of the store; in one statement where they are no more. For warehouses where a
+// statement costs. A kill in between may write those of one batch twice, as below.
 bool log_book_write_all(LogBook *book, Store *store, Str job, Warehouse *warehouse,
                         size_t batch_rows, Error *err) MUST_USE;
 
