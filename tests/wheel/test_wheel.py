@@ -380,6 +380,7 @@ class StepsTest(unittest.TestCase):
                                      check=True).stdout.strip()
 
     def script(self, site, text, env=None, check=True):
+        site.runs += 1  # later than the run before: what it read is older than this plan
         environment = site.command(env=env)[1] | {"PYTHONPATH": str(ROOT / "python"), "PAWL_LIBRARIES": str(BUILD)}
         text = f"import pawl, pyarrow as pa\njob = pawl.Job({str(site.job)!r})\n" + text
         done = subprocess.run([self.python, "-c", text], env=environment, capture_output=True, text=True, timeout=120)
