@@ -47,15 +47,20 @@ static const char *in_folder(const char *relative)
     return path[next];
 }
 
+static char home[PATH_MAX]; // the folder of this test
+
+static void find_home(void)
+{
+    const ssize_t size = readlink("/proc/self/exe", home, sizeof(home) - 1);
+    CHECK(size > 0);
+    home[size] = '\0';
+    *strrchr(home, '/') = '\0';
+}
+
 // A file that is built beside this test.
 static void beside(const char *name, char path[PATH_MAX])
 {
-    char self[PATH_MAX];
-    const ssize_t size = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    CHECK(size > 0);
-    self[size] = '\0';
-    *strrchr(self, '/') = '\0';
-    const int length = snprintf(path, PATH_MAX, "%s/%s", self, name);
+    const int length = snprintf(path, PATH_MAX, "%s/%s", home, name);
     CHECK(length > 0 && length < PATH_MAX && access(path, R_OK) == 0);
 }
 
@@ -213,6 +218,7 @@ static void start_afresh(void)
 // do not wait for the real one. What is tested is the same.
 static void use_memory(void)
 {
+    find_home(); // below a chroot the kernel names it otherwise from another namespace
     if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
         return;
     (void)mount("none", test_folder(), "tmpfs", 0, "size=64m");
