@@ -2,18 +2,6 @@
 #include "warehouse/postgres_state.h"
 
 #include <assert.h>
-#include <stdio.h>
-
-enum { MARK_BYTES = 8 + 2 * SHA256_BYTES };
-
-// What a view's comment says: which text it was made from.
-static void mark_of(Str select, char mark[MARK_BYTES])
-{
-    char digits[2 * SHA256_BYTES + 1];
-    const Sha256 hash = sha256(select);
-    hex_encode(hash.bytes, SHA256_BYTES, digits);
-    (void)snprintf(mark, MARK_BYTES, "pawl: %.16s", digits);
-}
 
 // A view that stands, and what gives its rights back once it was dropped.
 typedef struct OldView {
@@ -86,11 +74,11 @@ static bool set_path(PgWarehouse *db, Str schema, Error *err)
 
 static bool make_view(PgWarehouse *db, Str schema, Str name, Str select, Error *err)
 {
-    char mark[MARK_BYTES];
+    char mark[SQL_VIEW_MARK_BYTES];
     OldView old = {.arena = db->scratch};
     CLEANUP(buf_done) Buf view = {0};
     CLEANUP(buf_done) Buf comment = {0};
-    mark_of(select, mark);
+    sql_mark_view(select, mark);
     TRY(find_view(db, schema, name, &old, err));
     if (old.exists && str_equal(old.comment, str_from(mark)))
         return true;

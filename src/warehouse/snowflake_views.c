@@ -3,18 +3,6 @@
 #include "warehouse/snowflake_state.h"
 
 #include <assert.h>
-#include <stdio.h>
-
-enum { MARK_BYTES = 8 + 2 * SHA256_BYTES };
-
-// What a view's comment says: which text it was made from.
-static void mark_of(Str select, char mark[MARK_BYTES])
-{
-    char digits[2 * SHA256_BYTES + 1];
-    const Sha256 hash = sha256(select);
-    hex_encode(hash.bytes, SHA256_BYTES, digits);
-    (void)snprintf(mark, MARK_BYTES, "pawl: %.16s", digits);
-}
 
 // One statement without a warehouse. Views name their tables without a schema: Snowflake looks them
 // up in the view's own.
@@ -79,8 +67,8 @@ bool snowflake_find_view(SnowflakeWarehouse *db, Str schema, Str name, Str comme
 // A view of `SELECT *` fails once its table has another column: it is asked for as well.
 static bool stands(SnowflakeWarehouse *db, const ViewSpec *view, bool *ret_stands, Error *err)
 {
-    char mark[MARK_BYTES];
-    mark_of(view->select, mark);
+    char mark[SQL_VIEW_MARK_BYTES];
+    sql_mark_view(view->select, mark);
     TRY(snowflake_find_view(db, view->schema, view->name, str_from(mark), ret_stands, err));
     if (!*ret_stands)
         return true;
@@ -110,10 +98,10 @@ static bool try_text(SnowflakeWarehouse *db, const ViewSpec *view, Error *err)
 // COPY GRANTS: who was given a right on the view keeps it.
 static bool make(SnowflakeWarehouse *db, const ViewSpec *view, Error *err)
 {
-    char mark[MARK_BYTES];
+    char mark[SQL_VIEW_MARK_BYTES];
     CLEANUP(buf_done) Buf sql = {0};
     SnowflakeResult result = {0};
-    mark_of(view->select, mark);
+    sql_mark_view(view->select, mark);
     return buf_append(&sql, STR("CREATE OR REPLACE VIEW "), err) && append_view(&sql, view, err) &&
            buf_printf(&sql, err, " COPY GRANTS COMMENT = '%s' AS ", mark) &&
            buf_append(&sql, view->select, err) && run_light(db, view->schema, &sql, &result, err);

@@ -1,5 +1,9 @@
 #include "warehouse/sql.h"
 
+#include "base/hash.h"
+
+#include <stdio.h>
+
 const Column sql_driver_columns[SQL_DRIVER_COLUMNS] = {
     {.name = {"_run_id", 7}, .type = COLUMN_STRING, .comment = {"run that wrote the row", 22}},
     {.name = {"_load_id", 8}, .type = COLUMN_STRING, .comment = {"run/stream/ordinal", 18}},
@@ -110,3 +114,11 @@ const char sql_select_health[] =
     " LEFT JOIN rates ON rates.job = coalesce(loads.job, marks.job)"
     " LEFT JOIN runs AS last_run ON last_run.job = coalesce(loads.job, marks.job)"
     " AND last_run.age = 1";
+
+void sql_mark_view(Str select, char mark[SQL_VIEW_MARK_BYTES])
+{
+    char digits[2 * SHA256_BYTES + 1];
+    const Sha256 hash = sha256(select);
+    hex_encode(hash.bytes, SHA256_BYTES, digits);
+    (void)snprintf(mark, SQL_VIEW_MARK_BYTES, "pawl: %.16s", digits);
+}

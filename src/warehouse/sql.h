@@ -23,6 +23,11 @@ bool sql_expand(Arena *arena, const char *text, Str schema, const char **ret_sql
 extern const char sql_create_ledger[];
 extern const char sql_select_health[];
 
+// What a view's comment says of the text that it was made from: one that says the same is not made
+// anew, which would take away what hangs on it.
+enum { SQL_VIEW_MARK_BYTES = 24 };
+void sql_mark_view(Str select, char mark[SQL_VIEW_MARK_BYTES]);
+
 // The system columns that the driver fills: _run_id, _load_id, _loaded_at, _deleted_at.
 enum { SQL_DRIVER_COLUMNS = 4 };
 extern const Column sql_driver_columns[SQL_DRIVER_COLUMNS];
