@@ -34,6 +34,25 @@ static bool read_marks(yyjson_val *list, Str name, Arena *arena, MemoStream *str
     return true;
 }
 
+static bool read_readings(yyjson_val *list, Arena *arena, MemoStream *stream, Error *err)
+{
+    stream->reading_count = yyjson_arr_size(list);
+    LoadSlice *readings =
+        arena_alloc_array(arena, stream->reading_count + 1, sizeof(*readings), err);
+    TRY(readings != NULL);
+    for (size_t i = 0; i < stream->reading_count; i++) {
+        yyjson_val *item = yyjson_arr_get(list, i);
+        readings[i] = (LoadSlice){.partition_key = json_str(yyjson_arr_get(item, 0)),
+                                  .from_us = yyjson_get_sint(yyjson_arr_get(item, 1)),
+                                  .to_us = yyjson_get_sint(yyjson_arr_get(item, 2)),
+                                  .fetched_us = yyjson_get_sint(yyjson_arr_get(item, 3)),
+                                  .total = yyjson_get_sint(yyjson_arr_get(item, 4)),
+                                  .rows = yyjson_get_sint(yyjson_arr_get(item, 5))};
+    }
+    stream->readings = readings;
+    return true;
+}
+
 static bool read_windows(yyjson_val *list, Arena *arena, MemoStream *stream, Error *err)
 {
     stream->window_count = yyjson_arr_size(list);
@@ -63,6 +82,7 @@ static bool parse(Str bytes, const char *path, Arena *arena, Memo *memo, Error *
     yyjson_val *streams = json_get(root, STR("streams"));
     *memo = (Memo){.mark = json_str(json_get(root, STR("mark"))),
                    .at_us = yyjson_get_sint(json_get(root, STR("at_us"))),
+                   .alone = yyjson_get_bool(json_get(root, STR("alone"))),
                    .stream_count = yyjson_arr_size(streams)};
     memo->streams = arena_alloc_array(arena, memo->stream_count + 1, sizeof(MemoStream), err);
     TRY(memo->streams != NULL);
@@ -70,6 +90,7 @@ static bool parse(Str bytes, const char *path, Arena *arena, Memo *memo, Error *
         yyjson_val *item = yyjson_arr_get(streams, i);
         TRY(read_marks(json_get(item, STR("marks")), json_str(json_get(item, STR("stream"))), arena,
                        &memo->streams[i], err) &&
+            read_readings(json_get(item, STR("readings")), arena, &memo->streams[i], err) &&
             read_windows(json_get(item, STR("windows")), arena, &memo->streams[i], err));
     }
     return true;
@@ -100,6 +121,15 @@ static bool write_stream(const MemoStream *stream, Buf *out, Error *err)
             json_write_str(mark->partition_key, out, err) &&
             buf_printf(out, err, ",%lld]", (long long)mark->us));
     }
+    TRY(buf_append(out, STR("],\"readings\":["), err));
+    for (size_t i = 0; i < stream->reading_count; i++) {
+        const LoadSlice *reading = &stream->readings[i];
+        TRY(buf_append(out, i == 0 ? STR("[") : STR(",["), err) &&
+            json_write_str(reading->partition_key, out, err) &&
+            buf_printf(out, err, ",%lld,%lld,%lld,%lld,%lld]", (long long)reading->from_us,
+                       (long long)reading->to_us, (long long)reading->fetched_us,
+                       (long long)reading->total, (long long)reading->rows));
+    }
     TRY(buf_append(out, STR("],\"windows\":["), err));
     for (size_t i = 0; i < stream->window_count; i++) {
         const MemoWindow *window = &stream->windows[i];
@@ -119,10 +149,12 @@ bool memo_write(Store *store, Str job, RunMode mode, const Memo *memo, Error *er
     CLEANUP(buf_done) Buf body = {0};
     CLEANUP(buf_done) Buf sealed = {0};
     TRY(memo_path(job, mode, path, err) &&
-        buf_printf(&body, err, "{\"version\":1,\"at_us\":%lld,\"mark\":", (long long)memo->at_us) &&
+        buf_printf(&body, err, "{\"version\":1,\"at_us\":%lld,\"alone\":%s,\"mark\":",
+                   (long long)memo->at_us, memo->alone ? "true" : "false") &&
         json_write_str(memo->mark, &body, err) && buf_append(&body, STR(",\"streams\":["), err));
     for (size_t i = 0; i < memo->stream_count; i++) {
-        if (memo->streams[i].window_count > WINDOWS_MAX)
+        if (memo->streams[i].window_count > WINDOWS_MAX ||
+            memo->streams[i].reading_count > WINDOWS_MAX)
             return true;
         TRY((i == 0 || buf_append_char(&body, ',', err)) &&
             write_stream(&memo->streams[i], &body, err));
@@ -167,6 +199,15 @@ static bool take_digest(const SliceTask *slice, Key128 *ret_digest, bool *ret_an
     return true;
 }
 
+bool memo_fits(const Plan *plan)
+{
+    for (size_t i = 0; i < plan->stream_count; i++) {
+        if (plan->streams[i].slice_count > WINDOWS_MAX)
+            return false;
+    }
+    return true;
+}
+
 bool memo_run_new(const Plan *plan, Arena *arena, MemoRun *ret_run, Error *err)
 {
     ret_run->digests = arena_alloc_array(arena, plan->stream_count + 1, sizeof(Key128 *), err);
@@ -197,8 +238,13 @@ bool memo_run_take(MemoRun *run, const SliceTask *slice, bool *ret_same, Error *
     TRY(take_digest(slice, digest, &any, err));
     run->taken[slice->stream_index][slice->ordinal] = true;
     const MemoWindow window = window_of(slice->stream, slice->ordinal, digest);
-    *ret_same = run->memo != NULL && slice->counts.quarantined == 0 &&
-                memo_has(memo_stream(run->memo, stream_name(slice->stream->stream)), &window, any);
+    *ret_same = false;
+    if (run->memo == NULL || slice->counts.quarantined > 0)
+        return true;
+    bool known = false;
+    *ret_same =
+        memo_has(memo_stream(run->memo, stream_name(slice->stream->stream)), &window, &known) ||
+        (!known && !any && run->reads_again);
     return true;
 }
 
@@ -226,13 +272,15 @@ const MemoStream *memo_stream(const Memo *memo, Str stream)
     return NULL;
 }
 
-bool memo_has(const MemoStream *stream, const MemoWindow *window, bool any)
+bool memo_has(const MemoStream *stream, const MemoWindow *window, bool *ret_known)
 {
+    *ret_known = true;
     for (size_t i = 0; i < stream->window_count; i++) {
         const MemoWindow *known = &stream->windows[i];
         if (known->from_us == window->from_us && known->to_us == window->to_us &&
             str_equal(known->partition_key, window->partition_key))
             return key128_compare(&known->digest, &window->digest) == 0;
     }
-    return !any;
+    *ret_known = false;
+    return false;
 }

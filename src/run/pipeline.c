@@ -401,6 +401,8 @@ static void note_reading(Pipeline *pipeline)
 
 static bool loop(Pipeline *pipeline, Error *err)
 {
+    if (pipeline->unsettled == 0)
+        TRY(pipeline_gather(pipeline, err)); // nothing to read: it may rest
     while (pipeline->unsettled > 0) {
         TRY(env_check_stop(pipeline->env, err) && fetch_check(pipeline->options->fetch, err));
         // Before the first request: it tells which share of the rate is ours.

@@ -39,6 +39,8 @@ typedef struct PipelineOptions {
                          Error *err);
     // Called about ten times a second: renews what must not run out. An error stops the run.
     bool (*tick)(void *state, Error *err);
+    // Asked once where all that was read is as the memo says: whether the loads may be left out.
+    bool (*may_rest)(void *state, bool *ret_may, Error *err);
     void *state;
 } PipelineOptions;
 

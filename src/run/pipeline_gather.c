@@ -278,24 +278,29 @@ static void settle_resting(Pipeline *pipeline)
 
 // While all that was read is as the last run left it, no load begins: it may turn out that none is
 // needed. Rows that wait for that fill no more than their share of memory.
-static bool may_rest(Pipeline *pipeline)
+static bool rest_or_load(Pipeline *pipeline, Error *err)
 {
     pipeline->rests = pipeline->rests && pipeline_has_room(pipeline);
     if (!pipeline->rests)
-        return false;
+        return true;
     for (uint32_t s = 0; s < pipeline->options->plan->stream_count; s++) {
         for (size_t i = 0; i < pipeline->options->plan->streams[s].slice_count; i++) {
-            if (pipeline->streams[s].states[i] != STATE_WHOLE)
+            const SliceState state = pipeline->streams[s].states[i];
+            pipeline->rests = state != STATE_FAILED;
+            if (state != STATE_WHOLE)
                 return true;
         }
     }
-    settle_resting(pipeline);
+    TRY(pipeline->options->may_rest(pipeline->options->state, &pipeline->rests, err));
+    if (pipeline->rests)
+        settle_resting(pipeline);
     return true;
 }
 
 bool pipeline_gather(Pipeline *pipeline, Error *err)
 {
-    if (may_rest(pipeline))
+    TRY(rest_or_load(pipeline, err));
+    if (pipeline->rests)
         return true;
     for (uint32_t s = 0; s < pipeline->options->plan->stream_count; s++) {
         bool wait = false;

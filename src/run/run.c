@@ -106,9 +106,17 @@ static bool begin(Run *run, Error *err)
     return true;
 }
 
+// Whether the warehouse shows all that was read, and nothing else of its windows.
+static bool leaves_what_it_read(const Run *run)
+{
+    const PipelineReport *report = &run->report.pipeline;
+    return !run->memo_run.rests && !run->memo_run.unsure && report->slices_failed == 0 &&
+           report->slices_left_out == 0 && report->held_back == 0 && report->unconfirmed == 0;
+}
+
 static bool load(Run *run, Error *err)
 {
-    const bool remembers = run->mark.loads >= 0;
+    const bool remembers = run->mark.loads >= 0 && memo_fits(&run->plan);
     if (remembers)
         TRY(memo_run_new(&run->plan, run->arena, &run->memo_run, err));
     // A page that is far away is sooner compressed than fetched.
@@ -132,6 +140,7 @@ static bool load(Run *run, Error *err)
                                      .log = &run->log,
                                      .open_landing = open_worker_landing,
                                      .tick = renew,
+                                     .may_rest = run_may_rest,
                                      .state = run};
     const bool ok = pipeline_run(&options, run->env, run->arena, &run->report.pipeline, err);
     run->fetch = NULL; // the pipeline has closed it
@@ -140,8 +149,7 @@ static bool load(Run *run, Error *err)
     if (run->known != NULL)
         (void)!known_pages_write(run->known, store, run->job->name, &unknown);
     unknown = (Error){0}; // without a memo the next run asks the warehouse
-    if (remembers && !run->memo_run.rests && !run->memo_run.unsure &&
-        run->report.pipeline.slices_failed == 0 && run->report.pipeline.slices_left_out == 0)
+    if (remembers && leaves_what_it_read(run))
         (void)!run_note_memo(run, &unknown);
     return run_wind_up(run, err);
 }

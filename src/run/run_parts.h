@@ -49,6 +49,10 @@ bool run_look_for_memo(Run *run, Error *err) MUST_USE;
 bool run_read_knowledge(Run *run, const PlanStream *stream, PlanKnowledge *ret_knowledge,
                         Error *err) MUST_USE;
 
+// For the pipeline. Incremental: always. Else where no older reading of what was read can be loaded
+// behind it by anybody.
+bool run_may_rest(void *state, bool *ret_may, Error *err) MUST_USE;
+
 // What this run leaves, for the next one. Only where nobody else committed anything meanwhile.
 bool run_note_memo(Run *run, Error *err) MUST_USE;
 

@@ -63,6 +63,26 @@ bool unfinished_find(Landing *landing, RunMode mode, int64_t now_us, Arena *aren
     return true;
 }
 
+bool unfinished_beside(Landing *landing, RunMode mode, int64_t since_us, Arena *arena,
+                       bool *ret_any, Error *err)
+{
+    Str *runs = NULL;
+    size_t count = 0;
+    *ret_any = false;
+    TRY(landing_list_runs(landing, arena, &runs, &count, err));
+    for (size_t i = count; i > 0 && !*ret_any && uuid_time_us(runs[i - 1]) >= since_us; i--) {
+        Str json = {0};
+        EndNote end = {0};
+        bool there = false;
+        TRY(end_note_read(landing, runs[i - 1], arena, &end, &there, err));
+        if (there)
+            continue;
+        TRY(plan_find(landing, runs[i - 1], arena, &json, &there, err));
+        *ret_any = there && !has_mode(json, mode, arena);
+    }
+    return true;
+}
+
 bool unfinished_give_up(Landing *landing, Str run, int64_t now_us, Error *err)
 {
     return end_note_put(landing, run, &(EndNote){.status = STR("given up")}, now_us, err);

@@ -31,7 +31,7 @@ static const Field snowflake_fields[] = {
     {"statement_timeout", FIELD_DURATION(SnowflakeWarehouse, options.statement_timeout_us), .fallback = "PT1H", .help = "longest time one statement may take"},
     {"lock_timeout",  FIELD_DURATION(SnowflakeWarehouse, lock_timeout_us), .fallback = "PT10M", .help = "how long to wait for a table that another load holds"},
     {"daily_seconds", FIELD_INT(SnowflakeWarehouse, daily_seconds, 0, 86400), .fallback = "0", .help = "cap: seconds a UTC day that statements may keep the warehouse busy; then pages are landed only; 0 = none"},
-    {"rest",          FIELD_DURATION(SnowflakeWarehouse, rest_us), .fallback = "PT6H", .help = "how long incremental runs that find nothing new may leave the warehouse asleep, their watermarks where they were; PT0S = never"},
+    {"rest",          FIELD_DURATION(SnowflakeWarehouse, rest_us), .fallback = "PT6H", .help = "how long runs that find nothing new may leave the warehouse asleep, their watermarks where they were; PT0S = never"},
     {"ca_file",       FIELD_STR(SnowflakeWarehouse, options.ca_file),      .help = "certificates to trust instead of the system's"},
     {0},
 };
@@ -423,6 +423,7 @@ const WarehouseDriver warehouse_snowflake = {
     .may_load = snowflake_may_load,
     .usage = snowflake_tell_usage,
     .mark = snowflake_mark,
+    .is_shared = snowflake_is_shared,
     .logs_once_a_run = true,
     .load_begin = snowflake_load_begin,
     .load_match = snowflake_load_match,

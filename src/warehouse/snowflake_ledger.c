@@ -253,6 +253,24 @@ bool snowflake_mark(void *state, const TableSpec *tables, size_t count, Arena *a
     return arena_copy_str(arena, buf_str(&text), &ret_mark->text, err);
 }
 
+bool snowflake_is_shared(void *state, Str job, const TableSpec *tables, size_t count,
+                         bool *ret_shared, Error *err)
+{
+    SnowflakeWarehouse *db = state;
+    TRY(snowflake_begin_call(db, err));
+    CLEANUP(buf_done) Buf sql = {0};
+    *ret_shared = false;
+    TRY(snowflake_own(db, &sql, "SELECT \"LOAD_ID\" FROM @\"PAWL_LOAD\" WHERE \"JOB\" <> ", err) &&
+        snowflake_literal(&sql, job, err) && buf_append(&sql, STR(" AND \"TARGET\" IN ("), err));
+    for (size_t i = 0; i < count; i++) {
+        Str target = {0};
+        TRY(sql_target(db->scratch, &tables[i], &target, err) &&
+            (i == 0 || buf_append(&sql, STR(", "), err)) && snowflake_literal(&sql, target, err));
+    }
+    return buf_append(&sql, STR(") LIMIT 1"), err) &&
+           query_ledger(db, &sql, take_any, ret_shared, err);
+}
+
 // --- lists
 
 static bool take_watermark(void *visitor, const Str *cells, size_t count, Error *err)

@@ -220,6 +220,8 @@ bool snowflake_read_watermarks(void *state, Str job, const TableSpec *table, Are
                                Watermark **ret_marks, size_t *ret_count, Error *err);
 bool snowflake_read_slices(void *state, const TableSpec *table, Str stream, Arena *arena,
                            LoadSlice **ret_slices, size_t *ret_count, Error *err);
+bool snowflake_is_shared(void *state, Str job, const TableSpec *tables, size_t count,
+                         bool *ret_shared, Error *err);
 bool snowflake_has_load(void *state, Str run, Str stream, uint32_t ordinal, bool *ret_has,
                         Error *err);
 bool snowflake_set_watermark(void *state, Str job, Str mode, const TableSpec *table,

@@ -183,6 +183,9 @@ typedef struct WarehouseDriver {
     // new (0: never). NULL where asking the ledger costs nothing.
     bool (*mark)(void *state, const TableSpec *tables, size_t count, Arena *arena,
                  WarehouseMark *ret_mark, Error *err);
+    // Whether other jobs have loaded these tables. NULL where mark() is.
+    bool (*is_shared)(void *state, Str job, const TableSpec *tables, size_t count, bool *ret_shared,
+                      Error *err);
     bool logs_once_a_run; // every statement costs: rows of ETL_LOG come once a run
 
     // One load. begin() opens the transaction, fences, and sets slices[].skipped; *ret_loaded =

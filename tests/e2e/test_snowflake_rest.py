@@ -1,4 +1,4 @@
-"""Incremental runs that find nothing new, on Snowflake's fixture: the warehouse sleeps on, and nothing is lost by it."""
+"""Runs that find nothing new, on Snowflake's fixture: the warehouse sleeps on, and nothing is lost by it."""
 import json, re, shutil, signal, subprocess, unittest
 
 from snow import SnowSite, SnowTestCase, table
@@ -8,7 +8,9 @@ from world import World, select_wait
 LIGHT = re.compile(r"CREATE\s+(OR\s+REPLACE\s+)?(TRANSIENT\s+)?(TABLE|VIEW)|ALTER|DROP|SHOW|EXPLAIN", re.IGNORECASE)
 
 
-class Rest(SnowTestCase):
+class Sleeper:
+    """What the tests below ask of a site."""
+
     def site(self, world, name, **options):
         """A site whose last incremental run was a while ago. The simulator has no call between 17:10 and 19:20 of that day."""
         snow = SnowSite(world.folder / name.lower(), world, self.fixture, name)
@@ -26,14 +28,14 @@ class Rest(SnowTestCase):
         report = snow.report(snow.run(mode, *words))
         return report, [e["sql"] for e in self.fixture.log()[before:] if e["several"] or not LIGHT.match(e["sql"])]
 
-    def rests(self, snow):
-        report, heavy = self.run_and_count(snow)
+    def rests(self, snow, mode="incremental", *words):
+        report, heavy = self.run_and_count(snow, mode, *words)
         self.assertEqual((heavy, report["loads"], report["inserted"], report["updated"]), ([], 0, 0, 0))
-        self.assertGreater(report["unchanged"], 0)
+        self.assertEqual(report["unchanged"] > 0, report["slices"] > 0)
         return report
 
-    def wakes(self, snow, **counts):
-        report, heavy = self.run_and_count(snow)
+    def wakes(self, snow, mode="incremental", *words, **counts):
+        report, heavy = self.run_and_count(snow, mode, *words)
         self.assertGreater(len(heavy), 0)
         self.assertGreater(report["loads"], 0)
         self.assertEqual({name: report[name] for name in counts}, counts)
@@ -42,9 +44,22 @@ class Rest(SnowTestCase):
         world.control("mutate", {"account": 1001, "start_date": "2026-03-11", "end_date": "2026-03-11", "every": 3, "limit": 1,
                                  "do": "edit", "set": {"notes": notes}})
 
+    def hold_a_load(self, snow, mode, *words):
+        """A run is killed while Snowflake works on its load."""
+        self.fixture.faults({"at": "before", "match": "COMMIT", "do": "hold"})
+        snow.runs += 1
+        command, env = snow.command("run", str(snow.job), "--mode", mode, *words)
+        process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while self.fixture.control("held") == 0 and process.poll() is None:
+            select_wait()
+        process.kill()
+        process.wait()
+
     def marks(self, snow):
         return snow.sql("SELECT partition_key, watermark FROM PAWL.PAWL_WATERMARK WHERE stream = 'calls' ORDER BY 1")
 
+
+class Rest(Sleeper, SnowTestCase):
     def test_no_statement_needs_a_warehouse_and_the_next_run_reads_it_all(self):
         with World(calls=60) as world:
             snow = self.site(world, "REST")
@@ -122,15 +137,7 @@ class Rest(SnowTestCase):
             self.edit(world, "A")
             self.wakes(snow, updated=1)
             self.edit(world, "B")
-            self.fixture.faults({"at": "before", "match": "COMMIT", "do": "hold"})
-            snow.runs += 1
-            command, env = snow.command("run", str(snow.job), "--mode", "rehydration", "--from", "2026-03-11", "--to", "2026-03-11",
-                                        "--stream", "calls")
-            process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            while self.fixture.control("held") == 0 and process.poll() is None:
-                select_wait()
-            process.kill()
-            process.wait()
+            self.hold_a_load(snow, "rehydration", "--from", "2026-03-11", "--to", "2026-03-11", "--stream", "calls")
             self.edit(world, "A")
             self.rests(snow)
             self.assertEqual(self.fixture.control("release", {}), [None])
@@ -165,6 +172,74 @@ class Rest(SnowTestCase):
                     site.run("incremental")
                     self.rests(site)
             self.assertNotEqual(wanted, edited)
+
+
+class RestOfOtherModes(Sleeper, SnowTestCase):
+    def test_the_other_modes_need_no_warehouse_either(self):
+        with World(calls=60) as world:
+            snow = self.site(world, "MODES")
+            march = ("--from", "2026-03-09", "--to", "2026-03-11")
+            for mode, words in (("historic", ("--to", "2026-03-09")), ("historic", march), ("rehydration", march), ("rehydration", ())):
+                with self.subTest(mode, words=words):
+                    self.run_and_count(snow, mode, *words)
+                    self.assertGreater(self.rests(snow, mode, *words)["unchanged"], 0)
+            # No window is due any more.
+            self.run_and_count(snow, "rehydration", "--stream", "calls")
+            self.assertEqual(self.rests(snow, "rehydration", "--stream", "calls")["slices"], 0)
+            # Other windows than those that were read then are loaded, though nothing in them has changed.
+            self.wakes(snow, "historic", "--from", "2026-03-10", "--to", "2026-03-12", updated=0)
+            self.wakes(snow, "historic", *march, updated=0)
+            self.rests(snow, "historic", *march)
+            self.edit(world, "changed")
+            self.wakes(snow, "historic", *march, updated=1)
+            self.rests(snow, "historic", *march)
+            # What waited of the log goes along with who loads.
+            waits = [row[0] for row in snow.sql("SELECT COUNT(*) FROM PAWL.ETL_LOG WHERE stage = 'run'")]
+            self.wakes(snow, "historic", "--to", "2026-03-08", updated=0)
+            self.assertEqual(snow.sql("SELECT COUNT(*) FROM PAWL.ETL_LOG WHERE stage = 'run'"), [[str(int(waits[0]) + 2)]])
+
+    def test_a_mode_that_is_not_alone_is_loaded(self):
+        """Its windows are not read again soon: an older reading of them, loaded behind it, would stay."""
+        march = ("--from", "2026-03-09", "--to", "2026-03-11")
+        with World(calls=60) as world:
+            snow = self.site(world, "ALONE")
+            self.wakes(snow, "historic", *march)
+            self.rests(snow, "historic", *march)
+            # A run of another mode that was killed with pages in hand.
+            done = snow.run("incremental", env={"PAWL_TEST_KILL_AT": "run noted, incremental"}, check=False)
+            self.assertEqual(done.returncode, -signal.SIGKILL)
+            self.wakes(snow, "historic", *march, updated=0)
+            self.wakes(snow, "historic", *march, updated=0)
+            self.run_and_count(snow)
+            self.wakes(snow, "historic", *march, updated=0)
+            self.rests(snow, "historic", *march)
+            # Somebody at work on another machine.
+            lease = snow.folder / "lake/ctm/leases/replay.json"
+            record = json.loads(lease.read_text())
+            lease.write_text(json.dumps({**record, "holder": "elsewhere/1/x", "machine": "", "until_us": 1 << 60}))
+            self.wakes(snow, "historic", *march, updated=0)
+            lease.write_text(json.dumps(record))
+            self.rests(snow, "historic", *march)
+            # Another job that has loaded the same table: what it has in hand nobody here can see.
+            snow.sql("INSERT INTO PAWL.PAWL_LOAD (run_id, job, load_id, target) VALUES ('x', 'other', 'x/y/0', 'ctm.calls')")
+            for _ in range(2):
+                self.wakes(snow, "historic", *march, updated=0)
+
+    def test_a_load_that_ends_behind_a_mode_that_would_rest(self):
+        """A rehydration is killed as above, and released behind a historic run, which does not read those days again."""
+        march = ("--from", "2026-03-11", "--to", "2026-03-11")
+        with World(calls=60) as world:
+            snow = self.site(world, "BEHIND")
+            self.edit(world, "A")
+            self.wakes(snow, "historic", *march, updated=1)
+            self.rests(snow, "historic", *march)
+            self.edit(world, "B")
+            self.hold_a_load(snow, "rehydration", *march, "--stream", "calls")
+            self.edit(world, "A")
+            report, _ = self.run_and_count(snow, "historic", *march)
+            self.assertEqual((report["loads"] > 0, report["updated"]), (True, 0))
+            self.fixture.control("release", {})
+            self.assertEqual(snow.sql("SELECT COUNT(*) FROM CTM.CALLS WHERE notes = 'A'"), [["1"]])
 
 
 if __name__ == "__main__":

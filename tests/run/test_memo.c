@@ -7,6 +7,13 @@ enum { ARENA_BYTES = 1024 * 1024 };
 
 static const Watermark marks[] = {{{"calls", 5}, {"\"1001\"", 6}, 5}, {{"calls", 5}, {"b", 1}, -7}};
 
+static const LoadSlice reading = {.partition_key = {"\"1001\"", 6},
+                                  .from_us = 10,
+                                  .to_us = 20,
+                                  .fetched_us = 25,
+                                  .total = -1,
+                                  .rows = 3};
+
 static Memo example(MemoStream *stream, MemoWindow windows[2])
 {
     windows[0] = (MemoWindow){STR("a"), 10, 20, {{1}}};
@@ -14,9 +21,15 @@ static Memo example(MemoStream *stream, MemoWindow windows[2])
     *stream = (MemoStream){.stream = STR("calls"),
                            .marks = marks,
                            .mark_count = 2,
+                           .readings = &reading,
+                           .reading_count = 1,
                            .windows = windows,
                            .window_count = 2};
-    return (Memo){.mark = STR("PAWL_LOAD 7\n"), .at_us = 123, .streams = stream, .stream_count = 1};
+    return (Memo){.mark = STR("PAWL_LOAD 7\n"),
+                  .at_us = 123,
+                  .alone = true,
+                  .streams = stream,
+                  .stream_count = 1};
 }
 
 static bool open_memory(Store *store, Arena *arena, Error *err)
@@ -50,6 +63,13 @@ TEST(a_memo_comes_back_whole_or_not_at_all)
     CHECK_INT((int64_t)calls->mark_count, 2);
     CHECK_STR(calls->marks[0].partition_key, STR("\"1001\""));
     CHECK_INT(calls->marks[1].us, -7);
+    CHECK(again.alone);
+    CHECK_INT((int64_t)calls->reading_count, 1);
+    CHECK_STR(calls->readings[0].partition_key, reading.partition_key);
+    CHECK_INT(calls->readings[0].to_us, 20);
+    CHECK_INT(calls->readings[0].fetched_us, 25);
+    CHECK_INT(calls->readings[0].total, -1);
+    CHECK_INT(calls->readings[0].rows, 3);
     CHECK_INT((int64_t)calls->window_count, 2);
     CHECK_INT(key128_compare(&calls->windows[1].digest, &windows[1].digest), 0);
     CHECK_INT(calls->windows[1].from_us, 20);
@@ -66,7 +86,7 @@ TEST(a_memo_comes_back_whole_or_not_at_all)
     CHECK(!there);
 }
 
-TEST(a_window_is_the_same_by_its_digest_or_by_having_no_rows)
+TEST(a_window_is_the_same_by_its_digest)
 {
     MemoStream stream;
     MemoWindow windows[2];
@@ -74,19 +94,20 @@ TEST(a_window_is_the_same_by_its_digest_or_by_having_no_rows)
     static const struct {
         const char *name;
         MemoWindow window;
-        bool any, same;
+        bool known, same;
     } rows[] = {
         {"as it was", {{"a", 1}, 10, 20, {{1}}}, true, true},
         {"other rows", {{"a", 1}, 10, 20, {{9}}}, true, false},
-        {"its rows are gone", {{"a", 1}, 10, 20, {{0}}}, false, false},
+        {"its rows are gone", {{"a", 1}, 10, 20, {{0}}}, true, false},
         {"the digest of another window", {{"a", 1}, 10, 20, {{2}}}, true, false},
-        {"a new window without rows", {{"a", 1}, 30, 40, {{0}}}, false, true},
-        {"a new window with rows", {{"a", 1}, 30, 40, {{1}}}, true, false},
-        {"another partition", {{"b", 1}, 10, 20, {{1}}}, true, false},
+        {"a new window", {{"a", 1}, 30, 40, {{1}}}, false, false},
+        {"another partition", {{"b", 1}, 10, 20, {{1}}}, false, false},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         check_row(rows[i].name);
-        CHECK(memo_has(&stream, &rows[i].window, rows[i].any) == rows[i].same);
+        bool known = false;
+        CHECK(memo_has(&stream, &rows[i].window, &known) == rows[i].same);
+        CHECK(known == rows[i].known);
     }
 }
 
