@@ -14,6 +14,16 @@ Findings *findings_new(Arena *arena, Error *err)
     return findings;
 }
 
+Str findings_place(const Findings *findings, Str file, Str pointer)
+{
+    Str place = {0};
+    Error ignored = {0};
+    return arena_printf(findings->arena, &place, &ignored, STR_FMT ": " STR_FMT, STR_ARG(file),
+                        STR_ARG(pointer))
+               ? place
+               : file;
+}
+
 void findings_add(Findings *findings, Str place, Str what, Str fix)
 {
     assert(findings->arena != NULL);

@@ -22,6 +22,9 @@ typedef struct Findings {
 
 Findings *findings_new(Arena *arena, Error *err); // in the arena; NULL with an error
 
+// "file: pointer", for a finding's place; the file alone when memory runs out.
+Str findings_place(const Findings *findings, Str file, Str pointer);
+
 // Each part is copied. Running out of memory drops the finding but still counts it.
 void findings_add(Findings *findings, Str place, Str what, Str fix);
 void findings_addf(Findings *findings, Str place, Str fix, const char *format, ...)

@@ -185,14 +185,9 @@ typedef struct Reader {
     Findings *findings;
 } Reader;
 
-static Str place_of(Reader *reader, const char *pointer)
+static Str place_of(const Reader *reader, const char *pointer)
 {
-    Str place = reader->job->path;
-    Error ignored = {0};
-    if (!arena_printf(reader->arena, &place, &ignored, STR_FMT ": %s", STR_ARG(reader->job->path),
-                      pointer))
-        return reader->job->path;
-    return place;
+    return findings_place(reader->findings, reader->job->path, str_from(pointer));
 }
 
 static void parse_duration_member(Reader *reader, Str text, const char *pointer, Duration *ret)

@@ -14,21 +14,11 @@ const Field job_partition_fields[] = {
 };
 // clang-format on
 
-static Str place_of(Str path, Str pointer, Arena *arena)
-{
-    Str place = path;
-    Error ignored = {0};
-    if (!arena_printf(arena, &place, &ignored, STR_FMT ": " STR_FMT, STR_ARG(path),
-                      STR_ARG(pointer)))
-        return path;
-    return place;
-}
-
 static bool check_zones(yyjson_val *zones, Str path, Str pointer, Arena *arena, Findings *findings,
                         Error *err)
 {
     if (zones != NULL && !yyjson_is_obj(zones)) {
-        findings_add(findings, place_of(path, pointer, arena), STR("is no object"),
+        findings_add(findings, findings_place(findings, path, pointer), STR("is no object"),
                      STR("write {\"Eastern Time (US & Canada)\": \"America/New_York\"}"));
         return true;
     }
@@ -45,7 +35,7 @@ static bool check_zones(yyjson_val *zones, Str path, Str pointer, Arena *arena, 
         Str member = {0};
         TRY(arena_printf(arena, &member, err, STR_FMT "/" STR_FMT, STR_ARG(pointer),
                          STR_ARG(json_str(name))));
-        findings_addf(findings, place_of(path, member, arena), STR(""), "%s",
+        findings_addf(findings, findings_place(findings, path, member), STR(""), "%s",
                       yyjson_is_str(zone) ? problem.message : "is no text");
     }
     return true;
