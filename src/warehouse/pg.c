@@ -114,6 +114,15 @@ static void copy_message(Str message, const char *state,
                    STR_ARG(tail));
 }
 
+// The far side has ended the connection. A pooler may have no translation of the word.
+static bool is_fatal(const PGresult *result)
+{
+    const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+    if (severity == NULL)
+        severity = PQresultErrorField(result, PG_DIAG_SEVERITY);
+    return severity != NULL && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
+}
+
 static bool refuse(Pg *pg, const PGresult *result, Error *err)
 {
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
@@ -124,7 +133,13 @@ static bool refuse(Pg *pg, const PGresult *result, Error *err)
         return error_set(err, ERROR_IO, STR_FMT, STR_ARG(first_line(PQresultErrorMessage(result))));
     char text[sizeof(err->message)];
     copy_message(str_from(message == NULL ? "" : message), state, text);
-    return error_set(err, pg_error_code(state), "%s (%s)", text, state);
+    // PgBouncer says "protocol violation" of a server that it lost, cannot reach, or has no
+    // connection to; of a protocol that was violated nobody says it and hangs up.
+    const bool lost_by_pooler = is_fatal(result) && strcmp(state, "08P01") == 0;
+    (void)error_set(err, lost_by_pooler ? ERROR_IO : pg_error_code(state), "%s (%s)", text, state);
+    if (is_fatal(result))
+        pg_close(pg);
+    return false;
 }
 
 // --- waiting
@@ -273,7 +288,9 @@ static bool refuse_connection(Pg *pg, Error *err)
         if (added > 0 && (size_t)added < sizeof(lines) - size)
             size += (size_t)added;
     }
-    if (found)
+    if (found && strcmp(state, "08P01") == 0) // a pooler that is full, or does not reach the server
+        (void)error_set(err, ERROR_BUSY, STR_FMT " (%s)", STR_ARG(text), state);
+    else if (found)
         (void)error_set(err, pg_error_code(state), STR_FMT " (%s)", STR_ARG(text), state);
     else if (PQconnectionNeedsPassword(pg->connection) == 1)
         (void)error_set(err, ERROR_ACCESS, "the server wants a password: give \"password\"");

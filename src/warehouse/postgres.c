@@ -137,31 +137,6 @@ static bool connect_once(PgWarehouse *db, Error *err)
     return pg_open(&db->pg, db->env, &options, err);
 }
 
-// Servers that start, restart or have no slot free are waited for, as a lock is. One that refuses
-// connections may be restarting only if it has answered before.
-static bool connect_patiently(PgWarehouse *db, Error *err)
-{
-    const int64_t deadline_us = db->env->monotonic_us(db->env->state) + db->lock_wait_us;
-    kill_point("warehouse open");
-    while (!connect_once(db, err)) {
-        const bool may_pass = err->code == ERROR_BUSY || (err->code == ERROR_IO && db->was_open);
-        if (!may_pass)
-            return false;
-        if (db->env->monotonic_us(db->env->state) >= deadline_us)
-            return error_context(err, "waited %lld s",
-                                 (long long)(db->lock_wait_us / INT64_C(1000000)));
-        Error waiting = {0};
-        if (!env_wait(db->env, CONNECT_LOOK_US, &waiting)) {
-            *err = waiting;
-            return false;
-        }
-        *err = (Error){0};
-    }
-    db->was_open = true;
-    kill_point("warehouse opened");
-    return true;
-}
-
 // --- transactions
 
 // Everything that a pooler's session, a role or a database may have set otherwise and that we count
@@ -196,6 +171,32 @@ static bool begin_sql(PgWarehouse *db, const char *access, Buf *sql, Error *err)
     return buf_append_char(sql, '\0', err);
 }
 
+// Servers that start, restart or have no slot free are waited for, as a lock is. One that refuses
+// connections may be restarting only if it has answered before. A pooler takes the connection and
+// tells of the server behind it when the transaction begins.
+static bool begin_patiently(PgWarehouse *db, const char *sql, Error *err)
+{
+    const int64_t deadline_us = db->env->monotonic_us(db->env->state) + db->lock_wait_us;
+    kill_point("warehouse open");
+    while (!connect_once(db, err) || !pg_script(&db->pg, sql, err)) {
+        const bool may_pass = err->code == ERROR_BUSY || (err->code == ERROR_IO && db->was_open);
+        if (!may_pass || pg_is_open(&db->pg))
+            return false;
+        if (db->env->monotonic_us(db->env->state) >= deadline_us)
+            return error_context(err, "waited %lld s",
+                                 (long long)(db->lock_wait_us / INT64_C(1000000)));
+        Error waiting = {0};
+        if (!env_wait(db->env, CONNECT_LOOK_US, &waiting)) {
+            *err = waiting;
+            return false;
+        }
+        *err = (Error){0};
+    }
+    db->was_open = true;
+    kill_point("warehouse opened");
+    return true;
+}
+
 // A connection that was kept may have been cut meanwhile: then, once, by another one.
 static bool begin(PgWarehouse *db, const char *access, Error *err)
 {
@@ -210,7 +211,7 @@ static bool begin(PgWarehouse *db, const char *access, Error *err)
             return false;
         *err = (Error){0};
     }
-    return connect_patiently(db, err) && pg_script(&db->pg, sql.data, err);
+    return begin_patiently(db, sql.data, err);
 }
 
 // Leaves no transaction open, whatever it takes.

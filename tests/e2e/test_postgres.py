@@ -365,7 +365,7 @@ class Pooler(unittest.TestCase):
         (folder / "pgbouncer.ini").write_text(
             f"[databases]\n{database} = host={cluster.folder} port={cluster.port} user=owner dbname={database}\n[pgbouncer]\n"
             f"listen_addr =\nlisten_port = {cluster.port}\nunix_socket_dir = {folder}\nauth_type = any\n"
-            f"pool_mode = transaction\ndefault_pool_size = 3\nserver_reset_query =\nserver_round_robin = 1\n"
+            f"admin_users = owner\npool_mode = transaction\ndefault_pool_size = 3\nserver_reset_query =\nserver_round_robin = 1\n"
             f"logfile = {folder}/log\n")
         command = ["pgbouncer", str(folder / "pgbouncer.ini")]
         if os.getuid() == 0:  # it refuses to run as root, as the server does
@@ -416,6 +416,30 @@ class Pooler(unittest.TestCase):
             self.assertEqual(sql(f"SELECT count(*) FROM ctm.calls WHERE caller_number = '{number}'"), "0")
             world.pawl("state", "rewind", str(world.job), "--stream", "calls", "--account", "1001", "--to", "2026-03-05T00:00:00Z")
             world.run("incremental")
+
+    def test_a_pooler_that_loses_the_server_fails_the_run_and_the_next_one_goes_on(self):
+        """PgBouncer calls whatever it cannot do a protocol violation: that is no fault of the data."""
+        with World(calls=300, warehouse="postgres") as world:
+            calm = world.copy("calm")
+            calm.run("historic", *RANGE)
+            cluster = world.warehouse.cluster
+            folder = self.start(cluster, world.warehouse.database)
+            job = json.loads(world.job.read_text())
+            job["warehouse"]["host"] = str(folder)
+            world.job.write_text(json.dumps(job))
+            admin = lambda text: subprocess.run(["psql", "-h", folder, "-p", str(cluster.port), "-U", "owner", "-Xq", "pgbouncer", "-c", text],
+                                                check=True, capture_output=True)
+            for point, status in (("written, calls load 0", 8), ("committed, accounts load 0", 0)):
+                command, env = world.command("run", str(world.job), "--mode", "historic", "--json", *RANGE,
+                                             env={"PAWL_TEST_KILL_AT": f"stop:{point}"})
+                with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+                    os.waitpid(process.pid, os.WUNTRACED)
+                    admin(f"KILL {world.warehouse.database}")
+                    admin(f"RESUME {world.warehouse.database}")
+                    process.send_signal(signal.SIGCONT)
+                    err = process.communicate(timeout=60)[1]
+                    self.assertEqual(process.returncode, status, f"{point}: {err[-500:]}")
+            self.assertEqual(world.digest(), calm.digest())
 
 
 if __name__ == "__main__":

@@ -412,8 +412,16 @@ TEST(a_connection_cut_within_a_load_fails_it_and_leaves_nothing)
 }
 
 // A proxy that passes everything on, but for the first COMMIT behind a load: it is swallowed, or
-// passed on and its answer swallowed; in both cases the connection is cut. Later ones are whole.
-typedef enum Cut { CUT_BEFORE_COMMIT, CUT_BEHIND_COMMIT } Cut;
+// passed on and its answer swallowed, or another one given in PgBouncer's words; then the
+// connection is cut. Later ones are whole.
+typedef enum Cut { CUT_BEFORE_COMMIT, CUT_BEHIND_COMMIT, CUT_BY_POOLER } Cut;
+static const struct {
+    const char *name;
+    bool commits;
+} cuts[] = {
+    {"lost before it came", false}, {"lost behind it", true}, {"a pooler lost the server", true}};
+static const char pooler_error[] =
+    "E\0\0\0\51SFATAL\0C08P01\0Mserver conn crashed?\0"; // and one more NUL
 
 // Passes on what one end sent, unless it is COMMIT and asked for.
 static bool pass(int from, int to, bool *ret_commits)
@@ -455,10 +463,12 @@ static bool serve(int client, const char *server_path, bool may_cut, Cut cut)
             going = pass(client, server, &commits);
         if (going && commits) {
             was_cut = may_cut;
-            if (!may_cut || cut == CUT_BEHIND_COMMIT)
+            if (!may_cut || cuts[cut].commits)
                 CHECK(write(server, "Q\0\0\0\013COMMIT\0", 12) == 12);
-            if (may_cut && cut == CUT_BEHIND_COMMIT)
+            if (may_cut && cuts[cut].commits)
                 CHECK(read(server, answer, sizeof(answer)) > 0);
+            if (may_cut && cut == CUT_BY_POOLER)
+                CHECK(write(client, pooler_error, sizeof(pooler_error)) > 0);
             going = !may_cut;
         } else if (going && ends[1].revents != 0) {
             going = pass(server, client, NULL);
@@ -491,9 +501,9 @@ static pid_t start_proxy(const char *path, Cut cut)
 
 TEST(a_commit_whose_answer_is_lost_is_looked_up_in_the_ledger)
 {
-    for (int i = 0; i < 2; i++) {
-        const Cut cut = i == 0 ? CUT_BEFORE_COMMIT : CUT_BEHIND_COMMIT;
-        check_row(i == 0 ? "lost before it came" : "lost behind it");
+    for (int i = 0; i < (int)(sizeof(cuts) / sizeof(cuts[0])); i++) {
+        const Cut cut = (Cut)i;
+        check_row(cuts[i].name);
         {
             CLEANUP(rig_close) Rig owner = {0};
             fresh(&owner, "");
@@ -509,7 +519,7 @@ TEST(a_commit_whose_answer_is_lost_is_looked_up_in_the_ledger)
         rig_open_with(&rig, &warehouse_postgres, all);
         Error err = {0};
         const bool ok = load_one(&rig, "r1", 10, "A", &err);
-        CHECK(ok == (cut == CUT_BEHIND_COMMIT));
+        CHECK(ok == cuts[i].commits);
         CHECK_INT(err.code, ok ? ERROR_NONE : ERROR_IO);
         CHECK_STR(rig_query(&rig, "SELECT count(*) FROM main.pawl_load"), ok ? STR("1") : STR("0"));
         err = (Error){0};
