@@ -171,14 +171,53 @@ static bool begin_sql(PgWarehouse *db, const char *access, Buf *sql, Error *err)
     return buf_append_char(sql, '\0', err);
 }
 
-// Servers that start, restart or have no slot free are waited for, as a lock is. One that refuses
-// connections may be restarting only if it has answered before. A pooler takes the connection and
-// tells of the server behind it when the transaction begins.
+// Leaves no transaction open, whatever it takes.
+static void roll_back(PgWarehouse *db)
+{
+    Error err = {0};
+    if (!pg_is_open(&db->pg) || PQtransactionStatus(db->pg.connection) == PQTRANS_IDLE)
+        return;
+    const PGTransactionStatusType status = PQtransactionStatus(db->pg.connection);
+    const bool ready = status == PQTRANS_INTRANS || status == PQTRANS_INERROR;
+    if (!ready || !pg_script(&db->pg, "ROLLBACK", &err))
+        pg_close(&db->pg);
+}
+
+static bool take_standby(void *visitor, const PGresult *result, int row, Error *err)
+{
+    (void)err;
+    *(bool *)visitor = pg_get_bool(result, row, 0);
+    return true;
+}
+
+// A standby refuses READ WRITE by a state that says no more than "not supported". It may be about
+// to take over, or the name of the host to go over to another one.
+static bool begin_once(PgWarehouse *db, const char *sql, Error *err)
+{
+    if (pg_script(&db->pg, sql, err))
+        return true;
+    roll_back(db);
+    bool is_standby = false;
+    Error ignored = {0};
+    const PgStatement look = {.sql = "SELECT pg_is_in_recovery()"};
+    if (err->code != ERROR_JOB || !pg_is_open(&db->pg) ||
+        !pg_query(&db->pg, &look, take_standby, &is_standby, &ignored) || !is_standby)
+        return false;
+    pg_close(&db->pg);
+    return error_set(
+        err, ERROR_BUSY,
+        "the server is a standby, which takes no rows: \"host\" must name the primary, "
+        "or all servers, parted by commas");
+}
+
+// Servers that start, restart or have no slot free are waited for, as a lock is, and standbys that
+// take over. One that refuses connections may be restarting only if it has answered before. A
+// pooler takes the connection and tells of the server behind it when the transaction begins.
 static bool begin_patiently(PgWarehouse *db, const char *sql, Error *err)
 {
     const int64_t deadline_us = db->env->monotonic_us(db->env->state) + db->lock_wait_us;
     kill_point("warehouse open");
-    while (!connect_once(db, err) || !pg_script(&db->pg, sql, err)) {
+    while (!connect_once(db, err) || !begin_once(db, sql, err)) {
         const bool may_pass = err->code == ERROR_BUSY || (err->code == ERROR_IO && db->was_open);
         if (!may_pass || pg_is_open(&db->pg))
             return false;
@@ -205,25 +244,13 @@ static bool begin(PgWarehouse *db, const char *access, Error *err)
     CLEANUP(buf_done) Buf sql = {0};
     TRY(begin_sql(db, access, &sql, err));
     if (pg_is_open(&db->pg)) {
-        if (pg_script(&db->pg, sql.data, err))
+        if (begin_once(db, sql.data, err))
             return true;
-        if (pg_is_open(&db->pg) || err->code != ERROR_IO)
+        if (pg_is_open(&db->pg) || (err->code != ERROR_IO && err->code != ERROR_BUSY))
             return false;
         *err = (Error){0};
     }
     return begin_patiently(db, sql.data, err);
-}
-
-// Leaves no transaction open, whatever it takes.
-static void roll_back(PgWarehouse *db)
-{
-    Error err = {0};
-    if (!pg_is_open(&db->pg) || PQtransactionStatus(db->pg.connection) == PQTRANS_IDLE)
-        return;
-    const PGTransactionStatusType status = PQtransactionStatus(db->pg.connection);
-    const bool ready = status == PQTRANS_INTRANS || status == PQTRANS_INERROR;
-    if (!ready || !pg_script(&db->pg, "ROLLBACK", &err))
-        pg_close(&db->pg);
 }
 
 bool pg_warehouse_begin(PgWarehouse *db, Error *err)

@@ -1,5 +1,5 @@
 """A PostgreSQL cluster for end-to-end tests: started with the first world that wants one, gone with the test's process."""
-import atexit, itertools, pathlib, subprocess, tempfile
+import atexit, itertools, os, pathlib, subprocess, tempfile
 
 KEEPER = pathlib.Path(__file__).resolve().parents[1] / "harness/postgres_cluster"
 
@@ -31,6 +31,14 @@ class Cluster:
         if done.returncode != 0:
             raise AssertionError(f"{text}\n{done.stderr}")
         return done.stdout.strip()
+
+    def control(self, *words):
+        """pg_ctl, as the user that the server runs as."""
+        data = self.folder / "data"
+        owner = data.stat().st_uid
+        tool = max(pathlib.Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"), key=lambda path: int(path.parts[-3]))
+        subprocess.run([tool, "-D", data, "-w", "-l", self.folder / "log", "-o", f"-p {self.port}", *words], check=True,
+                       stdout=subprocess.DEVNULL, user=owner if os.getuid() == 0 else None, cwd="/")
 
     def create(self, template="template1"):
         name = next(self.names)

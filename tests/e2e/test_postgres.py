@@ -356,6 +356,31 @@ class Server(unittest.TestCase):
             self.assertEqual(world.rows("SELECT _row_key, _row_hash FROM ctm.calls ORDER BY 1"), hashes)
 
 
+class Standby(unittest.TestCase):
+    """A server that only reads: the one that was named by mistake, or that is about to take over."""
+
+    def test_a_standby_is_told_and_one_that_takes_over_is_waited_for(self):
+        with World(calls=60, warehouse="postgres") as world:
+            cluster = world.warehouse.cluster
+            job = json.loads(world.job.read_text())
+            wait = lambda text: world.job.write_text(json.dumps(job | {"warehouse": job["warehouse"] | {"lock_wait": text}}))
+            world.run("historic", *RANGE)
+            rows = world.value("SELECT count(*) FROM ctm.calls")
+            (cluster.folder / "data/standby.signal").touch()
+            cluster.control("-m", "fast", "restart")
+            wait("PT0.5S")
+            done = world.run("incremental", check=False)
+            self.assertEqual(done.returncode, 7, done.stderr[-500:])
+            self.assertIn("the server is a standby", done.stderr.splitlines()[-1])
+            self.assertEqual(world.value("SELECT count(*) FROM ctm.calls"), rows)  # to read, a standby will do
+            wait("PT1M")
+            command, env = world.command("run", str(world.job), "--mode", "incremental", "--json")
+            with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+                cluster.control("promote")
+                err = process.communicate(timeout=60)[1]
+                self.assertEqual(process.returncode, 0, err[-500:])
+
+
 class Pooler(unittest.TestCase):
     """PgBouncer in transaction mode: each transaction may meet another session, and settings of a session are nobody's."""
 
