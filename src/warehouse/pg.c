@@ -7,12 +7,18 @@
 #include <endian.h>
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum {
     LOOK_MS = 100, // how often a wait looks at env->stop
     CANCEL_TEXT_BYTES = 256,
+    CANCEL_MS = 1000,
+    CANCEL_LOOK_MS = 10,
     SQLSTATE_SIZE = 5,
 };
 
@@ -75,14 +81,34 @@ static bool lost(Pg *pg, Error *err)
     return false;
 }
 
-// Stops what the server does for us. libpq has no way of doing this without waiting, but
-// tcp_user_timeout bounds it, and the server has just been there.
+// Gives the server `CANCEL_MS` to hear that it should stop. PQcancel() waits for as long as it
+// takes to be heard, which may be for ever where the server hangs; it may be called in a signal
+// handler, and so in a process of its own, which can be ended.
+static void cancel_within(PGcancel *cancel)
+{
+    const pid_t child = fork();
+    if (child == 0) {
+        char text[CANCEL_TEXT_BYTES];
+        _exit(PQcancel(cancel, text, sizeof(text)) == 1 ? EXIT_SUCCESS : EXIT_FAILURE);
+    }
+    if (child < 0)
+        return;
+    for (int waited_ms = 0; waited_ms < CANCEL_MS; waited_ms += CANCEL_LOOK_MS) {
+        if (waitpid(child, NULL, WNOHANG) != 0)
+            return;
+        (void)poll(NULL, 0, CANCEL_LOOK_MS);
+    }
+    (void)kill(child, SIGKILL);
+    (void)waitpid(child, NULL, 0);
+}
+
+// Stops what the server does for us.
 static bool stop(Pg *pg, Error *err)
 {
-    char text[CANCEL_TEXT_BYTES];
-    PGcancel *cancel = PQgetCancel(pg->connection);
+    PGcancel *cancel =
+        PQstatus(pg->connection) == CONNECTION_OK ? PQgetCancel(pg->connection) : NULL;
     if (cancel != NULL)
-        (void)PQcancel(cancel, text, sizeof(text));
+        cancel_within(cancel);
     PQfreeCancel(cancel);
     pg_close(pg);
     return error_set(err, ERROR_STOPPED, "stopped");

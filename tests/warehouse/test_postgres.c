@@ -291,29 +291,97 @@ TEST(another_writer_of_the_table_is_waited_for_then_named)
     CHECK_OK(load_one(&rig, "r1", 10, "A", &err), &err);
 }
 
+static int socket_at(const char *path, bool listens)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    const struct sockaddr *at = (const struct sockaddr *)&address;
+    CHECK(fd >= 0);
+    CHECK((listens ? bind(fd, at, sizeof(address)) : connect(fd, at, sizeof(address))) == 0);
+    CHECK(!listens || listen(fd, 8) == 0);
+    return fd;
+}
+
 static void set_stop(int number)
 {
     (void)number;
     atomic_store(&test_env.stop, true);
 }
 
+static void stop_soon(void)
+{
+    CHECK(signal(SIGALRM, set_stop) != SIG_ERR);
+    const struct itimerval soon = {.it_value.tv_usec = 50000};
+    CHECK(setitimer(ITIMER_REAL, &soon, NULL) == 0);
+}
+
+// The server ends a cancelled statement at once; were it not told to, it would sleep on.
+static void wait_for_the_sleepers_end(Rig *rig)
+{
+    while (!str_equal(rig_query(rig, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE"
+                                     " '%pg_sleep%' AND state = 'active' AND pid <>"
+                                     " pg_backend_pid()"),
+                      STR("0")))
+        ;
+}
+
 TEST(whoever_waits_for_the_server_can_be_stopped_and_the_server_stops_too)
 {
     CLEANUP(rig_close) Rig rig = {0};
     fresh(&rig, "");
-    CHECK(signal(SIGALRM, set_stop) != SIG_ERR);
-    const struct itimerval soon = {.it_value.tv_usec = 50000};
-    CHECK(setitimer(ITIMER_REAL, &soon, NULL) == 0);
+    stop_soon();
     Error err = {0};
     CHECK(!rig.driver->query(rig.state, STR("SELECT pg_sleep(600)"), NULL, NULL, &err));
     CHECK_INT(err.code, ERROR_STOPPED);
     atomic_store(&test_env.stop, false);
-    // The server ends a cancelled statement at once; were it not told to, it would sleep on.
-    while (!str_equal(rig_query(&rig, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE"
-                                      " '%pg_sleep%' AND state = 'active' AND pid <>"
-                                      " pg_backend_pid()"),
-                      STR("0")))
-        ;
+    wait_for_the_sleepers_end(&rig);
+}
+
+// Of the server's first process: it takes connections, those that cancel included.
+static pid_t read_postmaster(void)
+{
+    char path[TEXT_BYTES], line[TEXT_BYTES] = "";
+    (void)snprintf(path, sizeof(path), "%s/data/postmaster.pid", cluster_folder());
+    FILE *file = fopen(path, "r");
+    CHECK(file != NULL && fgets(line, sizeof(line), file) != NULL);
+    (void)fclose(file);
+    return (pid_t)strtol(line, NULL, 10);
+}
+
+TEST(a_server_that_hangs_holds_up_nobody_who_stops)
+{
+    CLEANUP(rig_close) Rig rig = {0};
+    fresh(&rig, "");
+    const pid_t postmaster = read_postmaster();
+    CHECK_STR(rig_query(&rig, "SELECT 1"), STR("1"));
+    CHECK(kill(postmaster, SIGSTOP) == 0);
+    stop_soon();
+    Error err = {0};
+    const bool ok = rig.driver->query(rig.state, STR("SELECT pg_sleep(600)"), NULL, NULL, &err);
+    CHECK(kill(postmaster, SIGCONT) == 0);
+    CHECK(!ok);
+    CHECK_INT(err.code, ERROR_STOPPED);
+    atomic_store(&test_env.stop, false);
+    wait_for_the_sleepers_end(&rig); // it heard of it when it went on
+}
+
+// Something takes the connection, and says nothing.
+TEST(whoever_waits_for_a_connection_can_be_stopped)
+{
+    char path[TEXT_BYTES], all[RIG_OPTIONS_BYTES];
+    (void)snprintf(path, sizeof(path), "%s/.s.PGSQL.1", test_folder());
+    (void)snprintf(all, sizeof(all), "\"host\": \"%s\", \"port\": 1, \"database\": \"postgres\"",
+                   test_folder());
+    const int listener = socket_at(path, true);
+    CLEANUP(rig_close) Rig rig = {0};
+    rig_open_with(&rig, &warehouse_postgres, all);
+    stop_soon();
+    Error err = {0};
+    CHECK(!rig.driver->query(rig.state, STR("SELECT 1"), NULL, NULL, &err));
+    CHECK_INT(err.code, ERROR_STOPPED);
+    atomic_store(&test_env.stop, false);
+    (void)close(listener);
 }
 
 TEST(a_statement_that_takes_too_long_is_ended)
@@ -436,18 +504,6 @@ static bool pass(int from, int to, bool *ret_commits)
         return true;
     }
     return write(to, bytes, sent.size) == got;
-}
-
-static int socket_at(const char *path, bool listens)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-    const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    const struct sockaddr *at = (const struct sockaddr *)&address;
-    CHECK(fd >= 0);
-    CHECK((listens ? bind(fd, at, sizeof(address)) : connect(fd, at, sizeof(address))) == 0);
-    CHECK(!listens || listen(fd, 8) == 0);
-    return fd;
 }
 
 // One connection; true when it was cut.
