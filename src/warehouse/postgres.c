@@ -24,7 +24,7 @@ static const Field pg_warehouse_fields[] = {
     {"schema",            FIELD_STR(PgWarehouse, schema),                   .fallback = "pawl", .help = "where the ledger, ETL_LOG and PIPELINE_HEALTH live"},
     {"lock_wait",         FIELD_DURATION(PgWarehouse, lock_wait_us),        .fallback = "PT30S", .help = "how long to wait for another writer, or for a server that starts or is full"},
     {"statement_timeout", FIELD_DURATION(PgWarehouse, statement_timeout_us), .fallback = "PT30M", .help = "longest a statement may take; PT0S = no limit of ours"},
-    {"connect_timeout",   FIELD_DURATION(PgWarehouse, connect_timeout_us),  .fallback = "PT10S", .help = "longest that connecting may take"},
+    {"connect_timeout",   FIELD_DURATION(PgWarehouse, connect_timeout_us),  .fallback = "PT10S", .help = "longest that connecting to one server may take"},
     {0},
 };
 // clang-format on
@@ -94,7 +94,8 @@ static bool pg_warehouse_idle(void *state, Error *err)
 
 // --- connection
 
-static bool connect_once(PgWarehouse *db, Error *err)
+// `host` is one of db->host.
+static bool connect_to(PgWarehouse *db, Str host, Error *err)
 {
     enum { OPTIONS_MAX = 20 };
     char port[NUMBER_BYTES];
@@ -103,7 +104,7 @@ static bool connect_once(PgWarehouse *db, Error *err)
         const char *name;
         Str value;
     } rows[] = {
-        {"host", db->host},
+        {"host", host},
         {"port", db->port == 0 ? (Str){NULL, 0} : str_from(port)},
         {"dbname", db->database},
         {"user", db->user},
@@ -135,6 +136,33 @@ static bool connect_once(PgWarehouse *db, Error *err)
     }
     const PgOptions options = {names, values, db->connect_timeout_us};
     return pg_open(&db->pg, db->env, &options, err);
+}
+
+// Each host in its turn, with a time of its own: libpq goes through a list, too, but takes none off
+// it that is gone without a word. Where one of them may come, it is waited for.
+static bool connect_once(PgWarehouse *db, Error *err)
+{
+    if (str_find_char(db->host, ',') == db->host.size)
+        return connect_to(db, db->host, err);
+    CLEANUP(buf_done) Buf told = {0};
+    bool may_come = false;
+    for (Str rest = db->host; rest.data != NULL;) {
+        Str host = {0};
+        TRY(arena_copy_str(db->scratch, str_trim(str_split_next(&rest, ',')), &host, err));
+        if (connect_to(db, host, err))
+            return true;
+        if (err->code != ERROR_IO && err->code != ERROR_BUSY)
+            return false;
+        may_come = may_come || err->code == ERROR_BUSY;
+        Error more = {0};
+        if (!buf_printf(&told, &more, "%s" STR_FMT ": %s", told.size > 0 ? "; " : "", STR_ARG(host),
+                        err->message)) {
+            *err = more;
+            return false;
+        }
+        *err = (Error){0};
+    }
+    return error_set(err, may_come ? ERROR_BUSY : ERROR_IO, STR_FMT, STR_ARG(buf_str(&told)));
 }
 
 // --- transactions

@@ -200,6 +200,69 @@ TEST(tls_checks_what_it_is_told_to_check)
                             "DROP ROLE guarded, certified");
 }
 
+static int socket_at(const char *path, bool listens)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    const struct sockaddr *at = (const struct sockaddr *)&address;
+    CHECK(fd >= 0);
+    CHECK((listens ? bind(fd, at, sizeof(address)) : connect(fd, at, sizeof(address))) == 0);
+    CHECK(!listens || listen(fd, 8) == 0);
+    return fd;
+}
+
+static bool pass_row(void *visitor, const Str *cells, size_t columns)
+{
+    (void)visitor;
+    (void)cells;
+    (void)columns;
+    return true;
+}
+
+// A machine that is gone without a word takes no more than its own time.
+TEST(of_several_servers_the_first_that_can_write_is_taken)
+{
+    const struct {
+        const char *name,
+            *hosts;       // "@" is the test's own folder, where nobody answers; "=" the cluster's
+        const char *text; // why not; NULL = it connects
+        ErrorCode code;
+    } rows[] = {
+        {"the first", "=,@", NULL, ERROR_NONE},
+        {"the second", "@, =", NULL, ERROR_NONE},
+        {"the third, behind one that refuses", "/nowhere,@,=", NULL, ERROR_NONE},
+        {"none", "@,/nowhere", "did not answer within 0 s; /nowhere: ", ERROR_IO},
+        {"what the first says of us is true of all", "=,@", "\"nobody\" does not exist",
+         ERROR_ACCESS},
+    };
+    char path[TEXT_BYTES];
+    Env system;
+    env_init_system(&system);
+    test_env.monotonic_us = system.monotonic_us;
+    (void)snprintf(path, sizeof(path), "%s/.s.PGSQL.%d", test_folder(), cluster_port());
+    const int listener = socket_at(path, true);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        check_row(rows[i].name);
+        char given[RIG_OPTIONS_BYTES], all[RIG_OPTIONS_BYTES];
+        (void)snprintf(given, sizeof(given),
+                       "\"host\": \"%s\", \"port\": %d, \"database\": \"postgres\", \"user\":"
+                       " \"%s\", \"connect_timeout\": \"PT0.1S\"",
+                       rows[i].hosts, cluster_port(),
+                       rows[i].code == ERROR_ACCESS ? "nobody" : "owner");
+        place_files(given, all, sizeof(all));
+        CLEANUP(rig_close) Rig rig = {0};
+        rig_open_with(&rig, &warehouse_postgres, all);
+        Error err = {0};
+        const bool ok = rig.driver->query(rig.state, STR("SELECT 1"), pass_row, NULL, &err);
+        CHECK_INT(err.code, rows[i].code);
+        CHECK(ok == (rows[i].text == NULL));
+        if (!ok)
+            CHECK_CONTAINS(str_from(err.message), str_from(rows[i].text));
+    }
+    (void)close(listener);
+}
+
 // ---- rights ----
 
 // Does what the findings say, as the owner would, until nothing lacks.
@@ -289,18 +352,6 @@ TEST(another_writer_of_the_table_is_waited_for_then_named)
     CHECK_CONTAINS(str_from(err.message), STR("who else writes shop.or\"ders"));
     PQfinish(other);
     CHECK_OK(load_one(&rig, "r1", 10, "A", &err), &err);
-}
-
-static int socket_at(const char *path, bool listens)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-    const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    const struct sockaddr *at = (const struct sockaddr *)&address;
-    CHECK(fd >= 0);
-    CHECK((listens ? bind(fd, at, sizeof(address)) : connect(fd, at, sizeof(address))) == 0);
-    CHECK(!listens || listen(fd, 8) == 0);
-    return fd;
 }
 
 static void set_stop(int number)
