@@ -56,6 +56,9 @@ bool pg_warehouse_begin(PgWarehouse *db, Error *err) MUST_USE;
 // only passes `ok` on.
 bool pg_warehouse_end(PgWarehouse *db, bool ok, Error *err) MUST_USE;
 
+// What lock_timeout and its kin want to be told; 0 as well is a limit.
+int64_t pg_limit_ms(int64_t limit_us);
+
 // sql_expand() with the ledger's schema, in scratch.
 bool pg_warehouse_own(PgWarehouse *db, const char *text, const char **ret_sql, Error *err) MUST_USE;
 // Runs or asks SQL of the ledger, '@' expanded.

@@ -343,15 +343,20 @@ static PGconn *hold_table(void)
 
 TEST(another_writer_of_the_table_is_waited_for_then_named)
 {
-    CLEANUP(rig_close) Rig rig = {0};
-    fresh(&rig, ", \"lock_wait\": \"PT0.2S\"");
-    PGconn *other = hold_table();
-    Error err = {0};
-    CHECK(!load_one(&rig, "r1", 10, "A", &err));
-    CHECK_INT(err.code, ERROR_BUSY);
-    CHECK_CONTAINS(str_from(err.message), STR("who else writes shop.or\"ders"));
-    PQfinish(other);
-    CHECK_OK(load_one(&rig, "r1", 10, "A", &err), &err);
+    static const char *const rows[] = {", \"lock_wait\": \"PT0.2S\"", ", \"lock_wait\": \"PT0S\""};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        check_row(rows[i]);
+        CLEANUP(rig_close) Rig rig = {0};
+        fresh(&rig, rows[i]);
+        PGconn *other = hold_table();
+        Error err = {0};
+        CHECK(!load_one(&rig, "r1", 10, "A", &err));
+        CHECK_INT(err.code, ERROR_BUSY);
+        CHECK_CONTAINS(str_from(err.message), STR("who else writes shop.or\"ders"));
+        PQfinish(other);
+        err = (Error){0};
+        CHECK_OK(load_one(&rig, "r1", 10, "A", &err), &err);
+    }
 }
 
 static void set_stop(int number)
@@ -467,6 +472,7 @@ TEST(a_load_that_pauses_is_idle_for_as_long_as_a_statement_takes)
         {", \"statement_timeout\": \"PT2H\"", true, 7200000},
         {", \"statement_timeout\": \"PT2H\"", false, 300000},
         {", \"statement_timeout\": \"PT0S\"", true, 0},
+        {", \"statement_timeout\": \"P30D\", \"lock_wait\": \"P30D\"", true, INT32_MAX},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         CLEANUP(rig_close) Rig rig = {0};
