@@ -7,6 +7,11 @@ const RetryPolicy azure_retry = {.attempts = 5,
                                  .factor = 3,
                                  .max_us = INT64_C(20) * 1000 * 1000};
 
+// The metadata service says 410 while it is updated, and is there again within 70 seconds
+// (Microsoft's "use a managed identity to acquire an access token", retry guidance): the waits
+// between five tries are as long together.
+#define GONE_WAIT_US INT64_C(18000000)
+
 static int64_t now_us(const AzureSender *sender)
 {
     return sender->env->monotonic_us(sender->env->state);
@@ -80,6 +85,8 @@ static bool judge(const AzureSender *sender, AzureCall *call, HttpExchange *exch
     } else if (asks_again(sender, response)) {
         int64_t asked_us = 0;
         (void)retry_after_us(response, sender->env->now_us(sender->env->state), &asked_us);
+        if (response->status == 410 && asked_us < GONE_WAIT_US)
+            asked_us = GONE_WAIT_US;
         call->uncertain = call->uncertain || response->status >= 500;
         more = again(sender, call, asked_us, end_us);
     }

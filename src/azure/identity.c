@@ -296,7 +296,7 @@ static bool refuse(const Identity *identity, const HttpResponse *response, yyjso
     const Str word = json_str(json_get(root, STR("error")));
     const Str code = aadsts_code(json_str(json_get(root, STR("error_description"))));
     const bool managed = identity->kind == IDENTITY_MANAGED;
-    const bool transient = retry_is_transient_status(response->status);
+    const bool transient = retry_is_transient_status(response->status) || response->status == 410;
     return error_set(
         err, transient ? ERROR_BUSY : ERROR_ACCESS,
         "no token for " STR_FMT ": the %s says " STR_FMT "%s" STR_FMT " (status %d)%s",

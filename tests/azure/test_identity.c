@@ -178,6 +178,33 @@ TEST(what_is_transient_is_asked_again)
     CHECK(test_clock_us - before_us >= 3000000);
 }
 
+// 410: it is being updated, and will be there again within 70 seconds.
+TEST(a_metadata_service_that_is_updated_is_waited_for)
+{
+    const Str gone = STR("HTTP/1.1 410 Gone\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    const ServerStep steps[] = {
+        {.request = "GET /metadata", .answer = gone, .then = SERVER_CLOSE},
+        {.request = "GET /metadata", .answer = gone, .then = SERVER_CLOSE},
+        {.request = "GET /metadata", .answer = gone, .then = SERVER_CLOSE},
+        {.request = "GET /metadata", .answer = gone, .then = SERVER_CLOSE},
+        {.request = "GET /metadata", .answer = TOKEN("token-1", "3600"), .then = SERVER_CLOSE},
+        {.request = "GET /metadata", .answer = gone, .then = SERVER_CLOSE, .many = true},
+    };
+    CLEANUP(server_stopp) Server *server = server_start(SERVER_STEPS(steps));
+    const Variables set = {{"AZURE_POD_IDENTITY_AUTHORITY_HOST"}, {server_url(server, "")}};
+    Env env = env_with(&set);
+    Error err = {0};
+    Str token = {NULL, 0};
+    CLEANUP(identity_closep) Identity *identity = NULL;
+    CHECK_OK(identity_open(&(IdentityOptions){0}, &env, &identity, &err), &err);
+    const int64_t before_us = test_clock_us;
+    CHECK_STR(token_of(identity, false), STR("token-1"));
+    CHECK(test_clock_us - before_us >= 70000000);
+    // Longer than that, and it is worth another run, not another identity.
+    CHECK(!identity_token(identity, STR("https://storage.azure.com"), true, &token, &err));
+    CHECK_INT(err.code, ERROR_BUSY);
+}
+
 TEST(refusals_name_the_code_and_nothing_secret)
 {
     const struct {
