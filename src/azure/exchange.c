@@ -45,10 +45,11 @@ static bool start(const AzureSender *sender, AzureCall *call, Error *err)
     return true;
 }
 
-// Another try, after as long as our rule and the far side ask for; false when there were enough.
+// Another try, after as long as our rule and the far side ask for; false when there were enough, or
+// when that is longer than anybody waits.
 static bool again(const AzureSender *sender, AzureCall *call, int64_t asked_us, int64_t end_us)
 {
-    if (call->tries >= sender->policy.attempts)
+    if (call->tries >= sender->policy.attempts || asked_us > RETRY_WAIT_US_MAX)
         return false;
     Env *env = sender->env;
     int64_t wait_us = retry_backoff_us(&sender->policy, call->tries, env->random(env->state));

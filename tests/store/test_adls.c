@@ -110,6 +110,23 @@ TEST(tries_have_an_end)
     CHECK_INT(err.retry_after_ms, 9000);
 }
 
+// A gateway in front that is shut until tomorrow: a person must hear of it today.
+TEST(a_wait_of_hours_is_told_and_not_waited)
+{
+    const ServerStep steps[] = {
+        {.request = "GET /pages/a HTTP",
+         .answer = ANSWER("503 Unavailable", "Retry-After: 7200\r\n" CODE("ServerBusy"))},
+    };
+    SCRIPTED(steps, WITH_KEY);
+    char byte = 0;
+    size_t got = 0;
+    const int64_t before_us = test_clock_us;
+    CHECK(!store_read(&store, STR("a"), 0, &byte, 1, &got, &err));
+    CHECK_INT(err.code, ERROR_BUSY);
+    CHECK_INT(err.retry_after_ms, 7200000);
+    CHECK_INT(test_clock_us, before_us);
+}
+
 TEST(refusals_say_what_lacks)
 {
     const struct {
