@@ -130,14 +130,20 @@ void adls_new_id(Env *env, char ret_id[ADLS_ID_TEXT + 1])
 
 // --- reading
 
-// The total behind the slash of "bytes 0-99/1234".
-static bool read_total(const HttpResponse *response, uint64_t *ret_total)
+// "bytes 0-99/1234": where the range starts, and the file's size.
+static bool read_range(const HttpResponse *response, uint64_t *ret_start, uint64_t *ret_total)
 {
+    static const Str unit = {"bytes ", 6};
     const Str range = http_header(response, STR("Content-Range"));
+    const size_t dash = str_find_char(range, '-');
     const size_t slash = str_find_char(range, '/');
+    int64_t start = 0;
     int64_t total = 0;
-    if (!str_to_int64(str_slice(range, slash + 1, range.size), &total) || total < 0)
+    if (!str_starts_with(range, unit) || dash > slash ||
+        !str_to_int64(str_slice(range, unit.size, dash - unit.size), &start) || start < 0 ||
+        !str_to_int64(str_slice(range, slash + 1, range.size), &total) || total < 0)
         return false;
+    *ret_start = (uint64_t)start;
     *ret_total = (uint64_t)total;
     return true;
 }
@@ -162,13 +168,15 @@ static bool fill_window(AdlsWindow *window, Str path, uint64_t offset, const Blo
     const Str etag = http_header(response, STR("ETag"));
     window->path[0] = '\0';
     buf_clear(&window->bytes);
+    uint64_t start = 0;
+    uint64_t total = response->body.size;
+    if ((response->status == 206 && !read_range(response, &start, &total)) || start != offset)
+        return error_set(err, ERROR_DATA, "'" STR_FMT "': the answer is not the range asked for",
+                         STR_ARG(path));
     TRY(buf_append(&window->bytes, response->body, err));
     window->start = offset;
     window->next = offset;
-    window->total = offset + response->body.size;
-    if (response->status == 206 && !read_total(response, &window->total))
-        return error_set(err, ERROR_DATA, "'" STR_FMT "': an answer without its range",
-                         STR_ARG(path));
+    window->total = total;
     window->etag[0] = '\0';
     if (etag.size < sizeof(window->etag))
         (void)snprintf(window->etag, sizeof(window->etag), STR_FMT, STR_ARG(etag));

@@ -271,6 +271,38 @@ TEST(lists_come_in_parts_and_in_any_order)
     CHECK_STR(buf_str(&out), STR("f/a f/b- f/b/ "));
 }
 
+// Bytes of another place, taken for those that were asked for, would be a page of nobody.
+TEST(an_answer_of_another_range_is_refused)
+{
+    const struct {
+        const char *name, *status, *range;
+        uint64_t offset;
+        bool is_read;
+    } rows[] = {
+        {"the range", "206 Partial Content", "Content-Range: bytes 4-7/8\r\n", 4, true},
+        {"the whole file", "200 OK", "", 0, true},
+        {"another range", "206 Partial Content", "Content-Range: bytes 0-3/8\r\n", 4, false},
+        {"the whole file, though a part was asked for", "200 OK", "", 4, false},
+        {"no range", "206 Partial Content", "", 4, false},
+        {"a range that is none", "206 Partial Content", "Content-Range: bytes 4/8\r\n", 4, false},
+        {"a total that is none", "206 Partial Content", "Content-Range: bytes 4-7/*\r\n", 4, false},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        check_row(rows[i].name);
+        char answer[200], bytes[8];
+        (void)snprintf(answer, sizeof(answer), "HTTP/1.1 %s\r\n%sContent-Length: 4\r\n\r\nabcd",
+                       rows[i].status, rows[i].range);
+        const ServerStep steps[] = {{.request = "GET /pages/a HTTP", .answer = str_from(answer)}};
+        SCRIPTED(steps, WITH_KEY);
+        size_t got = 0;
+        const bool ok = store_read(&store, STR("a"), rows[i].offset, bytes, 4, &got, &err);
+        CHECK(ok == rows[i].is_read);
+        CHECK_INT(err.code, ok ? ERROR_NONE : ERROR_DATA);
+        if (ok)
+            CHECK_STR(((Str){bytes, got}), STR("abcd"));
+    }
+}
+
 TEST(a_folder_is_no_file)
 {
     const ServerStep steps[] = {
