@@ -117,12 +117,22 @@ bool snowflake_own(SnowflakeWarehouse *db, Buf *out, const char *text, Error *er
 
 // --- opening
 
+// What a request names it is run in by that very name, unlike in SQL: "calls_db" is not CALLS_DB.
+static bool fold_name(SnowflakeWarehouse *db, Str *name, Error *err)
+{
+    CLEANUP(buf_done) Buf quoted = {0};
+    return snowflake_name(&quoted, *name, err) &&
+           arena_copy_str(db->lasting, str_slice(buf_str(&quoted), 1, quoted.size - 2), name, err);
+}
+
 static bool open_texts(SnowflakeWarehouse *db, Str base_folder, Error *err)
 {
     SnowflakeOptions *options = &db->options;
     options->auth = (SnowflakeAuth)db->auth;
     options->private_keys[0] = db->private_key;
     options->private_keys[1] = db->private_key_2;
+    TRY(fold_name(db, &options->database, err) && fold_name(db, &options->schema, err) &&
+        fold_name(db, &options->warehouse, err) && fold_name(db, &options->role, err));
     if (options->url.size == 0)
         TRY(arena_printf(db->lasting, &options->url, err,
                          "https://" STR_FMT ".snowflakecomputing.com", STR_ARG(options->account)));

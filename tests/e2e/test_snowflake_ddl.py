@@ -69,6 +69,19 @@ class Ddl(SnowTestCase):
             self.assertEqual(len(self.views_made()), 1)
             self.assertEqual(len(snow.sql(f"SELECT * FROM CTM.{name}")[0]), columns + 1)
 
+    def test_names_in_lower_case_are_upper_case_ones(self):
+        """Nobody writes them in quotes, and a request of the SQL API takes them as they are written."""
+        with World(calls=20, accounts=1) as world:
+            self.fixture.control("drop", {"name": "CALLS_DB"})
+            self.fixture.control("grants", {"files": sorted(map(str, (ROOT / "deploy/snowflake").glob("*.sql")))})
+            snow = SnowSite(world.folder / "lower", world, self.fixture, "CALLS_DB")
+            job = json.loads(snow.job.read_text())["warehouse"]
+            snow.change(**{name: job[name].lower() for name in ("database", "schema", "warehouse", "role")},
+                        stage={**job["stage"], "name": job["stage"]["name"].lower()})
+            snow.pawl("check", str(snow.job))
+            self.assertGreater(snow.report(snow.run("historic", *DAYS))["inserted"], 0)
+            self.assertEqual([e["error"] for e in self.fixture.log() if e["error"]], [])
+
     def test_a_query_changes_nothing(self):
         delete = "DELETE FROM CTM.CALLS"
         with World(calls=20, accounts=1) as world:

@@ -109,9 +109,23 @@ class Service:
             raise Refused(400, "391902", "Values of parameters are strings.")
         return parameters
 
+    def unknown(self, body):
+        """What a request is run in is named case-sensitively, and nothing here has a name that is not upper case."""
+        for member, code, state, message in (
+                ("role", "390189", "08001", "Role '{}' specified in the connect string does not exist or not authorized."),
+                ("warehouse", "000606", "57P03", "No active warehouse selected in the current session."),
+                ("database", "090105", "22000", "Cannot perform operation. This session does not have a current database."),
+                ("schema", "090106", "22000", "Cannot perform operation. This session does not have a current schema.")):
+            name = body.get(member, "")
+            if name != name.upper():
+                return self.failed(code, state, message.format(name))
+        return None
+
     def run(self, body):
         """Runs the statements of one request; the handle of their result, or of their failure."""
         parameters = self.check_body(body)
+        if refused := self.unknown(body):
+            return refused
         statements = snowflake_sql.split_statements(body["statement"])
         wanted = int(parameters.get("MULTI_STATEMENT_COUNT", "0"))  # this account's own setting: as many as there are
         if wanted not in (0, len(statements)):

@@ -134,6 +134,11 @@ class Fixture(unittest.TestCase):
             self.assertEqual(self.send("POST", f"/api/v2/statements?requestId={uuid.uuid4()}", body)[0], 400, changes)
         status, answer = self.sql("SELECT 1", "SELECT 2", parameters={"MULTI_STATEMENT_COUNT": "3"})
         self.assertEqual((status, answer["code"]), (422, "000008"))
+        # What it is run in is named as it is called, unlike in SQL.
+        for member, code in (("database", "090105"), ("schema", "090106"), ("warehouse", "000606"), ("role", "390189")):
+            body = {"statement": "SELECT 1", "database": "D", "schema": "CTM", "warehouse": "W", "role": "R"}
+            status, answer = self.send("POST", f"/api/v2/statements?requestId={uuid.uuid4()}", {**body, member: body[member].lower()})
+            self.assertEqual((status, answer["code"]), (422, code), member)
         for alone in ("USE SCHEMA CTM", "BEGIN", "COMMIT"):
             self.assertEqual(self.sql(alone)[1]["code"], "391911", alone)
 
