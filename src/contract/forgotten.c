@@ -22,35 +22,164 @@ struct Forgotten {
 
 // --- how people are written
 
+// Copied out of mails and web pages: spaces and hyphens of other kinds stand for their plain ones,
+// and marks that nobody sees go. False when it is too long.
+static bool write_plain(Str written, char room[PERSON_TEXT_BYTES], Str *ret_plain)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < written.size;) {
+        const unsigned char *at = (const unsigned char *)written.data + i;
+        const size_t left = written.size - i;
+        const bool general = left > 2 && at[0] == 0xe2 && at[1] == 0x80; // U+2000 to U+203F
+        char plain = written.data[i];
+        size_t taken = 1;
+        if (left > 1 && at[0] == 0xc2 && (at[1] == 0xa0 || at[1] == 0xad)) { // a space, a hyphen
+            plain = at[1] == 0xa0 ? ' ' : '\0';
+            taken = 2;
+        } else if (general && (at[2] <= 0x8a || at[2] == 0xaf)) {
+            plain = ' ';
+            taken = 3;
+        } else if (general && at[2] >= 0x90 && at[2] <= 0x95) {
+            plain = '-';
+            taken = 3;
+        } else if ((general && (at[2] <= 0x8f || (at[2] >= 0xa8 && at[2] <= 0xae))) ||
+                   (left > 2 && at[0] == 0xe2 && at[1] == 0x81 && at[2] >= 0xa0 && at[2] <= 0xaf) ||
+                   (left > 2 && at[0] == 0xef && at[1] == 0xbb && at[2] == 0xbf)) {
+            plain = '\0'; // no width, or the direction of what follows
+            taken = 3;
+        }
+        i += taken;
+        if (plain == '\0' && taken > 1)
+            continue;
+        if (size == PERSON_TEXT_BYTES - 1)
+            return false;
+        room[size++] = plain;
+    }
+    *ret_plain = str_trim((Str){room, size});
+    return true;
+}
+
+static Str without_prefix(Str text, Str prefix)
+{
+    return str_equal_ignoring_case(str_slice(text, 0, prefix.size), prefix)
+               ? str_trim(str_slice(text, prefix.size, text.size))
+               : text;
+}
+
+static Str skip_any(Str text, const char *signs)
+{
+    size_t i = 0;
+    while (i < text.size && text.data[i] != '\0' && strchr(signs, text.data[i]) != NULL)
+        i++;
+    return str_slice(text, i, text.size);
+}
+
+// "555-123-4567 x12", "... ext. 12", "...;ext=12" (RFC 3966): the number without it.
+static Str without_extension(Str number)
+{
+    enum { EXTENSION_DIGITS_MAX = 8 };
+    static const char *const words[] = {"extension", "ext", "x", "#"};
+    for (size_t i = 0; i < number.size; i++) {
+        const Str rest = skip_any(str_slice(number, i, number.size), " ,;");
+        for (size_t k = 0; k < sizeof(words) / sizeof(words[0]); k++) {
+            const Str after = without_prefix(rest, str_from(words[k]));
+            const Str digits = skip_any(after, " .:=");
+            if (after.size < rest.size && digits.size > 0 && digits.size <= EXTENSION_DIGITS_MAX &&
+                skip_any(digits, "0123456789").size == 0)
+                return str_trim(str_slice(number, 0, i));
+        }
+    }
+    return number;
+}
+
+bool person_has_extension(Str written)
+{
+    char room[PERSON_TEXT_BYTES];
+    Str plain = {0};
+    return write_plain(written, room, &plain) && without_extension(plain).size < plain.size;
+}
+
 static bool normalise_phone(Str written, const PhoneCountry *country, char text[PERSON_TEXT_BYTES])
 {
+    char room[PERSON_TEXT_BYTES];
+    Str number = {0};
+    if (!write_plain(written, room, &number))
+        return false;
+    number = without_extension(without_prefix(number, STR("tel:")));
     // A country whose numbers look like none, for E.164 alone, is any country.
-    const bool has_plus = written.size > 0 && written.data[0] == '+';
+    const bool has_plus = number.size > 0 && number.data[0] == '+';
     if (country == NULL && !has_plus)
         return false;
-    char number[PHONE_TEXT_BYTES];
-    if (!phone_normalise(written, country != NULL ? country : &phone_countries[0], number))
+    char digits[PHONE_TEXT_BYTES];
+    if (!phone_normalise(number, country != NULL ? country : &phone_countries[0], digits))
         return false;
-    memcpy(text, number, sizeof(number));
+    memcpy(text, digits, sizeof(digits));
     return true;
+}
+
+// "ann@x.org", "mailto:ann@x.org", "Ann <ann@x.org>".
+static bool normalise_email(Str written, char text[PERSON_TEXT_BYTES])
+{
+    char room[PERSON_TEXT_BYTES];
+    Str plain = {0};
+    if (!write_plain(written, room, &plain))
+        return false;
+    const size_t open = str_find_char(plain, '<');
+    if (open < plain.size && plain.data[plain.size - 1] == '>')
+        plain = str_trim(str_slice(plain, open + 1, plain.size - open - 2));
+    plain = without_prefix(plain, STR("mailto:"));
+    if (str_find_char(plain, '@') == plain.size)
+        return false;
+    for (size_t i = 0; i < plain.size; i++) {
+        const char c = plain.data[i];
+        if (c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '<' || c == '>')
+            return false;
+        text[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    }
+    text[plain.size] = '\0';
+    return true;
+}
+
+static bool normalise_one(PersonKind kind, Str written, const PhoneCountry *country,
+                          char text[PERSON_TEXT_BYTES])
+{
+    if (kind == PERSON_PHONE)
+        return normalise_phone(written, country, text);
+    if (kind == PERSON_EMAIL)
+        return normalise_email(written, text);
+    if (written.size == 0 || written.size >= PERSON_TEXT_BYTES)
+        return false;
+    memcpy(text, written.data, written.size);
+    text[written.size] = '\0';
+    return true;
+}
+
+bool person_next(PersonKind kind, Str *rest, const PhoneCountry *country,
+                 char text[PERSON_TEXT_BYTES])
+{
+    while (rest->data != NULL) {
+        Str one = *rest;
+        if (kind == PERSON_EMAIL) {
+            size_t end = 0;
+            while (end < one.size && one.data[end] != ',' && one.data[end] != ';')
+                end++;
+            *rest = end < one.size ? str_slice(one, end + 1, one.size) : (Str){NULL, 0};
+            one = str_slice(one, 0, end);
+        } else {
+            *rest = (Str){NULL, 0};
+        }
+        if (normalise_one(kind, one, country, text))
+            return true;
+    }
+    return false;
 }
 
 bool person_normalise(PersonKind kind, Str written, const PhoneCountry *country,
                       char text[PERSON_TEXT_BYTES])
 {
-    const Str plain = kind == PERSON_ID ? written : str_trim(written);
-    if (plain.size == 0 || plain.size >= PERSON_TEXT_BYTES)
-        return false;
-    if (kind == PERSON_PHONE)
-        return normalise_phone(plain, country, text);
-    if (kind == PERSON_EMAIL && str_find_char(plain, '@') == plain.size)
-        return false;
-    for (size_t i = 0; i < plain.size; i++) {
-        const char c = plain.data[i];
-        text[i] = kind == PERSON_EMAIL && c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-    }
-    text[plain.size] = '\0';
-    return true;
+    char other[PERSON_TEXT_BYTES];
+    Str rest = written;
+    return person_next(kind, &rest, country, text) && !person_next(kind, &rest, country, other);
 }
 
 // The magnitude of an integer, however it was sent: 12.0 is 12, to columns as well.
@@ -186,10 +315,14 @@ static bool names_forgotten(const Forgotten *forgotten, PersonKind kind,
     char digits[DIGITS_BYTES];
     char text[PERSON_TEXT_BYTES];
     Str written = {0};
-    if (!text_of(value, digits, &written) || !person_normalise(kind, written, country, text))
+    if (!text_of(value, digits, &written))
         return false;
-    const Key128 hash = forgotten_hash_person(forgotten, kind, str_from(text));
-    return forgotten_has_person(forgotten, &hash);
+    while (person_next(kind, &written, country, text)) {
+        const Key128 hash = forgotten_hash_person(forgotten, kind, str_from(text));
+        if (forgotten_has_person(forgotten, &hash))
+            return true;
+    }
+    return false;
 }
 
 // NOLINTNEXTLINE(misc-no-recursion): PATH_DEPTH_MAX bounds the depth

@@ -33,10 +33,17 @@ bool contract_erasure_pointers(const Contract *contract, Arena *arena, Str **ret
 // "phone".
 const char *person_kind_name(PersonKind kind);
 
-// The one spelling that is hashed: E.164, an address in lower case, an id as it is; with a NUL.
-// False when `written` cannot be one. `country` may be NULL: then only +15551234567 is a number.
+// The one spelling that is hashed: E.164 without an extension, an address in lower case ("Ann
+// <Ann@x.org>" is ann@x.org), an id as it is; with a NUL. False when `written` cannot be one, or is
+// several. `country` may be NULL: then only +15551234567 is a number.
 bool person_normalise(PersonKind kind, Str written, const PhoneCountry *country,
                       char text[PERSON_TEXT_BYTES]);
+// One after the other, of a field that may hold several addresses: "ann@x.org; bob@x.org". Starts
+// with *rest = the field; false at its end.
+bool person_next(PersonKind kind, Str *rest, const PhoneCountry *country,
+                 char text[PERSON_TEXT_BYTES]);
+// "555-123-4567 x12": others may have the same number.
+bool person_has_extension(Str written);
 
 // Sets of hashes: of people, and of keys of redacted records whose older copies are gone.
 typedef struct ForgottenSets {

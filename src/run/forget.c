@@ -62,6 +62,11 @@ static bool find_person(Forgetting *forgetting, Error *err)
         return error_set(err, ERROR_JOB,
                          "no contract of this job says whom a record is about: give columns a "
                          "\"person\"");
+    // Other people have that number, too: whoever erases them must say so.
+    if (kind == PERSON_PHONE && person_has_extension(value))
+        return error_set(err, ERROR_JOB,
+                         "the number has an extension: without it everybody's records go who has "
+                         "that number, whatever the extension");
     bool found = false;
     for (size_t i = 0; i <= (kind == PERSON_PHONE ? count : 0); i++) {
         char text[PERSON_TEXT_BYTES];

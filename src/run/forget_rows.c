@@ -128,9 +128,13 @@ static bool overflow_matches(const Table *table, Str overflow, bool *ret_matches
 static bool column_matches(const Table *table, const PersonColumn *person, Str cell)
 {
     char text[PERSON_TEXT_BYTES];
-    return person->kind == table->rows->kind && !person->hidden && cell.data != NULL &&
-           person_normalise(person->kind, cell, person->phone, text) &&
-           str_equal(str_from(text), table->rows->text);
+    if (person->kind != table->rows->kind || person->hidden)
+        return false;
+    while (person_next(person->kind, &cell, person->phone, text)) {
+        if (str_equal(str_from(text), table->rows->text))
+            return true;
+    }
+    return false;
 }
 
 static bool take_row(Table *table, Str cell, Error *err)

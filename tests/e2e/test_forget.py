@@ -181,6 +181,26 @@ class Forget(unittest.TestCase):
             world.pawl("replay", str(world.job))
             self.assertEqual(int(world.value("SELECT count(*) FROM ctm.calls")), left)
 
+    def test_a_person_is_known_in_the_spellings_of_mails_and_web_pages(self):
+        plain = {"caller_number": None, "caller_number_complete": None, "contact_number": None, "caller_number_bare": None, "email": None}
+        records = [{"caller_number": "(500) 555-0199 x12"}, {"contact_number": "tel:+1-500-555-0199;ext=12"},
+                   {"caller_number_complete": "+1\u00a0500\u00a0555\u20110199"}, {"email": "Canary Jones <Canary@Forget.example>"},
+                   {"email": "bob@x.example; CANARY@forget.example"}, {"email": "canary+news@forget.example"}]
+        with World(calls=60, accounts=1) as world:
+            for record in records:
+                self.insert(world, 3, **{**plain, **record})
+            world.run("historic", *DAYS)
+            for words in (["--phone", "500-555-0199 ext. 12"], ["--phone", "+15005550199 #3"], ["--email", "canary@forget.example, bob@x.example"]):
+                self.assertEqual(self.forget(world, *words, check=False).returncode, 2, words)
+            self.assertEqual(self.rows_erased(self.forget(world, "--phone", "\u202a+1\u00a0500\u00a0555\u00a00199\u202c")), {"ctm.calls": 3})
+            self.assertEqual(self.rows_erased(self.forget(world, "--email", "Canary <canary@forget.example>")), {"ctm.calls": 2})
+            # A tag is another address.
+            self.assertEqual(rows_of(world), 1)
+            self.assertEqual(world.report(world.run("rehydration", *DAYS))["forgotten"], 5)
+            self.assertEqual(rows_of(world), 1)
+            self.forget(world, "--email", "mailto:canary+news@forget.example")
+            self.assertEqual((rows_of(world), traces(world)), (0, []))
+
     def test_what_cannot_be_meant_is_refused(self):
         with World(calls=20, accounts=1) as world:
             for words in (["--phone", "anonymous"], ["--email", "nobody"], ["--id", ""], [], ["--phone", PHONE, "--email", EMAIL]):
