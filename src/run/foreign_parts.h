@@ -1,0 +1,13 @@
+// The insides of foreign.h, for src/run/foreign*.c only: the SQL by which a table is read.
+#pragma once
+
+#include "run/foreign.h"
+
+// The rows of a window and of a day around it; numbers the columns' cells.
+bool foreign_write_query(const Foreign *foreign, const ForeignWindow *window, Buf *sql,
+                         Error *err) MUST_USE;
+// The text of a contract's column within the record (FOREIGN_RECORDS): its first path that has one.
+bool foreign_record_text(const Foreign *foreign, Str column, Buf *out, Error *err) MUST_USE;
+// " AND ..." for each partition column that the table has.
+bool foreign_append_partition(const Foreign *foreign, const PlanSlice *slice, Buf *sql,
+                              Error *err) MUST_USE;
