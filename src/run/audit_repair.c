@@ -24,17 +24,6 @@ static bool add(AuditRepair *repair, const Buf *sql, Error *err)
     return true;
 }
 
-static bool is_number(const ForeignColumn *column)
-{
-    static const char *const types[] = {"INT",  "NUMERIC", "DECIMAL", "DOUBLE",
-                                        "REAL", "FLOAT",   "NUMBER"};
-    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-        if (str_find(column->type, str_from(types[i])) < column->type.size)
-            return true;
-    }
-    return false;
-}
-
 static bool append_json(const SqlDialect *dialect, Str json, Buf *sql, Error *err)
 {
     CLEANUP(buf_done) Buf text = {0};
@@ -55,7 +44,7 @@ static bool append_value(const AuditRepair *repair, const ForeignColumn *column,
     int64_t us = 0;
     if (cell_is_null(child, row))
         return buf_append(sql, STR("NULL"), err);
-    if (columns[column->column].type == COLUMN_TIMESTAMP && is_number(column)) {
+    if (columns[column->column].type == COLUMN_TIMESTAMP && foreign_holds_numbers(column)) {
         (void)!cell_time(&columns[column->column], child, row, &us);
         return buf_printf(sql, err, "%lld", (long long)(us / 1000000));
     }
@@ -191,13 +180,11 @@ static bool is_key(const Foreign *foreign, const ForeignColumn *column)
 static bool append_equal(const Foreign *foreign, const ForeignColumn *column,
                          const ShapedBatch *batch, size_t row, Buf *sql, Error *err)
 {
-    const SqlDialect *dialect = foreign->warehouse->driver->dialect;
     CLEANUP(buf_done) Buf text = {0};
-    return cell_write(&foreign->stream->table.columns[column->column],
-                      batch->array.children[column->column], row, &text, err) &&
-           buf_append(sql, STR("CAST("), err) && sql_name(sql, column->name, err) &&
-           buf_printf(sql, err, " AS %s) = ", dialect->text_type) &&
-           sql_literal(dialect, sql, buf_str(&text), err);
+    TRY(cell_write(&foreign->stream->table.columns[column->column],
+                   batch->array.children[column->column], row, &text, err));
+    const Str value = buf_str(&text);
+    return foreign_append_in(foreign, column, &value, 1, sql, err);
 }
 
 static bool differs(const AuditRepair *repair, Str name)

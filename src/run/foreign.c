@@ -163,6 +163,19 @@ bool foreign_holds_json(const ForeignColumn *column)
     return false;
 }
 
+bool foreign_holds_numbers(const ForeignColumn *column)
+{
+    static const char *const types[] = {"INT",  "NUMERIC", "DECIMAL", "DOUBLE",
+                                        "REAL", "FLOAT",   "NUMBER"};
+    if (str_starts_with(column->type, STR("INTERVAL")))
+        return false;
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        if (str_find(column->type, str_from(types[i])) < column->type.size)
+            return true;
+    }
+    return false;
+}
+
 // Of a column's paths one that is a single step, if there is any: that needs no object around it.
 static bool best_path(const Contract *contract, size_t column, Str *ret_path)
 {

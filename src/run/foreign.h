@@ -61,6 +61,7 @@ bool foreign_open(const ForeignOptions *options, Warehouse *warehouse, const Pla
                   Arena *arena, Foreign *ret_foreign, Error *err) MUST_USE;
 
 bool foreign_holds_json(const ForeignColumn *column);
+bool foreign_holds_numbers(const ForeignColumn *column);
 
 // The table was given another name.
 bool foreign_move(Foreign *foreign, Str name, Arena *arena, Error *err) MUST_USE;
@@ -96,6 +97,19 @@ bool foreign_read(const Foreign *foreign, const ForeignWindow *window, Shaper *s
                   ForeignRows *ret_rows, Error *err) MUST_USE;
 void foreign_rows_done(ForeignRows *rows); // for CLEANUP()
 
+// A row of the API that no row of a window has the key of.
+typedef struct ForeignKey {
+    Key128 key;
+    const ShapedBatch *batch;
+    size_t row;
+} ForeignKey;
+
+// Adds the partition's rows that have one of these keys (sorted), whatever their time, to those
+// that foreign_read() gave.
+bool foreign_read_keys(const Foreign *foreign, const ForeignWindow *window, const ForeignKey *keys,
+                       size_t count, Shaper *shaper, Arena *arena, ForeignRows *rows,
+                       Error *err) MUST_USE;
+
 // For qsort(): by key, the rows of a key in the order in which the feed wrote them.
 int foreign_compare_rows(const void *a, const void *b);
 
@@ -113,6 +127,11 @@ typedef struct ForeignPlace {
 } ForeignPlace;
 bool foreign_find(Warehouse *warehouse, Str schema, Str name, Arena *arena, ForeignPlace *ret_place,
                   Error *err) MUST_USE;
+
+// column IN (values), which are texts of a contract's column: as numbers where the column holds
+// some, since those may be written in several ways (1001, 1001.0).
+bool foreign_append_in(const Foreign *foreign, const ForeignColumn *column, const Str *values,
+                       size_t count, Buf *sql, Error *err) MUST_USE;
 
 // "schema"."table".
 bool foreign_name(Buf *out, Str schema, Str name, Error *err) MUST_USE;

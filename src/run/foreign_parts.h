@@ -3,9 +3,15 @@
 
 #include "run/foreign.h"
 
+// Up to this many keys are looked for at once.
+enum { FOREIGN_KEYS_A_QUERY = 400 };
+
 // The rows of a window and of a day around it; numbers the columns' cells.
 bool foreign_write_query(const Foreign *foreign, const ForeignWindow *window, Buf *sql,
                          Error *err) MUST_USE;
+// The rows that may have one of these keys, and some more.
+bool foreign_write_key_query(const Foreign *foreign, const ForeignWindow *window,
+                             const ForeignKey *keys, size_t count, Buf *sql, Error *err) MUST_USE;
 // The text of a contract's column within the record (FOREIGN_RECORDS): its first path that has one.
 bool foreign_record_text(const Foreign *foreign, Str column, Buf *out, Error *err) MUST_USE;
 // " AND ..." for each partition column that the table has.

@@ -267,32 +267,76 @@ static void find_inside(const Foreign *foreign, const ForeignWindow *window, For
     rows->count = kept;
 }
 
-bool foreign_read(const Foreign *foreign, const ForeignWindow *window, Shaper *shaper, Arena *arena,
-                  ForeignRows *ret_rows, Error *err)
+static bool read_rows(const Foreign *foreign, const ForeignWindow *window, const Buf *sql,
+                      Shaper *shaper, Arena *arena, ForeignRows *rows, Error *err)
 {
     const PlanPartition *partition = &foreign->stream->partitions[window->slice->partition];
-    *ret_rows = (ForeignRows){0};
-    CLEANUP(buf_done) Buf sql = {0};
-    TRY(foreign_write_query(foreign, window, &sql, err));
     CLEANUP(reading_done)
     Reading reading = {.foreign = foreign,
                        .partition = partition->partition.fields,
                        .window = window,
                        .shaper = shaper,
                        .arena = arena,
-                       .rows = ret_rows,
+                       .rows = rows,
                        .err = err};
     reading.row_arena = arena_new(SLICE_ARENA_BYTES, err);
     TRY(reading.row_arena != NULL);
     shaper_set_zone(shaper, partition->zone);
     const Warehouse *warehouse = foreign->warehouse;
-    if (warehouse->driver->query(warehouse->state, buf_str(&sql), visit_row, &reading, err) &&
-        !reading.failed && take_batch(&reading, err)) {
+    return (warehouse->driver->query(warehouse->state, buf_str(sql), visit_row, &reading, err) &&
+            !reading.failed && take_batch(&reading, err)) ||
+           error_context(err, "table " STR_FMT, STR_ARG(foreign->from));
+}
+
+bool foreign_read(const Foreign *foreign, const ForeignWindow *window, Shaper *shaper, Arena *arena,
+                  ForeignRows *ret_rows, Error *err)
+{
+    *ret_rows = (ForeignRows){0};
+    CLEANUP(buf_done) Buf sql = {0};
+    if (foreign_write_query(foreign, window, &sql, err) &&
+        read_rows(foreign, window, &sql, shaper, arena, ret_rows, err)) {
         find_inside(foreign, window, ret_rows);
         return true;
     }
     foreign_rows_done(ret_rows);
-    return error_context(err, "table " STR_FMT, STR_ARG(foreign->from));
+    return false;
+}
+
+// Of the rows from `first` on those that have one of the keys.
+static void keep_keys(ForeignRows *rows, size_t first, const ForeignKey *keys, size_t count)
+{
+    size_t kept = first;
+    for (size_t i = first; i < rows->count; i++) {
+        size_t low = 0;
+        for (size_t high = count; low < high;) {
+            const size_t middle = low + (high - low) / 2;
+            if (key128_compare(&keys[middle].key, &rows->items[i].key) < 0)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        if (low < count && key128_compare(&keys[low].key, &rows->items[i].key) == 0)
+            rows->items[kept++] = rows->items[i];
+    }
+    rows->count = kept;
+}
+
+bool foreign_read_keys(const Foreign *foreign, const ForeignWindow *window, const ForeignKey *keys,
+                       size_t count, Shaper *shaper, Arena *arena, ForeignRows *rows, Error *err)
+{
+    for (size_t first = 0; first < count; first += FOREIGN_KEYS_A_QUERY) {
+        const size_t left = count - first;
+        const size_t some = left < FOREIGN_KEYS_A_QUERY ? left : FOREIGN_KEYS_A_QUERY;
+        const size_t before = rows->count;
+        const int64_t unreadable = rows->unreadable;
+        CLEANUP(buf_done) Buf sql = {0};
+        TRY(foreign_write_key_query(foreign, window, keys + first, some, &sql, err) &&
+            read_rows(foreign, window, &sql, shaper, arena, rows, err));
+        keep_keys(rows, before, keys + first, some);
+        rows->unreadable = unreadable; // whoever has no key has none of these
+    }
+    find_inside(foreign, window, rows);
+    return true;
 }
 
 // --- the table as a whole

@@ -1,4 +1,5 @@
 // What is asked of a foreign table, as SQL.
+#include "batch/cells.h"
 #include "run/foreign_parts.h"
 #include "warehouse/sql.h"
 
@@ -10,16 +11,10 @@ typedef enum TimeClass { TIME_STAMP, TIME_NUMBER, TIME_TEXT } TimeClass;
 
 static TimeClass class_of(const ForeignColumn *column)
 {
-    static const char *const numbers[] = {"INT",  "BIGINT", "NUMERIC", "DECIMAL", "DOUBLE",
-                                          "REAL", "FLOAT",  "NUMBER",  "HUGEINT"};
     const Str type = column->type;
     if (str_starts_with(type, STR("TIMESTAMP")) || str_starts_with(type, STR("DATE")))
         return TIME_STAMP;
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-        if (str_find(type, str_from(numbers[i])) < type.size)
-            return TIME_NUMBER;
-    }
-    return TIME_TEXT;
+    return foreign_holds_numbers(column) ? TIME_NUMBER : TIME_TEXT;
 }
 
 // The window and a day more on both sides: which rows lie inside is decided when their times are
@@ -78,10 +73,49 @@ static bool append_time(const Foreign *foreign, const ForeignWindow *window, Buf
            append_window(sql, buf_str(&expression), class_of(foreign->window), window, err);
 }
 
+static bool is_integer(Str text)
+{
+    int64_t number = 0;
+    return str_to_int64(text, &number) && text.data[0] != '+' &&
+           (text.size == 1 || (text.data[0] != '0' && !str_starts_with(text, STR("-0"))));
+}
+
+// IN (values) of a text or, bare, of a number.
+static bool append_values(const Foreign *foreign, const Str *values, size_t count, bool bare,
+                          bool decimals, Buf *sql, Error *err)
+{
+    const SqlDialect *dialect = foreign->warehouse->driver->dialect;
+    TRY(buf_append(sql, STR(" IN ("), err));
+    for (size_t i = 0; i < count; i++) {
+        TRY((i == 0 || buf_append(sql, STR(", "), err)) &&
+            (bare ? buf_append(sql, values[i], err) : sql_literal(dialect, sql, values[i], err)));
+        // What a program that knows no integers made of one.
+        if (decimals && is_integer(values[i]))
+            TRY(buf_printf(sql, err, ", '" STR_FMT ".0'", STR_ARG(values[i])));
+    }
+    return buf_append_char(sql, ')', err);
+}
+
+bool foreign_append_in(const Foreign *foreign, const ForeignColumn *column, const Str *values,
+                       size_t count, Buf *sql, Error *err)
+{
+    const char *text_type = foreign->warehouse->driver->dialect->text_type;
+    bool bare = foreign_holds_numbers(column);
+    for (size_t i = 0; i < count; i++)
+        bare = bare && is_integer(values[i]);
+    if (bare)
+        return sql_name(sql, column->name, err) &&
+               append_values(foreign, values, count, true, false, sql, err);
+    const bool integers = column->column < foreign->stream->table.column_count &&
+                          foreign->stream->table.columns[column->column].type == COLUMN_INT64;
+    return buf_append(sql, STR("CAST("), err) && sql_name(sql, column->name, err) &&
+           buf_printf(sql, err, " AS %s)", text_type) &&
+           append_values(foreign, values, count, false, integers, sql, err);
+}
+
 bool foreign_append_partition(const Foreign *foreign, const PlanSlice *slice, Buf *sql, Error *err)
 {
     const ContractInfo *info = contract_info(foreign->stream->contract);
-    const SqlDialect *dialect = foreign->warehouse->driver->dialect;
     yyjson_val *fields = foreign->stream->partitions[slice->partition].partition.fields;
     for (size_t i = 0; i < info->partition_count; i++) {
         const Str place = info->partition_fields[i];
@@ -90,19 +124,17 @@ bool foreign_append_partition(const Foreign *foreign, const PlanSlice *slice, Bu
         if (value == NULL || (foreign->kind != FOREIGN_RECORDS && foreign->partition[i] == NULL))
             continue;
         CLEANUP(buf_done) Buf text = {0};
-        TRY(buf_append(sql, STR(" AND "), err));
-        if (foreign->kind == FOREIGN_RECORDS)
-            TRY(foreign_record_text(foreign, info->partition_columns[i], sql, err));
-        else
-            TRY(buf_append(sql, STR("CAST("), err) &&
-                sql_name(sql, foreign->partition[i]->name, err) &&
-                buf_printf(sql, err, " AS %s)", dialect->text_type));
-        TRY(buf_append(sql, STR(" = "), err));
         if (yyjson_is_str(value))
             TRY(buf_append(&text, json_str(value), err));
         else
             TRY(json_write(value, &text, err));
-        TRY(sql_literal(dialect, sql, buf_str(&text), err));
+        const Str written = buf_str(&text);
+        TRY(buf_append(sql, STR(" AND "), err));
+        if (foreign->kind == FOREIGN_RECORDS)
+            TRY(foreign_record_text(foreign, info->partition_columns[i], sql, err) &&
+                append_values(foreign, &written, 1, false, false, sql, err));
+        else
+            TRY(foreign_append_in(foreign, foreign->partition[i], &written, 1, sql, err));
     }
     return true;
 }
@@ -117,7 +149,7 @@ static bool select_cell(ForeignColumn *column, const SqlDialect *dialect, size_t
            sql_name(sql, column->name, err) && buf_printf(sql, err, " AS %s)", dialect->text_type);
 }
 
-bool foreign_write_query(const Foreign *foreign, const ForeignWindow *window, Buf *sql, Error *err)
+static bool write_select(const Foreign *foreign, const ForeignWindow *window, Buf *sql, Error *err)
 {
     const SqlDialect *dialect = foreign->warehouse->driver->dialect;
     ForeignColumn *const special[] = {foreign->key,    foreign->hash,    foreign->record,
@@ -131,6 +163,69 @@ bool foreign_write_query(const Foreign *foreign, const ForeignWindow *window, Bu
     for (size_t i = 0; i < foreign->order_count; i++)
         TRY(select_cell(foreign->order[i], dialect, &cells, sql, err));
     return buf_printf(sql, err, " FROM " STR_FMT " WHERE 1 = 1", STR_ARG(foreign->from)) &&
-           foreign_append_partition(foreign, window->slice, sql, err) &&
-           append_time(foreign, window, sql, err);
+           foreign_append_partition(foreign, window->slice, sql, err);
+}
+
+bool foreign_write_query(const Foreign *foreign, const ForeignWindow *window, Buf *sql, Error *err)
+{
+    return write_select(foreign, window, sql, err) && append_time(foreign, window, sql, err);
+}
+
+static const ForeignColumn *column_at(const Foreign *foreign, size_t index)
+{
+    for (size_t i = 0; i < foreign->order_count; i++) {
+        if (foreign->order[i]->column == index)
+            return foreign->order[i];
+    }
+    return NULL;
+}
+
+// One column of the key.
+static bool append_key_column(const Foreign *foreign, size_t index, const ForeignKey *keys,
+                              size_t count, Buf *sql, Error *err)
+{
+    const Column *column = &foreign->stream->table.columns[index];
+    const ForeignColumn *own = column_at(foreign, index);
+    CLEANUP(arena_freep) Arena *arena = arena_new(SLICE_ARENA_BYTES, err);
+    TRY(arena != NULL);
+    Str *values = arena_alloc_array(arena, count, sizeof(Str), err);
+    TRY(values != NULL);
+    for (size_t i = 0; i < count; i++) {
+        CLEANUP(buf_done) Buf text = {0};
+        TRY(cell_write(column, keys[i].batch->array.children[index], keys[i].row, &text, err) &&
+            arena_copy_str(arena, buf_str(&text), &values[i], err));
+    }
+    if (foreign->kind == FOREIGN_RECORDS)
+        return buf_append(sql, STR(" AND "), err) &&
+               foreign_record_text(foreign, column->name, sql, err) &&
+               append_values(foreign, values, count, false, false, sql, err);
+    return own == NULL || (buf_append(sql, STR(" AND "), err) &&
+                           foreign_append_in(foreign, own, values, count, sql, err));
+}
+
+bool foreign_write_key_query(const Foreign *foreign, const ForeignWindow *window,
+                             const ForeignKey *keys, size_t count, Buf *sql, Error *err)
+{
+    const ContractInfo *info = contract_info(foreign->stream->contract);
+    const TableSpec *table = &foreign->stream->table;
+    TRY(write_select(foreign, window, sql, err));
+    if (foreign->kind == FOREIGN_OWN) {
+        TRY(buf_append(sql, STR(" AND _row_key IN ("), err));
+        for (size_t i = 0; i < count; i++)
+            TRY((i == 0 || buf_append(sql, STR(", "), err)) &&
+                sql_key(foreign->warehouse->driver->dialect, sql, &keys[i].key, err));
+        return buf_append_char(sql, ')', err);
+    }
+    for (size_t i = 0; i < info->key_count; i++) {
+        size_t index = 0;
+        bool of_partition = false;
+        while (!str_equal(table->columns[index].name, info->key_columns[i]))
+            index++;
+        for (size_t k = 0; k < info->partition_count; k++)
+            of_partition =
+                of_partition || str_equal(info->partition_columns[k], info->key_columns[i]);
+        if (!of_partition)
+            TRY(append_key_column(foreign, index, keys, count, sql, err));
+    }
+    return true;
 }

@@ -95,6 +95,31 @@ class Audit(unittest.TestCase):
         self.audit("f.calls", "--repair")
         self.assertEqual(self.found(self.audit("f.calls")), self.clean())
 
+    def test_a_row_that_stands_elsewhere_in_the_table_is_stale_and_comes_in_no_second_time(self):
+        moved, timeless, lost = self.ids("id", 3, 12)
+        columns = FEEDS["fivetran"]
+        self.sql("CREATE SCHEMA IF NOT EXISTS e", f"CREATE OR REPLACE TABLE e.calls AS SELECT {columns} FROM ctm.calls", "ALTER TABLE e.calls ADD PRIMARY KEY (id)",
+                 f"UPDATE e.calls SET called_at = called_at - INTERVAL 40 DAY WHERE id = {moved}", f"UPDATE e.calls SET called_at = NULL WHERE id = {timeless}",
+                 f"DELETE FROM e.calls WHERE id = {lost}")
+        out = self.world.folder / "elsewhere.csv"
+        report = self.audit("e.calls", "--out", str(out), expected=3)
+        self.assertEqual(self.listed(out), {"missing": [lost], "doubled": [], "stale": [moved, timeless], "vanished": []})
+        self.assertEqual({row["columns"] for row in csv.DictReader(out.read_text().splitlines()) if row["problem"] == "stale"}, {"called_at"})
+        report = self.audit("e.calls", "--repair")
+        self.assertEqual((report["inserted"], report["updated"]), (1, 2))
+        self.assertEqual(self.found(self.audit("e.calls")), self.clean())
+
+    def test_keys_may_be_written_as_numbers_of_other_kinds(self):
+        one, two = self.ids("id", 2, 12)
+        for kind in ("DOUBLE", "DECIMAL(38, 9)", "VARCHAR"):
+            with self.subTest(kind):
+                as_kind = lambda name: f"CAST(CAST({name} AS DOUBLE) AS {kind}) AS {name}" if kind == "VARCHAR" else f"CAST({name} AS {kind}) AS {name}"
+                self.sql("CREATE SCHEMA IF NOT EXISTS k", f"CREATE OR REPLACE TABLE k.calls AS SELECT {as_kind('id')}, {as_kind('account_id')}, called_at, notes FROM ctm.calls",
+                         f"DELETE FROM k.calls WHERE CAST(id AS BIGINT) = {one}", f"UPDATE k.calls SET notes = 'old' WHERE CAST(id AS BIGINT) = {two}")
+                self.assertEqual(self.found(self.audit("k.calls", expected=3)), {**self.clean(), "missing": 1, "stale": 1})
+                self.audit("k.calls", "--repair")
+                self.assertEqual(self.found(self.audit("k.calls")), self.clean())
+
     def test_raw_records_are_compared_as_they_were_sent(self):
         records = []
         for account in (1001, 1002):
