@@ -274,6 +274,15 @@ static bool read_time(const Format *format, yyjson_val *value, Str text, const Z
     }
 }
 
+static bool reads_epochs(const ColumnPlan *plan)
+{
+    bool any = false;
+    for (size_t i = 0; i < plan->format_count; i++)
+        any =
+            any || (plan->formats[i].kind != FORMAT_ISO && plan->formats[i].kind != FORMAT_PATTERN);
+    return any;
+}
+
 static Fit cast_time(const Caster *caster, const ColumnPlan *plan, yyjson_val *value, Str text,
                      Cell *cell)
 {
@@ -284,6 +293,15 @@ static Fit cast_time(const Caster *caster, const ColumnPlan *plan, yyjson_val *v
     int32_t date = 0;
     if (plan->type == COLUMN_DATE && unsafe_yyjson_is_str(value) && date_parse(text, &date)) {
         cell->integer = date;
+        return FIT_YES;
+    }
+    // A feed may have made milliseconds of seconds, or the other way round.
+    int64_t epoch_us = 0;
+    int64_t unit_us = 0;
+    if (caster->of_table && unsafe_yyjson_is_str(value) && reads_epochs(plan) &&
+        table_epoch_parse(text, &epoch_us, &unit_us)) {
+        cell->integer = plan->type == COLUMN_DATE ? zone_date_at(zone, epoch_us) : epoch_us;
+        cell->resolution_us = unit_us;
         return FIT_YES;
     }
     for (size_t i = 0; i < plan->format_count; i++) {

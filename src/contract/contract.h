@@ -114,8 +114,10 @@ void shaper_set_table(Shaper *shaper, bool hashes);
 // From now on: records may lack what the contract requires, but for their key.
 void shaper_set_lenient(Shaper *shaper);
 
-// Such a time, or an ISO one.
+// Such a time, an ISO one, or an epoch.
 bool table_time_parse(Str text, int64_t *ret_us);
+// Seconds, milliseconds or microseconds since 1970, told apart by their size: of 1973 to 2103.
+bool table_epoch_parse(Str text, int64_t *ret_us, int64_t *ret_unit_us);
 
 // Appends the records of one page. `partition` is an object with the slice's partition fields (NULL
 // = none): a contract may fill key columns from it ("from_partition"). Fails only for lack of

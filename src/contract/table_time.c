@@ -1,6 +1,25 @@
 #include "contract/contract.h"
 
+#include <math.h>
+
 #define US_PER_S INT64_C(1000000)
+
+bool table_epoch_parse(Str text, int64_t *ret_us, int64_t *ret_unit_us)
+{
+    static const int64_t units_us[] = {US_PER_S, 1000, 1};
+    double number = 0;
+    if (!str_to_double(text, &number))
+        return false;
+    for (size_t i = 0; i < sizeof(units_us) / sizeof(units_us[0]); i++) {
+        const double us = number * (double)units_us[i];
+        if (!(us >= 1e14 && us <= 4.2e15))
+            continue;
+        *ret_us = (int64_t)nearbyint(us);
+        *ret_unit_us = units_us[i];
+        return true;
+    }
+    return false;
+}
 
 // "2026-03-05 10:20:30.5+00", also without seconds, zone or time of day. UTC where it names none.
 bool table_time_parse(Str text, int64_t *ret_us)
@@ -9,7 +28,8 @@ bool table_time_parse(Str text, int64_t *ret_us)
                                           "%Y-%m-%d %H:%M", "%Y-%m-%d"};
     int64_t offset_us = 0;
     int64_t fraction_us = 0;
-    if (time_parse_iso(text, ret_us))
+    int64_t unit_us = 0;
+    if (time_parse_iso(text, ret_us) || table_epoch_parse(text, ret_us, &unit_us))
         return true;
     if (str_ends_with(text, STR(" UTC")) || str_ends_with(text, STR("Z")))
         text = str_slice(text, 0, text.size - (text.data[text.size - 1] == 'Z' ? 1 : 4));

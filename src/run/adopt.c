@@ -16,6 +16,8 @@ enum {
 };
 
 #define NOTE_KIND "adopt"
+#define US_PER_S  INT64_C(1000000)
+#define DAY_US    (86400 * US_PER_S)
 
 static void adoption_done(Adoption *adoption)
 {
@@ -214,8 +216,13 @@ static bool cut_slices(Adoption *adoption, Error *err)
     uuid_new(adoption->env, plan->run);
     plan->created_us = adoption->env->now_us(adoption->env->state);
     if (adoption->stream->cursor.exists) {
-        TRY(foreign_range(&adoption->foreign, NULL, &first_us, &last_us, &any, err) &&
-            day_text(adoption, first_us, -1, &plan->asked.from, err) &&
+        TRY(foreign_check_times(&adoption->foreign, true, err) &&
+            foreign_range(&adoption->foreign, NULL, &first_us, &last_us, &any, err));
+        // Times to come are nobody's yet, and one row of the year 2999 would make days of all until
+        // then.
+        last_us = last_us < plan->created_us + DAY_US ? last_us : plan->created_us + DAY_US;
+        any = any && first_us <= last_us;
+        TRY(day_text(adoption, first_us, -1, &plan->asked.from, err) &&
             day_text(adoption, last_us, 1, &plan->asked.to, err));
     }
     if (any)
@@ -246,8 +253,7 @@ static bool append_view(const Adoption *adoption, Buf *sql, Error *err)
         TRY(i == 0 || buf_append(sql, STR(", "), err));
         const bool direct = column->path.size > 0 && column->column < spec->column_count;
         const bool epoch = direct && spec->columns[column->column].type == COLUMN_TIMESTAMP &&
-                           (str_find(column->type, STR("INT")) < column->type.size ||
-                            str_find(column->type, STR("NUM")) < column->type.size);
+                           foreign_holds_numbers(column);
         if (epoch)
             TRY(buf_append(sql, STR("CAST(extract(epoch FROM "), err));
         if (direct)
@@ -256,8 +262,13 @@ static bool append_view(const Adoption *adoption, Buf *sql, Error *err)
             TRY(buf_append(sql, STR("_fetched_at"), err));
         else
             TRY(buf_append(sql, STR("NULL"), err));
-        TRY((!epoch || buf_append(sql, STR(") AS BIGINT)"), err)) &&
-            buf_append(sql, STR(" AS "), err) && sql_name(sql, column->name, err));
+        // Seconds, unless the column held parts of them.
+        if (epoch && column->unit_us > 0 && column->unit_us < US_PER_S)
+            TRY(buf_printf(sql, err, ") * %lld AS BIGINT)",
+                           (long long)(US_PER_S / column->unit_us)));
+        else if (epoch)
+            TRY(buf_append(sql, STR(") AS BIGINT)"), err));
+        TRY(buf_append(sql, STR(" AS "), err) && sql_name(sql, column->name, err));
     }
     return buf_append(sql, STR(" FROM "), err) && sql_own_table(dialect, sql, spec, "", err) &&
            buf_append(sql, STR(" WHERE _deleted_at IS NULL"), err);
@@ -276,7 +287,8 @@ static bool leave_view(Adoption *adoption, Error *err)
     adoption->report->has_view = true;
     if (adoption->source_moved && now.type.size > 0)
         return true;
-    TRY(append_rename(adoption, &rename, err) && append_view(adoption, &view, err));
+    TRY(foreign_know_units(&adoption->foreign, err) && append_rename(adoption, &rename, err) &&
+        append_view(adoption, &view, err));
     Buf *const texts[] = {&rename, &view};
     return adoption->source_moved ? run_statements(adoption, "adopt view", texts + 1, 1, err)
                                   : run_statements(adoption, "adopt view", texts, 2, err);

@@ -552,7 +552,8 @@ bool audit_execute(const Job *job, const AuditOptions *options, Env *env, Arena 
         open_parts(&audit, ret_report->stream, err) &&
         (!is_csv(table.table) || open_csv(&audit, &table, err)) && cut_slices(&audit, err) &&
         foreign_open(&table, audit.warehouse, audit.stream, arena, &audit.foreign, err) &&
-        open_readers(&audit, err));
+        foreign_check_times(&audit.foreign, false, err) &&
+        (!options->repair || foreign_know_units(&audit.foreign, err)) && open_readers(&audit, err));
     ret_report->feed = audit.foreign.feed;
     ret_report->kind = audit.foreign.kind;
     ret_report->compared_columns = audit.foreign.compared_count;

@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+#define US_PER_S INT64_C(1000000)
+
 // A portion is a multiple of three: the three statements of mend_doubled() stay together.
 enum { FIRST_STATEMENTS = 16, KEYS_A_STATEMENT = 400, STATEMENTS_A_PORTION = 498 };
 
@@ -32,8 +34,8 @@ static bool append_json(const SqlDialect *dialect, Str json, Buf *sql, Error *er
                           buf_str(&text), err);
 }
 
-// The API's value as the column takes it: a text, which every system casts; a time in a column of
-// numbers as seconds.
+// The API's value as the column takes it: a text, which every system casts; a time since 1970 in
+// the unit that the column has.
 static bool append_value(const AuditRepair *repair, const ForeignColumn *column,
                          const ShapedBatch *batch, size_t row, Buf *sql, Error *err)
 {
@@ -44,9 +46,11 @@ static bool append_value(const AuditRepair *repair, const ForeignColumn *column,
     int64_t us = 0;
     if (cell_is_null(child, row))
         return buf_append(sql, STR("NULL"), err);
-    if (columns[column->column].type == COLUMN_TIMESTAMP && foreign_holds_numbers(column)) {
+    const bool number = foreign_holds_numbers(column);
+    if (columns[column->column].type == COLUMN_TIMESTAMP && (number || column->unit_us > 0)) {
+        const int64_t unit_us = column->unit_us > 0 ? column->unit_us : US_PER_S;
         (void)!cell_time(&columns[column->column], child, row, &us);
-        return buf_printf(sql, err, "%lld", (long long)(us / 1000000));
+        return buf_printf(sql, err, number ? "%lld" : "'%lld'", (long long)(us / unit_us));
     }
     TRY(cell_write(&columns[column->column], child, row, &text, err));
     const Str value = text.size == 0 ? STR("") : buf_str(&text);

@@ -63,7 +63,8 @@ static bool instant_of(yyjson_val *value, const Zone *zone, int64_t *ret_us)
         *ret_us = zone_start_of_date(zone, date);
         return true;
     }
-    return text.size > 10 && table_time_parse(text, ret_us);
+    // Digits alone may be anybody's id.
+    return text.size > 10 && !str_to_double(text, &number) && table_time_parse(text, ret_us);
 }
 
 // The first instant below `value` that is not about which partition it is.

@@ -10,11 +10,12 @@ enum { FOREIGN_COLUMNS_MAX = 1000 };
 
 typedef struct ForeignColumn {
     Str name;
-    Str type;      // as the system calls it, upper case
-    Str path;      // of a record: where its value belongs; empty = nobody asks for it
-    bool is_json;  // the cell is JSON text, and what lies in it belongs there
-    size_t column; // of the contract, which it fills; SIZE_MAX = several, by what lies in it
-    size_t cell;   // in the query; SIZE_MAX = not asked for
+    Str type;        // as the system calls it, upper case
+    Str path;        // of a record: where its value belongs; empty = nobody asks for it
+    bool is_json;    // the cell is JSON text, and what lies in it belongs there
+    size_t column;   // of the contract, which it fills; SIZE_MAX = several, by what lies in it
+    size_t cell;     // in the query; SIZE_MAX = not asked for
+    int64_t unit_us; // it holds times since 1970 in these; 0 = it does not, or nobody asked
 } ForeignColumn;
 
 typedef enum ForeignKind {
@@ -113,10 +114,17 @@ bool foreign_read_keys(const Foreign *foreign, const ForeignWindow *window, cons
 // For qsort(): by key, the rows of a key in the order in which the feed wrote them.
 int foreign_compare_rows(const void *a, const void *b);
 
-// The first and the last time in the table, of one partition (NULL = of all). *ret_any = false
-// where it has none that can be read.
+// The first and the last time in the table, of one partition (NULL = of all), times before 1973
+// aside. *ret_any = false where it has none that can be read.
 bool foreign_range(const Foreign *foreign, const PlanSlice *slice, int64_t *ret_first_us,
                    int64_t *ret_last_us, bool *ret_any, Error *err) MUST_USE;
+
+// ERROR_JOB where the table has rows, and all their times are of a kind that cannot be read; with
+// `needed` also where none has a time.
+bool foreign_check_times(const Foreign *foreign, bool needed, Error *err) MUST_USE;
+
+// Finds the columns' units, by the latest time in each.
+bool foreign_know_units(Foreign *foreign, Error *err) MUST_USE;
 
 bool foreign_count(const Foreign *foreign, int64_t *ret_rows, Error *err) MUST_USE;
 

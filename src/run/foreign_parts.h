@@ -12,6 +12,10 @@ bool foreign_write_query(const Foreign *foreign, const ForeignWindow *window, Bu
 // The rows that may have one of these keys, and some more.
 bool foreign_write_key_query(const Foreign *foreign, const ForeignWindow *window,
                              const ForeignKey *keys, size_t count, Buf *sql, Error *err) MUST_USE;
+// The time by which windows are cut, as SQL; `sql` gets "", where there is none.
+bool foreign_write_time(const Foreign *foreign, Buf *sql, Error *err) MUST_USE;
+// " AND ...": it may be a time of 1973 or later.
+bool foreign_append_plausible(const Foreign *foreign, Str time, Buf *sql, Error *err) MUST_USE;
 // The text of a contract's column within the record (FOREIGN_RECORDS): its first path that has one.
 bool foreign_record_text(const Foreign *foreign, Str column, Buf *out, Error *err) MUST_USE;
 // " AND ..." for each partition column that the table has.

@@ -156,12 +156,7 @@ static bool is_deleted(Str cell)
 
 static bool time_of(const char *text, int64_t *ret_us)
 {
-    double number = 0;
     int32_t date = 0;
-    if (str_to_double(str_from(text), &number)) {
-        *ret_us = (int64_t)(number > 1e11 ? number * 1e3 : number * 1e6);
-        return true;
-    }
     if (table_time_parse(str_from(text), ret_us))
         return true;
     // Whatever follows the day: a day more or less does not matter to who asks for a range.
@@ -360,20 +355,19 @@ static bool visit_texts(void *visitor, const Str *cells, size_t columns)
 bool foreign_range(const Foreign *foreign, const PlanSlice *slice, int64_t *ret_first_us,
                    int64_t *ret_last_us, bool *ret_any, Error *err)
 {
-    const ContractInfo *info = contract_info(foreign->stream->contract);
     const SqlDialect *dialect = foreign->warehouse->driver->dialect;
     CLEANUP(buf_done) Buf time = {0};
     CLEANUP(buf_done) Buf sql = {0};
     *ret_any = false;
-    if (foreign->kind == FOREIGN_RECORDS)
-        TRY(foreign_record_text(foreign, info->window_column, &time, err));
-    else
-        TRY(sql_name(&time, foreign->window->name, err));
+    TRY(foreign_write_time(foreign, &time, err));
+    if (time.size == 0)
+        return true;
     TRY(buf_printf(&sql, err,
                    "SELECT CAST(min(" STR_FMT ") AS %s), CAST(max(" STR_FMT ") AS %s) FROM " STR_FMT
                    " WHERE 1 = 1",
                    STR_ARG(buf_str(&time)), dialect->text_type, STR_ARG(buf_str(&time)),
                    dialect->text_type, STR_ARG(foreign->from)) &&
+        foreign_append_plausible(foreign, buf_str(&time), &sql, err) &&
         (slice == NULL || foreign_append_partition(foreign, slice, &sql, err)));
     Texts texts = {0};
     TRY(foreign->warehouse->driver->query(foreign->warehouse->state, buf_str(&sql), visit_texts,
@@ -381,6 +375,76 @@ bool foreign_range(const Foreign *foreign, const PlanSlice *slice, int64_t *ret_
     *ret_any = texts.there[0] && texts.there[1] && time_of(texts.items[0], ret_first_us) &&
                time_of(texts.items[1], ret_last_us);
     return true;
+}
+
+bool foreign_check_times(const Foreign *foreign, bool needed, Error *err)
+{
+    CLEANUP(buf_done) Buf time = {0};
+    CLEANUP(buf_done) Buf sql = {0};
+    Texts texts = {0};
+    int64_t rows = 0;
+    int64_t first_us = 0;
+    int64_t last_us = 0;
+    bool any = false;
+    TRY(foreign_write_time(foreign, &time, err));
+    if (time.size == 0)
+        return true;
+    TRY(foreign_range(foreign, NULL, &first_us, &last_us, &any, err) &&
+        foreign_count(foreign, &rows, err));
+    if (any || rows == 0)
+        return true;
+    TRY(buf_printf(&sql, err, "SELECT CAST(max(" STR_FMT ") AS %s), '' FROM " STR_FMT,
+                   STR_ARG(buf_str(&time)), foreign->warehouse->driver->dialect->text_type,
+                   STR_ARG(foreign->from)) &&
+        foreign->warehouse->driver->query(foreign->warehouse->state, buf_str(&sql), visit_texts,
+                                          &texts, err));
+    if (!texts.there[0] || texts.items[0][0] == '\0')
+        return !needed || error_set(err, ERROR_JOB, "table " STR_FMT ": no row has a time",
+                                    STR_ARG(foreign->from));
+    return error_set(err, ERROR_JOB,
+                     "table " STR_FMT ": no row's time can be read, such as '%.40s': it must be as "
+                     "2026-03-05 10:20:30+00, or seconds, milliseconds or microseconds since 1970",
+                     STR_ARG(foreign->from), texts.items[0]);
+}
+
+// --- units
+
+static bool may_be_epoch(const Foreign *foreign, const ForeignColumn *column)
+{
+    const TableSpec *table = &foreign->stream->table;
+    return column->path.size > 0 && column->column < table->column_count &&
+           table->columns[column->column].type == COLUMN_TIMESTAMP && !foreign_holds_json(column) &&
+           !str_starts_with(column->type, STR("TIMESTAMP")) &&
+           !str_starts_with(column->type, STR("DATE"));
+}
+
+static bool visit_units(void *visitor, const Str *cells, size_t columns)
+{
+    Foreign *foreign = visitor;
+    size_t cell = 0;
+    for (size_t i = 0; i < foreign->column_count; i++) {
+        int64_t us = 0;
+        if (may_be_epoch(foreign, &foreign->columns[i]) && cell < columns)
+            (void)!table_epoch_parse(cells[cell++], &us, &foreign->columns[i].unit_us);
+    }
+    return false;
+}
+
+bool foreign_know_units(Foreign *foreign, Error *err)
+{
+    const char *text_type = foreign->warehouse->driver->dialect->text_type;
+    CLEANUP(buf_done) Buf sql = {0};
+    for (size_t i = 0; i < foreign->column_count; i++) {
+        if (may_be_epoch(foreign, &foreign->columns[i]))
+            TRY(buf_append(&sql, sql.size == 0 ? STR("SELECT CAST(max(") : STR(", CAST(max("),
+                           err) &&
+                sql_name(&sql, foreign->columns[i].name, err) &&
+                buf_printf(&sql, err, ") AS %s)", text_type));
+    }
+    return sql.size == 0 ||
+           (buf_printf(&sql, err, " FROM " STR_FMT, STR_ARG(foreign->from)) &&
+            foreign->warehouse->driver->query(foreign->warehouse->state, buf_str(&sql), visit_units,
+                                              foreign, err));
 }
 
 bool foreign_count(const Foreign *foreign, int64_t *ret_rows, Error *err)

@@ -34,8 +34,10 @@ static bool append_window(Buf *sql, Str expression, TimeClass class, const Forei
     if (class == TIME_NUMBER)
         return buf_printf(sql, err,
                           "(" STR_FMT " BETWEEN %lld AND %lld OR " STR_FMT
-                          " BETWEEN %lld000 AND %lld000)",
-                          STR_ARG(expression), low_s, high_s, STR_ARG(expression), low_s, high_s);
+                          " BETWEEN %lld000 AND %lld000 OR " STR_FMT
+                          " BETWEEN %lld000000 AND %lld000000)",
+                          STR_ARG(expression), low_s, high_s, STR_ARG(expression), low_s, high_s,
+                          STR_ARG(expression), low_s, high_s);
     return buf_printf(sql, err,
                       "(substr(" STR_FMT ", 1, 10) BETWEEN '%s' AND '%s' OR " STR_FMT
                       " BETWEEN '%lld' AND '%lld')",
@@ -59,18 +61,48 @@ bool foreign_record_text(const Foreign *foreign, Str column, Buf *out, Error *er
     return buf_append(out, STR(", NULL)"), err);
 }
 
+bool foreign_write_time(const Foreign *foreign, Buf *sql, Error *err)
+{
+    const Str name = contract_info(foreign->stream->contract)->window_column;
+    if (name.size == 0 || !foreign->stream->cursor.exists)
+        return true;
+    if (foreign->kind == FOREIGN_RECORDS)
+        return foreign_record_text(foreign, name, sql, err);
+    return sql_name(sql, foreign->window->name, err);
+}
+
+static TimeClass window_class(const Foreign *foreign)
+{
+    return foreign->kind == FOREIGN_RECORDS ? TIME_TEXT : class_of(foreign->window);
+}
+
+// Of texts a year and a hyphen, or digits of 1973 to 2103 since 1970.
+bool foreign_append_plausible(const Foreign *foreign, Str time, Buf *sql, Error *err)
+{
+    switch (window_class(foreign)) {
+    case TIME_STAMP:
+        return buf_printf(sql, err, " AND " STR_FMT " >= '1973-03-04'", STR_ARG(time));
+    case TIME_NUMBER:
+        return buf_printf(sql, err, " AND " STR_FMT " >= 100000000", STR_ARG(time));
+    case TIME_TEXT:
+    default:
+        return buf_printf(sql, err,
+                          " AND (substr(" STR_FMT ", 5, 1) = '-' AND " STR_FMT
+                          " BETWEEN '1973-03-04' AND '2999' OR substr(" STR_FMT
+                          ", 5, 1) BETWEEN '0' AND '9' AND " STR_FMT " BETWEEN '1' AND '43')",
+                          STR_ARG(time), STR_ARG(time), STR_ARG(time), STR_ARG(time));
+    }
+}
+
 static bool append_time(const Foreign *foreign, const ForeignWindow *window, Buf *sql, Error *err)
 {
-    const ContractInfo *info = contract_info(foreign->stream->contract);
     CLEANUP(buf_done) Buf expression = {.limit_bytes = EXPRESSION_BYTES};
-    if (window->from_us == window->to_us || info->window_column.size == 0)
+    if (window->from_us == window->to_us)
         return true;
-    TRY(buf_append(sql, STR(" AND "), err));
-    if (foreign->kind == FOREIGN_RECORDS)
-        return foreign_record_text(foreign, info->window_column, &expression, err) &&
-               append_window(sql, buf_str(&expression), TIME_TEXT, window, err);
-    return sql_name(&expression, foreign->window->name, err) &&
-           append_window(sql, buf_str(&expression), class_of(foreign->window), window, err);
+    TRY(foreign_write_time(foreign, &expression, err));
+    return expression.size == 0 ||
+           (buf_append(sql, STR(" AND "), err) &&
+            append_window(sql, buf_str(&expression), window_class(foreign), window, err));
 }
 
 static bool is_integer(Str text)

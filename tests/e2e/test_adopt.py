@@ -80,6 +80,30 @@ class Adopt(unittest.TestCase):
         self.same_as_pawl(site)
         site.remove()
 
+    def test_times_since_1970_stay_what_they_are_under_the_old_name(self):
+        site = self.site("epoch", FIVETRAN.replace("called_at,", "epoch_ms(called_at) AS called_at,"))
+        first = site.value("SELECT min(called_at) FROM five.calls")
+        self.assertEqual(len(first), 13)
+        self.assertEqual(self.adopt(site, "five.calls")["adopted"], self.rows)
+        self.assertEqual(site.value("SELECT min(called_at) FROM five.calls"), first)
+        self.same_as_pawl(site)
+        site.remove()
+
+    def test_a_time_that_nobody_can_mean_makes_no_days_of_all_between(self):
+        site = self.site("odd", FIVETRAN, *[f"INSERT INTO five.calls SELECT * REPLACE ({id} AS id, TIMESTAMPTZ '{day} 00:00:00+00' AS called_at) FROM five.calls LIMIT 1"
+                                            for id, day in ((1, "1970-01-01"), (2, "2999-12-31"))])
+        report = self.adopt(site, "five.calls")
+        self.assertEqual((report["adopted"], report["left_out"], report["loads"]), (self.rows, 2, 1))
+        self.assertLess(int(site.value("SELECT count(*) FROM pawl_slice")), 40)
+        site.remove()
+
+    def test_a_table_whose_times_cannot_be_read_stays_as_it_is(self):
+        for times in ("strftime(called_at, '%m/%d/%Y %H:%M') AS called_at,", "NULL::TIMESTAMPTZ AS called_at,"):
+            site = self.site("unread", FIVETRAN.replace("called_at,", times))
+            self.assertEqual(self.adopt(site, "five.calls", check=False).returncode, 2)
+            self.assertEqual(site.value("SELECT count(*) FROM five.calls"), str(self.rows))
+            site.remove()
+
     def test_raw_records_keep_their_hashes(self):
         records = []
         for account in (1001, 1002):

@@ -120,6 +120,26 @@ class Audit(unittest.TestCase):
                 self.audit("k.calls", "--repair")
                 self.assertEqual(self.found(self.audit("k.calls")), self.clean())
 
+    def test_times_since_1970_are_read_and_written_in_the_column_s_own_unit(self):
+        lost, old = self.ids("id", 2, 12)
+        for unit, called_at in ((1000, "epoch_ms(called_at)"), (1000, "CAST(epoch_ms(called_at) AS VARCHAR)"), (1000000, "epoch_us(called_at)"),
+                                (1, "epoch(called_at)::DOUBLE")):
+            with self.subTest(called_at):
+                self.sql("CREATE SCHEMA IF NOT EXISTS u", f"CREATE OR REPLACE TABLE u.calls AS SELECT id, account_id, {called_at} AS called_at, notes FROM ctm.calls")
+                stood = self.world.value("SELECT sum(CAST(called_at AS BIGINT)) FROM u.calls")
+                self.assertEqual(self.found(self.audit("u.calls")), self.clean())
+                self.sql(f"DELETE FROM u.calls WHERE id = {lost}", f"UPDATE u.calls SET called_at = CAST(called_at AS BIGINT) - {60 * unit} WHERE id = {old}")
+                report = self.audit("u.calls", "--repair")
+                self.assertEqual((self.found(report), report["inserted"], report["updated"]), ({**self.clean(), "missing": 1, "stale": 1}, 1, 1))
+                self.assertEqual(self.world.value("SELECT sum(CAST(called_at AS BIGINT)) FROM u.calls"), stood)
+
+    def test_times_that_cannot_be_read_are_told_before_anything_is_compared(self):
+        self.sql("CREATE SCHEMA IF NOT EXISTS t", "CREATE OR REPLACE TABLE t.calls AS SELECT id, account_id, strftime(called_at, '%m/%d/%Y %H:%M') AS called_at FROM ctm.calls")
+        for words in ((), ("--repair",)):
+            done = self.audit("t.calls", *words, expected=2)
+            self.assertRegex(done.stderr, r"no row's time can be read, such as '03/0\d/2026 ")
+        self.assertEqual(self.world.value("SELECT count(*) FROM t.calls"), self.world.value("SELECT count(*) FROM ctm.calls"))
+
     def test_raw_records_are_compared_as_they_were_sent(self):
         records = []
         for account in (1001, 1002):
