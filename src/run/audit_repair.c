@@ -34,6 +34,19 @@ static bool append_json(const SqlDialect *dialect, Str json, Buf *sql, Error *er
                           buf_str(&text), err);
 }
 
+// JSON for a column that holds some, or lists or structs.
+static bool append_values(const AuditRepair *repair, const ForeignColumn *column, Str json,
+                          Buf *sql, Error *err)
+{
+    const Foreign *foreign = repair->foreign;
+    const SqlDialect *dialect = foreign->warehouse->driver->dialect;
+    CLEANUP(buf_done) Buf literal = {0};
+    if (!foreign_is_nested(foreign, column))
+        return append_json(dialect, json, sql, err);
+    return sql_literal(dialect, &literal, json, err) &&
+           dialect->nested_value(sql, foreign->from, column->name, buf_str(&literal), err);
+}
+
 // The API's value as the column takes it: a text, which every system casts; a time since 1970 in
 // the unit that the column has.
 static bool append_value(const AuditRepair *repair, const ForeignColumn *column,
@@ -54,12 +67,13 @@ static bool append_value(const AuditRepair *repair, const ForeignColumn *column,
     }
     TRY(cell_write(&columns[column->column], child, row, &text, err));
     const Str value = text.size == 0 ? STR("") : buf_str(&text);
-    if (!foreign_holds_json(column))
+    if (!foreign_holds_json(column) && !foreign_is_nested(repair->foreign, column))
         return sql_literal(dialect, sql, value, err);
     if (columns[column->column].type == COLUMN_JSON)
-        return append_json(dialect, value, sql, err);
+        return append_values(repair, column, value, sql, err);
     CLEANUP(buf_done) Buf json = {0};
-    return json_write_str(value, &json, err) && append_json(dialect, buf_str(&json), sql, err);
+    return json_write_str(value, &json, err) &&
+           append_values(repair, column, buf_str(&json), sql, err);
 }
 
 // Columns that hold one column of the contract; what lies inside a JSON column cannot be put there.
@@ -154,6 +168,8 @@ bool audit_repair_insert(AuditRepair *repair, const ShapedBatch *batch, size_t r
         CLEANUP(buf_done) Buf value = {0};
         if (given)
             TRY(append_value(repair, column, batch, row, &value, err));
+        else if (column->path.size > 0 && foreign_is_nested(foreign, column))
+            continue; // a struct takes its own members only, and which those are nobody has asked
         else if (column->path.size > 0 && column->is_json)
             TRY(append_object(repair, column, batch, row, &value, &given, err));
         else

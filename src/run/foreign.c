@@ -163,11 +163,27 @@ bool foreign_holds_json(const ForeignColumn *column)
     return false;
 }
 
+static bool is_nested(Str type)
+{
+    return str_equal(type, STR("ARRAY")) || str_ends_with(type, STR("]")) ||
+           str_starts_with(type, STR("STRUCT(")) || str_starts_with(type, STR("MAP("));
+}
+
+bool foreign_is_nested(const Foreign *foreign, const ForeignColumn *column)
+{
+    return foreign->warehouse->driver->dialect->nested_text != NULL && is_nested(column->type);
+}
+
+static bool holds_values(const Foreign *foreign, const ForeignColumn *column)
+{
+    return foreign_holds_json(column) || foreign_is_nested(foreign, column);
+}
+
 bool foreign_holds_numbers(const ForeignColumn *column)
 {
     static const char *const types[] = {"INT",  "NUMERIC", "DECIMAL", "DOUBLE",
                                         "REAL", "FLOAT",   "NUMBER"};
-    if (str_starts_with(column->type, STR("INTERVAL")))
+    if (str_starts_with(column->type, STR("INTERVAL")) || is_nested(column->type))
         return false;
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
         if (str_find(column->type, str_from(types[i])) < column->type.size)
@@ -234,8 +250,12 @@ static bool guess_inside(Foreign *foreign, size_t index, Arena *arena, Error *er
         Str rest = str_slice(path, 1, path.size);
         const Str first = str_split_next(&rest, '/');
         ForeignColumn *column = rest.data == NULL ? NULL : find_column(foreign, first);
-        if (column == NULL || !foreign_holds_json(column) ||
+        if (column == NULL || !holds_values(foreign, column) ||
             (column->path.size > 0 && !column->is_json))
+            continue;
+        // A struct's type names its members.
+        if (foreign_is_nested(foreign, column) &&
+            !holds_name(column->type, str_split_next(&rest, '/')))
             continue;
         column->is_json = true;
         foreign->compared[index] = true;
@@ -313,7 +333,7 @@ static bool take_map(Foreign *foreign, Str map, Arena *arena, Error *err)
                              "--map: '" STR_FMT "' is neither a column of the contract nor a path",
                              STR_ARG(target));
         TRY(arena_copy_str(arena, target, &column->path, err));
-        column->is_json = foreign_holds_json(column);
+        column->is_json = holds_values(foreign, column);
         for (size_t i = 0; i < own_columns(foreign); i++) {
             Str path = {0};
             for (size_t k = 0; contract_column_path(foreign->stream->contract, i, k, &path); k++)

@@ -62,6 +62,8 @@ bool foreign_open(const ForeignOptions *options, Warehouse *warehouse, const Pla
                   Arena *arena, Foreign *ret_foreign, Error *err) MUST_USE;
 
 bool foreign_holds_json(const ForeignColumn *column);
+// Lists and structs, which a cast to text does not make JSON of.
+bool foreign_is_nested(const Foreign *foreign, const ForeignColumn *column);
 bool foreign_holds_numbers(const ForeignColumn *column);
 
 // The table was given another name.

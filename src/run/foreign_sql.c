@@ -171,19 +171,25 @@ bool foreign_append_partition(const Foreign *foreign, const PlanSlice *slice, Bu
     return true;
 }
 
-static bool select_cell(ForeignColumn *column, const SqlDialect *dialect, size_t *cells, Buf *sql,
+static bool select_cell(const Foreign *foreign, ForeignColumn *column, size_t *cells, Buf *sql,
                         Error *err)
 {
     if (column == NULL || column->cell != SIZE_MAX)
         return true;
+    CLEANUP(buf_done) Buf name = {0};
     column->cell = (*cells)++;
     return buf_append(sql, column->cell == 0 ? STR("CAST(") : STR(", CAST("), err) &&
-           sql_name(sql, column->name, err) && buf_printf(sql, err, " AS %s)", dialect->text_type);
+           sql_name(&name, column->name, err) &&
+           sql_expression(sql,
+                          foreign_is_nested(foreign, column)
+                              ? foreign->warehouse->driver->dialect->nested_text
+                              : "%s",
+                          buf_str(&name), err) &&
+           buf_printf(sql, err, " AS %s)", foreign->warehouse->driver->dialect->text_type);
 }
 
 static bool write_select(const Foreign *foreign, const ForeignWindow *window, Buf *sql, Error *err)
 {
-    const SqlDialect *dialect = foreign->warehouse->driver->dialect;
     ForeignColumn *const special[] = {foreign->key,    foreign->hash,    foreign->record,
                                       foreign->synced, foreign->deleted, foreign->window};
     size_t cells = 0;
@@ -191,9 +197,9 @@ static bool write_select(const Foreign *foreign, const ForeignWindow *window, Bu
         foreign->columns[i].cell = SIZE_MAX;
     TRY(buf_append(sql, STR("SELECT "), err));
     for (size_t i = 0; i < sizeof(special) / sizeof(special[0]); i++)
-        TRY(select_cell(special[i], dialect, &cells, sql, err));
+        TRY(select_cell(foreign, special[i], &cells, sql, err));
     for (size_t i = 0; i < foreign->order_count; i++)
-        TRY(select_cell(foreign->order[i], dialect, &cells, sql, err));
+        TRY(select_cell(foreign, foreign->order[i], &cells, sql, err));
     return buf_printf(sql, err, " FROM " STR_FMT " WHERE 1 = 1", STR_ARG(foreign->from)) &&
            foreign_append_partition(foreign, window->slice, sql, err);
 }

@@ -40,12 +40,35 @@ static bool snowflake_json_text(Buf *out, Str expression, Str pointer, Error *er
     return buf_append(out, STR("') AS VARCHAR)"), err);
 }
 
+static bool duckdb_nested_value(Buf *out, Str table, Str column, Str literal, Error *err)
+{
+    (void)table;
+    (void)column;
+    return buf_printf(out, err, "CAST(" STR_FMT " AS JSON)", STR_ARG(literal));
+}
+
+// A record of the table's own type knows what its elements are: text[] takes other ones than
+// jsonb[].
+static bool postgres_nested_value(Buf *out, Str table, Str column, Str literal, Error *err)
+{
+    CLEANUP(buf_done) Buf name = {0};
+    return sql_name(&name, column, err) &&
+           buf_printf(out, err,
+                      "(json_populate_record(CAST(NULL AS " STR_FMT "), json_build_object(CAST(",
+                      STR_ARG(table)) &&
+           sql_literal(&sql_dialect_postgres, out, column, err) &&
+           buf_printf(out, err, " AS TEXT), CAST(" STR_FMT " AS JSON))))." STR_FMT,
+                      STR_ARG(literal), STR_ARG(buf_str(&name)));
+}
+
 const SqlDialect sql_dialect_duckdb = {
     .text_type = "VARCHAR",
     .key_before = "CAST('",
     .key_after = "' AS UUID)",
     .only_digits = "regexp_replace(%s, '[^0-9]', '', 'g')",
     .text_hash = "sha256(%s)",
+    .nested_text = "to_json(%s)",
+    .nested_value = duckdb_nested_value,
     .json_text = duckdb_json_text,
     .remains = duckdb_remains,
 };
@@ -55,6 +78,8 @@ const SqlDialect sql_dialect_postgres = {
     .key_after = "' AS UUID)",
     .only_digits = "regexp_replace(%s, '[^0-9]', '', 'g')",
     .text_hash = "encode(sha256(convert_to(%s, 'UTF8')), 'hex')",
+    .nested_text = "to_json(%s)",
+    .nested_value = postgres_nested_value,
     .json_text = postgres_json_text,
     .remains = postgres_remains,
 };

@@ -16,6 +16,11 @@ typedef struct SqlDialect {
     const char *only_digits; // an expression with %s in it: its digits
     const char *text_hash;   // likewise: a SHA-256 of a text, as hexadecimal digits
     const char *json_value;  // likewise: a JSON column's value of a text; NULL = the text itself
+    // An expression with %s in it: the JSON of a column of lists or structs; NULL = a cast gives
+    // it.
+    const char *nested_text;
+    // Appends what such a column takes, from the literal of its JSON. With nested_text.
+    bool (*nested_value)(Buf *out, Str table, Str column, Str literal, Error *err);
     // Appends the text of what lies at a JSON pointer of steps without special characters in a JSON
     // expression.
     bool (*json_text)(Buf *out, Str expression, Str pointer, Error *err);

@@ -120,6 +120,23 @@ class Audit(unittest.TestCase):
                 self.audit("k.calls", "--repair")
                 self.assertEqual(self.found(self.audit("k.calls")), self.clean())
 
+    def test_lists_and_structs_are_compared_as_what_they_hold(self):
+        lost, old, other = [int(id) for (id,) in self.world.rows("SELECT id FROM ctm.calls WHERE len(CAST(tag_list AS VARCHAR[])) > 0 AND agent_name IS NOT NULL ORDER BY id LIMIT 3")]
+        self.sql("CREATE SCHEMA IF NOT EXISTS l", "CREATE OR REPLACE TABLE l.calls AS SELECT id, account_id, called_at, CAST(tag_list AS VARCHAR[]) AS tag_list, "
+                 "{'id': agent_id, 'name': agent_name, 'since': 5} AS agent FROM ctm.calls")
+        report = self.audit("l.calls")
+        self.assertEqual((self.found(report), report["columns_compared"]), (self.clean(), 6))
+        self.sql(f"DELETE FROM l.calls WHERE id = {lost}", f"UPDATE l.calls SET tag_list = ['a \"b\", c'] WHERE id = {old}",
+                 f"UPDATE l.calls SET agent = NULL WHERE id = {other}")
+        out = self.world.folder / "lists.csv"
+        self.audit("l.calls", "--out", str(out), expected=3)
+        told = lambda: {(int(row["id"]), row["problem"], row["columns"]) for row in csv.DictReader(out.read_text().splitlines())}
+        self.assertEqual(told(), {(lost, "missing", ""), (old, "stale", "tag_list"), (other, "stale", "agent_id,agent_name")})
+        # A struct is not ours to compose.
+        self.audit("l.calls", "--repair", expected=3)
+        self.audit("l.calls", "--out", str(out), expected=3)
+        self.assertEqual(told(), {(lost, "stale", "agent_id,agent_name"), (other, "stale", "agent_id,agent_name")})
+
     def test_times_since_1970_are_read_and_written_in_the_column_s_own_unit(self):
         lost, old = self.ids("id", 2, 12)
         for unit, called_at in ((1000, "epoch_ms(called_at)"), (1000, "CAST(epoch_ms(called_at) AS VARCHAR)"), (1000000, "epoch_us(called_at)"),
@@ -452,6 +469,14 @@ class InPostgres(unittest.TestCase):
                     self.assertEqual(listed, {"missing": ids[0], "stale": ids[1], "doubled": ids[2], "vanished": "77"})
                     audit(f"{feed}.calls", "--repair", expected=3)
                     self.assertEqual(found(audit(f"{feed}.calls", expected=3)), [0, 1, 0, 1])
+            # Lists of any kind, as target-postgres makes them.
+            for of, kind in (("jsonb_array_elements", "jsonb[]"), ("jsonb_array_elements_text", "text[]")):
+                sql(f'DROP SCHEMA IF EXISTS lists CASCADE; CREATE SCHEMA lists; CREATE TABLE lists.calls AS SELECT id, account_id, called_at, CASE WHEN tag_list IS NOT NULL '
+                    f'THEN CAST(ARRAY(SELECT {of}(tag_list)) AS {kind}) END AS "Tag_List" FROM ctm.calls')
+                self.assertEqual(found(audit("lists.calls")), [0, 0, 0, 0])
+                sql(f"DELETE FROM lists.calls WHERE id = {ids[0]}; UPDATE lists.calls SET \"Tag_List\" = '{{1}}' WHERE id = {ids[1]}")
+                audit("lists.calls", "--repair")
+                self.assertEqual(found(audit("lists.calls")), [0, 0, 0, 0])
             # Records as they were sent, and an export beside this warehouse.
             sql("CREATE SCHEMA raw; CREATE TABLE raw.calls (_airbyte_raw_id text, _airbyte_extracted_at timestamptz, _airbyte_data jsonb)")
             for account in (1001, 1002):
