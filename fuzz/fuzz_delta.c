@@ -60,7 +60,7 @@ static void read_stats(Str json, Arena *arena)
     (void)delta_stats_may_hold_time(stats, STR("at"), 0, 1000000);
     DeltaField field = {.name = STR("at")};
     DeltaSchema schema = {.fields = &field, .count = 1};
-    delta_stats_allow(stats, &schema);
+    delta_stats_narrow(stats, &schema);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

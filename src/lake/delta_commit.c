@@ -393,3 +393,18 @@ void delta_bound_keys(DeltaSchema *schema, const DeltaTableSpec *table)
             field->text_bounds = str_equal(field->name, table->key_columns[k]);
     }
 }
+
+void delta_bound_as_before(DeltaSchema *schema, const DeltaLog *log, const uint32_t *files,
+                           size_t count, Arena *scratch)
+{
+    for (size_t i = 0; i < schema->count; i++)
+        schema->fields[i].text_bounds = true;
+    for (size_t i = 0; i < count; i++) {
+        const Str stats = log->files[files[i]].stats;
+        yyjson_doc *doc = NULL;
+        Error broken = {0}; // stats that cannot be read bound nothing
+        if (stats.size > 0)
+            (void)!json_parse(stats, "stats", scratch, &doc, &broken);
+        delta_stats_narrow(yyjson_doc_get_root(doc), schema);
+    }
+}

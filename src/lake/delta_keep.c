@@ -32,16 +32,19 @@ static bool put_together(Delta *delta, DeltaTable *table, const uint32_t *chosen
 {
     CLEANUP(buf_done) Buf sql = {0};
     Str label = {0};
+    DeltaSchema schema = {0};
+    TRY(delta_schema_read(table->log.schema_json, delta->work, &schema, err));
+    delta_bound_as_before(&schema, &table->log, chosen, count, delta->work);
     for (size_t i = 0; i < count; i++) {
         const char *copy = NULL;
         TRY(delta_local_copy(delta, table, &table->log.files[chosen[i]], &copy, err));
         TRY(i == 0 || buf_append(&sql, STR(" UNION ALL "), err));
-        TRY(delta_select_file(&table->log.schema, copy, &sql, err));
+        TRY(delta_select_file(&schema, copy, &sql, err));
     }
     TRY(buf_append_char(&sql, '\0', err));
     TRY(arena_printf(delta->work, &label, err, STR_FMT " compaction", STR_ARG(table->folder)));
     const DuckStatement select = {.sql = sql.data};
-    const DeltaWrite write = {.select = &select, .schema = &table->log.schema, .label = label};
+    const DeltaWrite write = {.select = &select, .schema = &schema, .label = label};
     return delta_write_file(delta, table, &write, ret_add, err);
 }
 

@@ -111,6 +111,10 @@ bool delta_metadata_text(Delta *delta, const DeltaLog *log, Str schema_json, Str
                          Error *err) MUST_USE;
 // Texts of the business key may stand in stats: which files hold a key is known by them.
 void delta_bound_keys(DeltaSchema *schema, const DeltaTableSpec *table);
+// For who does not know the key: the texts that all of these files bound may stand in the stats of
+// what takes their place.
+void delta_bound_as_before(DeltaSchema *schema, const DeltaLog *log, const uint32_t *files,
+                           size_t count, Arena *scratch);
 // Writes a checkpoint when one is due. Not worth a load: the caller may go on without.
 bool delta_checkpoint(Delta *delta, DeltaTable *table, Error *err) MUST_USE;
 

@@ -178,6 +178,8 @@ static bool write_anew(Merge *merge, uint32_t index, Error *err)
         buf_append(&sql, has_marks(merge) ? str_from(join_marks) : STR(" AS t"), err) &&
         buf_append(&sql, STR(" ANTI JOIN gone AS g ON t._row_key = g.key"), err) &&
         buf_append_char(&sql, '\0', err));
+    if (merge->load == NULL)
+        delta_bound_as_before(&merge->schema, &merge->table->log, &index, 1, merge->delta->work);
     const DuckStatement select = {.sql = sql.data};
     DeltaAdd add = {0};
     TRY(write_file(merge, &select, &add, err));

@@ -362,11 +362,13 @@ bool delta_box_may_meet(const DeltaBox *box, yyjson_val *stats)
     return false;
 }
 
-void delta_stats_allow(yyjson_val *stats, DeltaSchema *schema)
+void delta_stats_narrow(yyjson_val *stats, DeltaSchema *schema)
 {
     yyjson_val *lows = json_get(stats, STR("minValues"));
-    for (size_t i = 0; i < schema->count; i++)
-        schema->fields[i].text_bounds = yyjson_is_str(json_get(lows, schema->fields[i].name));
+    for (size_t i = 0; i < schema->count; i++) {
+        DeltaField *field = &schema->fields[i];
+        field->text_bounds = field->text_bounds && yyjson_is_str(json_get(lows, field->name));
+    }
 }
 
 bool delta_stats_may_hold_time(yyjson_val *stats, Str column, int64_t from_us, int64_t to_us)

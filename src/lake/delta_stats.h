@@ -52,8 +52,8 @@ bool delta_box_new(const DeltaBoxColumn *columns, size_t column_count, const Del
 // file.
 bool delta_box_may_meet(const DeltaBox *box, yyjson_val *stats);
 
-// Allows the texts of those columns that the stats of a file bound.
-void delta_stats_allow(yyjson_val *stats, DeltaSchema *schema);
+// Of the columns whose texts may stand in stats, leaves those that the stats of this file bound.
+void delta_stats_narrow(yyjson_val *stats, DeltaSchema *schema);
 
 // Whether a file may hold a time of [from_us, to_us) in `column`.
 bool delta_stats_may_hold_time(yyjson_val *stats, Str column, int64_t from_us, int64_t to_us);

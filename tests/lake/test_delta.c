@@ -619,6 +619,46 @@ TEST(small_files_become_one_and_go_when_nobody_needs_them)
     rig_close(&rig);
 }
 
+// How many live files tell the texts of `column` that they hold.
+static size_t files_that_bound(Rig *rig, const char *column)
+{
+    size_t count = 0;
+    char wanted[64];
+    CLEANUP(duck_close) Duck duck = {0};
+    DeltaLog log = {0};
+    (void)snprintf(wanted, sizeof(wanted), "\"%s\":\"", column); // a text, not its count of nulls
+    rig_log(rig, &duck, &log);
+    for (size_t i = 0; i < log.file_count; i++) {
+        const Str stats = log.files[i].stats;
+        count += log.files[i].live && str_find(stats, str_from(wanted)) < stats.size;
+    }
+    delta_log_close(&log);
+    return count;
+}
+
+// Else each load would look into all that was ever put together.
+TEST(texts_of_the_key_bound_a_file_whoever_wrote_it_anew)
+{
+    Rig rig;
+    Error err = {0};
+    DeltaKept kept = {0};
+    int64_t erased = 0;
+    rig_open(&rig);
+    (void)rig_load_ok(&rig, &LOAD("r1", 1, {1, "a", 1}, {2, "b", 1}));
+    CHECK_INT((int64_t)files_that_bound(&rig, "account"), 1);
+    CHECK_OK(delta_erase(rig.delta, rig_table.schema, rig_table.name,
+                         &(DeltaErased){rig_key(2), NULL}, 1, &erased, &err),
+             &err);
+    CHECK_INT((int64_t)files_that_bound(&rig, "account"), 1);
+    for (int64_t id = 3; id <= 10; id++)
+        load_row(&rig, id);
+    CHECK_OK(delta_keep(rig.delta, rig_table.schema, rig_table.name, false, &kept, &err), &err);
+    CHECK_INT(kept.files_compacted, 9);
+    CHECK_INT((int64_t)files_that_bound(&rig, "account"), 1);
+    CHECK_INT((int64_t)files_that_bound(&rig, "note"), 0);
+    rig_close(&rig);
+}
+
 // Whatever fails, and whenever: the load is in whole or not at all, and the next try brings it in.
 TEST(a_load_survives_every_fault)
 {

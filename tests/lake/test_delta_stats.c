@@ -85,12 +85,17 @@ TEST(texts_bound_a_file_where_they_did_before)
 {
     Error err = {0};
     CLEANUP(arena_freep) Arena *arena = arena_new(TEST_BYTES, &err);
-    DeltaField fields[] = {{STR("a"), STR("string"), "VARCHAR", .text_bounds = false},
-                           {STR("b"), STR("string"), "VARCHAR", .text_bounds = true}};
-    DeltaSchema schema = {fields, 2};
-    delta_stats_allow(parse(arena, "{\"minValues\":{\"a\":\"x\",\"b\":5}}"), &schema);
+    DeltaField fields[] = {{STR("a"), STR("string"), "VARCHAR", .text_bounds = true},
+                           {STR("b"), STR("string"), "VARCHAR", .text_bounds = true},
+                           {STR("c"), STR("string"), "VARCHAR", .text_bounds = false}};
+    DeltaSchema schema = {fields, 3};
+    delta_stats_narrow(parse(arena, "{\"minValues\":{\"a\":\"x\",\"b\":5,\"c\":\"y\"}}"),
+                       &schema);
     CHECK(fields[0].text_bounds);
     CHECK(!fields[1].text_bounds);
+    CHECK(!fields[2].text_bounds);
+    delta_stats_narrow(NULL, &schema);
+    CHECK(!fields[0].text_bounds);
 }
 
 TEST(a_file_is_passed_over_only_when_its_times_lie_outside)
