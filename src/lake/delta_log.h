@@ -1,9 +1,9 @@
 // Delta log: what a table is at one version: protocol, schema, files, transactions; read from the
 // newest checkpoint and the commits behind it (<table>/_delta_log/), and kept up with new ones.
 //
-// A table that asks its writers or readers for anything but appendOnly and column invariants
-// (protocol 1/2, or 7 with no more features than those) is refused by name: ERROR_JOB. So are
-// partitioned tables and files that are not below the table.
+// A table whose newest version asks its writers or readers for anything but appendOnly and column
+// invariants (protocol 1/2, or 7 with no more features than those) is refused by name: ERROR_JOB.
+// So are partitioned tables and files that are not below the table.
 #pragma once
 
 #include "duck/duck.h"
@@ -56,6 +56,7 @@ typedef struct DeltaLog {
     size_t txn_count;
 
     // private
+    int64_t settled; // what is asked of writers was looked at up to this version
     Arena *arena;
     Arena *scratch_arena;
     uint32_t *slots; // hash of path -> index + 1
@@ -69,6 +70,8 @@ void delta_log_close(DeltaLog *log); // keeps what was set before open
 
 // Takes in commits that came since.
 bool delta_log_update(DeltaLog *log, Error *err) MUST_USE;
+// Judges what they brought; part of the two above (delta_terms.c).
+bool delta_log_settle(DeltaLog *log, Error *err) MUST_USE;
 
 const DeltaTxn *delta_log_find_txn(const DeltaLog *log, Str app); // or NULL
 
