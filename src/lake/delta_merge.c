@@ -111,7 +111,8 @@ static bool make(Merge *merge, Error *err)
 }
 
 // What came between does not matter when it brought no other schema, took none of the files that we
-// looked into, added none that may hold our keys, and was no later reading of our windows.
+// looked into, added none that may hold our keys (or brought such a one back), and was no later
+// reading of our windows.
 static bool still_holds(const Merge *merge, bool *ret_holds, Error *err)
 {
     const DeltaLog *log = &merge->table->log;
@@ -122,7 +123,7 @@ static bool still_holds(const Merge *merge, bool *ret_holds, Error *err)
         bool meets = i < merge->looked_count && merge->looked[i];
         if (file->version <= merge->seen_version)
             continue;
-        if (i >= merge->looked_count && file->live)
+        if (!meets && file->live)
             TRY(merge_file_may_hold(merge, file, &meets, err));
         holds = !meets;
     }

@@ -490,6 +490,52 @@ TEST(what_a_newer_version_took_back_is_in_nobodys_way)
     }
 }
 
+// What another one does just before our commit.
+typedef struct Putting {
+    Rig *rig;
+    int64_t version;
+    const char *text;
+} Putting;
+
+static void put_other(void *state)
+{
+    const Putting *putting = state;
+    put_commit(putting->rig, putting->version, putting->text);
+}
+
+// RESTORE: a file comes back that was gone when we looked for our keys.
+TEST(a_file_that_comes_back_before_our_commit_is_looked_into)
+{
+    Rig rig;
+    char remove[500];
+    char add[2000];
+    rig_open(&rig);
+    (void)rig_load_ok(&rig, &LOAD("r1", 10, {1, "a", 10}));
+    {
+        CLEANUP(duck_close) Duck duck = {0};
+        DeltaLog log = {0};
+        rig_log(&rig, &duck, &log);
+        CHECK_INT((int64_t)log.file_count, 1);
+        (void)snprintf(remove, sizeof(remove),
+                       "{\"remove\":{\"path\":\"" STR_FMT
+                       "\",\"deletionTimestamp\":1,\"dataChange\":true}}\n",
+                       STR_ARG(log.files[0].path));
+        (void)snprintf(add, sizeof(add), "{\"add\":" STR_FMT "}\n", STR_ARG(log.files[0].action));
+        delta_log_close(&log);
+    }
+    put_commit(&rig, 1, remove);
+    CHECK_STR(rig_rows(&rig), STR(""));
+    race(&rig);
+    Putting restore = {&rig, 2, add};
+    racing.before = put_other;
+    racing.state = &restore;
+    const DeltaReport report = rig_load_ok(&rig, &LOAD("r2", 20, {1, "b", 20}));
+    CHECK(racing.before == NULL);
+    CHECK_INT(report.version, 3);
+    CHECK_STR(rig_rows(&rig), STR("1:b:20"));
+    rig_close(&rig);
+}
+
 TEST(retention_is_read_as_spark_writes_it)
 {
     static const struct {
