@@ -151,6 +151,18 @@ bool delta_need_duck(Delta *delta, Error *err)
     return duck_open(&delta->duck, &options, err);
 }
 
+static bool read_log(DeltaTable *table, Error *err)
+{
+    bool stands = false;
+    if (table->is_open)
+        TRY(delta_log_update(&table->log, err) && delta_log_stands(&table->log, &stands, err));
+    if (stands)
+        return true;
+    // What was half read when an error came, here or behind a commit, is read again from the start.
+    delta_log_close(&table->log);
+    return delta_log_open(&table->log, err);
+}
+
 bool delta_open_table(Delta *delta, Str schema, Str name, DeltaTable **ret_table, Error *err)
 {
     TRY(delta_need_duck(delta, err));
@@ -170,11 +182,7 @@ bool delta_open_table(Delta *delta, Str schema, Str name, DeltaTable **ret_table
         table->next = delta->tables;
         delta->tables = table;
     }
-    // What was half read when an error came, here or behind a commit, is read again from the start.
-    if (!table->is_open)
-        delta_log_close(&table->log);
-    const bool ok =
-        table->is_open ? delta_log_update(&table->log, err) : delta_log_open(&table->log, err);
+    const bool ok = read_log(table, err);
     table->is_open = ok;
     if (!ok)
         delta_log_close(&table->log);

@@ -447,3 +447,23 @@ bool delta_log_update(DeltaLog *log, Error *err)
         return false;
     }
 }
+
+bool delta_log_stands(DeltaLog *log, bool *ret_stands, Error *err)
+{
+    Str path = {0};
+    Error missing = {0};
+    char byte = 0;
+    size_t got = 0;
+    arena_reset(log->scratch_arena);
+    *ret_stands = true;
+    if (log->version < 0)
+        return true;
+    TRY(delta_log_path(log, log->version, "json", log->scratch_arena, &path, err));
+    if (store_read(log->store, path, 0, &byte, 1, &got, &missing))
+        return true;
+    *ret_stands = false;
+    if (missing.code == ERROR_NOT_FOUND)
+        return true;
+    *err = missing;
+    return false;
+}

@@ -699,6 +699,33 @@ TEST(small_files_become_one_and_go_when_nobody_needs_them)
     rig_close(&rig);
 }
 
+// Who has a table open for days goes on behind the newest version, not behind the last one he saw.
+TEST(a_log_that_others_cut_meanwhile_is_read_anew)
+{
+    Rig rig;
+    Error err = {0};
+    DeltaReport report = {0};
+    rig_open(&rig);
+    load_row(&rig, 1);
+    Delta *other = rig_delta(&rig, &rig.store);
+    for (int64_t id = 2; id <= DELTA_CHECKPOINT_EVERY + 1; id++) {
+        char run[32];
+        (void)snprintf(run, sizeof(run), "run-%" PRIi64, id);
+        CHECK_OK(rig_load(other, &LOAD(run, id, {id, "n", id}), rig.arena, &report, &err), &err);
+    }
+    delta_close(other);
+    for (int64_t version = 0; version < DELTA_CHECKPOINT_EVERY; version++) {
+        char path[100];
+        (void)snprintf(path, sizeof(path), "shop/calls/_delta_log/%020" PRIi64 ".json", version);
+        CHECK_OK(store_remove(&rig.store, str_from(path), &err), &err);
+    }
+    report = rig_load_ok(&rig, &LOAD("late", 100, {1, "late", 100}));
+    CHECK_INT(report.version, DELTA_CHECKPOINT_EVERY + 1);
+    CHECK_INT(report.updated, 1);
+    CHECK(str_starts_with(rig_rows(&rig), STR("1:late:100 2:n:2 ")));
+    rig_close(&rig);
+}
+
 // How many live files tell the texts of `column` that they hold.
 static size_t files_that_bound(Rig *rig, const char *column)
 {
