@@ -17,8 +17,7 @@
 enum {
     LOOK_MS = 100, // how often a wait looks at env->stop
     CANCEL_TEXT_BYTES = 256,
-    CANCEL_MS = 1000,
-    CANCEL_LOOK_MS = 10,
+    CANCEL_S = 1,
     SQLSTATE_SIZE = 5,
 };
 
@@ -81,25 +80,25 @@ static bool lost(Pg *pg, Error *err)
     return false;
 }
 
-// Gives the server `CANCEL_MS` to hear that it should stop. PQcancel() waits for as long as it
-// takes to be heard, which may be for ever where the server hangs; it may be called in a signal
-// handler, and so in a process of its own, which can be ended.
+// Gives the server `CANCEL_S` to hear that it should stop. PQcancel() waits for as long as it takes
+// to be heard, which may be for ever where the server hangs; it may be called in a signal handler,
+// and so in a process of its own. That one ends by its own alarm: should ours be killed meanwhile,
+// nobody else would end it, and it has our locks open.
 static void cancel_within(PGcancel *cancel)
 {
     const pid_t child = fork();
     if (child == 0) {
+        sigset_t alarms;
         char text[CANCEL_TEXT_BYTES];
+        (void)sigemptyset(&alarms);
+        (void)sigaddset(&alarms, SIGALRM);
+        (void)signal(SIGALRM, SIG_DFL);
+        (void)sigprocmask(SIG_UNBLOCK, &alarms, NULL);
+        (void)alarm(CANCEL_S);
         _exit(PQcancel(cancel, text, sizeof(text)) == 1 ? EXIT_SUCCESS : EXIT_FAILURE);
     }
-    if (child < 0)
-        return;
-    for (int waited_ms = 0; waited_ms < CANCEL_MS; waited_ms += CANCEL_LOOK_MS) {
-        if (waitpid(child, NULL, WNOHANG) != 0)
-            return;
-        (void)poll(NULL, 0, CANCEL_LOOK_MS);
-    }
-    (void)kill(child, SIGKILL);
-    (void)waitpid(child, NULL, 0);
+    while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
+        ;
 }
 
 // Stops what the server does for us.
