@@ -4,6 +4,7 @@
 #include "base/kill.h"
 #include "base/time.h"
 #include "cli/command.h"
+#include "cli/text.h"
 #include "pawl/pawl.h"
 
 #include <errno.h>
@@ -89,7 +90,10 @@ static int report_error(const Cli *cli, const Error *err)
                           STR_ARG(buf_str(&text)), error_code_exit(err->code),
                           error_code_advice(err->code));
     } else {
-        (void)fprintf(stderr, "pawl: %s\n  next: %s\n", err->message, error_code_advice(err->code));
+        Error shown = *err;
+        text_plain(shown.message, strlen(shown.message), true);
+        (void)fprintf(stderr, "pawl: %s\n  next: %s\n", shown.message,
+                      error_code_advice(err->code));
     }
     return error_code_exit(err->code);
 }

@@ -84,12 +84,7 @@ bool cli_adopt(Cli *cli, Error *err)
         if (given.data != NULL)
             TRY(arena_copy_str(arena, given, texts[i].to, err));
     }
-    const Str wait = args_get(&cli->args, "wait");
-    double seconds = 0;
-    if (wait.data != NULL && (!str_to_double(wait, &seconds) || seconds < 0 || seconds > 1e6))
-        return error_set(err, ERROR_JOB, "--wait: '" STR_FMT "' is no number of seconds",
-                         STR_ARG(wait));
-    options.wait_us = (int64_t)(seconds * 1e6);
+    TRY(args_wait_us(&cli->args, &options.wait_us, err));
     if (options.table.table.size == 0)
         return error_set(err, ERROR_JOB, "adopt needs --table");
     Job *job = NULL;

@@ -44,12 +44,7 @@ static bool read_options(const Cli *cli, char line[VALUE_BYTES], ForgetOptions *
     }
     if (given != 1)
         return error_set(err, ERROR_JOB, "forget needs one of --phone, --email and --id");
-    const Str wait = args_get(&cli->args, "wait");
-    double seconds = 0;
-    if (wait.data != NULL && (!str_to_double(wait, &seconds) || seconds < 0 || seconds > 1e6))
-        return error_set(err, ERROR_JOB, "--wait: '" STR_FMT "' is no number of seconds",
-                         STR_ARG(wait));
-    options->wait_us = (int64_t)(seconds * 1e6);
+    TRY(args_wait_us(&cli->args, &options->wait_us, err));
     options->dry_run = args_has(&cli->args, "dry-run");
     options->progress = show_progress;
     return true;

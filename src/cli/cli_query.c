@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 #include "cli/open.h"
+#include "cli/text.h"
 #include "run/drivers.h"
 
 #include <errno.h>
@@ -20,7 +21,7 @@ typedef struct Table {
     Error *err;
 } Table;
 
-// What of a cell fits, on one line: texts come from an API, and must not move the cursor.
+// What of a cell fits, on one line.
 static bool take_cell(Table *table, Str cell, Str *ret_text, size_t *ret_width)
 {
     size_t size = 0;
@@ -33,10 +34,9 @@ static bool take_cell(Table *table, Str cell, Str *ret_text, size_t *ret_width)
     char *text = arena_alloc(table->arena, size + 1, table->err);
     if (text == NULL)
         return false;
-    for (size_t i = 0; i < size; i++) {
-        const unsigned char c = (unsigned char)cell.data[i];
-        text[i] = c < 0x20 || c == 0x7F ? ' ' : cell.data[i];
-    }
+    if (size > 0)
+        memcpy(text, cell.data, size);
+    text_plain(text, size, false);
     *ret_text = (Str){text, size};
     *ret_width = width;
     return true;

@@ -63,11 +63,7 @@ bool cli_read_run_options(const Cli *cli, RunOptions *options, Error *err)
     options->connect_to = args_get(args, "test-connect-to");
     options->accept_deletes = args_has(args, "accept-deletes");
     options->start_over = args_has(args, "start-over");
-    int64_t wait_s = 0;
-    if (args_has(args, "wait") && (!str_to_int64(args_get(args, "wait"), &wait_s) || wait_s < 0))
-        return error_set(err, ERROR_JOB, "--wait takes seconds");
-    options->lease_wait_us = wait_s * 1000000;
-    return true;
+    return args_wait_us(args, &options->lease_wait_us, err);
 }
 
 // As long as the landed pages of a run are kept, so is what it told.

@@ -27,6 +27,19 @@ bool args_has(const Args *args, const char *name)
     return args_get(args, name).data != NULL;
 }
 
+bool args_wait_us(const Args *args, int64_t *ret_us, Error *err)
+{
+    enum { WAIT_S_MAX = 1000000 };
+    const Str wait = args_get(args, "wait");
+    double seconds = 0;
+    if (wait.data != NULL &&
+        !(str_to_double(wait, &seconds) && seconds >= 0 && seconds <= WAIT_S_MAX))
+        return error_set(err, ERROR_JOB, "--wait: '" STR_FMT "' is no number of seconds up to %d",
+                         STR_ARG(wait), WAIT_S_MAX);
+    *ret_us = (int64_t)(seconds * 1e6);
+    return true;
+}
+
 // Commands of two words ("state show") match before those of one.
 static const Command *find_command(int argc, char **argv, int *ret_words)
 {

@@ -50,6 +50,8 @@ extern const Command commands[]; // ends with a NULL name
 // {NULL, 0} when it was not given; flags have the value "".
 Str args_get(const Args *args, const char *name);
 bool args_has(const Args *args, const char *name);
+// --wait, which is in seconds; 0 where it is not given.
+bool args_wait_us(const Args *args, int64_t *ret_us, Error *err) MUST_USE;
 
 // Finds the command and checks its arguments. ERROR_JOB says what is wrong and the nearest right
 // word. *ret_help: the person asked for help on *ret_command (NULL = in general).

@@ -1,9 +1,12 @@
 #include "cli/view.h"
 
+#include "cli/text.h"
+
+#include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
 
-enum { BAR_CELLS = 20, DRIFT_SHOWN = 120 };
+enum { BAR_CELLS = 20, DRIFT_SHOWN = 120, LINE_BYTES = 2048 };
 
 void view_init(View *view, bool json, Env *env)
 {
@@ -46,37 +49,21 @@ static void show_progress(View *view, const Event *event)
     view->shown = 1;
 }
 
-// Rows that seem to be gone, and were not marked.
-static void show_vanished(const Event *event)
+// One line for a person, in place of the moving one.
+PRINTF_LIKE(2, 3) static void say(View *view, const char *format, ...)
 {
-    if (event->kind == EVENT_DELETES_HELD_BACK)
-        (void)fprintf(stderr,
-                      "warning: " STR_FMT
-                      ": %lld rows vanished at the source, too many to believe: none was "
-                      "marked; run again with --accept-deletes if it is true\n",
-                      STR_ARG(event->stream), (long long)event->rows);
-    else
-        (void)fprintf(
-            stderr,
-            "warning: " STR_FMT
-            ": %lld rows seem to have vanished at the source, and the second reading "
-            "could not confirm it: none was marked; the next rehydration looks again: " STR_FMT
-            "\n",
-            STR_ARG(event->stream), (long long)event->rows, STR_ARG(event->text));
-}
-
-static void show_note(const Event *event)
-{
-    if (event->kind == EVENT_REDACTED)
-        (void)fprintf(stderr,
-                      "note: the source redacted %lld records, their older copies went; what keeps "
-                      "some for a while is in the receipt " STR_FMT " of the landing store\n",
-                      (long long)event->rows, STR_ARG(event->text));
-    else
-        (void)fprintf(stderr,
-                      "note: " STR_FMT ": the contract does not know " STR_FMT
-                      ": kept in _overflow; pawl contract promote makes a column of one\n",
-                      STR_ARG(event->stream), STR_ARG(str_slice(event->text, 0, DRIFT_SHOWN)));
+    char line[LINE_BYTES];
+    va_list args;
+    va_start(args, format);
+    const int size = vsnprintf(line, sizeof(line), format, args);
+    va_end(args);
+    text_plain(line,
+               size < 0                      ? 0
+               : (size_t)size < sizeof(line) ? (size_t)size
+                                             : sizeof(line) - 1,
+               false);
+    view_end(view);
+    (void)fprintf(stderr, "%s\n", size < 0 ? "" : line);
 }
 
 // What a person wants to see of an event; the rest is in the log.
@@ -84,57 +71,61 @@ static void show_line(View *view, const Event *event)
 {
     switch (event->kind) {
     case EVENT_RUN_STARTED:
-        view_end(view);
-        (void)fprintf(stderr, "run " STR_FMT " (" STR_FMT ", " STR_FMT ")\n", STR_ARG(event->run),
-                      STR_ARG(event->mode), STR_ARG(event->text));
+        say(view, "run " STR_FMT " (" STR_FMT ", " STR_FMT ")", STR_ARG(event->run),
+            STR_ARG(event->mode), STR_ARG(event->text));
         break;
     case EVENT_PARTITION_FAILED:
-        view_end(view);
-        (void)fprintf(stderr,
-                      "warning: " STR_FMT " of " STR_FMT " failed, the others go on: " STR_FMT "\n",
-                      STR_ARG(event->stream), STR_ARG(event->partition), STR_ARG(event->text));
+        say(view, "warning: " STR_FMT " of " STR_FMT " failed, the others go on: " STR_FMT,
+            STR_ARG(event->stream), STR_ARG(event->partition), STR_ARG(event->text));
         break;
     case EVENT_DELETES_HELD_BACK:
+        say(view,
+            "warning: " STR_FMT ": %lld rows vanished at the source, too many to believe: none was "
+            "marked; run again with --accept-deletes if it is true",
+            STR_ARG(event->stream), (long long)event->rows);
+        break;
     case EVENT_DELETES_UNCONFIRMED:
-        view_end(view);
-        show_vanished(event);
+        say(view,
+            "warning: " STR_FMT
+            ": %lld rows seem to have vanished at the source, and the second reading "
+            "could not confirm it: none was marked; the next rehydration looks again: " STR_FMT,
+            STR_ARG(event->stream), (long long)event->rows, STR_ARG(event->text));
         break;
     case EVENT_SLICE_OPEN:
-        view_end(view);
-        (void)fprintf(stderr,
-                      "warning: " STR_FMT " of " STR_FMT
-                      ", slice %lld: %lld rows read, the source says %lld; "
-                      "the next run looks again\n",
-                      STR_ARG(event->stream), STR_ARG(event->partition), (long long)event->slice,
-                      (long long)event->rows, (long long)event->total);
+        say(view,
+            "warning: " STR_FMT " of " STR_FMT
+            ", slice %lld: %lld rows read, the source says %lld; the next run looks again",
+            STR_ARG(event->stream), STR_ARG(event->partition), (long long)event->slice,
+            (long long)event->rows, (long long)event->total);
         break;
     case EVENT_REDACTED:
+        say(view,
+            "note: the source redacted %lld records, their older copies went; what keeps some for "
+            "a while is in the receipt " STR_FMT " of the landing store",
+            (long long)event->rows, STR_ARG(event->text));
+        break;
     case EVENT_DRIFT:
-        view_end(view);
-        show_note(event);
+        say(view,
+            "note: " STR_FMT ": the contract does not know " STR_FMT
+            ": kept in _overflow; pawl contract promote makes a column of one",
+            STR_ARG(event->stream), STR_ARG(str_slice(event->text, 0, DRIFT_SHOWN)));
         break;
     case EVENT_WAITING:
-        view_end(view);
-        (void)fprintf(stderr, "waiting for " STR_FMT "\n", STR_ARG(event->text));
+        say(view, "waiting for " STR_FMT, STR_ARG(event->text));
         break;
     case EVENT_NOTES_MISSING:
-        view_end(view);
-        (void)fprintf(stderr,
-                      "warning: " STR_FMT " of run " STR_FMT
-                      ": notes of its loads are gone; %lld slices are those that were landed "
-                      "whole\n",
-                      STR_ARG(event->stream), STR_ARG(event->run), (long long)event->done);
+        say(view,
+            "warning: " STR_FMT " of run " STR_FMT
+            ": notes of its loads are gone; %lld slices are those that were landed whole",
+            STR_ARG(event->stream), STR_ARG(event->run), (long long)event->done);
         break;
     case EVENT_CLOCK_AHEAD:
-        view_end(view);
-        (void)fprintf(stderr, "warning: " STR_FMT "\n", STR_ARG(event->text));
+        say(view, "warning: " STR_FMT, STR_ARG(event->text));
         break;
     case EVENT_ZONES_UNKNOWN:
     case EVENT_MARKS_FAR_BACK:
     case EVENT_PARTITIONS_LEFT_OUT:
-        view_end(view);
-        (void)fprintf(stderr, "warning: " STR_FMT ": " STR_FMT "\n", STR_ARG(event->stream),
-                      STR_ARG(event->text));
+        say(view, "warning: " STR_FMT ": " STR_FMT, STR_ARG(event->stream), STR_ARG(event->text));
         break;
     case EVENT_PARTITIONS_FOUND:
     case EVENT_PLAN_MADE:

@@ -90,6 +90,17 @@ TEST(people_see_what_they_may_have_to_act_on)
     }
 }
 
+TEST(texts_of_an_api_move_no_cursor)
+{
+    View view = {0};
+    char text[SHOWN_BYTES];
+    Event event = event_of(EVENT_WAITING);
+    event.text = STR("a\033[2Jb\r\n\tc\x7f"
+                     "d\xc2\x9b"
+                     "2Je \xc3\xa9\xc2\xa0");
+    CHECK_STR(show(&view, &event, text), STR("waiting for a [2Jb   c d  2Je \xc3\xa9\xc2\xa0\n"));
+}
+
 TEST(progress_is_one_line_that_moves)
 {
     static const struct {

@@ -711,6 +711,17 @@ class Words(unittest.TestCase):
             for name in ("nowhere", "n" * 300, "n" * 5000):
                 self.assertEqual(world.pawl("status", str(world.job), "--env", name, check=False).returncode, 5, len(name))
 
+    def test_a_wait_is_a_number_of_seconds(self):
+        with World() as world:
+            commands = (("run", str(world.job), "--mode", "incremental"), ("forget", str(world.job), "--id", "1"),
+                        ("adopt", str(world.job), "--table", "x.y"))
+            for words in commands:
+                for wait in ("-1", "soon", "nan", "99999999999999"):
+                    with self.subTest(words[0], wait=wait):
+                        done = world.pawl(*words, "--wait", wait, check=False)
+                        self.assertEqual(done.returncode, 2)
+                        self.assertIn(f"--wait: '{wait}' is no number of seconds", done.stderr)
+
     def test_help_as_a_word(self):
         with World() as world:
             self.assertEqual(world.pawl("help").stdout, world.pawl("--help").stdout)
