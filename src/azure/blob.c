@@ -303,6 +303,7 @@ bool blob_send_all(BlobClient *client, const BlobRequest *requests, size_t count
                                 .answers_401 = client->identity == NULL,
                                 .authorize = authorize,
                                 .state = client};
+    http_client_heed_stop(client->http, !requests[0].is_last_word);
     if (!azure_send(&sender, calls, count, err))
         return error_context(err, STR_FMT, STR_ARG(client->place));
     client->items = calls;

@@ -52,6 +52,7 @@ typedef struct BlobRequest {
     size_t answer_bytes_max; // 0 = BLOB_ANSWER_BYTES_MAX
     int64_t timeout_ms;      // of one try; 0 = five minutes
     int64_t retry_within_us; // see AzureSender
+    bool is_last_word;       // said though env->stop is set
 } BlobRequest;
 
 void blob_request_pair(BlobRequest *request, Str name, Str value);

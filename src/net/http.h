@@ -136,6 +136,9 @@ bool http_client_has_room(HttpClient *client);
 // Breaks off what was sent with `tag`: it finishes with ERROR_STOPPED.
 void http_client_cancel(HttpClient *client, const void *tag);
 
+// Whether waits look at env->stop. They do, but for what has to be said before a program ends.
+void http_client_heed_stop(HttpClient *client, bool heeds);
+
 size_t http_client_under_way(const HttpClient *client);
 void http_client_wake(HttpClient *client); // from any thread
 void http_exchange_free(HttpExchange *exchange);

@@ -259,7 +259,7 @@ static bool advance(HttpClient *client, int64_t timeout_us, Error *err)
 {
     const int64_t start_us = http_monotonic_us(client);
     while (client->ready_first == NULL) {
-        TRY(env_check_stop(client->env, err));
+        TRY(client->ignores_stop || env_check_stop(client->env, err));
         TRY(perform(client, err));
         int64_t wait_us = 0;
         enforce_deadlines(client, &wait_us);
@@ -271,6 +271,11 @@ static bool advance(HttpClient *client, int64_t timeout_us, Error *err)
         TRY(sleep_a_little(client, left_us < wait_us ? left_us : wait_us, err));
     }
     return true;
+}
+
+void http_client_heed_stop(HttpClient *client, bool heeds)
+{
+    client->ignores_stop = !heeds;
 }
 
 bool http_client_wait(HttpClient *client, int timeout_ms, HttpExchange **ret_exchange, Error *err)

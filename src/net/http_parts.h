@@ -57,6 +57,7 @@ struct HttpClient {
     atomic_size_t in_hand;    // transfers that are neither idle nor freed
     atomic_bool starved;      // a send was refused for lack of memory
     atomic_bool woken;
+    bool ignores_stop;
     size_t typical_bytes; // what a body has been taking lately
 };
 

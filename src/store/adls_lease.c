@@ -31,6 +31,7 @@ enum {
     RETRY_MS = 1000,
     TRY_TIMEOUT_MS = 10 * 1000,
     RELEASE_TRIES = 2,
+    RELEASE_TIMEOUT_MS = 2 * 1000, // of one that somebody waits for who pressed Ctrl-C
 };
 
 #define RETRY_WITHIN_US \
@@ -171,6 +172,7 @@ typedef struct LeaseOrder {
     const char *id;       // the lease's; NULL = none yet
     const char *proposed; // its new id; NULL = none
     int64_t ttl_us;       // 0 = not said
+    bool is_last_word;    // given though we are to stop, briefly
 } LeaseOrder;
 
 // *ret_status: 2xx done, 404 no such file, 409 or 412 not the lease that it is.
@@ -180,8 +182,9 @@ static bool order(Adls *adls, Str path, const LeaseOrder *what, int *ret_status,
     TRY(adls_name(adls, path, &name, err));
     BlobRequest request = {.method = STR("PUT"),
                            .name = adls_name_str(&name),
-                           .timeout_ms = TRY_TIMEOUT_MS,
-                           .retry_within_us = RETRY_WITHIN_US};
+                           .timeout_ms = what->is_last_word ? RELEASE_TIMEOUT_MS : TRY_TIMEOUT_MS,
+                           .retry_within_us = what->is_last_word ? 1 : RETRY_WITHIN_US,
+                           .is_last_word = what->is_last_word};
     blob_request_pair(&request, STR("comp"), STR("lease"));
     blob_request_header(&request, STR("x-ms-lease-action"), str_from(what->action));
     char seconds[SECONDS_TEXT];
@@ -201,10 +204,12 @@ static bool order(Adls *adls, Str path, const LeaseOrder *what, int *ret_status,
            blob_refused(adls->client, &request, &answer, err);
 }
 
-// As well as it goes; twice, since a lease that stays keeps everybody out for a while.
+// As well as it goes; twice, and by who is told to stop as well, since a lease that stays keeps
+// everybody out for a while.
 static bool give_back(Adls *adls, Str path, const char *id, Error *err)
 {
-    const LeaseOrder release = {.action = "release", .id = id};
+    const LeaseOrder release = {
+        .action = "release", .id = id, .is_last_word = atomic_load(&adls->env->stop)};
     int status = 0;
     for (int i = 0; i < RELEASE_TRIES; i++) {
         *err = (Error){0};

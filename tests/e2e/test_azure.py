@@ -1,6 +1,6 @@
 """Landing in Azure: the same tables as on a local disk, machines that know of each other by the container alone, kills,
 answers that get lost, every kind of credential, and no secret anywhere."""
-import base64, ctypes, json, os, pathlib, re, signal, unittest, urllib.parse
+import base64, ctypes, json, os, pathlib, re, signal, subprocess, unittest, urllib.parse
 from azure import ACCOUNT, KEY, Azurite, Cloud, Faulty, needs_azurite
 from test_contention import held_run
 from test_kill import outcome
@@ -78,6 +78,22 @@ class Azure(unittest.TestCase):
             report = two.report(two.run("historic", *RANGE))
             self.assertTrue(report["resumed"])
             self.assertEqual(two.digest(), world.digest())
+
+    def test_a_run_that_is_told_to_stop_keeps_no_other_machine_out(self):
+        with World(calls=300) as world:
+            landing = self.landing()
+            one = machine(world, "one", landing)
+            world.control("faults", [{"match": {"path": "/accounts/1001/calls"}, "times": 0, "do": "timeout", "ms": 60000}], method="PUT")
+            command, env = one.command("run", str(one.job), "--mode", "historic", "--json", *RANGE)
+            with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+                self.assertTrue(any('"progress"' in line for line in process.stderr))
+                leases = lambda: re.findall(r"<LeaseState>(\w+)", self.azurite.request("GET", f"/{landing['container']}", [
+                    ("comp", "list"), ("prefix", "lake/ctm/leases/"), ("restype", "container")]).decode())
+                self.assertEqual(leases(), ["leased"])
+                process.send_signal(signal.SIGTERM)
+                process.communicate(timeout=30)
+                self.assertEqual(process.returncode, 10)
+            self.assertEqual(leases(), ["available"])
 
     def test_a_backfill_beside_a_daily_job_takes_its_fifth_of_the_rate(self):
         """Two machines, whose only common thing is the container."""
