@@ -23,6 +23,9 @@ enum {
     DATE_BYTES = 40,
 };
 
+// The service takes a date that is a quarter of an hour off.
+#define CLOCK_US_MAX INT64_C(600000000)
+
 static const Str api_version = {"2023-11-03", 10};
 static const Str resource = {"https://storage.azure.com", 25};
 
@@ -329,10 +332,28 @@ static bool is_code(const BlobAnswer *answer, const char *code)
     return str_equal(answer->code, str_from(code));
 }
 
+// How far the clock by which we sign is ahead of the service's; 0 = it did not say.
+static int64_t clock_ahead_us(const BlobClient *client, const BlobAnswer *answer)
+{
+    const int64_t now_us = client->env->now_us(client->env->state);
+    const Str date = str_trim(http_header(answer->response, STR("Date")));
+    int64_t there_us = 0;
+    return http_date_parse(date, now_us, &there_us) ? now_us - there_us : 0;
+}
+
 // What a person can do about a 401 or 403. Which right lacks is said by name.
 static void advise(const BlobClient *client, const BlobAnswer *answer, char advice[ADVICE_BYTES])
 {
-    if (is_code(answer, "AuthorizationFailure") && client->identity != NULL)
+    const int64_t ahead_us =
+        client->auth == BLOB_AUTH_KEY && is_code(answer, "AuthenticationFailed")
+            ? clock_ahead_us(client, answer)
+            : 0;
+    if (ahead_us > CLOCK_US_MAX || ahead_us < -CLOCK_US_MAX)
+        (void)snprintf(advice, ADVICE_BYTES,
+                       "set the clock of this machine, which is %lld minutes %s the service's",
+                       (long long)(ahead_us > 0 ? ahead_us : -ahead_us) / 60000000,
+                       ahead_us > 0 ? "ahead of" : "behind");
+    else if (is_code(answer, "AuthorizationFailure") && client->identity != NULL)
         (void)snprintf(advice, ADVICE_BYTES,
                        "give " STR_FMT " the role 'Storage Blob Data Contributor' on this "
                        "container, or admit this network in the account's firewall",

@@ -127,6 +127,35 @@ TEST(a_wait_of_hours_is_told_and_not_waited)
     CHECK_INT(test_clock_us, before_us);
 }
 
+// A wrong clock signs with a wrong date: no key that is right helps.
+TEST(a_refusal_by_the_clock_is_told_as_one)
+{
+    static const struct {
+        const char *name, *says;
+        int64_t ahead_us;
+    } rows[] = {
+        {"right", "check account_key", 0},
+        {"a little off", "check account_key", INT64_C(600000000)},
+        {"ahead", "clock of this machine, which is 20 minutes ahead of", INT64_C(1200000000)},
+        {"behind", "clock of this machine, which is 20 minutes behind", -INT64_C(1200000000)},
+    };
+    const int64_t before_us = test_clock_us;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        check_row(rows[i].name);
+        const ServerStep steps[] = {
+            {.request = "PUT /pages/a HTTP",
+             .answer = ANSWER("403 Forbidden", "Date: Thu, 12 Mar 2026 18:00:00 GMT\r\n" CODE(
+                                                   "AuthenticationFailed"))}};
+        SCRIPTED(steps, WITH_KEY);
+        CHECK(http_date_parse(STR("Thu, 12 Mar 2026 18:00:00 GMT"), 0, &test_clock_us));
+        test_clock_us += rows[i].ahead_us;
+        CHECK(!store_put(&store, STR("a"), STR("x"), 0, &err));
+        CHECK_INT(err.code, ERROR_ACCESS);
+        CHECK_CONTAINS(str_from(err.message), str_from(rows[i].says));
+    }
+    test_clock_us = before_us;
+}
+
 TEST(refusals_say_what_lacks)
 {
     const struct {
