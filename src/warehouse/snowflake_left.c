@@ -122,8 +122,8 @@ bool snowflake_drop_left(SnowflakeWarehouse *db, const TableSpec *tables, size_t
     return snowflake_batch_run(db, &drops, true, &result, err);
 }
 
-// Epochs below the highest; marks from before the last rewind, or below the one that stands. Nobody
-// else updates or deletes there, so nobody waits for it; inserts never do.
+// Epochs below the highest; marks from before the last rewind, or below the one that stands. Inserts
+// never wait for it, and nobody but another run that does the same deletes there.
 static const char *const superseded[] = {
     "DELETE FROM @\"PAWL_STATE\" AS s USING (SELECT \"JOB\", \"MODE\", MAX(\"EPOCH\") AS \"EPOCH\""
     " FROM @\"PAWL_STATE\" WHERE \"KIND\" = 'epoch' GROUP BY \"JOB\", \"MODE\") AS k"
@@ -147,10 +147,11 @@ void snowflake_shorten_state(SnowflakeWarehouse *db)
     if (!db->state_is_long)
         return;
     db->state_is_long = false;
-    for (size_t i = 0; i < sizeof(superseded) / sizeof(superseded[0]); i++) {
-        CLEANUP(buf_done) Buf sql = {0};
-        if (!snowflake_own(db, &sql, superseded[i], &ignored) ||
-            !snowflake_query(db, &sql, NULL, NULL, &ignored))
-            return;
-    }
+    CLEANUP(snowflake_batch_done) SnowflakeBatch batch = {0};
+    SnowflakeResult result = {0};
+    bool ok = snowflake_lock_timeout(db, &batch, &ignored);
+    for (size_t i = 0; ok && i < sizeof(superseded) / sizeof(superseded[0]); i++)
+        ok = snowflake_own(db, &batch.sql, superseded[i], &ignored) &&
+             snowflake_batch_end(&batch, &ignored);
+    (void)!(ok && snowflake_batch_run(db, &batch, false, &result, &ignored));
 }
