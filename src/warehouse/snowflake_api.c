@@ -212,10 +212,11 @@ static bool write_body(const SnowflakeApi *api, const SnowflakeStatement *statem
         write_member(out, "warehouse", options->warehouse, err) &&
         write_member(out, "role", options->role, err));
     // Instants are shown and read in UTC, and cast to text as a whole (the default leaves out the
-    // microseconds), whatever the user's own settings are.
+    // microseconds), keys as digits, and results come whole, whatever the user's own settings are.
     TRY(buf_append(
             out,
-            STR(",\"parameters\":{\"TIMEZONE\":\"UTC\",\"DATE_OUTPUT_FORMAT\":\"YYYY-MM-DD\","
+            STR(",\"parameters\":{\"TIMEZONE\":\"UTC\",\"ROWS_PER_RESULTSET\":\"0\","
+                "\"BINARY_OUTPUT_FORMAT\":\"HEX\",\"DATE_OUTPUT_FORMAT\":\"YYYY-MM-DD\","
                 "\"TIMESTAMP_NTZ_OUTPUT_FORMAT\":\"YYYY-MM-DD HH24:MI:SS.FF6\","
                 "\"TIMESTAMP_LTZ_OUTPUT_FORMAT\":\"YYYY-MM-DD HH24:MI:SS.FF6TZH:TZM\","
                 "\"TIMESTAMP_TZ_OUTPUT_FORMAT\":\"YYYY-MM-DD HH24:MI:SS.FF6TZH:TZM\""),

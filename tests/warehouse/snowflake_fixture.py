@@ -156,7 +156,7 @@ class Service:
                     if wanted == 1:
                         return self.failed(e.code, e.state, e.message)
                     return self.failed("100132", "P0000", self.of_several(body["statement"], sql, e.message))
-                children.append(self.keep(table))
+                children.append(self.keep(table, session.rows_most))
         finally:
             session.close()
         if wanted == 1:
@@ -188,9 +188,9 @@ class Service:
         return snowflake_sql.pa.table({n: [row[i] for row in rows] for i, n in enumerate(
             ("privilege", "granted_on", "name"))})
 
-    def keep(self, table):
+    def keep(self, table, rows_most):
         handle = str(uuid.uuid4())
-        types, rows = snowflake_sql.as_rows(table)
+        types, rows = snowflake_sql.as_rows(table if rows_most == 0 else table.slice(0, rows_most))
         self.results[handle] = {"types": types, "rows": rows}
         return handle
 

@@ -16,8 +16,11 @@ import snowflake.connector.errors  # noqa: E402
 import sqlglot  # noqa: E402
 from sqlglot import exp  # noqa: E402
 
-# How a request wants instants cast to text: Snowflake's defaults leave the microseconds out.
-FORMATS = {"TIMESTAMP_NTZ_OUTPUT_FORMAT": "YYYY-MM-DD HH24:MI:SS.FF3", "TIMESTAMP_TZ_OUTPUT_FORMAT": "YYYY-MM-DD HH24:MI:SS.FF3 TZHTZM"}
+# How a request wants instants and binary cast to text: Snowflake's defaults leave the microseconds out.
+FORMATS = {"TIMESTAMP_NTZ_OUTPUT_FORMAT": "YYYY-MM-DD HH24:MI:SS.FF3", "TIMESTAMP_TZ_OUTPUT_FORMAT": "YYYY-MM-DD HH24:MI:SS.FF3 TZHTZM",
+           "BINARY_OUTPUT_FORMAT": "HEX"}
+# Whoever comes by the SQL API has settings of his own, which are not those that Snowflake comes with.
+OWN = {"BINARY_OUTPUT_FORMAT": "BASE64", "ROWS_PER_RESULTSET": "10"}
 formats = dict(FORMATS)
 
 
@@ -30,14 +33,15 @@ def strftime(name):
 
 
 def cast_to_text(expression):
-    """CAST(... AS VARCHAR) as Snowflake has it: a VARIANT's string without its quotes, binary as hexadecimal, instants by format."""
+    """CAST(... AS VARCHAR) as Snowflake has it: a VARIANT's string without its quotes, binary and instants by format."""
     if type(expression) is not exp.Cast or expression.to.this not in (exp.DataType.Type.VARCHAR, exp.DataType.Type.TEXT):
         return expression
     x = expression.this.sql("duckdb")
     plain = f"CAST({x} AS TEXT)"
+    binary = "upper(hex({}))" if formats["BINARY_OUTPUT_FORMAT"] == "HEX" else "to_base64({})"
     return sqlglot.parse_one(
         f"CASE typeof({x}) WHEN 'JSON' THEN json_extract_string(TRY_CAST({plain} AS JSON), '$')"
-        f" WHEN 'BLOB' THEN upper(hex(TRY_CAST({plain} AS BLOB)))"
+        f" WHEN 'BLOB' THEN {binary.format(f'TRY_CAST({plain} AS BLOB)')}"
         f" WHEN 'TIMESTAMP' THEN strftime(TRY_CAST({plain} AS TIMESTAMP), {strftime('TIMESTAMP_NTZ_OUTPUT_FORMAT')})"
         f" WHEN 'TIMESTAMP WITH TIME ZONE' THEN strftime(TRY_CAST({plain} AS TIMESTAMPTZ) AT TIME ZONE 'UTC',"
         f" {strftime('TIMESTAMP_TZ_OUTPUT_FORMAT')}) ELSE {plain} END", read="duckdb")
@@ -161,7 +165,9 @@ class Session:
 
     def __init__(self, base, database, schema, parameters=None, sees=None):
         self.base, self.sees, self.by_setting = base, sees, parameters is not None  # what comes by the SQL API has a user
-        self.formats = {**FORMATS, **{k.upper(): v for k, v in (parameters or {}).items() if k.upper() in FORMATS}}
+        parameters = {} if parameters is None else {**OWN, **{k.upper(): v for k, v in parameters.items()}}
+        self.formats = {k: parameters.get(k, v) for k, v in FORMATS.items()}
+        self.rows_most = int(parameters.get("ROWS_PER_RESULTSET", "0"))  # 0 = all
         self.connection = base.connect(database, schema or "PUBLIC")
         self.duck = self.connection._duck_conn
         self.database, self.schema = database, schema

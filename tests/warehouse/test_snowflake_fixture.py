@@ -223,6 +223,14 @@ class Fixture(unittest.TestCase):
         self.assertEqual(self.rows("SELECT TO_TIMESTAMP_TZ('1970-01-01 00:00:07.500000 +00:00', 'YYYY-MM-DD HH24:MI:SS.FF6 TZH:TZM')"),
                          [["7.500000000 1440"]])
 
+    def test_a_user_has_settings_of_his_own(self):
+        many = "SELECT * FROM (VALUES " + ", ".join(f"({i})" for i in range(12)) + ") AS t(n)"
+        binary = "SELECT CAST(TO_BINARY('00FF', 'HEX') AS VARCHAR)"
+        self.assertEqual((len(self.rows(many)), self.rows(binary)), (10, [["AP8="]]))
+        for parameters, sql, count, first in (({"ROWS_PER_RESULTSET": "0"}, many, 12, "0"), ({"BINARY_OUTPUT_FORMAT": "HEX"}, binary, 1, "00FF")):
+            data = self.sql(sql, parameters=parameters)[1]["data"]
+            self.assertEqual((len(data), data[0][0]), (count, first))
+
     def test_text_is_no_variant_of_itself(self):
         self.made("CREATE OR REPLACE TABLE CTM.V (J VARIANT)")
         self.assertEqual(self.sql("INSERT INTO \"CTM\".\"V\" (J) SELECT '{\"a\": 1}'")[0], 422)
