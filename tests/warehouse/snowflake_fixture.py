@@ -140,7 +140,7 @@ class Service:
                          "warehouse": body.get("warehouse"), "request": len(self.requests),
                          "transaction": session.in_transaction, "settings": dict(session.settings), "several": wanted != 1}
                 self.log.append(entry)
-                if len(statements) == 1 and re.match(r"(USE|BEGIN|START|COMMIT|ROLLBACK)\b", sql, re.IGNORECASE):
+                if len(statements) == 1 and re.match(r"(USE|BEGIN|START|COMMIT|ROLLBACK|ALTER\s+SESSION)\b", sql, re.IGNORECASE):
                     return self.failed("391911", "0A000", "Statement type not supported outside of several statements.")
                 try:
                     if self.grants is not None:
@@ -157,6 +157,9 @@ class Service:
                         return self.failed(e.code, e.state, e.message)
                     return self.failed("100132", "P0000", self.of_several(body["statement"], sql, e.message))
                 children.append(self.keep(table, session.rows_most))
+            if session.in_transaction:  # as of every procedure that does not end what it began
+                return self.failed("100132", "P0000", "Stored procedure execution error: Scoped transaction started in stored procedure"
+                                                      " is incomplete and it was rolled back.")
         finally:
             session.close()
         if wanted == 1:

@@ -461,8 +461,10 @@ class Session:
         columns = self.columns_of(schema, name)
         if not columns:
             raise SqlError("002003", "42S02", f"Table '{schema}.{name}' does not exist or not authorized.")
-        rows = []
-        for file in re.findall(r"'([^']*)'", files):
+        rows, files = [], re.findall(r"'([^']*)'", files)
+        if len(files) > 1000:
+            raise SqlError("001006", "42601", f"SQL compilation error: {len(files)} names of files, 1000 at most")
+        for file in files:
             rows.append(self.copy_file(table, columns, stage, folder.rstrip("/") + "/" + file, options))
         names = ["file", "status", "rows_parsed", "rows_loaded", "errors_seen"]
         return pa.table({n: [row[i] for row in rows] for i, n in enumerate(names)})

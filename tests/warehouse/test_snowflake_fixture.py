@@ -139,7 +139,7 @@ class Fixture(unittest.TestCase):
             body = {"statement": "SELECT 1", "database": "D", "schema": "CTM", "warehouse": "W", "role": "R"}
             status, answer = self.send("POST", f"/api/v2/statements?requestId={uuid.uuid4()}", {**body, member: body[member].lower()})
             self.assertEqual((status, answer["code"]), (422, code), member)
-        for alone in ("USE SCHEMA CTM", "BEGIN", "COMMIT"):
+        for alone in ("USE SCHEMA CTM", "BEGIN", "COMMIT", "ALTER SESSION SET LOCK_TIMEOUT = 600"):
             self.assertEqual(self.sql(alone)[1]["code"], "391911", alone)
 
     # ---- several statements
@@ -151,9 +151,11 @@ class Fixture(unittest.TestCase):
         self.assertRegex(answer["message"], r'failed on statement "SELECT \* FROM CTM.NOWHERE" \(at line 3, position 0\)\.\n(.|\n)*NOWHERE')
         self.assertEqual(self.rows("SELECT COUNT(*) FROM CTM.T"), [["0"]])
         status, answer = self.sql("BEGIN", "INSERT INTO CTM.T VALUES (1)")  # and one that nobody commits
-        self.assertEqual((status, answer["data"]), (200, [["Multiple statements executed successfully."]]))
+        self.assertEqual((status, answer["code"]), (422, "100132"))
+        self.assertIn("rolled back", answer["message"])
         self.assertEqual(self.rows("SELECT COUNT(*) FROM CTM.T"), [["0"]])
         status, answer = self.sql("BEGIN", "INSERT INTO CTM.T VALUES (1), (2)", "COMMIT")
+        self.assertEqual((status, answer["data"]), (200, [["Multiple statements executed successfully."]]))
         child = self.send("GET", f"/api/v2/statements/{answer['statementHandles'][1]}")[1]
         self.assertEqual(child["data"], [["2"]])
 
@@ -201,6 +203,8 @@ class Fixture(unittest.TestCase):
         # Its load history knows the file: who does not say FORCE loads it once.
         self.made(copy.format("V"))
         self.assertEqual(self.rows("SELECT COUNT(*) FROM CTM.V"), [["1"]])
+        many = ", ".join(["'one.parquet'"] * 1001)
+        self.assertEqual(self.sql(copy.format("V").replace("'one.parquet'", many))[0], 422)
         # Without its options a time would be a number and bytes a text.
         self.made(table.format("W"))
         self.assertEqual(self.sql(copy.format("W").replace("USE_LOGICAL_TYPE = TRUE", ""))[0], 422)
