@@ -30,6 +30,17 @@ static void close_out(FindingsFile *out)
     out->file = NULL;
 }
 
+// Of a short list the disk hears only now.
+static bool end_out(FindingsFile *out, Error *err)
+{
+    FILE *file = out->file;
+    if (file == NULL)
+        return true;
+    out->file = NULL;
+    const bool ok = !out->as_json || fputs(out->count == 0 ? "[]\n" : "]\n", file) >= 0;
+    return (fclose(file) == 0 && ok) || error_set(err, ERROR_IO, "--out: %s", strerror(errno));
+}
+
 static bool open_out(Str path, FindingsFile *out, Error *err)
 {
     if (path.size == 0)
@@ -242,14 +253,21 @@ static bool rehydrate(Cli *cli, const Job *job, const AuditOptions *audit,
     return true;
 }
 
+// As far as a repair can tell: of a table of pawl's the reading has done it.
+static bool is_mended(const AuditReport *report)
+{
+    return report->kind == FOREIGN_OWN ||
+           (report->found[AUDIT_DOUBLED] + report->found[AUDIT_VANISHED] == 0 &&
+            report->found[AUDIT_MISSING] == report->inserted &&
+            report->found[AUDIT_STALE] == report->updated);
+}
+
 static bool verdict(const Cli *cli, const AuditOptions *options, const AuditReport *report,
                     Error *err)
 {
     if (!differs(report))
         return true;
-    const bool own = report->kind == FOREIGN_OWN;
-    if (options->repair &&
-        (own || report->found[AUDIT_DOUBLED] + report->found[AUDIT_VANISHED] == 0)) {
+    if (options->repair && is_mended(report)) {
         if (!cli->json)
             (void)printf("next: pawl audit " STR_FMT " --table " STR_FMT
                          " to see that nothing is left\n",
@@ -262,9 +280,11 @@ static bool verdict(const Cli *cli, const AuditOptions *options, const AuditRepo
                      (long long)report->found[AUDIT_MISSING],
                      (long long)report->found[AUDIT_DOUBLED], (long long)report->found[AUDIT_STALE],
                      (long long)report->found[AUDIT_VANISHED],
-                     options->repair ? "; what is doubled or vanished is not taken out of a table "
-                                       "that is not pawl's"
-                                     : "; --repair mends it, --out FILE lists the rows");
+                     !options->repair ? "; --repair mends it, --out FILE lists the rows"
+                     : report->kind == FOREIGN_RECORDS
+                         ? "; a table of raw records is not repaired"
+                         : "; of a table that is not pawl's only what is missing, or stale outside "
+                           "of JSON columns, is mended");
 }
 
 static bool read_options(const Cli *cli, Arena *arena, AuditOptions *options, Str *out, Error *err)
@@ -321,9 +341,8 @@ bool cli_audit(Cli *cli, Error *err)
         (void)printf("%-16s %-10s %9s %9s %8s %8s %8s %8s\n", "partition", "day", "API", "table",
                      "missing", "doubled", "stale", "vanished");
     AuditReport report = {0};
-    const bool ok = audit_execute(job, &options, cli->env, arena, &report, err);
-    if (shown.out.as_json && shown.out.file != NULL)
-        (void)fputs(shown.out.count == 0 ? "[]\n" : "]\n", shown.out.file);
+    const bool ok =
+        audit_execute(job, &options, cli->env, arena, &report, err) && end_out(&shown.out, err);
     close_out(&shown.out);
     if (shown.terminal)
         (void)fprintf(stderr, "\r\033[K");

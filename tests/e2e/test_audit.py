@@ -133,7 +133,8 @@ class Audit(unittest.TestCase):
         told = lambda: {(int(row["id"]), row["problem"], row["columns"]) for row in csv.DictReader(out.read_text().splitlines())}
         self.assertEqual(told(), {(lost, "missing", ""), (old, "stale", "tag_list"), (other, "stale", "agent_id,agent_name")})
         # A struct is not ours to compose.
-        self.audit("l.calls", "--repair")
+        done = self.audit("l.calls", "--repair", expected=3)
+        self.assertEqual((done["inserted"], done["updated"]), (1, 1))
         self.audit("l.calls", "--out", str(out), expected=3)
         self.assertEqual(told(), {(lost, "stale", "agent_id,agent_name"), (other, "stale", "agent_id,agent_name")})
 
@@ -171,6 +172,7 @@ class Audit(unittest.TestCase):
         lost = self.ids("id", 1, 3)[0]
         self.sql(f"DELETE FROM raw.calls WHERE json_extract_string(_airbyte_data, '/id') = '{lost}'")
         self.assertEqual(self.found(self.audit("raw.calls", expected=3)), {**self.clean(), "missing": 1})
+        self.assertEqual(self.audit("raw.calls", "--repair", expected=3)["inserted"], 0)
 
     def test_a_csv_export_with_names_of_its_own(self):
         export = self.world.folder / "export.csv"
@@ -343,6 +345,14 @@ class Audit(unittest.TestCase):
                 self.assertIn(said, done.stderr)
         fault(times=0, do=403)  # of one account that is refused the report tells, and goes on
         self.assertEqual(self.audit("ctm.calls")["partitions_refused"], 1)
+
+    def test_a_list_that_the_disk_does_not_take_is_told(self):
+        self.sql("CREATE SCHEMA IF NOT EXISTS brim", f"CREATE OR REPLACE TABLE brim.calls AS SELECT {FEEDS['dlt']} FROM ctm.calls WHERE id <> {self.ids('id', 1, 3)[0]}")
+        for name in ("list.csv", "list.json"):
+            out = self.world.folder / name
+            out.symlink_to("/dev/full")
+            done = self.audit("brim.calls", "--out", str(out), expected=8)
+            self.assertIn("--out: No space left on device", done.stderr)
 
     def test_what_must_be_said_is_asked_for_by_name(self):
         self.sql("CREATE SCHEMA IF NOT EXISTS odd", "CREATE OR REPLACE TABLE odd.things AS SELECT id FROM ctm.calls",
