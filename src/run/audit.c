@@ -65,11 +65,6 @@ static void audit_done(Audit *audit)
 
 // --- which stream, which table
 
-static bool is_csv(Str table)
-{
-    return str_ends_with(table, STR(".csv"));
-}
-
 // The file's rows as a table of texts, on disk: a file may be larger than the memory.
 static bool open_csv(Audit *audit, ForeignOptions *table, Error *err)
 {
@@ -545,12 +540,13 @@ bool audit_execute(const Job *job, const AuditOptions *options, Env *env, Arena 
     Audit audit = {
         .job = job, .options = options, .env = env, .arena = arena, .report = ret_report};
     ForeignOptions table = options->table;
-    if (is_csv(table.table) && options->repair)
+    if (foreign_is_csv(table.table) && options->repair)
         return error_set(err, ERROR_JOB,
                          "a file cannot be repaired: take the .csv of the findings");
     TRY(foreign_choose_stream(job, table.table, options->stream, &ret_report->stream, err) &&
         open_parts(&audit, ret_report->stream, err) &&
-        (!is_csv(table.table) || open_csv(&audit, &table, err)) && cut_slices(&audit, err) &&
+        (!foreign_is_csv(table.table) || open_csv(&audit, &table, err)) &&
+        cut_slices(&audit, err) &&
         foreign_open(&table, audit.warehouse, audit.stream, arena, &audit.foreign, err) &&
         foreign_check_times(&audit.foreign, false, err) &&
         (!options->repair || foreign_know_units(&audit.foreign, err)) && open_readers(&audit, err));

@@ -17,9 +17,26 @@ static bool holds_name(Str table, Str name)
     return false;
 }
 
+bool foreign_is_csv(Str table)
+{
+    const Str ending = STR(".csv");
+    return table.size > ending.size &&
+           str_equal_ignoring_case(str_slice(table, table.size - ending.size, ending.size), ending);
+}
+
+// "calls" of "leads.calls", "calls.csv" of "/exports/calls.csv".
+static Str bare_name(Str table)
+{
+    const char separator = foreign_is_csv(table) ? '/' : '.';
+    size_t start = table.size;
+    while (start > 0 && table.data[start - 1] != separator)
+        start--;
+    return str_slice(table, start, table.size);
+}
+
 bool foreign_choose_stream(const Job *job, Str table, Str given, Str *ret_stream, Error *err)
 {
-    size_t named = 0;
+    const Str bare = bare_name(table);
     *ret_stream = given;
     if (given.size > 0)
         return true;
@@ -32,14 +49,17 @@ bool foreign_choose_stream(const Job *job, Str table, Str given, Str *ret_stream
             *ret_stream = stream->name;
             return true;
         }
-        if (!holds_name(table, stream->name))
-            continue;
-        named++;
-        // Of two names that fit the longer one is meant: contact_lists, not contacts.
-        if (stream->name.size > ret_stream->size)
-            *ret_stream = stream->name;
     }
-    if (named == 0 && job->stream_count == 1)
+    // Of two names that fit the longer one is meant: contact_lists, not contacts. The schema tells
+    // something only where the table itself does not.
+    for (int whole = 0; whole <= 1 && ret_stream->size == 0; whole++) {
+        for (size_t i = 0; i < job->stream_count; i++) {
+            const Str name = job->streams[i].name;
+            if (holds_name(whole == 1 ? table : bare, name) && name.size > ret_stream->size)
+                *ret_stream = name;
+        }
+    }
+    if (ret_stream->size == 0 && job->stream_count == 1)
         *ret_stream = job->streams[0].name;
     return ret_stream->size > 0 ||
            error_set(err, ERROR_JOB, "which stream is in '" STR_FMT "'? give --stream",

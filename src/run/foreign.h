@@ -52,6 +52,9 @@ typedef struct ForeignOptions {
     Str map;   // "caller=/caller_number,agent=agent_name"; empty = guess
 } ForeignOptions;
 
+// A file, not a table.
+bool foreign_is_csv(Str table);
+
 // Which stream a table holds where nobody says it (`given` empty): by target, by name, or the only
 // one.
 bool foreign_choose_stream(const Job *job, Str table, Str given, Str *ret_stream,

@@ -187,6 +187,17 @@ class Audit(unittest.TestCase):
         self.assertEqual(self.found(report), {**self.clean(), "missing": 1})
         self.assertEqual(self.listed(out)["missing"], self.ids("id", 1, 7))
 
+    def test_the_stream_is_told_by_the_table_s_own_name_first(self):
+        self.sql("CREATE SCHEMA IF NOT EXISTS accounts", f"CREATE OR REPLACE TABLE accounts.calls AS SELECT {FEEDS['dlt']} FROM ctm.calls",
+                 "CREATE OR REPLACE TABLE accounts.export AS SELECT id FROM ctm.accounts")
+        self.assertEqual(self.audit("accounts.calls")["stream"], "calls")
+        self.assertEqual(self.audit("accounts.export")["stream"], "accounts")
+        folder = self.world.folder / "accounts"
+        folder.mkdir()
+        for name in ("CALLS.CSV", "calls.2026.csv"):
+            self.sql(f"COPY accounts.calls TO '{folder / name}' (HEADER)")
+            self.assertEqual(self.audit(str(folder / name))["stream"], "calls")
+
     def test_a_table_of_ours_is_compared_by_hash_and_repaired_through_the_ledger(self):
         site = self.world.copy("own")
         before = site.digest()
