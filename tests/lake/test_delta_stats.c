@@ -89,8 +89,7 @@ TEST(texts_bound_a_file_where_they_did_before)
                            {STR("b"), STR("string"), "VARCHAR", .text_bounds = true},
                            {STR("c"), STR("string"), "VARCHAR", .text_bounds = false}};
     DeltaSchema schema = {fields, 3};
-    delta_stats_narrow(parse(arena, "{\"minValues\":{\"a\":\"x\",\"b\":5,\"c\":\"y\"}}"),
-                       &schema);
+    delta_stats_narrow(parse(arena, "{\"minValues\":{\"a\":\"x\",\"b\":5,\"c\":\"y\"}}"), &schema);
     CHECK(fields[0].text_bounds);
     CHECK(!fields[1].text_bounds);
     CHECK(!fields[2].text_bounds);
