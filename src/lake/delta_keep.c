@@ -150,7 +150,7 @@ static bool sweep_files(Delta *delta, DeltaTable *table, bool dry, DeltaKept *ke
     for (size_t i = 0; i < log->file_count; i++) {
         const DeltaFile *file = &log->files[i];
         // A version within the retention, and who reads it, needs what went since.
-        if (file->live || file->time_ms >= before_ms)
+        if ((file->live || file->time_ms >= before_ms) && !delta_log_is_outside(file->path))
             TRY(delta_log_file_path(log, file->path, delta->work,
                                     &sweep.needed[sweep.needed_count++], err));
     }

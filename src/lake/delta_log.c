@@ -71,11 +71,24 @@ static int hex_digit(char c)
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
+// Absolute ones come from shallow clones: "abfss://...", and "file:/..." as Hadoop writes it.
+bool delta_log_is_outside(Str path)
+{
+    for (size_t i = 0; i < path.size; i++) {
+        const char c = path.data[i];
+        const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (i > 0 && c == ':')
+            return true;
+        if (!letter && (i == 0 || !((c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.')))
+            return i == 0 && c == '/';
+    }
+    return false;
+}
+
 bool delta_log_file_path(const DeltaLog *log, Str path, Arena *arena, Str *ret_path, Error *err)
 {
     CLEANUP(buf_done) Buf text = {0};
-    // Absolute ones come from shallow clones: their files are not this table's to remove.
-    if (str_starts_with(path, STR("/")) || str_find(path, STR("://")) < path.size)
+    if (delta_log_is_outside(path))
         return error_set(err, ERROR_JOB,
                          "lake table " STR_FMT ": its file '" STR_FMT
                          "' lies outside of it, which pawl does not know how to keep",

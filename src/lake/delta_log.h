@@ -81,7 +81,9 @@ const DeltaTxn *delta_log_find_txn(const DeltaLog *log, Str app); // or NULL
 // "ctm/calls/_delta_log/00000000000000000007.json"; `ending` "json" or "checkpoint.parquet".
 bool delta_log_path(const DeltaLog *log, int64_t version, const char *ending, Arena *arena,
                     Str *ret_path, Error *err) MUST_USE;
-// Where the file of an action lies in the store.
+// Whether a file is named by where it lies, which is not for this table to keep or to remove.
+bool delta_log_is_outside(Str path);
+// Where the file of an action lies in the store. ERROR_JOB for one that is outside.
 bool delta_log_file_path(const DeltaLog *log, Str path, Arena *arena, Str *ret_path,
                          Error *err) MUST_USE;
 

@@ -149,6 +149,18 @@ static bool settle_metadata(DeltaLog *log, yyjson_val *metadata, Error *err)
     return true;
 }
 
+// Files that newer versions brought.
+static bool settle_files(DeltaLog *log, Error *err)
+{
+    for (size_t i = 0; i < log->file_count; i++) {
+        const DeltaFile *file = &log->files[i];
+        Str ignored = {0};
+        if (file->live && file->version > log->settled)
+            TRY(delta_log_file_path(log, file->path, log->scratch_arena, &ignored, err));
+    }
+    return true;
+}
+
 // Judges the table as it is now: what an older version asked for, and a newer one took back, is
 // nobody's duty any more.
 bool delta_log_settle(DeltaLog *log, Error *err)
@@ -167,6 +179,7 @@ bool delta_log_settle(DeltaLog *log, Error *err)
     if (log->metadata_version > log->settled)
         TRY(json_parse(log->metadata, "metaData", log->scratch_arena, &doc, err) &&
             settle_metadata(log, yyjson_doc_get_root(doc), err));
+    TRY(settle_files(log, err));
     log->settled = log->version;
     return true;
 }

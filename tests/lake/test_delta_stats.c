@@ -182,6 +182,11 @@ TEST(a_files_path_is_read_as_an_address)
         {"%zz%4", "t/%zz%4"},
         {"/elsewhere", NULL},
         {"abfss://c@a.dfs.core.windows.net/x", NULL},
+        {"file:/elsewhere", NULL},
+        {"s3a:x", NULL},
+        {"1:x", "t/1:x"}, // a scheme begins with a letter
+        {"a b:x", "t/a b:x"},
+        {"day=1/t=00:00", "t/day=1/t=00:00"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         check_row(rows[i].path);
