@@ -78,8 +78,8 @@ void pipeline_log_slice(Pipeline *pipeline, const SliceTask *task)
     row.rows_quarantined = task->counts.quarantined;
     row.rows_overflowed = task->counts.overflowed;
     row.bytes = (int64_t)task->bytes;
-    row.requests = task->requests;
-    row.attempts = task->requests + task->retries;
+    row.requests = task->requests - task->retries;
+    row.attempts = task->requests;
     row.wait_us = task->waited_us;
     row.started_us = task->started_us;
     row.duration_us = task->ended_us - task->started_us;

@@ -156,7 +156,7 @@ void run_close_log(Run *run, const Error *why)
                      .rows_quarantined = p->quarantined,
                      .rows_overflowed = p->overflowed,
                      .bytes = p->bytes,
-                     .requests = p->requests,
+                     .requests = p->requests - p->retries,
                      .attempts = p->requests,
                      .wait_us = p->wait_us,
                      .duration_us = report->elapsed_us};

@@ -75,6 +75,15 @@ class Faults(unittest.TestCase):
         self.assertIn("1001", done.stderr.splitlines()[-1])
         self.assertIn("2026-03-05", done.stderr.splitlines()[-1])
 
+    def test_the_log_tells_requests_and_what_was_sent(self):
+        self.fault(do=503, times=2)
+        self.world.run("historic", *RANGE, "--stream", "calls")
+        stats = self.world.control("stats")
+        sent = sum(count for path, count in stats["by_path"].items() if path.endswith("/calls"))
+        self.assertEqual(stats["by_status"]["503"], 2)
+        told = self.world.rows("SELECT stage, sum(requests), sum(attempts) FROM etl_log WHERE stage IN ('read', 'run') GROUP BY 1 ORDER BY 1")
+        self.assertEqual(told, [[stage, str(sent - 2), str(sent)] for stage in ("read", "run")])
+
     def test_what_passes_is_recovered(self):
         for name, what in RECOVERED.items():
             with self.subTest(name):
