@@ -81,8 +81,7 @@ typedef struct HttpOptions {
     bool direct;                // never through a proxy (a machine's own metadata service)
     Str connect_to; // "127.0.0.1:PORT": every request goes there as plain HTTP with its own Host
                     // (tests); refused when it is not loopback
-    Str ca_file;    // empty = SSL_CERT_FILE, else where Debian, Ubuntu, RHEL, SUSE or Alpine keep
-                    // theirs
+    Str ca_file;    // empty = http_system_ca_file()
     Str user_agent; // (pawl/VERSION)
     size_t memory_bytes_max; // all bodies that are not yet freed, together (512 MiB)
     // http_client_fetch() says so each time that it has waited for `tell_ms` more; 0 = never.
@@ -90,6 +89,10 @@ typedef struct HttpOptions {
     void (*tell)(void *state, const HttpRequest *request, int64_t waited_us);
     void *tell_state;
 } HttpOptions;
+
+// The file with the certificates that this machine trusts: SSL_CERT_FILE, else where its system
+// keeps them; empty where that is unknown.
+Str http_system_ca_file(const Env *env);
 
 typedef struct HttpClient HttpClient;
 

@@ -446,7 +446,7 @@ static bool init_connect_to(HttpClient *client, Error *err)
 
 // curl knows one place of the certificates that a machine trusts: that of the machine it was built
 // on. Others keep them elsewhere.
-static Str system_ca_file(const Env *env)
+Str http_system_ca_file(const Env *env)
 {
     static const char *const places[] = {
         "/etc/ssl/certs/ca-certificates.crt", // Debian, Ubuntu
@@ -469,7 +469,7 @@ static bool init_options(HttpClient *client, const HttpOptions *options, Error *
     client->options = *options;
     fill_defaults(&client->options);
     HttpOptions *own = &client->options;
-    const Str ca_file = own->ca_file.size > 0 ? own->ca_file : system_ca_file(client->env);
+    const Str ca_file = own->ca_file.size > 0 ? own->ca_file : http_system_ca_file(client->env);
     TRY(arena_copy_str(client->arena, ca_file, &own->ca_file, err));
     TRY(arena_copy_str(client->arena, own->user_agent, &own->user_agent, err));
     TRY(arena_copy_str(client->arena, own->connect_to, &own->connect_to, err));

@@ -2,6 +2,7 @@
 #include "warehouse/postgres_state.h"
 
 #include "base/file.h"
+#include "net/http.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -17,7 +18,7 @@ static const Field pg_warehouse_fields[] = {
     {"user",              FIELD_STR(PgWarehouse, user),                     .help = "role; else PGUSER or who runs pawl"},
     {"password",          FIELD_SECRET(PgWarehouse, password),              .help = "from the environment or a file; else ~/.pgpass or a client certificate"},
     {"sslmode",           FIELD_CHOICE(PgWarehouse, sslmode, sslmodes),     .fallback = "require", .help = "verify-full also checks who the server is; a socket needs none"},
-    {"sslrootcert",       FIELD_STR(PgWarehouse, sslrootcert),              .help = "certificates to trust, PEM; verify-ca and verify-full need it"},
+    {"sslrootcert",       FIELD_STR(PgWarehouse, sslrootcert),              .help = "certificates to trust, PEM; verify-ca and verify-full need it; system = what this machine trusts, for verify-full"},
     {"sslcert",           FIELD_STR(PgWarehouse, sslcert),                  .help = "client certificate, PEM"},
     {"sslkey",            FIELD_STR(PgWarehouse, sslkey),                   .help = "its key, readable by its owner only"},
     {"sslpassword",       FIELD_SECRET(PgWarehouse, sslpassword),           .help = "of that key"},
@@ -36,10 +37,24 @@ enum {
     BOOL_OID = 16,
 };
 
+// libpq knows the word from version 16 on, and Debian 12 has an older one. Those whom the whole
+// world trusts vouch for every name there is, so that one must be looked at.
+static bool place_system_root(PgWarehouse *db, Error *err)
+{
+    const Str found = http_system_ca_file(db->env);
+    if (strcmp(sslmodes[db->sslmode], "verify-full") != 0)
+        return error_set(err, ERROR_JOB, "sslrootcert: 'system' needs sslmode 'verify-full'");
+    if (found.size == 0)
+        return error_set(err, ERROR_JOB,
+                         "sslrootcert: where this system keeps its certificates is not known: give "
+                         "the file");
+    return arena_copy_str(db->lasting, found, &db->sslrootcert, err);
+}
+
 static bool place_file(PgWarehouse *db, Str *path, Error *err)
 {
     Str full = {0};
-    if (path->size == 0 || str_equal(*path, STR("system")))
+    if (path->size == 0)
         return true;
     TRY(file_join(db->lasting, db->folder, *path, &full, err));
     return arena_copy_str(db->lasting, full, path, err);
@@ -61,8 +76,9 @@ static bool pg_warehouse_open(void *state, Env *env, Str base_folder, uint64_t m
     if (db->schema.size == 0 || db->schema.size > PG_NAME_BYTES_MAX)
         return error_set(err, ERROR_JOB, "schema '" STR_FMT "': a name of 1 to %d bytes",
                          STR_ARG(db->schema), PG_NAME_BYTES_MAX);
-    return place_file(db, &db->sslrootcert, err) && place_file(db, &db->sslcert, err) &&
-           place_file(db, &db->sslkey, err);
+    const bool is_system = str_equal(db->sslrootcert, STR("system"));
+    return (is_system ? place_system_root(db, err) : place_file(db, &db->sslrootcert, err)) &&
+           place_file(db, &db->sslcert, err) && place_file(db, &db->sslkey, err);
 }
 
 static void pg_warehouse_close(void *state)

@@ -121,6 +121,66 @@ static void place_files(const char *text, char *out, size_t room)
     CHECK(size < room);
 }
 
+static bool pass_row(void *visitor, const Str *cells, size_t columns)
+{
+    (void)visitor;
+    (void)cells;
+    (void)columns;
+    return true;
+}
+
+static const char *trusted_file;
+
+static const char *look_up(void *state, const char *name)
+{
+    (void)state;
+    return strcmp(name, "SSL_CERT_FILE") == 0 ? trusted_file : NULL;
+}
+
+// libpq of Debian 12 does not know the word.
+TEST(whom_the_machine_trusts_is_trusted)
+{
+    char ours[TEXT_BYTES], other[TEXT_BYTES];
+    make_certificates();
+    place_files("=server.crt", ours, sizeof(ours));
+    place_files("@other.crt", other, sizeof(other));
+    const struct {
+        const char *name, *host, *mode, *trusted, *text;
+    } rows[] = {
+        {"the server's", "localhost", "verify-full", ours, NULL},
+        {"another name", "127.0.0.1", "verify-full", ours, "does not match host name"},
+        {"another's", "localhost", "verify-full", other, "certificate verify failed"},
+        {"for any name", "127.0.0.1", "verify-ca", ours, "needs sslmode 'verify-full'"},
+        {"not at all", "localhost", "require", ours, "needs sslmode 'verify-full'"},
+    };
+    test_env.variable = look_up;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        check_row(rows[i].name);
+        trusted_file = rows[i].trusted;
+        Error err = {0};
+        CLEANUP(arena_freep) Arena *arena = arena_new((size_t)64 * 1024, &err);
+        CLEANUP(warehouse_close) Warehouse warehouse = {0};
+        Findings findings = {.arena = arena};
+        Str json = {0};
+        yyjson_doc *doc = NULL;
+        CHECK_OK(
+            arena_printf(arena, &json, &err,
+                         "{\"host\": \"%s\", \"port\": %d, \"database\": \"postgres\", \"user\":"
+                         " \"owner\", \"sslmode\": \"%s\", \"sslrootcert\": \"system\"}",
+                         rows[i].host, cluster_port(), rows[i].mode),
+            &err);
+        CHECK_OK(json_parse(json, "job", arena, &doc, &err), &err);
+        const WarehouseOptions options = {.driver = {yyjson_doc_get_root(doc), STR("job")}};
+        const bool ok =
+            warehouse_open(&warehouse, &warehouse_postgres, &options, &test_env, arena, &findings,
+                           &err) &&
+            warehouse.driver->query(warehouse.state, STR("SELECT 1"), pass_row, NULL, &err);
+        CHECK(ok == (rows[i].text == NULL));
+        if (!ok)
+            CHECK_CONTAINS(str_from(err.message), str_from(rows[i].text));
+    }
+}
+
 TEST(tls_checks_what_it_is_told_to_check)
 {
     char options[CLUSTER_OPTIONS_BYTES];
@@ -210,14 +270,6 @@ static int socket_at(const char *path, bool listens)
     CHECK((listens ? bind(fd, at, sizeof(address)) : connect(fd, at, sizeof(address))) == 0);
     CHECK(!listens || listen(fd, 8) == 0);
     return fd;
-}
-
-static bool pass_row(void *visitor, const Str *cells, size_t columns)
-{
-    (void)visitor;
-    (void)cells;
-    (void)columns;
-    return true;
 }
 
 // A machine that is gone without a word takes no more than its own time.
