@@ -298,9 +298,16 @@ static BlobRequest final_request(const Upload *upload)
     return request;
 }
 
+// What is written after somebody said to stop, as a disk would take it: what a run has to say of
+// its end. Briefly, and once.
 static bool put_whole(const Upload *upload, Error *err)
 {
     BlobRequest request = final_request(upload);
+    request.is_last_word = atomic_load(&upload->adls->env->stop);
+    if (request.is_last_word) {
+        request.timeout_ms = ADLS_LAST_WORD_MS;
+        request.retry_within_us = 1;
+    }
     request.body = upload->bytes;
     blob_request_header(&request, STR("x-ms-blob-type"), STR("BlockBlob"));
     BlobAnswer answer = {0};

@@ -8,6 +8,7 @@ enum {
     ADLS_LEASES_MAX = 16,
     ADLS_ID_TEXT = 36, // a lease's or a write's name
     ADLS_LIST_BYTES_MAX = 1024 * 1024 * 1024,
+    ADLS_LAST_WORD_MS = 2 * 1000, // of a request for which somebody waits who pressed Ctrl-C
 };
 
 // A lease that this store holds, by the name that the service knows it under.

@@ -31,7 +31,6 @@ enum {
     RETRY_MS = 1000,
     TRY_TIMEOUT_MS = 10 * 1000,
     RELEASE_TRIES = 2,
-    RELEASE_TIMEOUT_MS = 2 * 1000, // of one that somebody waits for who pressed Ctrl-C
 };
 
 #define RETRY_WITHIN_US \
@@ -182,7 +181,7 @@ static bool order(Adls *adls, Str path, const LeaseOrder *what, int *ret_status,
     TRY(adls_name(adls, path, &name, err));
     BlobRequest request = {.method = STR("PUT"),
                            .name = adls_name_str(&name),
-                           .timeout_ms = what->is_last_word ? RELEASE_TIMEOUT_MS : TRY_TIMEOUT_MS,
+                           .timeout_ms = what->is_last_word ? ADLS_LAST_WORD_MS : TRY_TIMEOUT_MS,
                            .retry_within_us = what->is_last_word ? 1 : RETRY_WITHIN_US,
                            .is_last_word = what->is_last_word};
     blob_request_pair(&request, STR("comp"), STR("lease"));

@@ -4,7 +4,7 @@ import base64, ctypes, json, os, pathlib, re, signal, subprocess, unittest, urll
 from azure import ACCOUNT, KEY, Azurite, Cloud, Faulty, needs_azurite
 from test_contention import held_run
 from test_kill import outcome
-from world import World
+from world import Postgres, World
 
 RANGE = ("--from", "2026-03-04", "--to", "2026-03-06")
 ENV = {"TEST_ACCOUNT_KEY": KEY}
@@ -83,6 +83,10 @@ class Azure(unittest.TestCase):
         with World(calls=300) as world:
             landing = self.landing()
             one = machine(world, "one", landing)
+            database = Postgres()
+            self.addCleanup(database.remove)
+            edit(one, warehouse=database.options())
+            one.warehouse = database
             world.control("faults", [{"match": {"path": "/accounts/1001/calls"}, "times": 0, "do": "timeout", "ms": 60000}], method="PUT")
             command, env = one.command("run", str(one.job), "--mode", "historic", "--json", *RANGE)
             with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
@@ -94,6 +98,11 @@ class Azure(unittest.TestCase):
                 process.communicate(timeout=30)
                 self.assertEqual(process.returncode, 10)
             self.assertEqual(leases(), ["available"])
+            # And what it did, and why it ended, is on record: the next run writes it.
+            world.control("faults", [], method="PUT")
+            one.run("historic", *RANGE)
+            self.assertEqual(one.rows("SELECT status, error ->> 'code' FROM etl_log WHERE stage = 'run' ORDER BY started_at"),
+                             [["failed", "STOPPED"], ["ok", None]])
 
     def test_a_backfill_beside_a_daily_job_takes_its_fifth_of_the_rate(self):
         """Two machines, whose only common thing is the container."""

@@ -542,8 +542,9 @@ TEST(a_lease_that_time_has_ended_is_lost_to_the_next_one)
     lease_release(&next);
 }
 
-// Ctrl-C, or a machine that is taken away: whoever comes next need not wait for the lease's time.
-TEST(who_is_told_to_stop_gives_its_lease_back)
+// Ctrl-C, or a machine that is taken away: whoever comes next need not wait for the lease's time,
+// and reads why it ended.
+TEST(who_is_told_to_stop_gives_its_lease_back_and_says_why)
 {
     AZURITE("");
     Lease lease = {0};
@@ -552,6 +553,7 @@ TEST(who_is_told_to_stop_gives_its_lease_back)
     CHECK_OK(take(&lease, &store, "stopped", &err), &err);
     atomic_store(&azurite_env.stop, true);
     lease_release(&lease);
+    CHECK_OK(store_put(&store, STR("last"), STR("word"), 0, &err), &err);
     CHECK(!store_read(&store, STR("leases/x"), 0, &byte, 1, &got, &err));
     CHECK_INT(err.code, ERROR_STOPPED);
     atomic_store(&azurite_env.stop, false);
@@ -559,6 +561,7 @@ TEST(who_is_told_to_stop_gives_its_lease_back)
     CHECK_OK(take(&lease, &store, "next", &err), &err);
     CHECK_INT((int64_t)lease.epoch, 2);
     lease_release(&lease);
+    CHECK_OK(store_read(&store, STR("last"), 0, &byte, 1, &got, &err), &err);
 }
 
 TEST(a_leased_file_is_written_by_its_holder_only)
