@@ -40,6 +40,7 @@ ErrorCode pg_error_code(const char *sqlstate)
         {"55006", ERROR_BUSY},      // object_in_use
         {"57014", ERROR_BUSY},      // query_canceled, also by statement_timeout
         {"25P03", ERROR_IO},        // idle_in_transaction_session_timeout: the session is gone
+        {"25P04", ERROR_BUSY},      // transaction_timeout (PostgreSQL 17)
         {"40003", ERROR_IO},        // statement_completion_unknown
         {"40", ERROR_CONFLICT},     // serialization_failure, deadlock_detected
         {"23505", ERROR_CONFLICT},  // unique_violation: somebody else wrote the key meanwhile

@@ -64,6 +64,7 @@ TEST(each_state_is_the_error_that_somebody_can_act_on)
         {"58030", "io_error", ERROR_IO},
         {"XX000", "internal_error", ERROR_IO},
         {"25P03", "idle_in_transaction_session_timeout", ERROR_IO},
+        {"25P04", "transaction_timeout", ERROR_BUSY},
         {"23502", "not_null_violation", ERROR_DATA},
         {"23514", "check_violation", ERROR_DATA},
         {"22003", "numeric_value_out_of_range", ERROR_DATA},
