@@ -12,7 +12,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { AUDIT_ARENA_BYTES = 1024 * 1024 * 1024, REQUEST_ARENA_BYTES = 1024 * 1024 };
+enum {
+    AUDIT_ARENA_BYTES = 1024 * 1024 * 1024,
+    REQUEST_ARENA_BYTES = 1024 * 1024,
+    SCRATCH_BYTES = 1024,
+};
 
 const char *audit_problem_name(AuditProblem problem)
 {
@@ -28,6 +32,7 @@ typedef struct Audit {
     JobParts parts;
     Warehouse csv; // a scratch database with the file's rows
     Str csv_path;
+    char csv_folder[SCRATCH_BYTES]; // its own
     Warehouse *warehouse;
     PlanStream *stream;
     Plan plan;
@@ -45,10 +50,27 @@ static void remove_csv(Audit *audit)
     static const char *const endings[] = {"", ".wal"};
     warehouse_close(&audit->csv);
     for (size_t i = 0; audit->csv_path.size > 0 && i < sizeof(endings) / sizeof(endings[0]); i++) {
-        char path[4096];
+        char path[SCRATCH_BYTES + 32];
         (void)snprintf(path, sizeof(path), "%s%s", audit->csv_path.data, endings[i]);
         (void)unlink(path);
     }
+    if (audit->csv_folder[0] != '\0')
+        (void)rmdir(audit->csv_folder);
+}
+
+// A folder that nobody else may look into: what is exported are people's calls.
+static bool make_scratch(Audit *audit, Error *err)
+{
+    const char *base = audit->env->variable(audit->env->state, "TMPDIR");
+    char folder[SCRATCH_BYTES];
+    const int size = snprintf(folder, sizeof(folder), "%s/pawl-audit-XXXXXX",
+                              base != NULL && base[0] != '\0' ? base : P_tmpdir);
+    if (size < 0 || (size_t)size >= sizeof(folder))
+        return error_set(err, ERROR_JOB, "TMPDIR is too long");
+    if (mkdtemp(folder) == NULL)
+        return file_error(err, "make folder", folder);
+    memcpy(audit->csv_folder, folder, sizeof(folder));
+    return arena_printf(audit->arena, &audit->csv_path, err, "%s/rows.duckdb", folder);
 }
 
 static void audit_done(Audit *audit)
@@ -76,10 +98,7 @@ static bool open_csv(Audit *audit, ForeignOptions *table, Error *err)
     TRY(arena_copy_str(audit->arena, file, &path, err));
     if (!file_exists(path.data))
         return error_set(err, ERROR_NOT_FOUND, "there is no file '" STR_FMT "'", STR_ARG(file));
-    TRY(arena_printf(audit->arena, &audit->csv_path, err, "%s/pawl-audit-%ld.duckdb", P_tmpdir,
-                     (long)getpid()));
-    remove_csv(audit);
-    TRY(buf_append(&options, STR("{\"path\":"), err) &&
+    TRY(make_scratch(audit, err) && buf_append(&options, STR("{\"path\":"), err) &&
         json_write_str(audit->csv_path, &options, err) && buf_append_char(&options, '}', err));
     yyjson_doc *doc = NULL;
     Findings findings = {.arena = audit->arena};

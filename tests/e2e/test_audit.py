@@ -187,6 +187,19 @@ class Audit(unittest.TestCase):
         self.assertEqual(self.found(report), {**self.clean(), "missing": 1})
         self.assertEqual(self.listed(out)["missing"], self.ids("id", 1, 7))
 
+    def test_what_an_export_holds_is_not_shown_to_others(self):
+        export = self.world.folder / "calls_private.csv"
+        self.sql(f"COPY (SELECT {FEEDS['dlt']} FROM ctm.calls) TO '{export}' (HEADER)")
+        temp = self.world.folder / "temp"
+        temp.mkdir()
+        self.audit(str(export), env={"TMPDIR": str(temp)})
+        self.assertEqual(list(temp.iterdir()), [])
+        points = temp / "points"
+        self.audit(str(export), env={"TMPDIR": str(temp), "PAWL_TEST_KILL_LIST": str(points)})
+        self.audit(str(export), env={"TMPDIR": str(temp), "PAWL_TEST_KILL_AT": points.read_text().splitlines()[-1]}, expected=-signal.SIGKILL)
+        points.unlink()
+        self.assertEqual([(path.is_dir(), oct(path.stat().st_mode & 0o777)) for path in temp.iterdir()], [(True, "0o700")])
+
     def test_the_stream_is_told_by_the_table_s_own_name_first(self):
         self.sql("CREATE SCHEMA IF NOT EXISTS accounts", f"CREATE OR REPLACE TABLE accounts.calls AS SELECT {FEEDS['dlt']} FROM ctm.calls",
                  "CREATE OR REPLACE TABLE accounts.export AS SELECT id FROM ctm.accounts")
