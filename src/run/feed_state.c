@@ -82,7 +82,9 @@ static bool find_instant(yyjson_val *value, const Zone *zone, int depth, int64_t
     yyjson_obj_foreach(value, i, count, name, item)
     {
         const Str member = json_str(name);
-        if (str_equal(member, STR("partition")) || str_equal(member, STR("context")))
+        // What follows is no cursor of this stream, or none to go on from.
+        if (str_equal(member, STR("partition")) || str_equal(member, STR("context")) ||
+            str_equal(member, STR("parent_state")) || str_equal(member, STR("progress_markers")))
             continue;
         if (find_instant(item, zone, depth + 1, ret_us))
             return true;
@@ -129,8 +131,9 @@ static bool find_partition(yyjson_val *state, const PlanPartition *partition, in
             return find_instant(item, partition->zone, 0, ret_us);
     }
     yyjson_val *own = json_get(state, partition->value);
-    return own != NULL ? find_instant(own, partition->zone, 0, ret_us)
-                       : list == NULL && find_instant(state, partition->zone, 0, ret_us);
+    return own != NULL
+               ? find_instant(own, partition->zone, 0, ret_us)
+               : yyjson_arr_size(list) == 0 && find_instant(state, partition->zone, 0, ret_us);
 }
 
 // --- the file

@@ -55,6 +55,21 @@ TEST(every_form_of_state_is_understood)
          "{\"partition\":{\"id\":1002},\"cursor\":{\"at\":\"2026-03-02T00:00:00Z\"}},"
          "{\"partition\":{\"id\":\"1001\"},\"cursor\":{\"at\":\"2026-03-01T00:00:00Z\"}}]}}}}",
          "2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z"},
+        {"a message of all streams",
+         "{\"type\":\"STATE\",\"state\":{\"type\":\"GLOBAL\",\"global\":{\"shared_state\":{},"
+         "\"stream_states\":[{\"stream_descriptor\":{\"name\":\"calls\"},\"stream_state\":"
+         "{\"at\":\"2026-03-01T12:00:00Z\"}}]}}}",
+         "2026-03-01T12:00:00Z", "2026-03-01T12:00:00Z"},
+        {"one cursor for all partitions, beside the parent's",
+         "{\"calls\":{\"lookback_window\":300,\"parent_state\":{\"accounts\":{\"created\":"
+         "\"2020-01-01\"}},\"states\":[],\"state\":{\"at\":\"2026-03-01T12:00:00Z\"},"
+         "\"use_global_cursor\":true}}",
+         "2026-03-01T12:00:00Z", "2026-03-01T12:00:00Z"},
+        {"Singer's SDK: what was read out of order is no place to go on from",
+         "{\"bookmarks\":{\"calls\":{\"partitions\":[{\"context\":{\"id\":\"1001\"},"
+         "\"progress_markers\":{\"replication_key_value\":\"2026-03-05T00:00:00Z\"},"
+         "\"starting_replication_value\":\"2026-03-01T00:00:00Z\"}]}}}",
+         "2026-03-01T00:00:00Z", NULL},
         {"as the platform's API spells it",
          "[{\"streamDescriptor\":{\"name\":\"users\"},\"streamState\":{\"at\":\"2020-01-01\"}},"
          "{\"streamDescriptor\":{\"name\":\"calls\"},\"streamState\":{\"at\":"
