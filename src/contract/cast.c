@@ -214,9 +214,12 @@ static Fit cast_decimal(const Caster *caster, const ColumnPlan *plan, yyjson_val
     return FIT_YES;
 }
 
-static Fit cast_boolean(yyjson_val *value, Str text, Cell *cell)
+// The last four are those of exports: psql's and spreadsheets'.
+static Fit cast_boolean(yyjson_val *value, Str text, bool of_table, Cell *cell)
 {
-    static const char *const words[] = {"false", "true", "0", "1", "no", "yes"};
+    static const char *const words[] = {"false", "true", "0", "1", "no", "yes", "f", "t", "n", "y"};
+    enum { TABLE_WORDS = 4 };
+    const size_t count = sizeof(words) / sizeof(words[0]) - (of_table ? 0 : TABLE_WORDS);
     if (unsafe_yyjson_is_bool(value)) {
         cell->integer = unsafe_yyjson_get_bool(value) ? 1 : 0;
         return FIT_YES;
@@ -224,7 +227,7 @@ static Fit cast_boolean(yyjson_val *value, Str text, Cell *cell)
     if (unsafe_yyjson_is_ctn(value))
         return FIT_NO;
     text = str_trim(text);
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+    for (size_t i = 0; i < count; i++) {
         if (!str_equal_ignoring_case(text, str_from(words[i])))
             continue;
         cell->integer = (int64_t)(i % 2);
@@ -358,7 +361,7 @@ bool cast_value(Caster *caster, const ColumnPlan *plan, const Sourced *sourced, 
         *ret_fit = cast_decimal(caster, plan, value, text, ret_cell);
         break;
     case COLUMN_BOOLEAN:
-        *ret_fit = cast_boolean(value, text, ret_cell);
+        *ret_fit = cast_boolean(value, text, caster->of_table, ret_cell);
         break;
     case COLUMN_TIMESTAMP:
     case COLUMN_DATE:

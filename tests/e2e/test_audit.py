@@ -523,10 +523,10 @@ class InPostgres(unittest.TestCase):
             sql(f"DELETE FROM raw.calls WHERE _airbyte_data ->> 'id' = '{ids[0]}'")
             self.assertEqual(found(audit("raw.calls", expected=3)), [1, 0, 0, 0])
             export = world.folder / "export.csv"
-            export.write_text(sql("COPY (SELECT id AS call_no, account_id, called_at AT TIME ZONE 'UTC' AS called_at, duration FROM ctm.calls WHERE id <> "
+            export.write_text(sql("COPY (SELECT id AS call_no, account_id, called_at AT TIME ZONE 'UTC' AS called_at, duration, is_new_caller FROM ctm.calls WHERE id <> "
                                   f"{ids[1]}) TO STDOUT (FORMAT csv, HEADER)") + "\n")
             report = audit(str(export), "--stream", "calls", "--key", "account_id,call_no", expected=3)
-            self.assertEqual(found(report), [1, 0, 0, 0])
+            self.assertEqual((found(report), report["columns_compared"]), ([1, 0, 0, 0], 5))
             # And such records are taken over, with their hashes.
             rows = int(world.value("SELECT count(*) FROM raw.calls"))
             schema = sql("SELECT table_schema FROM information_schema.tables WHERE table_name = 'pawl_load'")
