@@ -12,6 +12,7 @@
 
 enum {
     NOTE_BYTES_MAX = 256 * 1024 * 1024,
+    STATEMENTS_MAX = 3,
     ROWS_A_LOAD = 20480, // rows of a slice are all held: less than a run's loads
 };
 
@@ -43,7 +44,7 @@ static bool run_statements(Adoption *adoption, const char *what, Buf *const *tex
                            Error *err)
 {
     Warehouse *warehouse = &adoption->parts.warehouse;
-    Str statements[2];
+    Str statements[STATEMENTS_MAX];
     for (size_t i = 0; i < count; i++)
         TRY(arena_copy_str(adoption->arena, buf_str(texts[i]), &statements[i], err));
     return warehouse->driver->execute(warehouse->state, what, statements, count, NULL, err);
@@ -274,10 +275,61 @@ static bool append_view(const Adoption *adoption, Buf *sql, Error *err)
            buf_append(sql, STR(" WHERE _deleted_at IS NULL"), err);
 }
 
+typedef struct Readers {
+    Buf *sql; // "GRANT ... TO a, b"; empty = nobody
+    const Adoption *adoption;
+    Error *err;
+    bool failed;
+} Readers;
+
+static bool append_grant(const Readers *readers, Str who)
+{
+    const Adoption *adoption = readers->adoption;
+    Buf *sql = readers->sql;
+    Error *err = readers->err;
+    if (sql->size == 0)
+        TRY(buf_append(sql, STR("GRANT SELECT ON "), err) &&
+            foreign_name(sql, adoption->schema, adoption->name, err) &&
+            buf_append(sql, STR(" TO "), err));
+    else
+        TRY(buf_append(sql, STR(", "), err));
+    return str_equal(who, STR("PUBLIC")) ? buf_append(sql, who, err) : sql_name(sql, who, err);
+}
+
+static bool visit_reader(void *visitor, const Str *cells, size_t columns)
+{
+    (void)columns;
+    Readers *readers = visitor;
+    readers->failed = !append_grant(readers, cells[0]);
+    return !readers->failed;
+}
+
+// Who may read the old table may read what stands under its name.
+static bool append_readers(const Adoption *adoption, Buf *grant, Error *err)
+{
+    const Warehouse *warehouse = &adoption->parts.warehouse;
+    const SqlDialect *dialect = warehouse->driver->dialect;
+    CLEANUP(buf_done) Buf sql = {0};
+    Readers readers = {.sql = grant, .adoption = adoption, .err = err};
+    if (!dialect->tells_readers)
+        return true;
+    return buf_append(&sql,
+                      STR("SELECT DISTINCT grantee FROM information_schema.table_privileges WHERE "
+                          "privilege_type = 'SELECT' AND table_schema = "),
+                      err) &&
+           sql_literal(dialect, &sql, adoption->schema, err) &&
+           buf_append(&sql, STR(" AND table_name = "), err) &&
+           sql_literal(dialect, &sql, adoption->source_moved ? adoption->before : adoption->name,
+                       err) &&
+           warehouse->driver->query(warehouse->state, buf_str(&sql), visit_reader, &readers, err) &&
+           !readers.failed;
+}
+
 static bool leave_view(Adoption *adoption, Error *err)
 {
     CLEANUP(buf_done) Buf rename = {0};
     CLEANUP(buf_done) Buf view = {0};
+    CLEANUP(buf_done) Buf grant = {0};
     // A raw table's record is not kept as it was: nothing could stand in for it.
     if (adoption->is_target || adoption->foreign.kind == FOREIGN_RECORDS)
         return true;
@@ -288,10 +340,11 @@ static bool leave_view(Adoption *adoption, Error *err)
     if (adoption->source_moved && now.type.size > 0)
         return true;
     TRY(foreign_know_units(&adoption->foreign, err) && append_rename(adoption, &rename, err) &&
-        append_view(adoption, &view, err));
-    Buf *const texts[] = {&rename, &view};
-    return adoption->source_moved ? run_statements(adoption, "adopt view", texts + 1, 1, err)
-                                  : run_statements(adoption, "adopt view", texts, 2, err);
+        append_view(adoption, &view, err) && append_readers(adoption, &grant, err));
+    Buf *const texts[STATEMENTS_MAX] = {&rename, &view, &grant};
+    const size_t first = adoption->source_moved ? 1 : 0;
+    const size_t end = grant.size > 0 ? 3 : 2;
+    return run_statements(adoption, "adopt view", texts + first, end - first, err);
 }
 
 // --- the whole

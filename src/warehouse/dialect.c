@@ -76,6 +76,7 @@ const SqlDialect sql_dialect_postgres = {
     .text_type = "TEXT",
     .key_before = "CAST('",
     .key_after = "' AS UUID)",
+    .tells_readers = true,
     .only_digits = "regexp_replace(%s, '[^0-9]', '', 'g')",
     .text_hash = "encode(sha256(convert_to(%s, 'UTF8')), 'hex')",
     .nested_text = "to_json(%s)",

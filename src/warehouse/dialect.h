@@ -13,6 +13,7 @@ typedef struct SqlDialect {
     bool backslash_escapes;  // within '...'
     bool renames_whole;      // RENAME TO wants the schema, too
     bool upper_names;        // names without quotes mean upper-case ones, and pawl's own are such
+    bool tells_readers;      // information_schema.table_privileges, of tables that one owns
     const char *only_digits; // an expression with %s in it: its digits
     const char *text_hash;   // likewise: a SHA-256 of a text, as hexadecimal digits
     const char *json_value;  // likewise: a JSON column's value of a text; NULL = the text itself

@@ -459,8 +459,17 @@ class InPostgres(unittest.TestCase):
             schema = sql("SELECT table_schema FROM information_schema.tables WHERE table_name = 'pawl_load'")
             for ledger in ("pawl_load", "pawl_slice", "pawl_state"):
                 sql(f"DELETE FROM {schema}.{ledger}")
+            # Whoever may read the table may read what stands under its name afterwards, and nobody else.
+            readers = [f'Reader {name} "of" {postgres.database}' for name in "abc"]
+            quoted = ['"' + name.replace('"', '""') + '"' for name in readers]
+            sql("".join(f"CREATE ROLE {name} LOGIN;" for name in quoted) + f"GRANT USAGE ON SCHEMA five TO {', '.join(quoted)};"
+                f"GRANT SELECT ON five.calls TO {', '.join(quoted[:2])}; GRANT INSERT ON five.calls TO {quoted[2]}")
             report = pawl("adopt", "--table", "five.calls")
             self.assertEqual((report["adopted"], report["forgotten"], report["watermarks"]), (rows, 1, 2))
+            read = lambda name: postgres.cluster.sql("SELECT count(*) FROM five.calls", database=postgres.database, user=name)
+            self.assertEqual([read(name) for name in readers[:2]], [str(rows)] * 2)
+            with self.assertRaisesRegex(AssertionError, "permission denied"):
+                read(readers[2])
             self.assertEqual(world.value("SELECT count(*) FROM five.calls"), str(rows))
             self.assertTrue(pawl("adopt", "--table", "five.calls")["already"])
             postgres.remove()
