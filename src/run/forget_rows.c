@@ -6,7 +6,7 @@
 enum {
     KEYS_A_STATEMENT = 400,
     FIRST_ITEMS = 64,
-    CELL_BYTES_MAX = 16 * 1024 * 1024,
+    CELL_BYTES_MAX = 1024 * 1024 * 1024, // as a page's: what was loaded must be erasable
     TABLES_MAX = 1000,
 };
 

@@ -201,6 +201,16 @@ class Forget(unittest.TestCase):
             self.forget(world, "--email", "mailto:canary+news@forget.example")
             self.assertEqual((rows_of(world), traces(world)), (0, []))
 
+    def test_a_record_of_many_values_is_erased_like_any_other(self):
+        with World(calls=20, accounts=1) as world:
+            self.insert(world, 3, caller_number=PHONE, ga=[i % 10 for i in range(1500000)])
+            call = self.insert(world, 5, caller_number=PHONE, ga=[i % 10 for i in range(1500000)])
+            world.control("mutate", {"account": 1001, "id": call, "do": "edit", "raw": {"id": "null"}})
+            world.run("historic", *DAYS)
+            table = self.forget(world, "--phone", PHONE)["tables"][-1]
+            self.assertEqual((table["rows"], table["quarantined"]), (1, 1))
+            self.assertEqual((rows_of(world), traces(world)), (0, []))
+
     def test_what_cannot_be_meant_is_refused(self):
         with World(calls=20, accounts=1) as world:
             for words in (["--phone", "anonymous"], ["--email", "nobody"], ["--id", ""], [], ["--phone", PHONE, "--email", EMAIL]):
