@@ -418,9 +418,16 @@ static bool read_all(DeltaLog *log, Error *err)
     log->checkpoint = listing.checkpoint;
     if (listing.checkpoint >= 0)
         TRY(read_checkpoint(log, listing.parts, err));
-    while (log->version < listing.newest)
-        TRY(read_commit(log, log->version + 1, err));
-    return true;
+    bool there = true;
+    while (there && log->version < listing.newest)
+        there = read_commit(log, log->version + 1, err);
+    if (!there && err->code == ERROR_NOT_FOUND)
+        return error_set(err, ERROR_DATA,
+                         "lake table " STR_FMT
+                         ": its log lacks version %lld, and has no checkpoint "
+                         "behind it that pawl reads (one of version 2 it does not)",
+                         STR_ARG(log->folder), (long long)(log->version + 1));
+    return there;
 }
 
 bool delta_log_open(DeltaLog *log, Error *err)

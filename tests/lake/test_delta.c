@@ -461,6 +461,30 @@ TEST(tables_that_ask_for_more_are_refused_by_name)
     }
 }
 
+// A hole, or a beginning that was cut off behind a checkpoint of version 2.
+TEST(a_commit_that_lacks_is_named)
+{
+    static const struct {
+        const char *name;
+        int64_t version; // besides that, only 5 is there
+        const char *says;
+    } rows[] = {{"at the beginning", 5, "its log lacks version 0"},
+                {"in between", 0, "its log lacks version 1"}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        Rig rig;
+        Error err = {0};
+        check_row(rows[i].name);
+        rig_open(&rig);
+        put_commit(&rig, 5, PLAIN METADATA(SCHEMA("")));
+        if (rows[i].version != 5)
+            put_commit(&rig, rows[i].version, PLAIN METADATA(SCHEMA("")));
+        CHECK(!delta_check(rig.delta, &rig_table, &err));
+        CHECK_CONTAINS(str_from(err.message), str_from(rows[i].says));
+        CHECK_INT(err.code, ERROR_DATA);
+        rig_close(&rig);
+    }
+}
+
 // The history still holds what was asked for; readers and writers go by what is asked now.
 TEST(what_a_newer_version_took_back_is_in_nobodys_way)
 {
