@@ -18,6 +18,21 @@ static void type_of(const Column *column, char text[TYPE_BYTES])
         (void)snprintf(text, TYPE_BYTES, "%s", names[column->type]);
 }
 
+// "decimal(18,4)" and nothing behind it: the text becomes part of statements.
+static bool is_decimal(Str type)
+{
+    enum { DIGITS_MAX = 38 };
+    const size_t head = sizeof("decimal(") - 1;
+    if (!str_starts_with(type, STR("decimal(")) || !str_ends_with(type, STR(")")))
+        return false;
+    Str rest = str_slice(type, head, type.size - 1 - head);
+    int64_t precision = 0;
+    int64_t scale = 0;
+    return str_to_int64(str_split_next(&rest, ','), &precision) && rest.data != NULL &&
+           str_to_int64(rest, &scale) && precision >= 1 && precision <= DIGITS_MAX && scale >= 0 &&
+           scale <= precision;
+}
+
 // The DuckDB type of a Spark type. A timestamp always has its zone: Spark writes INT96, which
 // DuckDB reads without one.
 static const char *duck_type(Str type)
@@ -42,7 +57,7 @@ static const char *duck_type(Str type)
             return names[i].duck;
     }
     // Spark and DuckDB write decimals alike; the text has a NUL behind it.
-    return str_starts_with(type, STR("decimal(")) ? type.data : NULL;
+    return is_decimal(type) ? type.data : NULL;
 }
 
 // What a column's metadata may ask of writers (Delta protocol: column invariants, generated
