@@ -115,11 +115,16 @@ bool landing_put_page(Landing *landing, const SliceName *name, uint32_t page, co
 bool landing_get_page(Landing *landing, const SliceName *name, uint32_t page, Arena *arena,
                       Str *ret_body, PageInfo *ret_info, Error *err) MUST_USE;
 
+typedef struct OldestPage {
+    Str body;
+    PageInfo info;
+    bool twice; // it stands twice: a rewrite was killed
+} OldestPage;
+
 // Erasure: the same, but damage is ERROR_DATA also in a slice that is not whole, and of a page that
-// stands twice (*ret_twice: a rewrite was killed) it is the older one.
+// stands twice it is the older one.
 bool landing_get_oldest_page(Landing *landing, const SliceName *name, uint32_t page, Arena *arena,
-                             Str *ret_body, PageInfo *ret_info, bool *ret_twice,
-                             Error *err) MUST_USE;
+                             OldestPage *ret_page, Error *err) MUST_USE;
 // Ends that, durably: the older file goes, unless the newer one cannot be read.
 bool landing_keep_newest_page(Landing *landing, const SliceName *name, uint32_t page, Arena *arena,
                               PageInfo *ret_info, Error *err) MUST_USE;

@@ -29,12 +29,11 @@ static bool find_places(Landing *landing, const SliceName *name, uint32_t page, 
 }
 
 bool landing_get_oldest_page(Landing *landing, const SliceName *name, uint32_t page, Arena *arena,
-                             Str *ret_body, PageInfo *ret_info, bool *ret_twice, Error *err)
+                             OldestPage *ret_page, Error *err)
 {
     Places places = {0};
     ReadPage read = {0};
     TRY(find_places(landing, name, page, &places, err));
-    *ret_twice = places.zstd_there && places.gzip_there;
     bool ok = places.gzip_there &&
               landing_read_page(landing, &places.gzip, name, page, arena, &read, err);
     if (!ok && places.zstd_there && (err->code == ERROR_NONE || err->code == ERROR_DATA)) {
@@ -43,8 +42,8 @@ bool landing_get_oldest_page(Landing *landing, const SliceName *name, uint32_t p
     }
     if (!ok)
         return error_context(err, "landing");
-    *ret_body = read.body;
-    *ret_info = read.info;
+    *ret_page = (OldestPage){
+        .body = read.body, .info = read.info, .twice = places.zstd_there && places.gzip_there};
     return true;
 }
 

@@ -144,12 +144,12 @@ static bool purge_page(Hand *hand, uint32_t number, PageInfo *ret_info, bool *re
     Purge *purge = hand->purge;
     Landing *landing = purge->parts->landing;
     const SliceName *name = &hand->slice->name;
-    Str body = {0};
-    bool twice = false;
+    OldestPage landed = {0};
     arena_reset(hand->arena);
-    TRY(landing_get_oldest_page(landing, name, number, hand->arena, &body, ret_info, &twice, err));
+    TRY(landing_get_oldest_page(landing, name, number, hand->arena, &landed, err));
+    *ret_info = landed.info;
     PageOutcome outcome = {0};
-    TRY(understand(hand, body, &outcome, err));
+    TRY(understand(hand, landed.body, &outcome, err));
     const ForgetPage page = {.forgotten = purge->forgotten,
                              .stream = hand->stream->stream,
                              .contract = hand->stream->contract,
@@ -161,9 +161,9 @@ static bool purge_page(Hand *hand, uint32_t number, PageInfo *ret_info, bool *re
     Str without = {0};
     TRY(forget_page(&page, &outcome, hand->arena, &left, &kept, &without, err));
     purge->pages_read++;
-    *ret_touched = twice || without.data != NULL;
+    *ret_touched = landed.twice || without.data != NULL;
     if (without.data == NULL)
-        return !twice || purge->look != NULL ||
+        return !landed.twice || purge->look != NULL ||
                landing_keep_newest_page(landing, name, number, hand->arena, ret_info, err);
     if (purge->rows != NULL)
         TRY(note_rows(hand, &outcome, err));

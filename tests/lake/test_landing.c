@@ -862,28 +862,22 @@ TEST(of_a_page_that_stands_twice_the_older_one_is_erased_from)
         const Str older = make_body(world.arena, 1);
         const Str newer = make_body(world.arena, 2);
         land_twice(&world, &name, older, newer);
-        Str body = {NULL, 0};
-        PageInfo info = {0};
-        bool twice = false;
+        OldestPage page = {0};
         CHECK_INT(count_pages(&world, &name), 2);
         for (int i = 0; i < 2; i++) { // looking changes nothing
-            CHECK_OK(
-                landing_get_oldest_page(landing, &name, 0, world.arena, &body, &info, &twice, &err),
-                &err);
-            CHECK(twice && str_equal(body, older));
+            CHECK_OK(landing_get_oldest_page(landing, &name, 0, world.arena, &page, &err), &err);
+            CHECK(page.twice && str_equal(page.body, older));
         }
         const Str wanted = rewrites == 1 ? make_body(world.arena, 3) : newer;
-        PageInfo kept = info;
+        PageInfo kept = page.info;
         CHECK_OK(rewrites == 1
                      ? landing_rewrite_page(landing, &name, 0, wanted, &kept, &err)
                      : landing_keep_newest_page(landing, &name, 0, world.arena, &kept, &err),
                  &err);
         CHECK_INT(count_pages(&world, &name), 1);
-        CHECK_OK(
-            landing_get_oldest_page(landing, &name, 0, world.arena, &body, &info, &twice, &err),
-            &err);
-        CHECK(!twice && str_equal(body, wanted));
-        check_info(&info, &kept);
+        CHECK_OK(landing_get_oldest_page(landing, &name, 0, world.arena, &page, &err), &err);
+        CHECK(!page.twice && str_equal(page.body, wanted));
+        check_info(&page.info, &kept);
     }
 }
 
@@ -897,24 +891,19 @@ TEST(every_fault_of_an_erasure_leaves_a_page)
         const Str older = make_body(world.arena, 1);
         const Str newest = make_body(world.arena, 3);
         land_twice(&world, &name, older, make_body(world.arena, 2));
-        Str body = {NULL, 0};
-        PageInfo info = {0};
+        OldestPage page = {0};
         PageInfo kept = some_info;
-        bool twice = false;
         fault_arm(round);
-        const bool ok =
-            landing_get_oldest_page(landing, &name, 0, world.arena, &body, &info, &twice, &err) &&
-            landing_rewrite_page(landing, &name, 0, newest, &kept, &err) &&
-            landing_keep_newest_page(landing, &name, 0, world.arena, &kept, &err);
+        const bool ok = landing_get_oldest_page(landing, &name, 0, world.arena, &page, &err) &&
+                        landing_rewrite_page(landing, &name, 0, newest, &kept, &err) &&
+                        landing_keep_newest_page(landing, &name, 0, world.arena, &kept, &err);
         CHECK(ok == (err.code == ERROR_NONE));
         more = fault_disarm();
         err = (Error){0};
-        CHECK_OK(
-            landing_get_oldest_page(landing, &name, 0, world.arena, &body, &info, &twice, &err),
-            &err);
+        CHECK_OK(landing_get_oldest_page(landing, &name, 0, world.arena, &page, &err), &err);
         // The older one is there until the newer one is durable, and then no more.
-        CHECK(str_equal(body, newest) || (!ok && str_equal(body, older)));
-        CHECK(!ok || !twice);
+        CHECK(str_equal(page.body, newest) || (!ok && str_equal(page.body, older)));
+        CHECK(!ok || !page.twice);
     }
     CHECK(round > 15);
 }
@@ -923,23 +912,20 @@ TEST(a_page_that_cannot_be_read_is_never_taken_for_none_by_who_erases)
 {
     WORLD(&store_local);
     const SliceName name = slice_name(4);
-    Str body = {NULL, 0};
-    PageInfo info = {0};
-    bool twice = true;
-    CHECK(!landing_get_oldest_page(landing, &name, 0, world.arena, &body, &info, &twice, &err));
+    OldestPage page = {0};
+    CHECK(!landing_get_oldest_page(landing, &name, 0, world.arena, &page, &err));
     CHECK_INT(err.code, ERROR_NOT_FOUND);
     err = (Error){0};
     land_twice(&world, &name, make_body(world.arena, 1), make_body(world.arena, 2));
     damage("*/00000004/000000.json.gz", damages[0]);
     // The newer one tells what the older one held and may stay.
-    CHECK_OK(landing_get_oldest_page(landing, &name, 0, world.arena, &body, &info, &twice, &err),
-             &err);
-    CHECK(twice && str_equal(body, make_body(world.arena, 2)));
+    CHECK_OK(landing_get_oldest_page(landing, &name, 0, world.arena, &page, &err), &err);
+    CHECK(page.twice && str_equal(page.body, make_body(world.arena, 2)));
     damage("*/00000004/000000.json.zst", damages[0]);
-    CHECK(!landing_get_oldest_page(landing, &name, 0, world.arena, &body, &info, &twice, &err));
+    CHECK(!landing_get_oldest_page(landing, &name, 0, world.arena, &page, &err));
     CHECK_INT(err.code, ERROR_DATA);
     err = (Error){0};
-    CHECK(!landing_keep_newest_page(landing, &name, 0, world.arena, &info, &err));
+    CHECK(!landing_keep_newest_page(landing, &name, 0, world.arena, &page.info, &err));
     CHECK_INT(err.code, ERROR_DATA);
     CHECK_INT(count_pages(&world, &name), 2);
 }

@@ -173,16 +173,12 @@ static void check_erased(Work *work)
 {
     Error err = {0};
     const SliceName name = work_slice(WORK_SLICES);
-    Str body = {NULL, 0};
-    PageInfo info = {0};
-    bool twice = false;
+    OldestPage page = {0};
     char text[WORK_BODY_BYTES];
     arena_reset(work->scratch);
-    CHECK_OK(
-        landing_get_oldest_page(work->landing, &name, 0, work->scratch, &body, &info, &twice, &err),
-        &err);
-    CHECK(!twice);
-    CHECK(str_equal(body, work_body(WORK_SLICES, 1, text)));
+    CHECK_OK(landing_get_oldest_page(work->landing, &name, 0, work->scratch, &page, &err), &err);
+    CHECK(!page.twice);
+    CHECK(str_equal(page.body, work_body(WORK_SLICES, 1, text)));
 }
 
 // Whole or not there, and there when it was promised.

@@ -98,18 +98,16 @@ static bool erase(Work *work, Error *err)
     char text[WORK_BODY_BYTES];
     char bytes[2 * WORK_BODY_BYTES];
     PageInfo info = work_info(WORK_SLICES, 0);
-    Str body = {NULL, 0};
-    bool twice = false;
+    OldestPage landed = {0};
     arena_reset(work->scratch);
-    if (!landing_get_oldest_page(work->landing, &name, 0, work->scratch, &body, &info, &twice,
-                                 err)) {
+    if (!landing_get_oldest_page(work->landing, &name, 0, work->scratch, &landed, err)) {
         if (err->code != ERROR_NOT_FOUND && err->code != ERROR_DATA)
             return false;
         *err = (Error){0};
         PageBody page = {.plain = work_body(WORK_SLICES, 0, text), .encoding = HTTP_ENCODING_GZIP};
         TRY(pack(page.plain, bytes, sizeof(bytes), &page.encoded) &&
             landing_put_page(work->landing, &name, 0, &page, &info, err));
-    } else if (!twice && str_equal(body, work_body(WORK_SLICES, 1, text))) {
+    } else if (!landed.twice && str_equal(landed.body, work_body(WORK_SLICES, 1, text))) {
         return promise("erased", 0);
     }
     return landing_rewrite_page(work->landing, &name, 0, work_body(WORK_SLICES, 1, text), &info,
