@@ -19,7 +19,7 @@ int64_t retry_backoff_us(const RetryPolicy *policy, int64_t attempt, uint64_t ra
 
 bool retry_too_long(int64_t wait_us, Error *err)
 {
-    const bool is_short = wait_us < 2 * 60000000;
+    const bool is_short = wait_us < 120 * US_PER_SECOND;
     (void)error_set(err, ERROR_BUSY, "the far side asks to wait %lld %s",
                     (long long)(wait_us / (is_short ? 1000000 : 60000000)),
                     is_short ? "seconds" : "minutes");
