@@ -92,7 +92,7 @@ typedef struct PawlOptions {
     const char *from, *to; // days, "yesterday", "today"
     const char *stream;    // only this one
     const char *account;   // only this value of the outermost partition field
-    double wait_seconds;   // runs: how long to wait for another run of the same job and mode
+    double wait_seconds;   // runs: to wait for another run of the same job and mode; 2 at least
     bool start_over;       // runs: give up an unfinished one instead of going on with it
     bool accept_deletes;   // runs: mark rows as deleted however many there are
     // Runs: gets each event as one line of JSON, without a newline, on the thread of the call.

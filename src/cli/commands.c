@@ -21,7 +21,7 @@ const Command commands[] = {
       OPTION_ENV,
       {"accept-deletes", NULL, "mark rows as deleted even when suspiciously many vanished"},
       {"start-over", NULL, "give up an unfinished run of this mode and plan a new one"},
-      {"wait", "SECONDS", "how long to wait for another run of the same job and mode (default 0)"},
+      {"wait", "SECONDS", "how long to wait for another run of the same job and mode (default 2)"},
       OPTION_STATE,
       OPTION_CONNECT,
       {NULL, NULL, NULL}},

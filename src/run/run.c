@@ -17,6 +17,10 @@ void run_emit(Run *run, Event event)
 
 // --- the lease: one run of a (job, mode) at a time, wherever it runs
 
+// Who makes sure that he is alone (run_may_rest(), the purge of redacted copies) holds all leases
+// for a moment: that is no reason to end.
+#define LEASE_WAIT_US_MIN INT64_C(2000000)
+
 static bool take_lease(Run *run, Error *err)
 {
     char id[UUID_TEXT_BYTES + 1];
@@ -24,8 +28,10 @@ static bool take_lease(Run *run, Error *err)
     Str path = {0};
     TRY(arena_printf(run->arena, &path, err, STR_FMT "/leases/%s.json", STR_ARG(run->job->name),
                      run_mode_name(run->options->mode)));
-    const int64_t deadline_us =
-        run->env->monotonic_us(run->env->state) + run->options->lease_wait_us;
+    const int64_t wait_us = run->options->lease_wait_us > LEASE_WAIT_US_MIN
+                                ? run->options->lease_wait_us
+                                : LEASE_WAIT_US_MIN;
+    const int64_t deadline_us = run->env->monotonic_us(run->env->state) + wait_us;
     for (bool said = false;; said = true) {
         if (lease_take(&run->lease, &run->parts.store, path, str_from(id), LEASE_TTL_US_MAX, err))
             return true;

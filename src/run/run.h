@@ -11,7 +11,7 @@ typedef struct RunOptions {
     Str account;     // only this value of the outermost partition field; empty = all
     bool start_over; // give up an unfinished run of this mode instead of going on with it
     bool accept_deletes;
-    int64_t lease_wait_us; // how long to wait for another run of the same job and mode
+    int64_t lease_wait_us; // to wait for another run of the same job and mode; 2 s at least
     Str connect_to;        // tests; empty = none
 } RunOptions;
 

@@ -98,6 +98,21 @@ class Contention(unittest.TestCase):
                 self.assertEqual(second.returncode, 0, err[-500:])
             self.assertEqual(world.digest(), calm)
 
+    def test_who_looks_whether_he_is_alone_ends_no_run(self):
+        """He holds the leases of all modes for a moment."""
+        with self.world() as world:
+            world.run("historic", *RANGE)
+            with open(world.folder / "lake/.store/locks/ctm/leases/historic.json") as held:
+                fcntl.flock(held, fcntl.LOCK_EX)
+                command, env = world.command("run", str(world.job), "--mode", "historic", "--json", *RANGE)
+                run = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                for line in run.stderr:
+                    if '"waiting"' in line:
+                        break
+                fcntl.flock(held, fcntl.LOCK_UN)
+                out, err = run.communicate(timeout=60)
+                self.assertEqual(run.returncode, 0, err[-500:])
+
     def test_modes_of_one_job_run_beside_each_other(self):
         with self.world() as world:
             world.run("historic", *RANGE)
