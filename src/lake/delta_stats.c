@@ -91,6 +91,13 @@ static bool write_number(Str value, bool is_max, Buf *out, Error *err)
     return !str_to_double(value, &ignored) || buf_append(out, value, err);
 }
 
+// Spark has NaN above all numbers; DuckDB passes it over, and tells of it for the last row group
+// only. So nothing is said of what lies highest.
+static bool write_double(Str value, bool is_max, Buf *out, Error *err)
+{
+    return is_max || write_number(value, is_max, out, err);
+}
+
 static bool write_day(Str value, bool is_max, Buf *out, Error *err)
 {
     (void)is_max;
@@ -158,8 +165,8 @@ static WriteBound *bound_of(const DeltaField *field)
         {"INTEGER", write_number},
         {"SMALLINT", write_number},
         {"TINYINT", write_number},
-        {"DOUBLE", write_number},
-        {"FLOAT", write_number},
+        {"DOUBLE", write_double},
+        {"FLOAT", write_double},
         {"DATE", write_day},
         {"VARCHAR", write_text},
         {"TIMESTAMP WITH TIME ZONE", write_time},
