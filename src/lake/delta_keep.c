@@ -10,6 +10,9 @@ enum {
     CHANCES = 5,
 };
 
+// Whatever the retention: a file that no version names yet may be one that somebody is about to.
+#define UNNAMED_KEEP_MS INT64_C(86400000)
+
 // --- small files
 
 // The first small files whose sum stays below a large one. 0: not worth it.
@@ -96,8 +99,10 @@ typedef struct Sweep {
     Delta *delta;
     Str *needed; // paths in the store, sorted
     size_t needed_count;
+    Str *left; // of files that a version named and no needed one does, likewise
+    size_t left_count;
     size_t folder_size; // with its '/'
-    int64_t before_us;
+    int64_t before_us, unnamed_before_us;
     Str *going;
     size_t going_count;
     uint64_t bytes;
@@ -121,18 +126,46 @@ static bool is_hidden(Str relative)
     return false;
 }
 
+static bool holds(const Str *paths, size_t count, Str path)
+{
+    return bsearch(&path, paths, count, sizeof(Str), compare_paths) != NULL;
+}
+
 static bool sweep_entry(void *visitor, const StoreEntry *entry)
 {
     Sweep *sweep = visitor;
     const Str path = entry->path;
     if (is_hidden(str_slice(path, sweep->folder_size, path.size)) ||
-        entry->modified_us >= sweep->before_us ||
-        bsearch(&path, sweep->needed, sweep->needed_count, sizeof(Str), compare_paths) != NULL)
+        entry->modified_us >= sweep->before_us || holds(sweep->needed, sweep->needed_count, path) ||
+        (entry->modified_us >= sweep->unnamed_before_us &&
+         !holds(sweep->left, sweep->left_count, path)))
         return true;
     if (!arena_copy_str(sweep->delta->work, path, &sweep->going[sweep->going_count], &sweep->err))
         return false;
     sweep->bytes += entry->size;
     return ++sweep->going_count < REMOVE_MAX;
+}
+
+// What the log names: for readers of a version within the retention, who need what went since, or
+// for nobody.
+static bool sweep_names(Sweep *sweep, const DeltaLog *log, int64_t before_ms, Error *err)
+{
+    Arena *work = sweep->delta->work;
+    sweep->needed = arena_alloc_array(work, log->file_count + 1, sizeof(Str), err);
+    sweep->left = arena_alloc_array(work, log->file_count + 1, sizeof(Str), err);
+    TRY(sweep->needed != NULL && sweep->left != NULL);
+    for (size_t i = 0; i < log->file_count; i++) {
+        const DeltaFile *file = &log->files[i];
+        const bool needed = file->live || file->time_ms >= before_ms;
+        if (!delta_log_is_outside(file->path))
+            TRY(delta_log_file_path(log, file->path, work,
+                                    needed ? &sweep->needed[sweep->needed_count++]
+                                           : &sweep->left[sweep->left_count++],
+                                    err));
+    }
+    qsort(sweep->needed, sweep->needed_count, sizeof(Str), compare_paths);
+    qsort(sweep->left, sweep->left_count, sizeof(Str), compare_paths);
+    return true;
 }
 
 static bool sweep_files(Delta *delta, DeltaTable *table, bool dry, DeltaKept *kept, Error *err)
@@ -141,21 +174,14 @@ static bool sweep_files(Delta *delta, DeltaTable *table, bool dry, DeltaKept *ke
     int64_t keep_ms = delta->options.retention_us / 1000;
     if (log->has_file_retention && log->file_retention_ms > keep_ms)
         keep_ms = log->file_retention_ms;
-    const int64_t before_ms = delta_now_ms(delta) - keep_ms;
-    Sweep sweep = {
-        .delta = delta, .folder_size = table->folder.size + 1, .before_us = before_ms * 1000};
-    sweep.needed = arena_alloc_array(delta->work, log->file_count + 1, sizeof(Str), err);
+    const int64_t now_ms = delta_now_ms(delta);
+    const int64_t before_ms = now_ms - keep_ms;
+    Sweep sweep = {.delta = delta,
+                   .folder_size = table->folder.size + 1,
+                   .before_us = before_ms * 1000,
+                   .unnamed_before_us = (now_ms - UNNAMED_KEEP_MS) * 1000};
     sweep.going = arena_alloc_array(delta->work, REMOVE_MAX, sizeof(Str), err);
-    TRY(sweep.needed != NULL && sweep.going != NULL);
-    for (size_t i = 0; i < log->file_count; i++) {
-        const DeltaFile *file = &log->files[i];
-        // A version within the retention, and who reads it, needs what went since.
-        if ((file->live || file->time_ms >= before_ms) && !delta_log_is_outside(file->path))
-            TRY(delta_log_file_path(log, file->path, delta->work,
-                                    &sweep.needed[sweep.needed_count++], err));
-    }
-    qsort(sweep.needed, sweep.needed_count, sizeof(Str), compare_paths);
-    // A file that no version names may be one that somebody is about to commit: its age decides.
+    TRY(sweep.going != NULL && sweep_names(&sweep, log, before_ms, err));
     TRY(store_list(delta->store, table->folder, 0, sweep_entry, &sweep, err));
     if (sweep.err.code != ERROR_NONE)
         return error_set(err, sweep.err.code, "%s", sweep.err.message);

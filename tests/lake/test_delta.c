@@ -732,6 +732,35 @@ TEST(small_files_become_one_and_go_when_nobody_needs_them)
     rig_close(&rig);
 }
 
+// Two jobs write to one lake side by side, whatever time each leaves its readers.
+TEST(a_file_that_is_about_to_be_named_stays_whatever_the_retention)
+{
+    Rig rig;
+    Error err = {0};
+    DeltaKept kept = {0};
+    Delta *hasty = NULL;
+    rig_open(&rig);
+    const DeltaOptions options = {.store = &rig.store,
+                                  .env = &rig_env,
+                                  .scratch = str_from(test_folder()),
+                                  .memory_bytes = 256 * 1024 * 1024};
+    CHECK_OK(delta_open(&options, rig.arena, &hasty, &err), &err);
+    (void)rig_load_ok(&rig, &LOAD("r1", 10, {1, "a", 10}));
+    (void)rig_load_ok(&rig, &LOAD("r2", 20, {1, "b", 20})); // the first file is left
+    CHECK_OK(store_create(&rig.store, STR("shop/calls/part-theirs.parquet"), STR("PAR1"), 0, &err),
+             &err);
+    test_clock_us += INT64_C(3600000000);
+    CHECK_OK(delta_keep(hasty, rig_table.schema, rig_table.name, false, &kept, &err), &err);
+    CHECK_INT(kept.files_removed, 1);
+    CHECK_INT((int64_t)data_files(&rig), 2);
+    CHECK_STR(rig_rows(&rig), STR("1:b:20"));
+    test_clock_us += INT64_C(86400000000);
+    CHECK_OK(delta_keep(hasty, rig_table.schema, rig_table.name, false, &kept, &err), &err);
+    CHECK_INT((int64_t)data_files(&rig), 1);
+    delta_close(hasty);
+    rig_close(&rig);
+}
+
 // Who has a table open for days goes on behind the newest version, not behind the last one he saw.
 TEST(a_log_that_others_cut_meanwhile_is_read_anew)
 {
