@@ -482,7 +482,10 @@ int64_t pg_get_int64(const PGresult *result, int row, int column)
 
 int64_t pg_get_time(const PGresult *result, int row, int column)
 {
-    return pg_get_int64(result, row, column) + PG_EPOCH_US;
+    const int64_t us = pg_get_int64(result, row, column);
+    if (us > INT64_MAX - PG_EPOCH_US)
+        return INT64_MAX;
+    return us == INT64_MIN ? INT64_MIN : us + PG_EPOCH_US;
 }
 
 bool pg_get_bool(const PGresult *result, int row, int column)

@@ -97,6 +97,7 @@ bool pg_query_text(Pg *pg, const PgStatement *statement, PgVisit *visit, void *v
 // Cells of binary rows. The text stays as long as the row does.
 Str pg_get_text(const PGresult *result, int row, int column); // {NULL, 0} = null
 int64_t pg_get_int64(const PGresult *result, int row, int column);
+// Infinity, and what lies behind our last moment, is INT64_MAX; -infinity INT64_MIN.
 int64_t pg_get_time(const PGresult *result, int row, int column);
 bool pg_get_bool(const PGresult *result, int row, int column);
 void pg_get_key(const PGresult *result, int row, int column, Key128 *ret_key);

@@ -298,6 +298,8 @@ static bool take_watermark(void *visitor, const PGresult *result, int row, Error
     Watermark *mark = list_add(list, sizeof(*mark), err);
     TRY(mark != NULL);
     mark->us = PQgetisnull(result, row, 2) == 1 ? 0 : pg_get_time(result, row, 2);
+    if (mark->us == INT64_MIN || mark->us == INT64_MAX) // somebody wanted it read anew
+        mark->us = 0;
     return arena_copy_str(list->arena, pg_get_text(result, row, 0), &mark->stream, err) &&
            arena_copy_str(list->arena, pg_get_text(result, row, 1), &mark->partition_key, err);
 }

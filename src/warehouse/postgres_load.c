@@ -95,6 +95,8 @@ static bool take_match(void *visitor, const PGresult *result, int row, Error *er
     if (!PQgetisnull(result, row, 1))
         pg_get_key(result, row, 1, &match->hash);
     match->fetched_us = PQgetisnull(result, row, 2) ? INT64_MIN : pg_get_time(result, row, 2);
+    if (match->fetched_us == INT64_MAX) // nobody has read it at the end of all times
+        match->fetched_us = INT64_MIN;
     match->deleted = pg_get_bool(result, row, 3);
     return true;
 }

@@ -1037,6 +1037,40 @@ TEST(somebody_else_who_writes_the_table_is_noticed)
     CHECK_STR(rig_query(&rig, ORDERS), STR("2|other"));
 }
 
+// By hand, as a person would say "from the beginning": a time beyond all that can be counted.
+TEST(infinite_times_are_none)
+{
+    CLEANUP(rig_close) Rig rig = {0};
+    fresh(&rig, "");
+    Error err = {0};
+    CHECK_OK(load_one(&rig, "r1", 10, "A", &err), &err);
+    const Watermark mark = {STR("orders"), STR("a"), 5};
+    CHECK_OK(rig.driver->set_watermark(rig.state, STR("job"), STR("m"), &rig_table, &mark, 1, &err),
+             &err);
+    static const char *const times[] = {"'infinity'", "'-infinity'", "'294276-12-31'"};
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+        check_row(times[i]);
+        char sql[TEXT_BYTES];
+        (void)snprintf(sql, sizeof(sql),
+                       "UPDATE main.pawl_state SET watermark = %s WHERE kind = 'watermark';"
+                       "UPDATE shop.\"or\"\"ders\" SET _fetched_at = %s WHERE id = 1",
+                       times[i], times[i]);
+        cluster_sql("postgres", sql);
+        Watermark *marks = NULL;
+        size_t count = 0;
+        CHECK_OK(rig.driver->read_watermarks(rig.state, STR("job"), &rig_table, rig.arena, &marks,
+                                             &count, &err),
+                 &err);
+        CHECK_INT((int64_t)count, 1);
+        CHECK_INT(marks[0].us, 0);
+        char run[16];
+        (void)snprintf(run, sizeof(run), "s%zu", i);
+        CHECK_OK(load_one(&rig, run, 20 + (int64_t)i, run, &err), &err);
+        (void)snprintf(sql, sizeof(sql), "1|%s 2|other", run);
+        CHECK_STR(rig_query(&rig, ORDERS), str_from(sql));
+    }
+}
+
 static bool replace_insert_mark(Rig *rig, const LoadSpec *spec, OneBatch *batch, Error *err)
 {
     RowSource source = {give_batch, batch, 2, 1};
