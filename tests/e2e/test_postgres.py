@@ -356,8 +356,23 @@ class Server(unittest.TestCase):
             self.assertEqual(world.rows("SELECT _row_key, _row_hash FROM ctm.calls ORDER BY 1"), hashes)
 
 
-class Standby(unittest.TestCase):
-    """A server that only reads: the one that was named by mistake, or that is about to take over."""
+class Restart(unittest.TestCase):
+    """A server that goes away and comes back, in the middle of a run; and one that only reads, and takes over."""
+
+    def test_a_server_that_restarts_in_a_load_fails_the_run_and_between_two_it_is_waited_for(self):
+        with World(calls=300, warehouse="postgres") as world:
+            calm = world.copy("calm")
+            calm.run("historic", *RANGE)
+            cluster = world.warehouse.cluster
+            for point, how, status in (("written, calls load 0", "immediate", 8), ("committed, calls load 0", "fast", 0)):
+                with held_run(world, "historic", *RANGE, point=point) as process:
+                    cluster.control("-m", how, "stop")
+                    process.send_signal(signal.SIGCONT)
+                    cluster.control("start")
+                    err = process.communicate(timeout=60)[1]
+                    self.assertEqual(process.returncode, status, f"{point}: {err[-500:]}")
+            self.assertEqual(world.digest(), calm.digest())
+            self.assertEqual(world.rows("SELECT status FROM etl_log WHERE stage = 'run' ORDER BY started_at"), [["failed"], ["ok"]])
 
     def test_a_standby_is_told_and_one_that_takes_over_is_waited_for(self):
         with World(calls=60, warehouse="postgres") as world:
@@ -454,11 +469,8 @@ class Pooler(unittest.TestCase):
             world.job.write_text(json.dumps(job))
             admin = lambda text: subprocess.run(["psql", "-h", folder, "-p", str(cluster.port), "-U", "owner", "-Xq", "pgbouncer", "-c", text],
                                                 check=True, capture_output=True)
-            for point, status in (("written, calls load 0", 8), ("committed, accounts load 0", 0)):
-                command, env = world.command("run", str(world.job), "--mode", "historic", "--json", *RANGE,
-                                             env={"PAWL_TEST_KILL_AT": f"stop:{point}"})
-                with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-                    os.waitpid(process.pid, os.WUNTRACED)
+            for point, status in (("written, calls load 0", 8), ("committed, calls load 0", 0)):
+                with held_run(world, "historic", *RANGE, point=point) as process:
                     admin(f"KILL {world.warehouse.database}")
                     admin(f"RESUME {world.warehouse.database}")
                     process.send_signal(signal.SIGCONT)
