@@ -258,8 +258,8 @@ typedef struct Upload {
     char id[ADLS_ID_TEXT + 1];
 } Upload;
 
-// Is what lies there what we have just written?
-static bool is_ours(const Upload *upload, bool *ret_ours, Error *err)
+// Does something lie there, and is it what we have just written?
+static bool look_there(const Upload *upload, bool *ret_there, bool *ret_ours, Error *err)
 {
     const BlobRequest request = {.method = STR("HEAD"), .name = upload->name};
     BlobAnswer answer = {0};
@@ -267,6 +267,7 @@ static bool is_ours(const Upload *upload, bool *ret_ours, Error *err)
     const int status = answer.response->status;
     if (status != 200 && status != 404)
         return blob_refused(upload->adls->client, &request, &answer, err);
+    *ret_there = status == 200;
     *ret_ours = status == 200 &&
                 str_equal(http_header(answer.response, write_header), str_from(upload->id));
     return true;
@@ -281,10 +282,20 @@ static bool judge_write(const Upload *upload, const BlobRequest *request, const 
     const bool exists = upload->create && (status == 409 || status == 412);
     if (!exists)
         return blob_refused(upload->adls->client, request, answer, err);
+    Error refused = {0}; // the answer goes with the next request
+    (void)blob_refused(upload->adls->client, request, answer, &refused);
+    bool there = false;
     bool ours = false;
-    TRY(is_ours(upload, &ours, err));
+    TRY(look_there(upload, &there, &ours, err));
     if (ours)
         return true;
+    // 409 has other reasons as well: a container that is being deleted, a folder's name that is a
+    // file's. Who believed that it exists would go on without it.
+    if (!there) {
+        *err = refused;
+        err->code = ERROR_IO;
+        return false;
+    }
     return error_set(err, ERROR_CONFLICT, "'" STR_FMT "': exists", STR_ARG(upload->path));
 }
 
@@ -366,8 +377,9 @@ static bool commit_blocks(const Upload *upload, size_t count, bool *ret_lost, Er
     if (!*ret_lost)
         return judge_write(upload, &request, &answer, err);
     // Our own commit may be what took them, when its answer was lost.
+    bool there = false;
     bool ours = false;
-    TRY(is_ours(upload, &ours, err));
+    TRY(look_there(upload, &there, &ours, err));
     *ret_lost = !ours;
     return true;
 }

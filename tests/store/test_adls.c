@@ -77,6 +77,20 @@ TEST(a_creation_that_another_has_won_is_a_conflict)
     }
 }
 
+// 409 says more than "exists". Who took it for that would go on without what he wanted to write.
+TEST(a_creation_that_is_refused_where_nothing_is_did_not_happen)
+{
+    const ServerStep steps[] = {
+        {.request = "PUT /pages/a HTTP",
+         .answer = ANSWER("409 Conflict", CODE("ContainerBeingDeleted"))},
+        {.request = "HEAD /pages/a HTTP", .answer = ANSWER("404 Not Found", "")},
+    };
+    SCRIPTED(steps, WITH_KEY);
+    CHECK(!store_create(&store, STR("a"), STR("x"), 0, &err));
+    CHECK_INT(err.code, ERROR_IO);
+    CHECK_CONTAINS(str_from(err.message), STR("409 ContainerBeingDeleted"));
+}
+
 TEST(what_is_refused_for_now_is_tried_again_as_late_as_asked)
 {
     const ServerStep steps[] = {
