@@ -111,6 +111,35 @@ static void print_people(const Job *job, const ForgetOptions *options, const For
             STR_ARG(job->path));
 }
 
+typedef struct Giving {
+    const Cli *cli;
+    const Job *job;
+    const ForgetOptions *options;
+    Str file; // empty = none is wanted
+} Giving;
+
+static bool give_receipt(void *state, const ForgetReport *report, Error *err)
+{
+    const Giving *giving = state;
+    const ForgetOptions *options = giving->options;
+    CLEANUP(out_done) JsonOut out = {.err = err};
+    receipt_write(&out, giving->job, str_from(person_kind_name(options->kind)), options->dry_run,
+                  report);
+    if (out.failed)
+        return false;
+    if (giving->file.size > 0)
+        TRY(buf_append_char(&out.text, '\n', err) &&
+            file_write(giving->file.data, buf_str(&out.text), err));
+    if (!giving->cli->json)
+        print_people(giving->job, options, report, giving->file);
+    else if (giving->file.size > 0)
+        (void)fwrite(out.text.data, 1, out.text.size, stdout);
+    else
+        TRY(out_print(&out));
+    (void)fflush(stdout);
+    return true;
+}
+
 bool cli_forget(Cli *cli, Error *err)
 {
     char line[VALUE_BYTES];
@@ -123,27 +152,9 @@ bool cli_forget(Cli *cli, Error *err)
     TRY(cli_open_job(cli, arena, &job, err));
     if (receipt.data != NULL)
         TRY(arena_copy_str(arena, receipt, &receipt, err) && try_receipt(receipt, err));
+    Giving giving = {.cli = cli, .job = job, .options = &options, .file = receipt};
+    options.receipt = give_receipt;
+    options.receipt_state = &giving;
     ForgetReport report = {0};
-    Error why = {0};
-    const bool ok = forget_execute(job, &options, cli->env, arena, &report, &why);
-    if (!ok && report.pages_unreadable == 0) {
-        *err = why;
-        return false;
-    }
-    CLEANUP(out_done) JsonOut out = {.err = err};
-    receipt_write(&out, job, str_from(person_kind_name(options.kind)), options.dry_run, &report);
-    if (out.failed)
-        return false;
-    if (receipt.size > 0)
-        TRY(buf_append_char(&out.text, '\n', err) &&
-            file_write(receipt.data, buf_str(&out.text), err));
-    if (!cli->json)
-        print_people(job, &options, &report, receipt);
-    else if (receipt.size > 0)
-        (void)fwrite(out.text.data, 1, out.text.size, stdout);
-    else
-        TRY(out_print(&out));
-    if (!ok)
-        *err = why;
-    return ok;
+    return forget_execute(job, &options, cli->env, arena, &report, err);
 }

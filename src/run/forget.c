@@ -2,6 +2,7 @@
 
 #include "base/kill.h"
 #include "run/drivers.h"
+#include "run/forget_note.h"
 #include "run/forget_rows.h"
 #include "run/lake.h"
 #include "run/log_book.h"
@@ -18,6 +19,7 @@ typedef struct Forgetting {
     Exclusive exclusive;
     ForgetList list;
     char text[PERSON_TEXT_BYTES]; // the person, normalised
+    ForgetReport earlier;         // what attempts that were killed have found
     PurgedRows *rows;
     PurgeSlices slices; // with pages that name the person
     const char *phase;  // for progress
@@ -193,9 +195,15 @@ static bool clean_warehouse(Forgetting *forgetting, ForgetReport *report, Error 
     Warehouse *warehouse = &forgetting->parts.warehouse;
     const WarehouseDriver *driver = warehouse->driver;
     report->has_warehouse = job_has_warehouse(forgetting->job);
-    if (!report->has_warehouse)
+    if (!report->has_warehouse && forgetting->options->dry_run)
         return true;
-    const ForgetRows rows = {.parts = &forgetting->parts,
+    if (!report->has_warehouse) {
+        forget_note_merge(&forgetting->earlier, report);
+        return forget_note_put(forgetting->job, &forgetting->parts.store, report, err);
+    }
+    const ForgetRows rows = {.job = forgetting->job,
+                             .earlier = &forgetting->earlier,
+                             .parts = &forgetting->parts,
                              .exclusive = &forgetting->exclusive,
                              .forgotten = forgetting->list.forgotten,
                              .kind = forgetting->options->kind,
@@ -231,9 +239,14 @@ bool forget_execute(const Job *job, const ForgetOptions *options, Env *env, Aren
     TRY(find_person(&forgetting, err));
     TRY(exclusive_take(&forgetting.exclusive, job, &forgetting.parts.store, env, MODE_COUNT,
                        options->wait_us, err));
-    TRY(put_on_list(&forgetting, ret_report, err) && look_at_pages(&forgetting, ret_report, err) &&
+    Store *store = &forgetting.parts.store;
+    TRY(put_on_list(&forgetting, ret_report, err) &&
+        forget_note_read(job, store, ret_report->person, arena, &forgetting.earlier, err) &&
+        look_at_pages(&forgetting, ret_report, err) &&
         clean_warehouse(&forgetting, ret_report, err) &&
         clean_pages(&forgetting, ret_report, err) && clean_redacted(&forgetting, ret_report, err));
+    TRY((options->receipt == NULL || options->receipt(options->receipt_state, ret_report, err)) &&
+        (options->dry_run || forget_note_remove(job, store, ret_report->person, err)));
     return ret_report->pages_unreadable == 0 ||
            error_set(
                err, ERROR_DATA,

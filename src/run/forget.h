@@ -1,21 +1,12 @@
 // Forget: erases a person from everything that pawl keeps of a job, and keeps the person out.
 //
-// In this order, so that a kill anywhere leaves nothing that could come back: the list of forgotten
-// people first, then landed pages, then the warehouse's rows, then the warehouse's file written
-// anew. The same command goes on where it was killed.
+// In this order, so that a kill anywhere leaves nothing that could come back, or that nothing tells
+// of any more: the list of forgotten people first, then the warehouse's rows, its file written
+// anew, landed pages, and the receipt. The same command goes on where it was killed.
 #pragma once
 
 #include "contract/forgotten.h"
 #include "run/job.h"
-
-typedef struct ForgetOptions {
-    PersonKind kind;
-    Str value;
-    bool dry_run; // looks and counts, writes nothing
-    int64_t wait_us;
-    void (*progress)(void *state, const char *what, size_t done, size_t total); // may be NULL
-    void *progress_state;
-} ForgetOptions;
 
 typedef struct ForgetTable {
     Str target;         // "ctm.calls"
@@ -45,6 +36,18 @@ typedef struct ForgetReport {
     const char *remains_of_search; // likewise, of the statements that looked for the person
     int64_t at_us;
 } ForgetReport;
+
+typedef struct ForgetOptions {
+    PersonKind kind;
+    Str value;
+    bool dry_run; // looks and counts, writes nothing
+    int64_t wait_us;
+    void (*progress)(void *state, const char *what, size_t done, size_t total); // may be NULL
+    void *progress_state;
+    // Gives the receipt to who asked for it, also where pages cannot be read; may be NULL.
+    bool (*receipt)(void *state, const ForgetReport *report, Error *err);
+    void *receipt_state;
+} ForgetOptions;
 
 // ERROR_BUSY: a run of this job is going on. ERROR_JOB: no contract says where such a person
 // stands, or the value is none. `arena` holds the report.

@@ -1,5 +1,6 @@
 #include "run/forget_rows.h"
 
+#include "run/forget_note.h"
 #include "run/lake.h"
 #include "warehouse/sql.h"
 
@@ -462,6 +463,10 @@ bool forget_rows(const ForgetRows *rows, ForgetReport *report, Error *err)
     TRY(report->tables != NULL);
     for (size_t i = 0; i < parts->stream_count; i++)
         TRY(env_check_stop(parts->env, err) && take_table(rows, i, &statements, report, err));
+    if (!rows->dry_run) {
+        forget_note_merge(rows->earlier, report);
+        TRY(forget_note_put(rows->job, &parts->store, report, err));
+    }
     if (!rows->dry_run && statements.count > 0)
         TRY(driver->execute(parts->warehouse.state, "forget rows", statements.items,
                             statements.count, NULL, err));
