@@ -413,24 +413,34 @@ class Canary(unittest.TestCase):
         container = azurite.make_container("canary")
         with World(calls=100, accounts=1, last="2026-03-06", sim=("--client-secret", self.CLIENT_SECRET)) as world, \
                 Faulty(azurite, plan) as faulty:
-            site = machine(world, "site", {"store": "adls", "account": ACCOUNT, "container": container,
-                                           "endpoint": faulty.endpoint, **credentials(container)})
+            place = {"store": "adls", "account": ACCOUNT, "container": container, "endpoint": faulty.endpoint,
+                     **credentials(container)}
+            site = machine(world, "site", place)
             config = json.loads(site.job.read_text())["config"]
-            edit(site, config={**config, "client_secret": f"${{keyvault:{self.cloud.url}/ctm-secret}}"})
+            edit(site, config={**config, "client_secret": f"${{keyvault:{self.cloud.url}/ctm-secret}}"},
+                 lake={"format": "delta", **place, "prefix": "delta"})
             site.env = {**self.cloud.environment, "TEST_KEY": self.KEY, "TEST_SAS": getattr(self, "sas", "")}
             run = ("run", str(site.job), "--mode", "historic", "--json", *RANGE)
             for fault in faults:
                 world.control("faults", [{"match": "/accounts/1001/calls", "times": 2, **fault}], method="PUT")
                 self.cloud.faults = [500]
                 self.pawl(site, *run)
+            job = str(site.job)
+            asking = (("audit", job, "--table", "ctm.calls", "--from", "2026-03-05", "--to", "2026-03-05", "--json"),
+                      ("forget", job, "--phone", "+15005550199", "--dry-run", "--json"), ("check", job, "--json"),
+                      ("replay", job, "--json"))
+            for words in asking:
+                self.pawl(site, *words)
             self.cloud.faults, self.cloud.vault_forbids = [401, 403, 400], True
             self.assertNotEqual(self.pawl(site, *run).returncode, 0)
+            for words in asking:
+                self.pawl(site, *words)
             self.cloud.faults, self.cloud.vault_forbids, self.faults_on = [], False, False
             world.control("faults", [], method="PUT")
             self.clean_process(site)
-            job = str(site.job)
-            for words in (("check", job), ("check", job, "--show"), ("plan", job, "--mode", "historic"), ("status", job),
-                          ("status", job, "--json"), ("state", "show", job)):
+            for words in (*asking, ("check", job, "--show"), ("plan", job, "--mode", "historic"), ("status", job),
+                          ("status", job, "--json"), ("state", "show", job), ("render", "cron", job, "--out", str(site.folder / "cron")),
+                          ("query", job, "SELECT * FROM etl_log", "--json")):
                 self.assertEqual(self.pawl(site, *words).returncode, 0, words)
             self.clean_places(site, azurite, container)
 
