@@ -213,14 +213,13 @@ static bool write_body(const SnowflakeApi *api, const SnowflakeStatement *statem
         write_member(out, "role", options->role, err));
     // Instants are shown and read in UTC, and cast to text as a whole (the default leaves out the
     // microseconds), keys as digits, and results come whole, whatever the user's own settings are.
-    TRY(buf_append(
-            out,
-            STR(",\"parameters\":{\"TIMEZONE\":\"UTC\",\"ROWS_PER_RESULTSET\":\"0\","
-                "\"BINARY_OUTPUT_FORMAT\":\"HEX\",\"DATE_OUTPUT_FORMAT\":\"YYYY-MM-DD\","
-                "\"TIMESTAMP_NTZ_OUTPUT_FORMAT\":\"YYYY-MM-DD HH24:MI:SS.FF6\","
-                "\"TIMESTAMP_LTZ_OUTPUT_FORMAT\":\"YYYY-MM-DD HH24:MI:SS.FF6TZH:TZM\","
-                "\"TIMESTAMP_TZ_OUTPUT_FORMAT\":\"YYYY-MM-DD HH24:MI:SS.FF6TZH:TZM\""),
-            err) &&
+    TRY(buf_append(out,
+                   STR(",\"parameters\":{\"TIMEZONE\":\"UTC\",\"ROWS_PER_RESULTSET\":\"0\","
+                       "\"BINARY_OUTPUT_FORMAT\":\"HEX\",\"DATE_OUTPUT_FORMAT\":\"YYYY-MM-DD\","
+                       "\"TIMESTAMP_NTZ_OUTPUT_FORMAT\":\"YYYY-MM-DD HH24:MI:SS.FF6\","
+                       "\"TIMESTAMP_LTZ_OUTPUT_FORMAT\":\"YYYY-MM-DD HH24:MI:SS.FF6TZH:TZM\","
+                       "\"TIMESTAMP_TZ_OUTPUT_FORMAT\":\"YYYY-MM-DD HH24:MI:SS.FF6TZH:TZM\""),
+                   err) &&
         write_member(out, "QUERY_TAG", statement->tag, err));
     // Said for one statement too: an account whose own setting is 0 would run as many as there are.
     TRY(buf_printf(out, err, ",\"MULTI_STATEMENT_COUNT\":\"%zu\"", statement->count));

@@ -122,8 +122,8 @@ bool snowflake_drop_left(SnowflakeWarehouse *db, const TableSpec *tables, size_t
     return snowflake_batch_run(db, &drops, true, &result, err);
 }
 
-// Epochs below the highest; marks from before the last rewind, or below the one that stands. Inserts
-// never wait for it, and nobody but another run that does the same deletes there.
+// Epochs below the highest; marks from before the last rewind, or below the one that stands.
+// Inserts never wait for it, and nobody but another run that does the same deletes there.
 static const char *const superseded[] = {
     "DELETE FROM @\"PAWL_STATE\" AS s USING (SELECT \"JOB\", \"MODE\", MAX(\"EPOCH\") AS \"EPOCH\""
     " FROM @\"PAWL_STATE\" WHERE \"KIND\" = 'epoch' GROUP BY \"JOB\", \"MODE\") AS k"
