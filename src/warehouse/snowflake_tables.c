@@ -104,19 +104,23 @@ static bool append_table(SnowflakeBatch *batch, const TableSpec *table, const ch
     return snowflake_batch_end(batch, err);
 }
 
-// The tables, and one row for each that a load takes hold of first: who changes it, alone, may go
-// on. It is a table of its own, so that loads of other tables are not held up.
-static bool append_tables(SnowflakeWarehouse *db, SnowflakeBatch *batch, const TableSpec *table,
-                          Error *err)
+static bool append_tables(SnowflakeBatch *batch, const TableSpec *table, Error *err)
+{
+    return append_table(batch, table, "", table->columns, table->column_count, SQL_DRIVER_COLUMNS,
+                        err) &&
+           (table->quarantine_count == 0 ||
+            append_table(batch, table, "__QUARANTINE", table->quarantine_columns,
+                         table->quarantine_count, SQL_DRIVER_COLUMNS - 1, err));
+}
+
+// One row for each table that a load takes hold of first: who changes it, alone, may go on. It is a
+// table of its own, so that loads of other tables are not held up.
+static bool append_counter(SnowflakeWarehouse *db, SnowflakeBatch *batch, const TableSpec *table,
+                           Error *err)
 {
     Buf *sql = &batch->sql;
     Str target = {0};
     TRY(sql_target(db->scratch, table, &target, err));
-    TRY(append_table(batch, table, "", table->columns, table->column_count, SQL_DRIVER_COLUMNS,
-                     err));
-    if (table->quarantine_count > 0)
-        TRY(append_table(batch, table, "__QUARANTINE", table->quarantine_columns,
-                         table->quarantine_count, SQL_DRIVER_COLUMNS - 1, err));
     // Made anew it goes on from what the ledger knows: counted from 0, marks would be older than
     // those that were set by hand before. The ledger was made first.
     TRY(buf_append(sql, STR("CREATE TABLE IF NOT EXISTS "), err) &&
@@ -134,6 +138,42 @@ static bool append_tables(SnowflakeWarehouse *db, SnowflakeBatch *batch, const T
                       err) &&
         snowflake_literal(sql, target, err) && buf_append(sql, STR(") AS seen"), err));
     return snowflake_batch_end(batch, err);
+}
+
+// --- counters that stand
+
+typedef struct Counters {
+    const SnowflakeResult *result; // of SHOW TABLES
+    const TableSpec *tables;
+    size_t count;
+    bool *there; // [count]
+} Counters;
+
+static bool note_counter(void *visitor, const Str *cells, size_t cell_count, Error *err)
+{
+    Counters *counters = visitor;
+    CLEANUP(buf_done) Buf shown = {0};
+    (void)cell_count;
+    TRY(sql_name(&shown, snowflake_cell(counters->result, cells, "schema_name"), err) &&
+        buf_append_char(&shown, '.', err) &&
+        sql_name(&shown, snowflake_cell(counters->result, cells, "name"), err));
+    for (size_t i = 0; i < counters->count; i++) {
+        CLEANUP(buf_done) Buf own = {0};
+        TRY(snowflake_table(&own, &counters->tables[i], "__PAWL", err));
+        counters->there[i] = counters->there[i] || str_equal(buf_str(&own), buf_str(&shown));
+    }
+    return true;
+}
+
+static bool show_counters(SnowflakeBatch *batch, const TableSpec *tables, size_t count, Error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        bool shown = false;
+        for (size_t k = 0; k < i; k++)
+            shown = shown || str_equal_ignoring_case(tables[k].schema, tables[i].schema);
+        TRY(shown || snowflake_show_tables(batch, "%\\_\\_PAWL", tables[i].schema, err));
+    }
+    return true;
 }
 
 // --- columns that stand
@@ -235,17 +275,28 @@ static bool append_missing(SnowflakeBatch *batch, const Standing *standing, Erro
     return true;
 }
 
+// Makes counters that are not there yet. The others are not even asked for: a table that is made of
+// a query takes a warehouse, and of one that stands already the manual does not say.
+static bool append_missing_counters(SnowflakeWarehouse *db, SnowflakeBatch *batch,
+                                    Counters *counters, Error *err)
+{
+    for (size_t i = 0; i < counters->count; i++)
+        TRY(counters->there[i] || append_counter(db, batch, &counters->tables[i], err));
+    return true;
+}
+
 // Creates up to TABLES_A_REQUEST tables in one request, and looks what columns they have.
 static bool prepare_some(SnowflakeWarehouse *db, const TableSpec *tables, size_t count, Error *err)
 {
     CLEANUP(snowflake_batch_done) SnowflakeBatch batch = {0};
     for (size_t i = 0; i < count; i++)
-        TRY(append_tables(db, &batch, &tables[i], err));
+        TRY(append_tables(&batch, &tables[i], err));
     const size_t created = batch.count;
     for (size_t i = 0; i < count; i++) {
         TRY(buf_append(&batch.sql, STR("SHOW COLUMNS IN TABLE "), err) &&
             snowflake_table(&batch.sql, &tables[i], "", err) && snowflake_batch_end(&batch, err));
     }
+    TRY(show_counters(&batch, tables, count, err));
     SnowflakeResult result = {0};
     TRY(snowflake_batch_run(db, &batch, true, &result, err));
     CLEANUP(snowflake_batch_done) SnowflakeBatch missing = {0};
@@ -259,7 +310,16 @@ static bool prepare_some(SnowflakeWarehouse *db, const TableSpec *tables, size_t
         TRY(snowflake_rows(db->api, &columns, note_column, &standing, err));
         TRY(append_missing(&missing, &standing, err));
     }
-    return snowflake_batch_run(db, &missing, true, &result, err);
+    bool there[TABLES_A_REQUEST] = {false};
+    Counters counters = {.tables = tables, .count = count, .there = there};
+    for (size_t i = created + count; i < batch.count; i++) {
+        SnowflakeResult shown = {0};
+        TRY(snowflake_child(db->api, &result, i, db->scratch, &shown, err));
+        counters.result = &shown;
+        TRY(snowflake_rows(db->api, &shown, note_counter, &counters, err));
+    }
+    return append_missing_counters(db, &missing, &counters, err) &&
+           snowflake_batch_run(db, &missing, true, &result, err);
 }
 
 static bool make_ledger(SnowflakeWarehouse *db, Error *err)

@@ -48,7 +48,7 @@ class Grants:
         if word in ("BEGIN", "COMMIT", "ROLLBACK") or sql.upper().startswith(("ALTER SESSION", "SHOW GRANTS")):
             return
         self.need(role, "USAGE", "DATABASE", database)
-        if word in ("SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "WITH"):
+        if word in ("SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "WITH") or re.match(r"CREATE\s[^(]*TABLE\s[^(]*\sAS\s", sql):
             self.need(role, "USAGE", "WAREHOUSE", warehouse)
         if match := re.match(r'SHOW\s+(?:TABLES|VIEWS)\s.*\sIN\s+SCHEMA\s+"([^"]+)"', sql):
             self.need(role, "USAGE", "SCHEMA", f"{database}.{match[1]}")
