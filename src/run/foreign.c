@@ -330,6 +330,21 @@ static bool need_column(const Foreign *foreign, Str name, const char *option,
                      STR_ARG(nearest), nearest.size > 0 ? "'?" : "");
 }
 
+// Where one column of the contract alone is read from the path, that is the column.
+static void note_path(Foreign *foreign, ForeignColumn *column)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < own_columns(foreign); i++) {
+        bool of_path = false;
+        Str path = {0};
+        for (size_t k = 0; contract_column_path(foreign->stream->contract, i, k, &path); k++)
+            of_path = of_path || str_equal(path, column->path);
+        foreign->compared[i] = foreign->compared[i] || of_path;
+        found += of_path ? 1 : 0;
+        column->column = !of_path ? column->column : found == 1 ? i : SIZE_MAX;
+    }
+}
+
 // "caller=/caller_number,agent=agent_name".
 static bool take_map(Foreign *foreign, Str map, Arena *arena, Error *err)
 {
@@ -354,11 +369,7 @@ static bool take_map(Foreign *foreign, Str map, Arena *arena, Error *err)
                              STR_ARG(target));
         TRY(arena_copy_str(arena, target, &column->path, err));
         column->is_json = holds_values(foreign, column);
-        for (size_t i = 0; i < own_columns(foreign); i++) {
-            Str path = {0};
-            for (size_t k = 0; contract_column_path(foreign->stream->contract, i, k, &path); k++)
-                foreign->compared[i] = foreign->compared[i] || str_equal(path, target);
-        }
+        note_path(foreign, column);
     }
     return true;
 }

@@ -80,6 +80,15 @@ class Adopt(unittest.TestCase):
         self.same_as_pawl(site)
         site.remove()
 
+    def test_a_column_that_was_mapped_to_a_path_shows_its_values_under_the_old_name(self):
+        site = self.site("mapped", FIVETRAN.replace("SELECT id,", "SELECT id AS call_no,").replace("caller_number,", "caller_number AS caller,"))
+        kept = site.rows("SELECT count(call_no), count(caller), min(caller) FROM five.calls")
+        report = self.adopt(site, "five.calls", "--map", "call_no=/id,caller=/caller_number")
+        self.assertEqual(report["adopted"], self.rows)
+        self.assertEqual(site.rows("SELECT count(call_no), count(caller), min(caller) FROM five.calls"), kept)
+        self.same_as_pawl(site)
+        site.remove()
+
     def test_times_since_1970_stay_what_they_are_under_the_old_name(self):
         site = self.site("epoch", FIVETRAN.replace("called_at,", "epoch_ms(called_at) AS called_at,"))
         first = site.value("SELECT min(called_at) FROM five.calls")
