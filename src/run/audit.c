@@ -385,19 +385,18 @@ static bool find_elsewhere(Audit *audit, const ForeignWindow *window, const Slic
     if (window->from_us == window->to_us) // then all rows of the partition are at hand
         return true;
     TRY(sort_api(api, arena, &rows, &count, err));
-    ForeignKey *keys = arena_alloc_array(arena, count + 1, sizeof(*keys), err);
-    TRY(keys != NULL);
+    ForeignKeys keys = {.items = arena_alloc_array(arena, count + 1, sizeof(ForeignKey), err)};
+    TRY(keys.items != NULL);
     if (table->count > 0)
         qsort(table->items, table->count, sizeof(*table->items), foreign_compare_rows);
-    size_t key_count = 0;
     for (size_t a = 0, t = 0; a < count; a++) {
         while (t < table->count && key128_compare(&table->items[t].key, &rows[a].key) < 0)
             t++;
         if (t == table->count || key128_compare(&table->items[t].key, &rows[a].key) != 0)
-            keys[key_count++] = (ForeignKey){rows[a].key, rows[a].batch, rows[a].row};
+            keys.items[keys.count++] = (ForeignKey){rows[a].key, rows[a].batch, rows[a].row};
     }
-    return foreign_read_keys(&audit->foreign, window, keys, key_count, audit->table_shaper, arena,
-                             table, err);
+    return foreign_read_keys(&audit->foreign, window, &keys, audit->table_shaper, arena, table,
+                             err);
 }
 
 static void note_day(AuditReport *report, Str day)

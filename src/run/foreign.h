@@ -110,11 +110,15 @@ typedef struct ForeignKey {
     size_t row;
 } ForeignKey;
 
-// Adds the partition's rows that have one of these keys (sorted), whatever their time, to those
-// that foreign_read() gave.
-bool foreign_read_keys(const Foreign *foreign, const ForeignWindow *window, const ForeignKey *keys,
-                       size_t count, Shaper *shaper, Arena *arena, ForeignRows *rows,
-                       Error *err) MUST_USE;
+typedef struct ForeignKeys {
+    ForeignKey *items; // sorted by key
+    size_t count;
+} ForeignKeys;
+
+// Adds the partition's rows that have one of these keys, whatever their time, to those that
+// foreign_read() gave.
+bool foreign_read_keys(const Foreign *foreign, const ForeignWindow *window, const ForeignKeys *keys,
+                       Shaper *shaper, Arena *arena, ForeignRows *rows, Error *err) MUST_USE;
 
 // For qsort(): by key, the rows of a key in the order in which the feed wrote them.
 int foreign_compare_rows(const void *a, const void *b);

@@ -316,18 +316,19 @@ static void keep_keys(ForeignRows *rows, size_t first, const ForeignKey *keys, s
     rows->count = kept;
 }
 
-bool foreign_read_keys(const Foreign *foreign, const ForeignWindow *window, const ForeignKey *keys,
-                       size_t count, Shaper *shaper, Arena *arena, ForeignRows *rows, Error *err)
+bool foreign_read_keys(const Foreign *foreign, const ForeignWindow *window, const ForeignKeys *keys,
+                       Shaper *shaper, Arena *arena, ForeignRows *rows, Error *err)
 {
-    for (size_t first = 0; first < count; first += FOREIGN_KEYS_A_QUERY) {
-        const size_t left = count - first;
-        const size_t some = left < FOREIGN_KEYS_A_QUERY ? left : FOREIGN_KEYS_A_QUERY;
+    for (size_t first = 0; first < keys->count; first += FOREIGN_KEYS_A_QUERY) {
+        const ForeignKey *some = keys->items + first;
+        const size_t left = keys->count - first;
+        const size_t count = left < FOREIGN_KEYS_A_QUERY ? left : FOREIGN_KEYS_A_QUERY;
         const size_t before = rows->count;
         const int64_t unreadable = rows->unreadable;
         CLEANUP(buf_done) Buf sql = {0};
-        TRY(foreign_write_key_query(foreign, window, keys + first, some, &sql, err) &&
+        TRY(foreign_write_key_query(foreign, window, some, count, &sql, err) &&
             read_rows(foreign, window, &sql, shaper, arena, rows, err));
-        keep_keys(rows, before, keys + first, some);
+        keep_keys(rows, before, some, count);
         rows->unreadable = unreadable; // whoever has no key has none of these
     }
     find_inside(foreign, window, rows);
