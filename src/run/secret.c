@@ -49,10 +49,7 @@ static bool read_secret_file(Resolver *resolver, Str name, Str pointer, Str *ret
         findings_addf(resolver->findings, pointer, STR("create it, readable by you only"), "%s",
                       problem.message);
         *ret_text = STR("");
-        return true;
     }
-    // Editors end files with a newline that is no part of the secret.
-    *ret_text = str_trim(*ret_text);
     return true;
 }
 
@@ -120,6 +117,15 @@ static bool read_reference(Resolver *resolver, Str reference, Str pointer, Str *
     return true;
 }
 
+// Editors end files with one, `az keyvault secret set --file` takes it along, and a secret scope
+// hands it on in the environment. Blanks may be part of a secret.
+static Str without_line_end(Str text)
+{
+    while (text.size > 0 && (text.data[text.size - 1] == '\n' || text.data[text.size - 1] == '\r'))
+        text.size--;
+    return text;
+}
+
 static bool resolve_string(Resolver *resolver, Str text, Str pointer, Error *err)
 {
     CLEANUP(buf_done) Buf plain = {.secret = true};
@@ -138,7 +144,7 @@ static bool resolve_string(Resolver *resolver, Str text, Str pointer, Error *err
         }
         Str value = {0};
         TRY(read_reference(resolver, str_slice(text, 2, end - 2), pointer, &value, err));
-        TRY(buf_append(&plain, value, err));
+        TRY(buf_append(&plain, without_line_end(value), err));
         replaced = true;
         text = str_slice(text, end + 1, text.size);
     }

@@ -307,7 +307,7 @@ class Vault(unittest.TestCase):
 
     def test_secrets_come_from_a_key_vault(self):
         version = "0123456789abcdef0123456789abcdef"
-        secrets = {"ctm-secret": "sim-client-secret", f"ctm-secret/{version}": "sim-client-secret"}
+        secrets = {"ctm-secret": "sim-client-secret\n", f"ctm-secret/{version}": "sim-client-secret"}
         with World(calls=40, accounts=1, last="2026-03-06") as world, Cloud(secrets=secrets) as cloud:
             world.run("historic")
             for reference in (f"{cloud.url}/ctm-secret", f"{cloud.url}/ctm-secret/{version}"):

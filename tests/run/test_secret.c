@@ -1,4 +1,5 @@
 // Secret: what counts as one, and how references become values.
+#include "base/file.h"
 #include "base/json.h"
 #include "harness/check.h"
 #include "run/secret.h"
@@ -26,7 +27,9 @@ TEST(names_that_say_secret_are_secrets_and_others_are_not)
 static const char *variable(void *state, const char *name)
 {
     (void)state;
-    return strcmp(name, "A") == 0 ? "va\"lue" : NULL;
+    return strcmp(name, "A") == 0       ? "va\"lue"
+           : strcmp(name, "LINES") == 0 ? " two\nlines \r\n\n"
+                                        : NULL;
 }
 
 TEST(references_are_replaced_in_place)
@@ -37,6 +40,8 @@ TEST(references_are_replaced_in_place)
         {"plain", "plain", "plain", NULL},
         {"${env:A}", "va\"lue", "***", NULL},
         {"x-${env:A}-y", "x-va\"lue-y", "***", NULL},
+        {"${env:LINES}!", " two\nlines !", "***", NULL},
+        {"${file:blanks}", " in blanks ", "***", NULL},
         {"${env:NONE}", "", "***", "NONE is not set"},
         {"${file:/no/such/file}", "", "***", "/no/such/file"},
         {"${vault:A}", "", "***", "unknown reference"},
@@ -44,6 +49,10 @@ TEST(references_are_replaced_in_place)
         {"costs $5", "costs $5", "costs $5", NULL},
     };
     Env env = {.variable = variable};
+    Error made = {0};
+    char blanks[200];
+    (void)snprintf(blanks, sizeof(blanks), "%s/blanks", test_folder());
+    CHECK_OK(file_write(blanks, STR(" in blanks \r\n"), &made), &made);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         check_row(rows[i].text);
         Error err = {0};
@@ -58,8 +67,10 @@ TEST(references_are_replaced_in_place)
                      buf_append(&json, STR("}]}"), &err) &&
                      json_parse(buf_str(&json), "test", arena, &doc, &err),
                  &err);
-        const SecretOptions options = {
-            .place = STR("f"), .folder = STR("."), .env = &env, .findings = &findings};
+        const SecretOptions options = {.place = STR("f"),
+                                       .folder = str_from(test_folder()),
+                                       .env = &env,
+                                       .findings = &findings};
         CHECK_OK(secret_resolve(yyjson_doc_get_root(doc), &options, arena, &value, &shown, &err),
                  &err);
         CHECK_INT((int64_t)findings.count, rows[i].finding == NULL ? 0 : 1);
