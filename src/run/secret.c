@@ -129,6 +129,8 @@ static Str without_line_end(Str text)
 static bool resolve_string(Resolver *resolver, Str text, Str pointer, Error *err)
 {
     CLEANUP(buf_done) Buf plain = {.secret = true};
+    const Str whole = text;
+    const size_t before = resolver->findings->count;
     bool replaced = false;
     while (text.size > 0) {
         const size_t start = str_find(text, STR("${"));
@@ -148,6 +150,10 @@ static bool resolve_string(Resolver *resolver, Str text, Str pointer, Error *err
         replaced = true;
         text = str_slice(text, end + 1, text.size);
     }
+    // What CI does not know it sets to nothing. Only the source would tell, as a wrong credential.
+    if (replaced && plain.size == 0 && resolver->findings->count == before)
+        findings_addf(resolver->findings, pointer, STR("give it a value"), STR_FMT " is empty",
+                      STR_ARG(whole));
     TRY(json_write_str(buf_str(&plain), resolver->value, err));
     return json_write_str(replaced ? STR("***") : buf_str(&plain), resolver->shown, err);
 }

@@ -37,7 +37,7 @@ typedef struct SecretOptions {
 
 // Copies `value` with every reference replaced; `shown` gets the same with every replaced string as
 // "***". Line ends at the end of what a reference stands for are no part of it. A variable that is
-// not set, a file that cannot be read and a secret that a vault does not
+// not set or empty, a file that cannot be read and a secret that a vault does not
 // give are findings. A vault is asked once for each secret, as the identity that the environment
 // names (azure/identity.h).
 bool secret_resolve(yyjson_val *value, const SecretOptions *options, Arena *arena,

@@ -28,6 +28,7 @@ static const char *variable(void *state, const char *name)
 {
     (void)state;
     return strcmp(name, "A") == 0       ? "va\"lue"
+           : strcmp(name, "EMPTY") == 0 ? "\n"
            : strcmp(name, "LINES") == 0 ? " two\nlines \r\n\n"
                                         : NULL;
 }
@@ -43,6 +44,9 @@ TEST(references_are_replaced_in_place)
         {"${env:LINES}!", " two\nlines !", "***", NULL},
         {"${file:blanks}", " in blanks ", "***", NULL},
         {"${env:NONE}", "", "***", "NONE is not set"},
+        {"${env:EMPTY}", "", "***", "${env:EMPTY} is empty"},
+        {"${env:EMPTY}${env:EMPTY}", "", "***", "${env:EMPTY}${env:EMPTY} is empty"},
+        {"x${env:EMPTY}", "x", "***", NULL},
         {"${file:/no/such/file}", "", "***", "/no/such/file"},
         {"${vault:A}", "", "***", "unknown reference"},
         {"${env:A", "", "", "without its }"},
