@@ -1,4 +1,5 @@
 // Delta: one row a key, one commit a load, whatever else goes on.
+#include "base/file.h"
 #include "batch/promotable.h"
 #include "lake/delta_rig.h"
 
@@ -688,6 +689,64 @@ TEST(a_table_is_the_same_from_its_checkpoint)
     CHECK_OK(rig_load(fresh, &LOAD("run-3", 3, {3, "n", 3}), rig.arena, &report, &err), &err);
     CHECK(report.found);
     delta_close(fresh);
+    rig_close(&rig);
+}
+
+// One part of two of the checkpoint at `local`: its files, or all else.
+static void put_part(Rig *rig, Duck *duck, const char *local, int part)
+{
+    Error err = {0};
+    Str bytes = {0};
+    char sql[1000];
+    char file[300];
+    char path[200];
+    (void)snprintf(file, sizeof(file), "%s/part-%d", test_folder(), part);
+    (void)snprintf(
+        sql, sizeof(sql),
+        "COPY (FROM read_parquet('%s') WHERE (add IS NULL) = (%d = 1)) TO '%s' (FORMAT parquet)",
+        local, part, file);
+    CHECK_OK(duck_run_sql(duck, sql, &err), &err);
+    CHECK_OK(file_read(file, 1024 * 1024, rig->arena, &bytes, &err), &err);
+    (void)snprintf(path, sizeof(path), "shop/calls/_delta_log/%020d.checkpoint.%010d.%010d.parquet",
+                   DELTA_CHECKPOINT_EVERY, part, 2);
+    CHECK_OK(store_create(&rig->store, str_from(path), bytes, 0, &err), &err);
+}
+
+// As Spark writes it of large tables; while a part lacks, it is none.
+TEST(a_checkpoint_in_parts_is_read_when_all_are_there)
+{
+    Rig rig;
+    Error err = {0};
+    char one[100];
+    char local[200];
+    rig_open(&rig);
+    for (int64_t id = 1; id <= DELTA_CHECKPOINT_EVERY + 2; id++)
+        load_row(&rig, id);
+    const Str before = rig_rows(&rig);
+    CLEANUP(duck_close) Duck duck = {0};
+    DeltaLog log = {0};
+    (void)snprintf(one, sizeof(one), "shop/calls/_delta_log/%020d.checkpoint.parquet",
+                   DELTA_CHECKPOINT_EVERY);
+    (void)snprintf(local, sizeof(local), "%s/whole", test_folder());
+    CHECK_OK(delta_copy_out(&rig.store, str_from(one), local, &err) &&
+                 store_remove(&rig.store, str_from(one), &err) &&
+                 duck_open(&duck, &(DuckOptions){.memory_bytes = 0}, &err),
+             &err);
+    put_part(&rig, &duck, local, 2);
+    duck_close(&duck);
+    rig_log(&rig, &duck, &log);
+    CHECK_INT(log.checkpoint, -1);
+    delta_log_close(&log);
+    put_part(&rig, &duck, local, 1);
+    for (int version = 0; version <= DELTA_CHECKPOINT_EVERY; version++) {
+        (void)snprintf(one, sizeof(one), "shop/calls/_delta_log/%020d.json", version);
+        CHECK_OK(store_remove(&rig.store, str_from(one), &err), &err);
+    }
+    duck_close(&duck);
+    rig_log(&rig, &duck, &log);
+    CHECK_INT(log.checkpoint, DELTA_CHECKPOINT_EVERY);
+    delta_log_close(&log);
+    CHECK_STR(rig_rows(&rig), before);
     rig_close(&rig);
 }
 
