@@ -156,9 +156,10 @@ static bool send_load(Pipeline *pipeline, LoadTask *load, const LoadNote *fixed,
     TRY(prove_watermarks(pipeline, load, err));
     load->epoch = pipeline->options->epoch;
     load->lake = pipeline->options->lake;
+    LogBook *next = NULL; // the pipeline is never without one: the run's end writes into it
+    TRY(log_book_new(&next, err));
     load->log = pipeline->log;
-    pipeline->log = NULL;
-    TRY(log_book_new(&pipeline->log, err));
+    pipeline->log = next;
     pipeline->loads_under_way++;
     if (!queue_put(pipeline->to_write, load))
         return error_set(err, ERROR_STOPPED, "stopped on request");

@@ -319,9 +319,10 @@ TEST(gathering_survives_every_fault)
         Error err = {0};
         char told[TEXT_BYTES] = "";
         CLEANUP(rig_done) Rig rig = {0};
-        const bool ok = rig_open(&rig, MODE_INCREMENTAL, "hhhhhh", 30, &err) &&
-                        pipeline_gather(&rig.pipeline, &err);
+        const bool open = rig_open(&rig, MODE_INCREMENTAL, "hhhhhh", 30, &err);
+        const bool ok = open && pipeline_gather(&rig.pipeline, &err);
         CHECK(ok == (err.code == ERROR_NONE));
+        CHECK(!open || rig.pipeline.log != NULL);
         if (ok)
             tell_loads(&rig, false, told);
         CHECK_STR(str_from(told), ok ? STR("0 1 2|3 4 5") : STR(""));
