@@ -66,6 +66,36 @@ PRINTF_LIKE(2, 3) static void say(View *view, const char *format, ...)
     (void)fprintf(stderr, "%s\n", size < 0 ? "" : line);
 }
 
+// Rows that seem to be gone, and were not marked.
+static void say_vanished(View *view, const Event *event)
+{
+    if (event->kind == EVENT_DELETES_HELD_BACK)
+        say(view,
+            "warning: " STR_FMT ": %lld rows vanished at the source, too many to believe: none was "
+            "marked; run again with --accept-deletes if it is true",
+            STR_ARG(event->stream), (long long)event->rows);
+    else
+        say(view,
+            "warning: " STR_FMT
+            ": %lld rows seem to have vanished at the source, and the second reading "
+            "could not confirm it: none was marked; the next rehydration looks again: " STR_FMT,
+            STR_ARG(event->stream), (long long)event->rows, STR_ARG(event->text));
+}
+
+static void say_note(View *view, const Event *event)
+{
+    if (event->kind == EVENT_REDACTED)
+        say(view,
+            "note: the source redacted %lld records, their older copies went; what keeps some for "
+            "a while is in the receipt " STR_FMT " of the landing store",
+            (long long)event->rows, STR_ARG(event->text));
+    else
+        say(view,
+            "note: " STR_FMT ": the contract does not know " STR_FMT
+            ": kept in _overflow; pawl contract promote makes a column of one",
+            STR_ARG(event->stream), STR_ARG(str_slice(event->text, 0, DRIFT_SHOWN)));
+}
+
 // What a person wants to see of an event; the rest is in the log.
 static void show_line(View *view, const Event *event)
 {
@@ -79,17 +109,8 @@ static void show_line(View *view, const Event *event)
             STR_ARG(event->stream), STR_ARG(event->partition), STR_ARG(event->text));
         break;
     case EVENT_DELETES_HELD_BACK:
-        say(view,
-            "warning: " STR_FMT ": %lld rows vanished at the source, too many to believe: none was "
-            "marked; run again with --accept-deletes if it is true",
-            STR_ARG(event->stream), (long long)event->rows);
-        break;
     case EVENT_DELETES_UNCONFIRMED:
-        say(view,
-            "warning: " STR_FMT
-            ": %lld rows seem to have vanished at the source, and the second reading "
-            "could not confirm it: none was marked; the next rehydration looks again: " STR_FMT,
-            STR_ARG(event->stream), (long long)event->rows, STR_ARG(event->text));
+        say_vanished(view, event);
         break;
     case EVENT_SLICE_OPEN:
         say(view,
@@ -99,16 +120,8 @@ static void show_line(View *view, const Event *event)
             (long long)event->rows, (long long)event->total);
         break;
     case EVENT_REDACTED:
-        say(view,
-            "note: the source redacted %lld records, their older copies went; what keeps some for "
-            "a while is in the receipt " STR_FMT " of the landing store",
-            (long long)event->rows, STR_ARG(event->text));
-        break;
     case EVENT_DRIFT:
-        say(view,
-            "note: " STR_FMT ": the contract does not know " STR_FMT
-            ": kept in _overflow; pawl contract promote makes a column of one",
-            STR_ARG(event->stream), STR_ARG(str_slice(event->text, 0, DRIFT_SHOWN)));
+        say_note(view, event);
         break;
     case EVENT_WAITING:
         say(view, "waiting for " STR_FMT, STR_ARG(event->text));
