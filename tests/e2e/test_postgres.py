@@ -372,7 +372,7 @@ class Restart(unittest.TestCase):
                     err = process.communicate(timeout=60)[1]
                     self.assertEqual(process.returncode, status, f"{point}: {err[-500:]}")
             self.assertEqual(world.digest(), calm.digest())
-            self.assertEqual(world.rows("SELECT status FROM etl_log WHERE stage = 'run' ORDER BY started_at"), [["failed"], ["ok"]])
+            self.assertEqual(world.rows("SELECT status FROM etl_log WHERE stage = 'run' ORDER BY status"), [["failed"], ["ok"]])
 
     def test_a_standby_is_told_and_one_that_takes_over_is_waited_for(self):
         with World(calls=60, warehouse="postgres") as world:
