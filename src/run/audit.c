@@ -128,6 +128,11 @@ typedef struct ApiRow {
     size_t row, order;
 } ApiRow;
 
+typedef struct ApiRows {
+    ApiRow *items; // one of each key, sorted
+    size_t count;
+} ApiRows;
+
 static int compare_api(const void *a, const void *b)
 {
     const ApiRow *left = a;
@@ -137,8 +142,7 @@ static int compare_api(const void *a, const void *b)
 }
 
 // Sorted by key, of each key the last that came.
-static bool sort_api(const SliceRows *rows, Arena *arena, ApiRow **ret_rows, size_t *ret_count,
-                     Error *err)
+static bool sort_api(const SliceRows *rows, Arena *arena, ApiRows *ret_rows, Error *err)
 {
     ApiRow *items = arena_alloc_array(arena, rows->rows + 1, sizeof(*items), err);
     TRY(items != NULL);
@@ -154,9 +158,14 @@ static bool sort_api(const SliceRows *rows, Arena *arena, ApiRow **ret_rows, siz
             distinct--;
         items[distinct++] = items[i];
     }
-    *ret_rows = items;
-    *ret_count = distinct;
+    *ret_rows = (ApiRows){items, distinct};
     return true;
+}
+
+static void sort_table(ForeignRows *table)
+{
+    if (table->count > 0)
+        qsort(table->items, table->count, sizeof(*table->items), foreign_compare_rows);
 }
 
 // One slice in hand.
@@ -318,15 +327,11 @@ static bool compare_rest(Comparison *comparison, ForeignRow *rows, size_t count,
             audit_repair_doubled(&comparison->repair, &rows[last].key, false, err));
 }
 
-static bool compare_rows(Comparison *comparison, const SliceRows *api, ForeignRows *table,
-                         Error *err)
+static bool compare_rows(Comparison *comparison, const ApiRows *api, ForeignRows *table, Error *err)
 {
-    ApiRow *rows = NULL;
-    size_t count = 0;
-    TRY(sort_api(api, comparison->arena, &rows, &count, err));
-    if (table->count > 0)
-        qsort(table->items, table->count, sizeof(*table->items), foreign_compare_rows);
-    comparison->api = api;
+    const ApiRow *rows = api->items;
+    const size_t count = api->count;
+    sort_table(table);
     comparison->told.api_rows = (int64_t)count;
     for (size_t i = 0; i < table->count; i++)
         comparison->told.table_rows += table->items[i].inside && !table->items[i].deleted ? 1 : 0;
@@ -353,21 +358,19 @@ static bool compare_rows(Comparison *comparison, const SliceRows *api, ForeignRo
 
 // What the API shows; once more where its total and its rows disagree.
 static bool read_api(Audit *audit, const PlanSlice *slice, Arena *arena, SliceRows *ret_rows,
-                     bool *ret_moving, Error *err)
+                     ApiRows *ret_sorted, bool *ret_moving, Error *err)
 {
     const bool tells = contract_info(audit->stream->contract)->total_pointer.size > 0;
     for (int look = 0;; look++) {
         TRY(slice_read(&audit->reader, audit->stream, slice, audit->api_shaper, arena, ret_rows,
                        err));
         audit->report->requests += ret_rows->requests;
-        ApiRow *rows = NULL;
-        size_t distinct = 0;
-        if (!sort_api(ret_rows, arena, &rows, &distinct, err)) {
+        if (!sort_api(ret_rows, arena, ret_sorted, err)) {
             slice_rows_done(ret_rows);
             return false;
         }
-        const int64_t keys =
-            (int64_t)distinct + ret_rows->quarantined + left_out_distinct(&ret_rows->left_out);
+        const int64_t keys = (int64_t)ret_sorted->count + ret_rows->quarantined +
+                             left_out_distinct(&ret_rows->left_out);
         *ret_moving = ret_rows->totals_moved || (tells && ret_rows->total != keys);
         if (!*ret_moving || look == 1)
             return true;
@@ -377,23 +380,20 @@ static bool read_api(Audit *audit, const PlanSlice *slice, Arena *arena, SliceRo
 
 // Rows that the window lacks may stand elsewhere in the table, with another time or none: they are
 // not missing, and to insert them would double them.
-static bool find_elsewhere(Audit *audit, const ForeignWindow *window, const SliceRows *api,
+static bool find_elsewhere(Audit *audit, const ForeignWindow *window, const ApiRows *api,
                            Arena *arena, ForeignRows *table, Error *err)
 {
-    ApiRow *rows = NULL;
-    size_t count = 0;
     if (window->from_us == window->to_us) // then all rows of the partition are at hand
         return true;
-    TRY(sort_api(api, arena, &rows, &count, err));
-    ForeignKeys keys = {.items = arena_alloc_array(arena, count + 1, sizeof(ForeignKey), err)};
+    ForeignKeys keys = {.items = arena_alloc_array(arena, api->count + 1, sizeof(ForeignKey), err)};
     TRY(keys.items != NULL);
-    if (table->count > 0)
-        qsort(table->items, table->count, sizeof(*table->items), foreign_compare_rows);
-    for (size_t a = 0, t = 0; a < count; a++) {
-        while (t < table->count && key128_compare(&table->items[t].key, &rows[a].key) < 0)
+    sort_table(table);
+    for (size_t a = 0, t = 0; a < api->count; a++) {
+        const ApiRow *row = &api->items[a];
+        while (t < table->count && key128_compare(&table->items[t].key, &row->key) < 0)
             t++;
-        if (t == table->count || key128_compare(&table->items[t].key, &rows[a].key) != 0)
-            keys.items[keys.count++] = (ForeignKey){rows[a].key, rows[a].batch, rows[a].row};
+        if (t == table->count || key128_compare(&table->items[t].key, &row->key) != 0)
+            keys.items[keys.count++] = (ForeignKey){row->key, row->batch, row->row};
     }
     return foreign_read_keys(&audit->foreign, window, &keys, audit->table_shaper, arena, table,
                              err);
@@ -430,7 +430,8 @@ static bool compare_slice(Audit *audit, size_t index, Error *err)
     TRY(arena != NULL);
     CLEANUP(slice_rows_done) SliceRows api = {0};
     CLEANUP(foreign_rows_done) ForeignRows table = {0};
-    Comparison comparison = {.audit = audit, .slice = slice, .arena = arena};
+    ApiRows rows = {0};
+    Comparison comparison = {.audit = audit, .slice = slice, .api = &api, .arena = arena};
     comparison.told = (AuditSlice){.stream = stream_name(stream->stream),
                                    .partition = stream->partitions[slice->partition].value,
                                    .done = index + 1,
@@ -441,10 +442,10 @@ static bool compare_slice(Audit *audit, size_t index, Error *err)
                                       .arena = arena,
                                       .wanted = audit->options->repair,
                                       .differs = &comparison.columns};
-    bool ok = read_api(audit, slice, arena, &api, &comparison.told.moving, err) &&
+    bool ok = read_api(audit, slice, arena, &api, &rows, &comparison.told.moving, err) &&
               foreign_read(&audit->foreign, &window, audit->table_shaper, arena, &table, err) &&
-              find_elsewhere(audit, &window, &api, arena, &table, err) &&
-              compare_rows(&comparison, &api, &table, err) &&
+              find_elsewhere(audit, &window, &rows, arena, &table, err) &&
+              compare_rows(&comparison, &rows, &table, err) &&
               audit_repair_commit(&comparison.repair, err);
     buf_done(&comparison.columns);
     TRY(ok);
