@@ -227,16 +227,13 @@ bool snowflake_mark(void *state, const TableSpec *tables, size_t count, Arena *a
     if (db->rest_us == 0)
         return true;
     CLEANUP(snowflake_batch_done) SnowflakeBatch batch = {0};
-    TRY(buf_append(&batch.sql, STR("SHOW TABLES LIKE 'PAWL\\\\_%' IN SCHEMA "), err) &&
-        snowflake_name(&batch.sql, db->options.schema, err) && snowflake_batch_end(&batch, err));
+    TRY(snowflake_show_tables(&batch, STR("PAWL\\_%"), db->options.schema, err));
     for (size_t i = 0; i < count; i++) {
         CLEANUP(buf_done) Buf name = {0};
         // `_` and `%` in a name fit more than that name, which does no harm here.
         TRY(snowflake_name(&name, tables[i].name, err) &&
-            buf_append(&batch.sql, STR("SHOW TABLES LIKE "), err) &&
-            snowflake_literal(&batch.sql, str_slice(buf_str(&name), 1, name.size - 2), err) &&
-            buf_append(&batch.sql, STR(" IN SCHEMA "), err) &&
-            snowflake_name(&batch.sql, tables[i].schema, err) && snowflake_batch_end(&batch, err));
+            snowflake_show_tables(&batch, str_slice(buf_str(&name), 1, name.size - 2),
+                                  tables[i].schema, err));
     }
     SnowflakeResult result = {0};
     CLEANUP(buf_done) Buf text = {0};

@@ -76,10 +76,10 @@ static bool take_table(void *visitor, const Str *cells, size_t count, Error *err
            sql_name(sql, name, err) && snowflake_batch_end(left->drops, err);
 }
 
-bool snowflake_show_tables(SnowflakeBatch *batch, const char *pattern, Str schema, Error *err)
+bool snowflake_show_tables(SnowflakeBatch *batch, Str pattern, Str schema, Error *err)
 {
     return buf_append(&batch->sql, STR("SHOW TABLES LIKE "), err) &&
-           snowflake_literal(&batch->sql, str_from(pattern), err) &&
+           snowflake_literal(&batch->sql, pattern, err) &&
            buf_append(&batch->sql, STR(" IN SCHEMA "), err) &&
            snowflake_name(&batch->sql, schema, err) && snowflake_batch_end(batch, err);
 }
@@ -105,9 +105,9 @@ bool snowflake_drop_left(SnowflakeWarehouse *db, const TableSpec *tables, size_t
         if (!is_among(schemas, schema_count, tables[i].schema))
             schemas[schema_count++] = tables[i].schema;
     }
-    TRY(snowflake_show_tables(&shows, "PAWL\\_STATE", db->options.schema, err));
+    TRY(snowflake_show_tables(&shows, STR("PAWL\\_STATE"), db->options.schema, err));
     for (size_t i = 0; i < schema_count; i++)
-        TRY(snowflake_show_tables(&shows, "%\\_\\_%STAGE\\_%", schemas[i], err));
+        TRY(snowflake_show_tables(&shows, STR("%\\_\\_%STAGE\\_%"), schemas[i], err));
     TRY(snowflake_batch_run(db, &shows, true, &result, err));
     LeftTables left = {
         .db = db, .tables = tables, .table_count = count, .before_us = before_us, .drops = &drops};

@@ -150,8 +150,7 @@ void snowflake_remove_left(SnowflakeWarehouse *db);
 bool snowflake_drop_left(SnowflakeWarehouse *db, const TableSpec *tables, size_t count,
                          int64_t before_us, Error *err) MUST_USE;
 // Adds a SHOW TABLES to the batch: `pattern` as LIKE has it.
-bool snowflake_show_tables(SnowflakeBatch *batch, const char *pattern, Str schema,
-                           Error *err) MUST_USE;
+bool snowflake_show_tables(SnowflakeBatch *batch, Str pattern, Str schema, Error *err) MUST_USE;
 // After a load, whose warehouse is awake. Best effort.
 void snowflake_shorten_state(SnowflakeWarehouse *db);
 

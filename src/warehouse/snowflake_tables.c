@@ -171,7 +171,7 @@ static bool show_counters(SnowflakeBatch *batch, const TableSpec *tables, size_t
         bool shown = false;
         for (size_t k = 0; k < i; k++)
             shown = shown || str_equal_ignoring_case(tables[k].schema, tables[i].schema);
-        TRY(shown || snowflake_show_tables(batch, "%\\_\\_PAWL", tables[i].schema, err));
+        TRY(shown || snowflake_show_tables(batch, STR("%\\_\\_PAWL"), tables[i].schema, err));
     }
     return true;
 }
