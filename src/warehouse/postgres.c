@@ -186,10 +186,15 @@ static bool connect_once(PgWarehouse *db, Error *err)
 
 // As the server counts: in milliseconds, of which none means no limit, and more than these it
 // refuses.
-int64_t pg_limit_ms(int64_t limit_us)
+static int64_t limit_ms(int64_t limit_us)
 {
     const int64_t ms = limit_us / 1000 + (limit_us % 1000 > 0 ? 1 : 0);
     return ms < 1 ? 1 : ms < INT32_MAX ? ms : INT32_MAX;
+}
+
+int64_t pg_statement_limit_ms(const PgWarehouse *db)
+{
+    return db->statement_timeout_us == 0 ? 0 : limit_ms(db->statement_timeout_us);
 }
 
 // Everything that a pooler's session, a role or a database may have set otherwise and that we count
@@ -198,22 +203,21 @@ int64_t pg_limit_ms(int64_t limit_us)
 // seconds. A client that vanishes with its machine must not hold its locks for hours.
 static bool begin_sql(PgWarehouse *db, const char *access, Buf *sql, Error *err)
 {
-    TRY(buf_printf(
-        sql, err,
-        "BEGIN ISOLATION LEVEL READ COMMITTED %s;"
-        "SET LOCAL TimeZone = 'UTC';"
-        "SET LOCAL DateStyle = 'ISO, YMD';"
-        "SET LOCAL IntervalStyle = 'postgres';"
-        "SET LOCAL extra_float_digits = 1;"
-        "SET LOCAL standard_conforming_strings = on;"
-        "SET LOCAL client_min_messages = warning;"
-        "SET LOCAL idle_in_transaction_session_timeout = %lld;"
-        "SET LOCAL cursor_tuple_fraction = 1;"
-        "SET LOCAL lock_timeout = %lld;"
-        "SET LOCAL statement_timeout = %lld;"
-        "SET LOCAL search_path = ",
-        access, (long long)(PG_IDLE_US / 1000), (long long)pg_limit_ms(db->lock_wait_us),
-        (long long)(db->statement_timeout_us == 0 ? 0 : pg_limit_ms(db->statement_timeout_us))));
+    TRY(buf_printf(sql, err,
+                   "BEGIN ISOLATION LEVEL READ COMMITTED %s;"
+                   "SET LOCAL TimeZone = 'UTC';"
+                   "SET LOCAL DateStyle = 'ISO, YMD';"
+                   "SET LOCAL IntervalStyle = 'postgres';"
+                   "SET LOCAL extra_float_digits = 1;"
+                   "SET LOCAL standard_conforming_strings = on;"
+                   "SET LOCAL client_min_messages = warning;"
+                   "SET LOCAL idle_in_transaction_session_timeout = %lld;"
+                   "SET LOCAL cursor_tuple_fraction = 1;"
+                   "SET LOCAL lock_timeout = %lld;"
+                   "SET LOCAL statement_timeout = %lld;"
+                   "SET LOCAL search_path = ",
+                   access, (long long)(PG_IDLE_US / 1000), (long long)limit_ms(db->lock_wait_us),
+                   (long long)pg_statement_limit_ms(db)));
     TRY(sql_name(sql, db->schema, err));
     TRY(buf_append(
         sql,

@@ -29,9 +29,8 @@ static bool allow_pause(PgWarehouse *db, Error *err)
     char sql[SQL_BYTES];
     if (db->statement_timeout_us > 0 && db->statement_timeout_us <= PG_IDLE_US)
         return true;
-    (void)snprintf(
-        sql, sizeof(sql), "SET LOCAL idle_in_transaction_session_timeout = %lld",
-        (long long)(db->statement_timeout_us == 0 ? 0 : pg_limit_ms(db->statement_timeout_us)));
+    (void)snprintf(sql, sizeof(sql), "SET LOCAL idle_in_transaction_session_timeout = %lld",
+                   (long long)pg_statement_limit_ms(db));
     return pg_script(&db->pg, sql, err);
 }
 

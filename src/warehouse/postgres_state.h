@@ -56,8 +56,8 @@ bool pg_warehouse_begin(PgWarehouse *db, Error *err) MUST_USE;
 // only passes `ok` on.
 bool pg_warehouse_end(PgWarehouse *db, bool ok, Error *err) MUST_USE;
 
-// What lock_timeout and its kin want to be told; 0 as well is a limit.
-int64_t pg_limit_ms(int64_t limit_us);
+// statement_timeout as the server counts it; 0 = no limit.
+int64_t pg_statement_limit_ms(const PgWarehouse *db);
 
 // sql_expand() with the ledger's schema, in scratch.
 bool pg_warehouse_own(PgWarehouse *db, const char *text, const char **ret_sql, Error *err) MUST_USE;
