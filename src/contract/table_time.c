@@ -2,11 +2,9 @@
 
 #include <math.h>
 
-#define US_PER_S INT64_C(1000000)
-
 bool table_epoch_parse(Str text, int64_t *ret_us, int64_t *ret_unit_us)
 {
-    static const int64_t units_us[] = {US_PER_S, 1000, 1};
+    static const int64_t units_us[] = {US_PER_SECOND, 1000, 1};
     double number = 0;
     if (!str_to_double(text, &number))
         return false;
@@ -48,12 +46,12 @@ bool table_time_parse(Str text, int64_t *ret_us)
         if (!str_to_int64(hours, &digits[0]) ||
             (minutes.size > 0 && !str_to_int64(minutes, &digits[1])))
             return false;
-        offset_us = (digits[0] * 60 + digits[1]) * 60 * US_PER_S;
+        offset_us = (digits[0] * 60 + digits[1]) * 60 * US_PER_SECOND;
         offset_us = text.data[sign] == '-' ? -offset_us : offset_us;
         text = str_trim(str_slice(text, 0, sign));
     }
     const size_t point = str_find_char(text, '.');
-    for (size_t i = point + 1, unit = (size_t)US_PER_S / 10; i < text.size; i++, unit /= 10) {
+    for (size_t i = point + 1, unit = (size_t)US_PER_SECOND / 10; i < text.size; i++, unit /= 10) {
         if (text.data[i] < '0' || text.data[i] > '9')
             return false;
         fraction_us += (text.data[i] - '0') * (int64_t)unit;

@@ -17,8 +17,6 @@ enum {
 };
 
 #define NOTE_KIND "adopt"
-#define US_PER_S  INT64_C(1000000)
-#define DAY_US    (86400 * US_PER_S)
 
 static void adoption_done(Adoption *adoption)
 {
@@ -221,7 +219,7 @@ static bool cut_slices(Adoption *adoption, Error *err)
             foreign_range(&adoption->foreign, NULL, &first_us, &last_us, &any, err));
         // Times to come are nobody's yet, and one row of the year 2999 would make days of all until
         // then.
-        last_us = last_us < plan->created_us + DAY_US ? last_us : plan->created_us + DAY_US;
+        last_us = last_us < plan->created_us + US_PER_DAY ? last_us : plan->created_us + US_PER_DAY;
         any = any && first_us <= last_us;
         TRY(day_text(adoption, first_us, -1, &plan->asked.from, err) &&
             day_text(adoption, last_us, 1, &plan->asked.to, err));
@@ -264,9 +262,9 @@ static bool append_view(const Adoption *adoption, Buf *sql, Error *err)
         else
             TRY(buf_append(sql, STR("NULL"), err));
         // Seconds, unless the column held parts of them.
-        if (epoch && column->unit_us > 0 && column->unit_us < US_PER_S)
+        if (epoch && column->unit_us > 0 && column->unit_us < US_PER_SECOND)
             TRY(buf_printf(sql, err, ") * %lld AS BIGINT)",
-                           (long long)(US_PER_S / column->unit_us)));
+                           (long long)(US_PER_SECOND / column->unit_us)));
         else if (epoch)
             TRY(buf_append(sql, STR(") AS BIGINT)"), err));
         TRY(buf_append(sql, STR(" AS "), err) && sql_name(sql, column->name, err));

@@ -5,8 +5,6 @@
 
 #include <stdio.h>
 
-#define US_PER_S INT64_C(1000000)
-
 // A portion is a multiple of three: the three statements of mend_doubled() stay together.
 enum { FIRST_STATEMENTS = 16, KEYS_A_STATEMENT = 400, STATEMENTS_A_PORTION = 498 };
 
@@ -61,7 +59,7 @@ static bool append_value(const AuditRepair *repair, const ForeignColumn *column,
         return buf_append(sql, STR("NULL"), err);
     const bool number = foreign_holds_numbers(column);
     if (columns[column->column].type == COLUMN_TIMESTAMP && (number || column->unit_us > 0)) {
-        const int64_t unit_us = column->unit_us > 0 ? column->unit_us : US_PER_S;
+        const int64_t unit_us = column->unit_us > 0 ? column->unit_us : US_PER_SECOND;
         (void)!cell_time(&columns[column->column], child, row, &us);
         return buf_printf(sql, err, number ? "%lld" : "'%lld'", (long long)(us / unit_us));
     }

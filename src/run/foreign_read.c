@@ -8,8 +8,6 @@
 
 enum { FIRST_ROWS = 256, DEPTH_MAX = 32 };
 
-#define DAY_US (INT64_C(86400) * 1000000)
-
 void foreign_rows_done(ForeignRows *rows)
 {
     slice_rows_done(&rows->rows);
@@ -162,7 +160,7 @@ static bool time_of(const char *text, int64_t *ret_us)
     // Whatever follows the day: a day more or less does not matter to who asks for a range.
     if (!date_parse(str_slice(str_from(text), 0, 10), &date))
         return false;
-    *ret_us = date * DAY_US;
+    *ret_us = date * US_PER_DAY;
     return true;
 }
 

@@ -5,8 +5,6 @@
 
 enum { EXPRESSION_BYTES = 4000 };
 
-#define DAY_US (INT64_C(86400) * 1000000)
-
 typedef enum TimeClass { TIME_STAMP, TIME_NUMBER, TIME_TEXT } TimeClass;
 
 static TimeClass class_of(const ForeignColumn *column)
@@ -24,8 +22,8 @@ static bool append_window(Buf *sql, Str expression, TimeClass class, const Forei
 {
     char from[TIME_TEXT_BYTES];
     char to[TIME_TEXT_BYTES];
-    const long long low_s = (window->from_us - DAY_US) / 1000000;
-    const long long high_s = (window->to_us + DAY_US) / 1000000;
+    const long long low_s = (window->from_us - US_PER_DAY) / 1000000;
+    const long long high_s = (window->to_us + US_PER_DAY) / 1000000;
     date_format(date_from_us(window->from_us) - 1, from);
     date_format(date_from_us(window->to_us) + 2, to);
     if (class == TIME_STAMP)

@@ -4,8 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define DAY_US (INT64_C(86400) * 1000000)
-#define FAR_US (366 * DAY_US)
+#define FAR_US (366 * US_PER_DAY)
 
 enum { FIRST_SLICES = 256 };
 
@@ -29,9 +28,9 @@ void plan_bind_cursor(PlanStream *stream)
     // Windows must be the same in every run, so a manifest that reads everything in one go is read
     // by days.
     if (cursor->exists && cursor->step.months == 0 && cursor->step.us == 0) {
-        cursor->step = (Duration){.us = DAY_US};
-        if (cursor->granularity.us == 0 || cursor->granularity.us > DAY_US)
-            cursor->granularity = (Duration){.us = DAY_US};
+        cursor->step = (Duration){.us = US_PER_DAY};
+        if (cursor->granularity.us == 0 || cursor->granularity.us > US_PER_DAY)
+            cursor->granularity = (Duration){.us = US_PER_DAY};
     }
     if (cursor->exists && cursor->granularity.us == 0)
         cursor->granularity.us = 1000000;
@@ -40,7 +39,7 @@ void plan_bind_cursor(PlanStream *stream)
 // True when windows are whole days, which the API reads in the partition's own zone.
 static bool is_by_days(const PlanStream *stream)
 {
-    return stream->cursor.step.months > 0 || stream->cursor.granularity.us >= DAY_US;
+    return stream->cursor.step.months > 0 || stream->cursor.granularity.us >= US_PER_DAY;
 }
 
 // The start of the window that holds `us` (by days: a date as midnight UTC).
@@ -51,7 +50,7 @@ static int64_t window_start(const PlanStream *stream, int64_t us)
         return floor_to(us, step.us);
     const Civil civil = civil_from_us(us);
     const int month0 = (civil.year * 12 + civil.month - 1) / step.months * step.months;
-    return date_from_civil(month0 / 12, month0 % 12 + 1, 1) * DAY_US;
+    return date_from_civil(month0 / 12, month0 % 12 + 1, 1) * US_PER_DAY;
 }
 
 static int64_t window_next(const PlanStream *stream, int64_t start_us)
@@ -59,7 +58,7 @@ static int64_t window_next(const PlanStream *stream, int64_t start_us)
     const Duration step = stream->cursor.step;
     if (step.months == 0)
         return start_us + step.us;
-    return date_add_duration((int32_t)(start_us / DAY_US), step, 1) * DAY_US;
+    return date_add_duration((int32_t)(start_us / US_PER_DAY), step, 1) * US_PER_DAY;
 }
 
 void plan_slice_bounds(const PlanStream *stream, const PlanSlice *slice, int64_t *ret_from_us,
@@ -70,8 +69,8 @@ void plan_slice_bounds(const PlanStream *stream, const PlanSlice *slice, int64_t
         *ret_from_us = 0;
         *ret_to_us = 0;
     } else if (is_by_days(stream)) {
-        const int32_t last = (int32_t)(floor_to(slice->to_us, DAY_US) / DAY_US);
-        *ret_from_us = zone_start_of_date(partition->zone, (int32_t)(slice->from_us / DAY_US));
+        const int32_t last = (int32_t)(floor_to(slice->to_us, US_PER_DAY) / US_PER_DAY);
+        *ret_from_us = zone_start_of_date(partition->zone, (int32_t)(slice->from_us / US_PER_DAY));
         *ret_to_us = zone_start_of_date(partition->zone, last + 1);
     } else {
         *ret_from_us = slice->from_us;
@@ -86,8 +85,8 @@ void plan_window_bounds(const PlanStream *stream, const PlanSlice *slice, int64_
     if (!stream->cursor.exists || !contract_window_is_date(stream->contract))
         return;
     if (is_by_days(stream)) {
-        *ret_from_us = floor_to(slice->from_us, DAY_US);
-        *ret_to_us = floor_to(slice->to_us, DAY_US) + DAY_US;
+        *ret_from_us = floor_to(slice->from_us, US_PER_DAY);
+        *ret_to_us = floor_to(slice->to_us, US_PER_DAY) + US_PER_DAY;
     } else {
         *ret_to_us = *ret_from_us;
     }
@@ -228,26 +227,26 @@ typedef struct Range {
 // An instant as the stream's windows count: by days the local date as midnight UTC, else itself.
 static int64_t as_window_time(const PlanStream *stream, const PlanPartition *partition, int64_t us)
 {
-    return is_by_days(stream) ? zone_date_at(partition->zone, us) * DAY_US : us;
+    return is_by_days(stream) ? zone_date_at(partition->zone, us) * US_PER_DAY : us;
 }
 
 static bool day_of(const PlanStream *stream, const PlanPartition *partition, Str text,
                    int64_t now_us, int64_t *ret_us, Error *err)
 {
-    const int64_t today_us = zone_date_at(partition->zone, now_us) * DAY_US;
+    const int64_t today_us = zone_date_at(partition->zone, now_us) * US_PER_DAY;
     int32_t date = 0;
     if (str_equal(text, STR("today")))
         *ret_us = today_us;
     else if (str_equal(text, STR("yesterday")))
-        *ret_us = today_us - DAY_US;
+        *ret_us = today_us - US_PER_DAY;
     else if (date_parse(text, &date))
-        *ret_us = date * DAY_US;
+        *ret_us = date * US_PER_DAY;
     else
         return error_set(err, ERROR_JOB,
                          "'" STR_FMT "' is not a day: write 2025-05-01, yesterday or today",
                          STR_ARG(text));
     if (!is_by_days(stream))
-        *ret_us = zone_start_of_date(partition->zone, (int32_t)(*ret_us / DAY_US));
+        *ret_us = zone_start_of_date(partition->zone, (int32_t)(*ret_us / US_PER_DAY));
     return true;
 }
 
@@ -264,7 +263,7 @@ typedef struct RangeFor {
 static bool last_of_day(const RangeFor *of, Str day, int64_t *ret_us, Error *err)
 {
     TRY(day_of(of->stream, of->partition, day, of->now_us, ret_us, err));
-    *ret_us += is_by_days(of->stream) ? 0 : DAY_US - 1;
+    *ret_us += is_by_days(of->stream) ? 0 : US_PER_DAY - 1;
     return true;
 }
 
@@ -305,7 +304,7 @@ static bool last_incremental(const RangeFor *of, int64_t *ret_last_us, Error *er
     const Str asked = of->plan->asked.to;
     int64_t last_us = 0;
     *ret_last_us =
-        as_window_time(stream, of->partition, of->now_us) + (is_by_days(stream) ? DAY_US : 0);
+        as_window_time(stream, of->partition, of->now_us) + (is_by_days(stream) ? US_PER_DAY : 0);
     if (asked.size == 0)
         return true;
     TRY(last_of_day(of, asked, &last_us, err));
