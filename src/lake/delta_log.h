@@ -70,11 +70,11 @@ void delta_log_close(DeltaLog *log); // keeps what was set before open
 
 // Takes in commits that came since.
 bool delta_log_update(DeltaLog *log, Error *err) MUST_USE;
+// Judges what they brought; part of opening and of taking in (delta_terms.c).
+bool delta_log_settle(DeltaLog *log, Error *err) MUST_USE;
 // Whether the commit of log->version is still there. When others have cut it off behind a
 // checkpoint, those that follow it may be gone as well: then the log is to be opened anew.
 bool delta_log_stands(DeltaLog *log, bool *ret_stands, Error *err) MUST_USE;
-// Judges what they brought; part of the two above (delta_terms.c).
-bool delta_log_settle(DeltaLog *log, Error *err) MUST_USE;
 
 const DeltaTxn *delta_log_find_txn(const DeltaLog *log, Str app); // or NULL
 

@@ -37,9 +37,9 @@ typedef struct SecretOptions {
 
 // Copies `value` with every reference replaced; `shown` gets the same with every replaced string as
 // "***". Line ends at the end of what a reference stands for are no part of it. A variable that is
-// not set or empty, a file that cannot be read and a secret that a vault does not
-// give are findings. A vault is asked once for each secret, as the identity that the environment
-// names (azure/identity.h).
+// not set or empty, a file that cannot be read and a secret that a vault does not give are
+// findings. A vault is asked once for each secret, as the identity that the environment names
+// (azure/identity.h).
 bool secret_resolve(yyjson_val *value, const SecretOptions *options, Arena *arena,
                     yyjson_val **ret_value, yyjson_val **ret_shown, Error *err) MUST_USE;
 
